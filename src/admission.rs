@@ -1,4 +1,4 @@
-//! Drives let in by their log: what `import` and `verify` share.
+//! Admission of drives by their log, for `import` and `verify`.
 
 use std::path::Path;
 
@@ -7,46 +7,46 @@ use bundle_signer::{TrustFile, Verified};
 use oci::Digest;
 use packager::bundle::BundleManifest;
 use packager::media::{Media, mark_name};
-use packager::witness::notes::{Purpose, heed_policy, refuse_stale_policy};
-use packager::witness::{Admitted, Gatekeeper, LogVerdict, Now, Without, Witness, admit};
+use packager::witness::notes::{Purpose, note_policy, refuse_stale_policy};
+use packager::witness::{AdmitOptions, Admitted, LogVerdict, MissingLog, Now, Witness, admit};
 
 use crate::commands::temporary_folder;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count};
 use store::Store;
 
-/// What a drive is compared with.
-pub(crate) struct Memory<'a> {
-    /// The store that remembers.
+/// The records that a drive is compared with.
+pub(crate) struct DriveRecords<'a> {
+    /// The store that keeps the records.
     pub(crate) store: Option<&'a Store>,
-    /// Whether, and as of when, it is to remember this drive.
+    /// The time to record for this drive. Without it, the drive is not recorded.
     pub(crate) now: Option<Now>,
-    pub(crate) without: Without,
+    pub(crate) missing_log: MissingLog,
 }
 
-/// Proves a drive's log, and tells what people should know of it.
-pub(crate) fn let_in(
+/// Verifies a drive's log, and prints warnings about it.
+pub(crate) fn admit_drive(
     media: &Media,
     manifest: Verified<BundleManifest>,
     trust: &TrustFile,
-    memory: Memory<'_>,
+    records: DriveRecords<'_>,
     printer: &Printer,
 ) -> anyhow::Result<Admitted> {
-    // An old trust file may believe a key that was revoked since.
-    if let Some(store) = memory.store {
-        let heed = if memory.now.is_some() { heed_policy } else { refuse_stale_policy };
-        heed(store, Purpose::Content, trust.sequence())?;
+    // An old trust file may accept a key that has since been revoked.
+    if let Some(store) = records.store {
+        let check_policy = if records.now.is_some() { note_policy } else { refuse_stale_policy };
+        check_policy(store, Purpose::Content, trust.sequence())?;
     }
     let stage = temporary_folder("the copy of the drive's log")?;
-    let witness = memory.store.map(Witness::of);
-    let keeper = Gatekeeper {
+    let witness = records.store.map(Witness::of);
+    let options = AdmitOptions {
         trust,
         witness: witness.as_ref(),
         stage: stage.path(),
-        without: memory.without,
-        now: memory.now,
+        missing_log: records.missing_log,
+        now: records.now,
     };
-    let admitted = admit(media, manifest, &keeper)?;
+    let admitted = admit(media, manifest, &options)?;
     if let Some(warning) = admitted.log().warning() {
         printer.say(&format!("warning: {warning}"));
     }
@@ -60,14 +60,14 @@ pub(crate) fn let_in(
     }
     for file in missing {
         printer.say(&format!(
-            "warning: `{file}` is not beside the volumes, though a pack that ends writes it: it was not finished, not \
-             copied along, or removed"
+            "warning: `{file}`, which a finished pack writes, is missing next to the volumes: the pack did not finish, or \
+             the file was not copied or was removed"
         ));
     }
     Ok(admitted)
 }
 
-/// An alarm is an event of its own, beside that of the work which met it.
+/// Logs an alarm as a separate event, in addition to that of the work that raised it.
 pub(crate) fn log_alarm<T>(
     result: &anyhow::Result<T>,
     logs: &Logs,
@@ -82,10 +82,10 @@ pub(crate) fn log_alarm<T>(
     if let Some(known) = &alarm.known {
         work.evidence("known", &Digest::sha256(known.as_bytes()));
     }
-    work.ended(&Outcome::because(Ending::Refused, alarm.kind.word(), &alarm.to_string()))
+    work.ended(&Outcome::because(Ending::Refused, alarm.kind.code(), &alarm.to_string()))
 }
 
-/// What became of a drive's log, as evidence: its origin, size and the drive's number, or why it decided nothing.
+/// Adds evidence about a drive's log: its origin, its size and the drive's number, or the reason that it was not checked.
 pub(crate) fn log_evidence(log: &LogVerdict, work: &mut Work<'_>) {
     match log {
         LogVerdict::NotAsked => work.evidence("log", "not-asked"),
@@ -102,7 +102,7 @@ pub(crate) fn log_evidence(log: &LogVerdict, work: &mut Work<'_>) {
     }
 }
 
-/// Of the log in a line, for reports.
+/// A line about the log, for reports.
 pub(crate) fn log_line(log: &LogVerdict) -> String {
     use LogVerdict as V;
     match log {
@@ -110,7 +110,7 @@ pub(crate) fn log_line(log: &LogVerdict) -> String {
         V::Proved(finding) => {
             let sites = finding.witnesses.iter().map(|(site, size)| format!(", {site} saw {size}"));
             format!(
-                "log {}: drive number {}, {}, {} of them known before{}\n",
+                "log {}: drive number {}, {}, {} of them already known{}\n",
                 finding.origin,
                 finding.number,
                 count(finding.size, "entry"),

@@ -1,4 +1,4 @@
-//! The side's own log, as `pack` puts it on a drive: the event of the pack is logged by way of it.
+//! The store's own log, as `pack` writes it to a drive. The event of the pack is logged through it.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -12,15 +12,15 @@ use tlog::{Note, VerifierKey};
 
 use crate::logged::Work;
 
-/// A pack's log, which travels.
-pub(crate) struct Carried<'a, 'b, 'c> {
+/// The log of the store that is packed.
+pub(crate) struct SenderJournal<'a, 'b, 'c> {
     pub(crate) journal: Arc<Journal>,
     pub(crate) work: &'a RefCell<&'b mut Work<'c>>,
-    /// The checkpoint of the newest drive, and where it is kept.
+    /// The checkpoint of the newest drive, and the path of its file.
     pub(crate) past: Option<(String, Note)>,
 }
 
-impl SenderLog for Carried<'_, '_, '_> {
+impl SenderLog for SenderJournal<'_, '_, '_> {
     fn folder(&self) -> &Path {
         self.journal.path()
     }
@@ -40,7 +40,7 @@ impl SenderLog for Carried<'_, '_, '_> {
     }
 }
 
-/// Logs that a set was written, unless that was done already.
+/// Logs that a set was written, unless that is logged already.
 pub(crate) fn finish(work: &mut Work<'_>, set: &str) -> anyhow::Result<()> {
     work.evidence("set", set);
     work.digests([set.to_owned()]);

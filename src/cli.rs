@@ -1,4 +1,4 @@
-//! What can be typed. Declarations only; nothing here does anything.
+//! The command-line arguments. Declarations only, no behavior.
 
 mod address;
 mod audit;
@@ -37,7 +37,7 @@ pub(crate) use self::keys::{
 pub(crate) use self::package::{Bundle, CreateBundle, Generate, GeneratePackage};
 pub(crate) use self::serve::{Quickstart, Serve, Tls};
 pub(crate) use self::trust::{
-    Attest, GateArg, GateArgs, HowArg, ImageArg, Sign, SignFile, SignFormat, Trust, VerifyImage,
+    Attest, GateArg, GateArgs, ImageArg, Sign, SignFile, SignFormat, SigningArg, Trust, VerifyImage,
     VerifyManifest,
 };
 use crate::env;
@@ -48,7 +48,7 @@ use crate::env;
     version,
     max_term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 signature or content refused,\n\
-                  4 a named thing is missing, 5 no space left, 6 network or registry failed,\n\
+                  4 a named object is missing, 5 no space left, 6 network or registry failed,\n\
                   7 alarm: a log was rolled back or forked, a drive replayed or quarantined; 130 interrupted."
 )]
 pub(crate) struct Cli {
@@ -72,20 +72,20 @@ pub(crate) struct Global {
     /// Also write audit events to this log.
     #[arg(long, global = true, env = env::AUDIT_LOG, value_name = "DIR")]
     pub(crate) audit_log: Option<PathBuf>,
-    /// Whether the command line names a store, and a log only the environment or the settings do.
+    /// Whether the command line names a store, but only the environment or the configuration file names a log.
     #[arg(skip)]
     pub(crate) store_first: bool,
-    /// The default store, from the settings.
+    /// The default store, from the environment or the configuration file.
     #[arg(skip)]
     pub(crate) default_store: Option<PathBuf>,
-    /// The folder outside stores that records what packs signed.
+    /// The folder outside the stores for the newest checkpoints that packs signed.
     #[arg(skip)]
-    pub(crate) past: Option<PathBuf>,
+    pub(crate) pack_history: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Text for people.
+    /// Human-readable text.
     Text,
     /// One JSON document on standard output.
     Json,
@@ -153,7 +153,7 @@ pub(crate) enum Command {
     /// Search, verify and report on the audit log.
     #[command(subcommand)]
     Audit(Audit),
-    /// Try the whole path in one command: a small upstream, a drive, and a registry.
+    /// Try all steps with one command: a small upstream, a drive, and a registry.
     Quickstart(Quickstart),
     /// Print the JSON Schema of the mirror file.
     Schema,
@@ -181,7 +181,7 @@ pub(crate) struct StoreArg {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: airlock mirror -f airlock.yaml --store store")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
 pub(crate) struct Mirror {
     /// The mirror file.
     #[arg(long, short, default_value = "airlock.yaml", value_name = "FILE")]
@@ -219,7 +219,8 @@ pub(crate) struct Pack {
     /// volumes, each folder gets one.
     #[arg(long, value_name = "DIR", required = true)]
     pub(crate) to: Vec<PathBuf>,
-    /// Write each volume to its own medium, at the same path, and ask for the next medium. Run the command again to resume.
+    /// Write each volume to its own medium, at the same path, and prompt for the next medium. Run the command again
+    /// to resume.
     #[arg(long)]
     pub(crate) one_by_one: bool,
     #[command(flatten)]
@@ -231,7 +232,7 @@ pub(crate) struct Pack {
     /// The maximum volume size, with a unit such as MiB or GB. The default, 4 GiB - 64 KiB, fits FAT32.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4294901760")]
     pub(crate) volume_size: u64,
-    /// Do not read the medium again to verify it.
+    /// Do not read the medium back to verify it.
     #[arg(long)]
     pub(crate) no_read_back: bool,
     /// Print the volumes, without writing them.
@@ -258,7 +259,7 @@ pub(crate) struct TrustArg {
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) media: MediaArg,
-    /// Read the volumes one after the other at the same place, and ask for each. Signature and log are checked first.
+    /// Read the volumes one after another at the same path, and prompt for each. The signature and the log are checked first.
     #[arg(long)]
     pub(crate) one_by_one: bool,
     #[command(flatten)]
@@ -284,7 +285,7 @@ pub(crate) struct Inspect {
 pub(crate) struct Import {
     #[command(flatten)]
     pub(crate) media: MediaArg,
-    /// Read the volumes one after the other at the same place, and ask for each. Signature and log are checked first.
+    /// Read the volumes one after another at the same path, and prompt for each. The signature and the log are checked first.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) one_by_one: bool,
     #[command(flatten)]
@@ -313,7 +314,7 @@ pub(crate) enum Store {
         /// The file to write, or the folder to write it into. Existing files are not overwritten.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
-        /// The file's own name or digest, for an artifact that holds several files.
+        /// The file's own name or digest, for an artifact that contains several files.
         #[arg(long)]
         title: Option<String>,
     },
@@ -353,7 +354,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
         unit => return Err(format!("`{unit}` is not a unit: use KiB, MiB, GiB, TiB, kB, MB, GB or TB")),
     };
     let number: u64 = digits.parse().map_err(|_| format!("`{digits}` is not a whole number"))?;
-    number.checked_mul(unit).ok_or_else(|| "this is too large".to_owned())
+    number.checked_mul(unit).ok_or_else(|| "the size is too large".to_owned())
 }
 
 #[cfg(test)]

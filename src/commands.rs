@@ -1,4 +1,4 @@
-//! The verbs. Each takes what was typed and a printer, and says how it ended.
+//! The commands. Each takes its arguments and a printer, and returns how it ended.
 
 pub(crate) mod audit;
 mod bundle;
@@ -29,7 +29,7 @@ mod verify_manifest;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-pub(crate) use self::cluster::reach::Answer;
+pub(crate) use self::cluster::reach::ClusterError;
 use ::mirror::lock::LockedItem;
 use anyhow::Context as _;
 use bundle_signer::TrustFile;
@@ -42,7 +42,7 @@ use crate::printer::Printer;
 use crate::quickstart;
 
 pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
-    fits(&command, printer)?;
+    check_format(&command, printer)?;
     match command {
         Command::Mirror(settings) => Box::pin(mirror::run(&settings, logs, printer)).await,
         Command::Pack(settings) => pack::run(&settings, logs, printer).await,
@@ -50,8 +50,8 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Inspect(settings) => inspect::run(&settings, printer),
         Command::Import(settings) => import::run(&settings, logs, printer),
         Command::Quarantine(settings) => quarantine::run(&settings, logs, printer),
-        Command::Return(settings) => returned::send(&settings, logs, printer),
-        Command::Acknowledge(settings) => returned::heed(&settings, logs, printer),
+        Command::Return(settings) => returned::return_checkpoints(&settings, logs, printer),
+        Command::Acknowledge(settings) => returned::acknowledge(&settings, logs, printer),
         Command::Serve(settings) => serve::run(settings, logs, printer).await,
         Command::Controller(settings) => controller::run(*settings, logs).await,
         Command::Config(settings) => config::run(&settings, printer),
@@ -92,29 +92,27 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
     }
 }
 
-/// That the result can be printed as was asked.
-fn fits(command: &Command, printer: &Printer) -> anyhow::Result<()> {
+/// Checks that the command supports the output format.
+fn check_format(command: &Command, printer: &Printer) -> anyhow::Result<()> {
     let message = match printer.format() {
-        Format::Html if !matches!(command, Command::Inspect(_)) => {
-            "only `inspect` makes a page: `--output html` means nothing here"
-        }
+        Format::Html if !matches!(command, Command::Inspect(_)) => "only `inspect` supports `--output html`",
         Format::Jsonl if !matches!(command, Command::Audit(Audit::Log(_))) => {
-            "only `audit log` prints line by line: `--output jsonl` means nothing here"
+            "only `audit log` supports `--output jsonl`"
         }
         Format::Yaml if !cluster::prints_yaml(command) => {
-            "only commands that show what is in a cluster print YAML by `--output yaml`"
+            "only commands that show cluster resources support `--output yaml`"
         }
         _ => return Ok(()),
     };
     Err(Usage { message: message.to_owned(), hint: "use text or json" }.into())
 }
 
-/// Opens a store to write to it; where there is none, makes one and says so: the path may be mistyped.
+/// Opens a store for writing. If none exists, creates one and reports that, because the path may be mistyped.
 fn open_or_make(arg: &StoreArg, printer: &Printer) -> anyhow::Result<::store::Store> {
     match ::store::Store::open_existing(&arg.store) {
         Err(::store::Error::Absent(_)) => {
             let store = ::store::Store::open(&arg.store)?;
-            printer.say(&format!("made a new store at `{}`", arg.store.display()));
+            printer.say(&format!("created a new store at `{}`", arg.store.display()));
             Ok(store)
         }
         Ok(store) if store.is_read_only() => Err(::store::Error::ReadOnly(arg.store.clone()).into()),
@@ -122,9 +120,9 @@ fn open_or_make(arg: &StoreArg, printer: &Printer) -> anyhow::Result<::store::St
     }
 }
 
-/// A store to plan against, with what keeps it. Where there is none, an empty one that is gone afterwards: a dry
-/// run makes nothing, and the first one comes before the store.
-fn open_or_imagine(
+/// A store to plan against. If none exists, a temporary empty store and its folder: a dry run creates nothing, and
+/// the first one comes before the store.
+fn open_or_temporary(
     arg: &StoreArg,
     printer: &Printer,
 ) -> anyhow::Result<(::store::Store, Option<tempfile::TempDir>)> {
@@ -132,21 +130,20 @@ fn open_or_imagine(
         Err(::store::Error::Absent(_)) => {
             let folder = temporary_folder("an empty store")?;
             let store = ::store::Store::open(&folder.path().join("store"))?;
-            printer
-                .say(&format!("there is no store at `{}`: planned as for an empty one", arg.store.display()));
+            printer.say(&format!("no store at `{}`: planned for an empty store", arg.store.display()));
             Ok((store, Some(folder)))
         }
         opened => Ok((opened?, None)),
     }
 }
 
-/// The trust file, if one is named; the work's event tells which it was.
+/// The trust file, if one is given. The event of the work records it.
 fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile>> {
     let Some(path) = &arg.trust else { return Ok(None) };
     let text = read(path)?;
     work.policy(path, &text);
     let trust = parse_trust(path, &text, work.printer())?;
-    // A root that the file names by its path is not in the file's digest.
+    // The digest of the file does not cover a root that the file references by path.
     let roots: BTreeSet<_> =
         trust.identities().iter().map(|known| known.root().digest().to_string()).collect();
     if !roots.is_empty() {
@@ -155,7 +152,7 @@ fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Option<TrustFile
     Ok(Some(trust))
 }
 
-/// Reads a trust file, and warns of what an older version wrote that says more than its reader thinks.
+/// Parses a trust file, and warns about an entry by which older versions let a key sign more than intended.
 fn parse_trust(path: &Path, text: &str, printer: &Printer) -> anyhow::Result<TrustFile> {
     let trust = TrustFile::parse_in(text, path.parent().unwrap_or(Path::new("")));
     let trust = trust.with_context(|| format!("`{}` cannot be used", path.display()))?;
@@ -165,38 +162,41 @@ fn parse_trust(path: &Path, text: &str, printer: &Printer) -> anyhow::Result<Tru
     Ok(trust)
 }
 
-/// A folder that goes when it is dropped.
+/// A folder that is deleted on drop.
 pub(crate) fn temporary_folder(what: &str) -> anyhow::Result<tempfile::TempDir> {
     tempfile::tempdir().with_context(|| {
         let within = std::env::temp_dir();
-        format!("cannot make a folder for {what} in `{}`; TMPDIR can name another place", within.display())
+        format!(
+            "cannot create a folder for {what} in `{}`; to use another folder, set TMPDIR",
+            within.display()
+        )
     })
 }
 
-/// This process, for what is recorded of it.
-fn station() -> ::audit::Station {
-    ::audit::Station::of_process("airlock", env!("CARGO_PKG_VERSION"))
+/// This process, as events record it.
+fn event_source() -> ::audit::EventSource {
+    ::audit::EventSource::of_process("airlock", env!("CARGO_PKG_VERSION"))
 }
 
-/// The time, as records have it.
+/// The current time, in the format of records.
 fn now() -> anyhow::Result<packager::witness::Now> {
     let now = time::OffsetDateTime::now_utc().replace_nanosecond(0)?;
     let text = now.format(&time::format_description::well_known::Rfc3339)?;
     Ok(packager::witness::Now { text, seconds: u64::try_from(now.unix_timestamp()).unwrap_or(0) })
 }
 
-/// Where a drive is, as one name.
+/// The paths of a drive, as one name.
 fn paths(media: &MediaArg) -> String {
     let paths: Vec<_> = media.paths.iter().map(|path| path.display().to_string()).collect();
     paths.join(" ")
 }
 
-/// The digests of what a lock or a drive names.
+/// The digests of the items of a lock or a drive.
 fn contents(items: &[LockedItem]) -> impl Iterator<Item = String> {
     items.iter().map(|item| item.digest.to_string())
 }
 
-/// A word for a shell, in quotes where it needs them.
+/// A shell word, quoted if necessary.
 pub(crate) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -205,29 +205,30 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Warns of a secret that other users of the machine can read.
+/// Warns about a private key that other users of the machine can read.
 fn warn_of_readable(path: &Path, printer: &Printer) {
     use std::os::unix::fs::PermissionsExt as _;
     if path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0) {
         let path = path.display();
-        printer
-            .say(&format!("warning: others can read the private key `{path}`: `chmod 600` keeps it secret"));
+        printer.say(&format!(
+            "warning: other users can read the private key `{path}`; to keep it secret, run `chmod 600`"
+        ));
     }
 }
 
-/// Writes a file that was named: whole, in the place of another one or of none.
+/// Writes a file that the user named, atomically. An existing file is replaced.
 pub(crate) fn write(path: &Path, bytes: &[u8], readers: private::Readers) -> anyhow::Result<()> {
     private::publish(path, bytes, private::Existing::Replace, readers)
         .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// A text file that was named, within the limit for such files.
+/// Reads a text file that the user named, up to the limit for such files.
 fn read(path: &Path) -> anyhow::Result<String> {
-    input::read_text(path, input::MOST).with_context(|| format!("cannot read `{}`", path.display()))
+    input::read_text(path, input::MAX_SIZE).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
-/// An authority of a registry's certificate: a file that has at least one certificate in it.
-fn authority(path: &Path) -> anyhow::Result<String> {
+/// Reads the CA of a registry's certificate: a file with at least one certificate.
+fn ca_certificate(path: &Path) -> anyhow::Result<String> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
     let text = read(path)?;
@@ -235,8 +236,8 @@ fn authority(path: &Path) -> anyhow::Result<String> {
     if matches!(found.next(), Some(Ok(_))) {
         return Ok(text);
     }
-    let message = format!("`{}` has no certificate in it", path.display());
-    let hint = "--registry-ca takes the authority of the registry's certificate, PEM; `airlock serve --self-signed` keeps \
-                its own in the store: tls/ca.crt";
+    let message = format!("`{}` contains no certificate", path.display());
+    let hint = "give the CA of the registry's certificate, PEM: --registry-ca FILE; `airlock serve --self-signed` keeps \
+                its CA in the store: tls/ca.crt";
     Err(Usage { message, hint }.into())
 }

@@ -8,21 +8,21 @@ pub(crate) const STORE: &str = "AIRLOCK_STORE";
 pub(crate) const AUDIT_LOG: &str = "AIRLOCK_AUDIT_LOG";
 /// The trust file.
 pub(crate) const TRUST: &str = "AIRLOCK_TRUST";
-/// The registry that nodes are told of.
+/// The URL of the registry that nodes pull from.
 pub(crate) const REGISTRY: &str = "AIRLOCK_REGISTRY";
 /// The private key.
 pub(crate) const KEY: &str = "AIRLOCK_KEY";
-/// The private key's password; cosign's name for it is read too.
+/// The password of the private key. cosign's variable is read, too.
 pub(crate) const KEY_PASSWORD: [&str; 2] = ["AIRLOCK_KEY_PASSWORD", "COSIGN_PASSWORD"];
-/// The PKCS#11 module to load where a `pkcs11:` URI names none.
+/// The PKCS#11 module to load if a `pkcs11:` URI names none.
 pub(crate) const PKCS11_MODULE: &str = "AIRLOCK_PKCS11_MODULE";
-/// The kubeconfig, or several, as of `kubectl`.
+/// One or more kubeconfig files, as for `kubectl`.
 pub(crate) const KUBECONFIG: &str = "KUBECONFIG";
 /// Docker's configuration folder.
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
-/// Proxies by the target's scheme, for all targets, and the targets without one; read in lower case too.
+/// Proxies for HTTP, for HTTPS and for all targets, and the targets without a proxy. Lower-case names are read, too.
 pub(crate) const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
-/// Where programs keep their state; `~/.local/state` unless set.
+/// The folder for state files. Default: `~/.local/state`.
 pub(crate) const STATE_HOME: &str = "XDG_STATE_HOME";
 /// The home folder.
 pub(crate) const HOME: &str = "HOME";

@@ -1,4 +1,4 @@
-//! Errors as exit codes and as words: what went wrong, why, and what to do.
+//! Exit codes and messages of errors: what failed, why, and what to do.
 
 use std::process::ExitCode;
 
@@ -7,28 +7,28 @@ use packager::bundle;
 use serde_json::json;
 
 use crate::cli::Format;
-use crate::commands::Answer;
+use crate::commands::ClusterError;
 use crate::printer::Printer;
 
-/// How a command ended, other than by an error.
+/// How a command ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// As wanted.
+    /// Success.
     Done,
     /// A check found faults, which were printed.
     Faults,
 }
 
-/// Prints an error, if there is one, and gives the exit code.
+/// Prints the error, if any, and returns the exit code.
 pub(crate) fn exit(outcome: anyhow::Result<Status>, printer: &Printer) -> ExitCode {
     match outcome {
         Ok(Status::Done) => ExitCode::SUCCESS,
         Ok(Status::Faults) => ExitCode::from(3),
-        // Whoever read the output has seen enough.
+        // The reader of the output closed the pipe.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let code = code(&error);
-            let causes = brief::causes(error.as_ref());
+            let causes = error_text::causes(error.as_ref());
             let hint = hint(&error);
             if printer.format() == Format::Json {
                 let body =
@@ -48,7 +48,7 @@ pub(crate) fn exit(outcome: anyhow::Result<Status>, printer: &Printer) -> ExitCo
     }
 }
 
-/// A mistake in what was typed or configured, found after parsing.
+/// Wrong usage or configuration, found after parsing.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Usage {
@@ -62,7 +62,7 @@ impl Classified for Usage {
     }
 }
 
-/// What an error's exit code is: that of the first cause that has a class.
+/// The exit code of an error: that of the first cause that has a class.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     code_of(class(error))
 }
@@ -85,70 +85,70 @@ fn code_of(class: Class) -> u8 {
     }
 }
 
-/// Every error type that a command may end with. Whatever stands in front of them in a chain is only a text.
-const KNOWN: &[fn(Cause<'_>) -> Option<Class>] = &[
-    known::<Usage>,
-    known::<crate::gates::Refused>,
-    known::<Answer>,
-    known::<crate::commands::audit::NoEvent>,
-    known::<crate::commands::quarantine::NoRecord>,
-    known::<crate::commands::store::get::NoName>,
-    known::<crate::commands::chart::load::NoChart>,
-    known::<audit::Error>,
-    known::<bundle::Error>,
-    known::<bundle_signer::Error>,
-    known::<bundle_signer::eksa::Refusal>,
-    known::<bundle_signer::keyless::Error>,
-    known::<bundle_signer::openpgp::Defect>,
-    known::<bundle_signer::provenance::ProvenanceError>,
-    known::<evidence::Error>,
-    known::<gostd::yaml::Error>,
-    known::<helm::Error>,
-    known::<mirror::Error>,
-    known::<mirror::config::Error>,
-    known::<mirror::lock::Error>,
-    known::<oci::Error>,
-    known::<package_api::Error>,
-    known::<package_bundle::Error>,
-    known::<admission::Error>,
-    known::<admission::values::Error>,
-    known::<installer::Error>,
-    known::<installer::objects::Error>,
-    known::<package_controller::Error>,
-    known::<packager::drive_log::Alarm>,
-    known::<packager::drive_log::DriveLogError>,
-    known::<private::Error>,
-    known::<private::Locked>,
-    known::<registry::Error>,
-    known::<registry::client::Error>,
-    known::<std::io::Error>,
-    known::<store::Error>,
-    known::<tlog::Error>,
+/// Every error type that a command can return. Outer errors in a chain only add context.
+const ERROR_TYPES: &[fn(Cause<'_>) -> Option<Class>] = &[
+    class_as::<Usage>,
+    class_as::<crate::gates::Refused>,
+    class_as::<ClusterError>,
+    class_as::<crate::commands::audit::NoEvent>,
+    class_as::<crate::commands::quarantine::NoRecord>,
+    class_as::<crate::commands::store::get::NoName>,
+    class_as::<crate::commands::chart::load::NoChart>,
+    class_as::<audit::Error>,
+    class_as::<bundle::Error>,
+    class_as::<bundle_signer::Error>,
+    class_as::<bundle_signer::eksa::Refusal>,
+    class_as::<bundle_signer::keyless::Error>,
+    class_as::<bundle_signer::openpgp::Defect>,
+    class_as::<bundle_signer::provenance::ProvenanceError>,
+    class_as::<evidence::Error>,
+    class_as::<gostd::yaml::Error>,
+    class_as::<helm::Error>,
+    class_as::<mirror::Error>,
+    class_as::<mirror::config::Error>,
+    class_as::<mirror::lock::Error>,
+    class_as::<oci::Error>,
+    class_as::<package_api::Error>,
+    class_as::<package_bundle::Error>,
+    class_as::<admission::Error>,
+    class_as::<admission::values::Error>,
+    class_as::<installer::Error>,
+    class_as::<installer::objects::Error>,
+    class_as::<package_controller::Error>,
+    class_as::<packager::drive_log::Alarm>,
+    class_as::<packager::drive_log::DriveLogError>,
+    class_as::<private::Error>,
+    class_as::<private::Locked>,
+    class_as::<registry::Error>,
+    class_as::<registry::client::Error>,
+    class_as::<std::io::Error>,
+    class_as::<store::Error>,
+    class_as::<tlog::Error>,
 ];
 
 type Cause<'a> = &'a (dyn std::error::Error + 'static);
 
 fn class_of(cause: Cause<'_>) -> Option<Class> {
-    KNOWN.iter().find_map(|known| known(cause))
+    ERROR_TYPES.iter().find_map(|classify| classify(cause))
 }
 
-fn known<T: Classified + 'static>(cause: Cause<'_>) -> Option<Class> {
+fn class_as<T: Classified + 'static>(cause: Cause<'_>) -> Option<Class> {
     as_type::<T>(cause).map(Classified::class)
 }
 
-/// A cause as its type, also from within the box that another error keeps it in: a box is a type of its own.
+/// Downcasts a cause, also if another error keeps it in a `Box`, which is a different type.
 fn as_type<T: std::error::Error + 'static>(cause: Cause<'_>) -> Option<&T> {
     cause.downcast_ref::<T>().or_else(|| cause.downcast_ref::<Box<T>>().map(AsRef::as_ref))
 }
 
-/// The first cause of a type.
+/// The first cause of this type.
 fn find<T: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&T> {
     error.chain().find_map(as_type)
 }
 
-/// What to do, by the first cause that knows.
+/// The hint of the first cause that has one.
 fn hint(error: &anyhow::Error) -> Option<&str> {
-    // Whatever could not be done for it: that process is in the way.
+    // Whatever failed, the process that holds the lock is the reason.
     if let Some(locked) = find::<private::Locked>(error) {
         return Some(locked.hint());
     }
@@ -156,27 +156,27 @@ fn hint(error: &anyhow::Error) -> Option<&str> {
         as_type::<Usage>(cause)
             .map(|usage| usage.hint)
             .or_else(|| as_type::<crate::gates::Refused>(cause).map(|_| crate::gates::HINT))
-            .or_else(|| as_type(cause).and_then(Answer::hint))
+            .or_else(|| as_type(cause).and_then(ClusterError::hint))
             .or_else(|| as_type(cause).map(crate::commands::chart::load::NoChart::hint))
-            .or_else(|| unasked(error, cause))
+            .or_else(|| registry_hint(error, cause))
             .or_else(|| as_type(cause).and_then(bundle::Error::hint))
             .or_else(|| as_type(cause).and_then(mirror::lock::Error::hint))
             .or_else(|| as_type(cause).and_then(mirror::Error::hint))
             .or_else(|| as_type(cause).and_then(package_bundle::Error::hint))
             .or_else(|| as_type(cause).and_then(bundle_signer::Error::hint))
             .or_else(|| as_type(cause).and_then(store::Error::hint))
-            .or_else(|| as_type(cause).and_then(unlogged))
+            .or_else(|| as_type(cause).and_then(log_hint))
             .or_else(|| as_type(cause).and_then(audit::Error::hint))
             .or_else(|| as_type(cause).and_then(registry::Error::hint))
     })
 }
 
-fn unlogged(error: &audit::Error) -> Option<&'static str> {
+fn log_hint(error: &audit::Error) -> Option<&'static str> {
     matches!(error, audit::Error::Unlogged { .. }).then_some(crate::logged::HINT)
 }
 
-/// What to do about a registry that a command named by itself, and not a mirror file.
-fn unasked<'a>(error: &'a anyhow::Error, cause: Cause<'a>) -> Option<&'a str> {
+/// The hint about a registry that a command's arguments name, not a mirror file.
+fn registry_hint<'a>(error: &'a anyhow::Error, cause: Cause<'a>) -> Option<&'a str> {
     use installer::Error as Engine;
     let of_chart = matches!(as_type(cause), Some(Engine::Pull { .. }));
     let of_image = matches!(as_type(cause), Some(evidence::Error::Client(_)));
@@ -184,19 +184,19 @@ fn unasked<'a>(error: &'a anyhow::Error, cause: Cause<'a>) -> Option<&'a str> {
         return None;
     }
     let client: &registry::client::Error = find(error)?;
-    // The server answers: it is not a matter of how it is reached.
+    // The server answered, so the connection is not the problem.
     if client.needs_login() || client.class() == Class::Refused {
         return client.hint();
     }
     Some(match (of_chart, client.is_unknown_ca()) {
-        (true, true) => "give the authority of the registry's certificate: --registry-ca FILE",
-        (true, false) => "check the registry's host and port, and whether it runs: --registry HOST:PORT",
+        (true, true) => "give the CA of the registry's certificate: --registry-ca FILE",
+        (true, false) => "check that the registry runs, and its host and port: --registry HOST:PORT",
         (false, true) => {
-            "give the authority of the registry's certificate by --registry-ca FILE, or --ca-file FILE where the command has \
-             that"
+            "give the CA of the registry's certificate: --registry-ca FILE or --ca-file FILE, depending on the command"
         }
         (false, false) => {
-            "check the host, and whether the registry runs; across the air gap give --store DIR, the store that it serves"
+            "check the host, and that the registry runs; if it is across the air gap, give the store that it serves: \
+             --store DIR"
         }
     })
 }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn o14_a_registry_that_denies_by_a_rule_of_its_own_is_3_with_its_advice() {
+    fn o14_a_registry_that_denies_by_its_own_rule_is_3_with_its_advice() {
         let sign = anyhow::Error::new(evidence::Error::Client(refused(403, Some("sign it there"))));
         assert_eq!((code(&sign), hint(&sign)), (3, Some("sign it there")));
         let login = anyhow::Error::new(evidence::Error::Client(refused(403, None)));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn o14_an_error_in_a_box_has_the_class_and_the_hint_that_it_has_without() {
+    fn o14_a_boxed_error_has_the_same_class_and_hint() {
         let absent = || store::Error::Absent("s".into());
         let boxed = mirror::Error::Evidence {
             reference: "a".to_owned(),

@@ -1,4 +1,4 @@
-//! The gates of the trust file at which images are decided: what `pack` and `serve` share.
+//! The gates of the trust file that decide about images, for `pack` and `serve`.
 
 pub(crate) mod serving;
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bundle_signer::{Gate, NameRule, TrustFile};
 use error_class::{Class, Classified};
-use evidence::gate::{Asking, ask_at};
+use evidence::gate::{GateQuery, ask_at};
 use evidence::{Contents, EvidenceSource};
 use oci::RegistryHost;
 use packager::pack::Shipment;
@@ -15,10 +15,10 @@ use crate::cli::GateArgs;
 use crate::logged::Work;
 use crate::printer::Printer;
 
-/// Images that a refusal names; the others are counted.
-const MOST_NAMED: usize = 20;
+/// A refusal names at most this many images; the others are counted.
+const MAX_NAMED: usize = 20;
 
-/// A gate that does not let images through.
+/// Images that a gate refuses.
 #[derive(Debug, thiserror::Error)]
 #[error("the trust file's gate `{gate}` refuses {images}")]
 pub(crate) struct Refused {
@@ -32,16 +32,17 @@ impl Classified for Refused {
     }
 }
 
-/// What to do about a refusal.
-pub(crate) const HINT: &str = "sign it by `airlock sign IMAGE --store STORE --key FILE` with a key that the trust file asks for, or bring it \
-                               with its signatures; `airlock trust check FILE` explains the rules";
+/// The hint for a refusal.
+pub(crate) const HINT: &str = "sign it with a key that the trust file accepts: `airlock sign IMAGE --store STORE --key \
+                               FILE`; or mirror it with its signatures; `airlock trust check FILE` explains the rules";
 
-/// By which rule names are compared.
+/// The rule for image names in signatures.
 pub(crate) fn name_rule(arg: &GateArgs) -> NameRule {
-    if arg.allow_unnamed { NameRule::MayBeSilent } else { NameRule::Required }
+    if arg.allow_unnamed { NameRule::Optional } else { NameRule::Required }
 }
 
-/// Asks the gate `pack` about all that is to be written, before anything is, by what is to be written with it.
+/// Evaluates the gate `pack` for everything that will be written, before anything is written. Only evidence that will
+/// be written, too, counts.
 pub(crate) async fn pack(
     shipment: &Arc<Shipment>,
     (trust, arg): (&TrustFile, &GateArgs),
@@ -49,19 +50,19 @@ pub(crate) async fn pack(
     printer: &Printer,
 ) -> anyhow::Result<()> {
     let gate = Gate::Pack;
-    if trust.asked(gate).is_empty() {
+    if trust.required_statements(gate).is_empty() {
         return Ok(());
     }
     let host: Option<&RegistryHost> = arg.registry_name.as_ref();
-    let asking = Asking { trust, gate, name_rule: name_rule(arg), host };
+    let asking = GateQuery { trust, gate, name_rule: name_rule(arg), host };
     let (mut by, mut refused, mut allowed) = (Vec::new(), Vec::new(), true);
     for (repository, digest) in shipment.judged() {
-        let place = EvidenceSource::Shipment(Arc::clone(shipment) as Arc<dyn Contents>, repository.clone());
-        let answer = ask_at(&place, repository, digest, &asking).await?;
-        by.extend(answer.by.iter().cloned());
-        allowed &= answer.is_allowed();
-        if !answer.is_satisfied() {
-            refused.push(format!("{repository}@{digest} ({})", answer.unmet.join("; ")));
+        let source = EvidenceSource::Shipment(Arc::clone(shipment) as Arc<dyn Contents>, repository.clone());
+        let decision = ask_at(&source, repository, digest, &asking).await?;
+        by.extend(decision.by.iter().cloned());
+        allowed &= decision.is_allowed();
+        if !decision.is_satisfied() {
+            refused.push(format!("{repository}@{digest} ({})", decision.unmet.join("; ")));
         }
     }
     by.sort();
@@ -77,7 +78,9 @@ pub(crate) async fn pack(
     match (refused.is_empty(), allowed) {
         (true, _) => Ok(()),
         (false, true) => {
-            printer.complain(&format!("warning: the trust file's gate `{gate}` only warns of {images}"));
+            printer.complain(&format!(
+                "warning: the trust file's gate `{gate}`, which only warns, does not accept {images}"
+            ));
             Ok(())
         }
         (false, false) => Err(Refused { gate, images }.into()),
@@ -85,8 +88,8 @@ pub(crate) async fn pack(
 }
 
 fn list(refused: &[String]) -> String {
-    let named = refused.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match refused.len().saturating_sub(MOST_NAMED) {
+    let named = refused.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match refused.len().saturating_sub(MAX_NAMED) {
         0 => named,
         more => format!("{named}, and {more} more"),
     }

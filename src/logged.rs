@@ -1,10 +1,10 @@
-//! Work that is logged: how commands leave their events.
+//! Logged work: how commands write audit events.
 //!
-//! A command begins its work, fills in what it meets, and says that it is done before it prints that it is: only what
-//! is in the log, durable and under a signed checkpoint, is reported as done. Work that fails is logged with its
-//! reason when its error leaves the command.
+//! A command begins its work, adds details as it proceeds, and logs success before it prints it: only what is in the
+//! log, durably and under a signed checkpoint, is reported as done. Failed work is logged with its reason when the
+//! command returns the error.
 //!
-//! What is done to a store is in the store's own log, always. A log that is named beside it gets the same events.
+//! Work on a store is always recorded in the store's own log. A log that the user names in addition gets the same events.
 //!
 //! `Logs -> Work -> done -> printed`
 
@@ -15,65 +15,65 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use audit::{Belief, Draft, EventType, Filter, Index, Journal, Outcome, Reader, Station, search};
+use audit::{Draft, EventSource, EventType, Filter, Index, Journal, LogTrust, Outcome, Reader, search};
 use oci::Digest;
 use store::Store;
 use time::OffsetDateTime;
 
-pub(crate) use self::observer::Witness;
+pub(crate) use self::observer::AuditObserver;
 use crate::failure::Usage;
-use crate::past::Past;
+use crate::past::PackHistory;
 use crate::printer::Printer;
 
-/// What to do about a log that cannot be written.
-pub(crate) const HINT: &str = "see what is wrong by `airlock audit verify`; run as the log's owner, with room on its \
-                               disk; docs/audit.md tells what to do with a damaged log";
+/// The hint for a log that cannot be written.
+pub(crate) const HINT: &str = "check the log with `airlock audit verify`; run as the log's owner, with free space on its \
+                               disk; docs/audit.md describes what to do with a damaged log";
 
-/// Which logs work goes into: that of the store that the command works on, and the one that was named. Where there is
-/// neither, that of the store that the settings name. What changes a cluster goes into the operator's own log where there is
-/// none of these.
+/// The logs that record work: the log of the store that the command works on, and the log that the user names.
+/// Without these, the log of the default store. A change to a cluster without any of these is recorded in the
+/// operator's own log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logs {
     pub(crate) named: Option<PathBuf>,
     /// Whether the command line names a store, and no log.
     pub(crate) store_first: bool,
     pub(crate) default_store: Option<PathBuf>,
-    /// The log of whoever runs this program.
+    /// The log of the user who runs this program.
     pub(crate) operator: Option<PathBuf>,
-    /// What packs signed, kept outside the stores.
-    pub(crate) past: Past,
+    /// The newest checkpoints that packs signed, kept outside the stores.
+    pub(crate) pack_history: PackHistory,
 }
 
 impl Logs {
-    /// The folder of a store's own log, if there is a store.
+    /// The folder of a store's own log, if the store exists.
     pub(crate) fn of_store(store: &Path) -> Option<PathBuf> {
         Store::is_at(store).then(|| Journal::folder(store))
     }
 
-    /// The folders of the logs that there are to be had, the store's own first.
+    /// The folders of the available logs, the store's own first.
     fn folders(&self, store: Option<&Path>) -> Vec<PathBuf> {
         let own = store.and_then(Self::of_store);
         let default = || self.default_store.as_deref().and_then(Self::of_store);
         let default = if store.is_none() && self.named.is_none() { default() } else { None };
         let mut folders: Vec<PathBuf> = Vec::new();
         for folder in own.into_iter().chain(default).chain(self.named.clone()) {
-            if !folders.iter().any(|known| place(known) == place(&folder)) {
+            if !folders.iter().any(|known| canonical(known) == canonical(&folder)) {
                 folders.push(folder);
             }
         }
         folders
     }
 
-    /// The folders of the logs of what changes clusters.
+    /// The folders of the logs for changes to clusters.
     fn of_clusters(&self, store: Option<&Path>) -> Vec<PathBuf> {
         let found = [self.folders(store), self.folders(None)].into_iter().find(|folders| !folders.is_empty());
         found.unwrap_or_else(|| self.operator.iter().cloned().collect())
     }
 
-    /// Begins work that changes a cluster: it always has a log.
+    /// Begins work that changes a cluster. Such work always has a log.
     ///
     /// # Errors
-    /// There is no folder for a log, or it cannot be written: nothing that changes a cluster goes unlogged in silence.
+    /// No folder for a log is known, or the log cannot be written: every change to a cluster is logged.
     pub(crate) fn begin_in_cluster<'a>(
         &'a self,
         event: EventType,
@@ -82,9 +82,10 @@ impl Logs {
         printer: &'a Printer,
     ) -> anyhow::Result<Work<'a>> {
         if self.of_clusters(store).is_empty() {
-            let message =
-                "there is no audit log for a change of the cluster: no home folder is known".to_owned();
-            return Err(Usage { message, hint: "name a log by --audit-log DIR or AIRLOCK_AUDIT_LOG" }.into());
+            let message = "no audit log for a change to the cluster: the home folder is unknown".to_owned();
+            return Err(
+                Usage { message, hint: "name a log with --audit-log DIR or AIRLOCK_AUDIT_LOG" }.into()
+            );
         }
         if let Some(operator) = self.operator.as_ref().filter(|log| self.of_clusters(store).contains(log))
             && let Some(parent) = operator.parent()
@@ -96,8 +97,8 @@ impl Logs {
         Ok(work)
     }
 
-    /// Begins work on what is of this kind and has this name, in a store or elsewhere. A log that cannot be written
-    /// ends it here: nothing is begun that could not be reported.
+    /// Begins work on an object of this kind and name, in a store or elsewhere. Fails if a log cannot be written:
+    /// work that cannot be logged does not begin.
     pub(crate) fn begin<'a>(
         &'a self,
         event: EventType,
@@ -111,30 +112,30 @@ impl Logs {
     }
 }
 
-/// Work under way.
+/// Work in progress.
 pub(crate) struct Work<'a> {
     logs: &'a Logs,
     printer: &'a Printer,
     store: Option<PathBuf>,
-    /// Whether it changes a cluster, which never goes unlogged.
+    /// Whether it changes a cluster, which is always logged.
     in_cluster: bool,
     journals: Journals,
-    /// Taken when it is logged.
+    /// The event; `None` once it is logged.
     draft: Option<Draft>,
-    /// What was logged.
+    /// The event that was logged.
     logged: Option<Draft>,
-    /// Trust files that decide, with their digests.
+    /// The trust files in use, with their digests.
     policies: Vec<(String, String)>,
-    /// Logs that can only be read.
+    /// Logs on read-only file systems.
     read_only: Vec<PathBuf>,
 }
 
-/// The logs that are open, each once; the store's own is the first.
+/// The open logs, each once, the store's own first.
 #[derive(Clone, Default)]
 pub(crate) struct Journals(Vec<(PathBuf, Arc<Journal>)>);
 
 impl Journals {
-    /// Logs an event in each.
+    /// Writes an event to each log.
     pub(crate) fn record(&self, draft: &Draft, outcome: &Outcome) -> audit::Result<()> {
         self.0.iter().try_for_each(|(_, journal)| journal.record(draft.clone(), outcome).map(drop))
     }
@@ -144,8 +145,8 @@ impl Journals {
     }
 }
 
-/// A log's place by whatever name: its folder may not be there yet.
-fn place(folder: &Path) -> PathBuf {
+/// The canonical path of a log's folder, which may not exist yet.
+fn canonical(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or_default();
     let above = private::folder_of(folder);
     folder
@@ -176,28 +177,28 @@ impl<'a> Work<'a> {
 }
 
 impl Work<'_> {
-    /// Names the object better.
+    /// Replaces the name of the object with a more exact one.
     pub(crate) fn name(&mut self, name: &str) {
         if let Some(draft) = &mut self.draft {
             draft.name(name);
         }
     }
 
-    /// Adds what it was done to.
+    /// Adds the digests that the work is about.
     pub(crate) fn digests(&mut self, digests: impl IntoIterator<Item = String>) {
         if let Some(draft) = &mut self.draft {
             draft.digests(digests);
         }
     }
 
-    /// Adds what the outcome rests on.
+    /// Adds evidence for the outcome.
     pub(crate) fn evidence(&mut self, name: &str, value: &(impl ToString + ?Sized)) {
         if let Some(draft) = &mut self.draft {
             draft.evidence(name, value);
         }
     }
 
-    /// A trust file decides: its digest is evidence, and that it is new or changed is an event of its own.
+    /// Records the trust file in use: its digest is evidence, and a new or changed file is a separate event.
     pub(crate) fn policy(&mut self, path: &Path, text: &str) {
         let digest = Digest::sha256(text.as_bytes()).to_string();
         self.evidence("trust", &digest);
@@ -205,28 +206,28 @@ impl Work<'_> {
         self.policies.push((path.display().to_string(), digest));
     }
 
-    /// Where the command talks.
+    /// The command's printer.
     pub(crate) fn printer(&self) -> &Printer {
         self.printer
     }
 
-    /// The digest of the trust file that decides.
+    /// The digest of the trust file in use.
     pub(crate) fn newest_policy(&self) -> Option<String> {
         self.policies.last().map(|(_, digest)| digest.clone())
     }
 
-    /// The logs, for what goes on logging by itself.
+    /// The logs, for components that log events themselves.
     pub(crate) fn journals(&mut self) -> anyhow::Result<Journals> {
         self.open()?;
         Ok(self.journals.clone())
     }
 
-    /// What packs signed before.
-    pub(crate) fn past(&self) -> &Past {
-        &self.logs.past
+    /// The newest checkpoints that packs signed.
+    pub(crate) fn pack_history(&self) -> &PackHistory {
+        &self.logs.pack_history
     }
 
-    /// The own log of the store that is worked on.
+    /// The own log of the store that the command works on.
     pub(crate) fn own_journal(&mut self) -> anyhow::Result<Option<Arc<Journal>>> {
         self.open()?;
         let own = self.store.as_deref().and_then(Logs::of_store);
@@ -234,32 +235,32 @@ impl Work<'_> {
         Ok(found.map(|(_, journal)| Arc::clone(journal)))
     }
 
-    /// It is done; when this returned, that may be said.
+    /// Logs success. The command may report it after this returns.
     pub(crate) fn done(&mut self) -> anyhow::Result<()> {
         self.record(&Outcome::success())
     }
 
-    /// What was logged as done came to nothing after all: how the work ends is one more event.
+    /// Reopens work that was logged as done but failed afterwards: its end becomes another event.
     pub(crate) fn undone(&mut self) {
         self.draft = self.draft.take().or_else(|| self.logged.take());
     }
 
-    /// It came to an end, and that was not as wanted.
+    /// Logs an outcome other than success.
     pub(crate) fn ended(&mut self, outcome: &Outcome) -> anyhow::Result<()> {
         self.record(outcome)
     }
 
-    /// Gives the work's result, after a failure was logged. If that fails, too, both are told, and the work's own
-    /// error decides.
+    /// Returns the work's result after logging it. If logging a failure fails, too, both errors are printed, and the
+    /// work's own error is returned.
     pub(crate) fn end<T>(mut self, result: anyhow::Result<T>) -> anyhow::Result<T> {
         let recorded = match &result {
             Ok(_) => self.done(),
             Err(error) => self.record(&outcome::of(error)),
         };
         match (result, recorded) {
-            (Ok(_), Err(unlogged)) => Err(unlogged),
-            (Err(error), Err(unlogged)) => {
-                self.printer.complain(&format!("error: {unlogged:#}"));
+            (Ok(_), Err(log_error)) => Err(log_error),
+            (Err(error), Err(log_error)) => {
+                self.printer.complain(&format!("error: {log_error:#}"));
                 Err(error)
             }
             (result, Ok(())) => result,
@@ -271,18 +272,18 @@ impl Work<'_> {
         if self.in_cluster { self.logs.of_clusters(store) } else { self.logs.folders(store) }
     }
 
-    /// Opens the logs that there are by now.
+    /// Opens the logs that exist by now.
     fn open(&mut self) -> anyhow::Result<()> {
         for folder in self.folders() {
             let is_known = self.journals.0.iter().any(|(known, _)| *known == folder);
             if is_known || self.read_only.contains(&folder) {
                 continue;
             }
-            match Journal::open(&folder, Station::of_process("airlock", env!("CARGO_PKG_VERSION"))) {
+            match Journal::open(&folder, EventSource::of_process("airlock", env!("CARGO_PKG_VERSION"))) {
                 Err(error) if error.is_read_only() => {
                     let shown = folder.display();
                     self.printer.say(&format!(
-                        "warning: `{shown}` is on a read-only file system and gets no event of this"
+                        "warning: the audit log `{shown}` is on a read-only file system and does not record this"
                     ));
                     self.read_only.push(folder);
                 }
@@ -300,8 +301,9 @@ impl Work<'_> {
         self.logged = Some(draft.clone());
         self.open()?;
         if self.journals.is_empty() && self.read_only.is_empty() {
-            self.printer
-                .say("note: no audit log has this: name one by --audit-log, or a store by AIRLOCK_STORE");
+            self.printer.say(
+                "note: not recorded in an audit log; to record it, use --audit-log or set AIRLOCK_STORE",
+            );
         }
         let (policies, success) = (std::mem::take(&mut self.policies), Outcome::success());
         for (_, journal) in &self.journals.0 {
@@ -317,19 +319,19 @@ impl Work<'_> {
 }
 
 fn unwritable(folder: &Path) -> String {
-    format!("the audit log `{}` cannot be written, so nothing was begun", folder.display())
+    format!("the audit log `{}` cannot be written, so nothing was started", folder.display())
 }
 
-/// That a trust file decides for the first time, or is not what it was when it last did.
+/// The event for a trust file that is used for the first time, or that changed since its last use.
 fn policy_event(log: &Path, path: &str, digest: &str) -> anyhow::Result<Option<Draft>> {
-    let reader = Reader::open(log, Belief::own(log)?)?;
+    let reader = Reader::open(log, LogTrust::own(log)?)?;
     let index = Index::open(&reader)?;
     let mut last = None;
     for kind in [EventType::PolicyFirstUse, EventType::PolicyChange] {
         let (event, object) = (Some(kind.name().to_owned()), Some(path.to_owned()));
         let filter = Filter { event, object, limit: Some(1), ..Filter::default() };
         search::search(&reader, &index, &filter, &mut |_, event| {
-            // A change comes after the first use.
+            // A change is newer than the first use.
             last = event.object.digests.into_iter().next();
             Ok(())
         })?;

@@ -1,11 +1,13 @@
-//! airlock: mirror, pack, prove, import and serve OCI artifacts across an air gap.
+//! airlock: mirror, pack, verify, import and serve OCI artifacts across an air gap.
 //!
-//! This package is the command line: the only part that knows every crate, prints, and reads the environment.
+//! This package is the command line: the only part that depends on every crate, prints, and reads the environment.
 //!
-//! - `logged`: how commands leave their events in the audit log
-//! - `cli`: what can be typed; `settings` and `env`: where values come from; `commands`: the verbs, in the order of the data flow
-//! - `admission`: drives let in by their log; `carried`: the log that goes with a drive; `past`: what packs signed before
-//! - `printer`: standard output is data, standard error is talk; `progress`: bars; `failure`: exit codes
+//! - `logged`: how commands write events to the audit log
+//! - `cli`: the command-line arguments; `settings` and `env`: where values come from
+//! - `commands`: the commands, in the order of the data flow; `gates`: the trust file's gates
+//! - `admission`: checks a drive's log; `carried`: the log that `pack` writes to a drive
+//! - `past`: the newest checkpoints that packs signed
+//! - `printer`: data on standard output, messages on standard error; `progress`: progress bars; `failure`: exit codes
 
 mod admission;
 mod carried;
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
         store_first: cli.global.store_first,
         default_store: cli.global.default_store.clone(),
         operator: settings::operator_log(),
-        past: past::Past(cli.global.past.clone()),
+        pack_history: past::PackHistory(cli.global.pack_history.clone()),
     };
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,8 +1,8 @@
-//! What this user's packs signed last, kept outside the stores: by it a store that was put back from a backup is told
-//! before it packs, and not by every site that gets the drive.
+//! The newest checkpoints that this user's packs signed, kept outside the stores. They detect a store that was restored
+//! from an old backup before it packs; otherwise every site that gets the drive would raise an alarm.
 //!
-//! One file for each log in `~/.local/state/airlock/logs`, with the signed checkpoint that went onto the newest drive. It
-//! decides nothing that the log's own key did not sign. Without the folder nothing is compared.
+//! `~/.local/state/airlock/logs` has one file for each log: the signed checkpoint on the newest drive. A checkpoint counts
+//! only if the log's own key signed it. Without the folder, nothing is compared.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,34 +11,34 @@ use oci::Digest;
 use private::{Existing, Readers};
 use tlog::{Note, VerifierKey};
 
-/// A longer file is none of ours.
-const MOST: u64 = tlog::note::MAX_LEN as u64;
+/// A longer file is not a checkpoint.
+const MAX_LEN: u64 = tlog::note::MAX_LEN as u64;
 
-/// The folder, if there is a place for it.
+/// The folder of the newest checkpoints that packs signed, if a home folder is known.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Past(pub(crate) Option<PathBuf>);
+pub(crate) struct PackHistory(pub(crate) Option<PathBuf>);
 
-impl Past {
+impl PackHistory {
     fn file(&self, key: &VerifierKey) -> Option<PathBuf> {
         Some(self.0.as_ref()?.join(Digest::sha256(key.name().as_bytes()).hex()))
     }
 
-    /// The checkpoint of the newest drive, and where it is kept; unchecked.
+    /// The checkpoint of the newest drive, not verified, and the path of its file.
     pub(crate) fn of(&self, key: &VerifierKey) -> Option<(String, Note)> {
         let path = self.file(key)?;
-        let small = fs::metadata(&path).ok()?.len() <= MOST;
+        let small = fs::metadata(&path).ok()?.len() <= MAX_LEN;
         let note = Note::parse(&fs::read(&path).ok().filter(|_| small)?).ok()?;
         Some((path.display().to_string(), note))
     }
 
-    /// Keeps the checkpoint that went onto a drive. What cannot be kept is only not compared later.
+    /// Saves the checkpoint that was written to a drive. If that fails, later packs are not compared with it.
     pub(crate) fn keep(&self, key: &VerifierKey, note: &Note) {
-        let kept = || {
+        let save = || {
             let path = self.file(key)?;
             let folder = path.parent()?;
             private::create_folders(folder).ok()?;
             private::publish(&path, note.to_string().as_bytes(), Existing::Replace, Readers::Owner).ok()
         };
-        let _ = kept();
+        let _ = save();
     }
 }

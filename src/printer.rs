@@ -1,7 +1,7 @@
-//! Standard output is data, standard error is talk.
+//! Standard output is for data, standard error for messages.
 //!
-//! Drives, registries and logs give names and messages. What of them does not show itself must not reach a terminal, a file
-//! or another program, where it could hide or forge text: every way out of here goes through `tlog::text`.
+//! Names and messages come from drives, registries and logs. Their invisible characters must not reach a terminal, a
+//! file or another program, where they could hide or forge text: all output goes through `tlog::text`.
 
 mod listing;
 
@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 pub(crate) use self::listing::Listing;
 use crate::cli::{Format, Global};
 
-/// Where results and talk go.
+/// Prints results and messages.
 pub(crate) struct Printer {
     format: Format,
     quiet: bool,
@@ -25,7 +25,7 @@ impl Printer {
         Self { format: global.output, quiet: global.quiet }
     }
 
-    /// For what goes wrong before it is known how to print.
+    /// A printer for errors before the arguments are parsed.
     pub(crate) fn plain() -> Self {
         Self { format: Format::Text, quiet: false }
     }
@@ -38,27 +38,27 @@ impl Printer {
         self.quiet
     }
 
-    /// Prints a result: as JSON if asked for, else as the text that `words` makes.
+    /// Prints a result: as JSON or YAML if requested, otherwise as the text that `to_text` returns.
     pub(crate) fn result<T: Serialize>(
         &self,
         value: &T,
-        words: impl FnOnce(&T) -> String,
+        to_text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Json => text::json(&serde_json::to_string_pretty(value)?).into_owned(),
             Format::Yaml => gostd::yaml::write(&serde_json::to_value(value)?),
-            Format::Text | Format::Html | Format::Jsonl => text::shown(&words(value)).into_owned(),
+            Format::Text | Format::Html | Format::Jsonl => text::shown(&to_text(value)).into_owned(),
         };
         self.data(&text)
     }
 
-    /// Prints what was done: as a result, but with `--quiet` no text, since the exit code says it.
+    /// Prints what was done, like a result, but no text with `--quiet`: the exit code suffices.
     pub(crate) fn report<T: Serialize>(
         &self,
         value: &T,
-        words: impl FnOnce(&T) -> String,
+        to_text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
-        if self.quiet && self.format == Format::Text { Ok(()) } else { self.result(value, words) }
+        if self.quiet && self.format == Format::Text { Ok(()) } else { self.result(value, to_text) }
     }
 
     /// Prints values one by one.
@@ -66,12 +66,12 @@ impl Printer {
         Listing::new(self.format)
     }
 
-    /// Prints text of several lines, as that of a result.
+    /// Prints text of several lines, escaped like the text of a result.
     pub(crate) fn text(&self, text: &str) -> anyhow::Result<()> {
         self.data(&text::shown(text))
     }
 
-    /// Prints text that a chart made, byte for byte; on a terminal, control characters are escaped.
+    /// Prints the rendered text of a chart, byte for byte; on a terminal, control characters are escaped.
     pub(crate) fn rendered<T: Serialize>(&self, value: &T, text: &str) -> anyhow::Result<()> {
         match self.format {
             Format::Json | Format::Yaml => self.result(value, |_| String::new()),
@@ -84,7 +84,7 @@ impl Printer {
         }
     }
 
-    /// Prints data as it is; a terminal gets what it cannot obey.
+    /// Prints data unchanged; on a terminal, control characters are escaped.
     pub(crate) fn data(&self, text: &str) -> anyhow::Result<()> {
         let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
         let mut out = std::io::stdout().lock();
@@ -93,29 +93,29 @@ impl Printer {
         Ok(out.flush()?)
     }
 
-    /// Says something, unless told to be quiet; with JSON, standard error is for errors.
+    /// Prints a message, unless `--quiet` is given; with JSON, standard error has only errors.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet && self.format != Format::Json {
             self.complain(text);
         }
     }
 
-    /// Says something that must be heard.
+    /// Prints a message, even with `--quiet`.
     pub(crate) fn complain(&self, text: &str) {
-        // Nobody is left to be told if standard error is gone.
+        // If standard error is closed, nothing can be reported.
         let _ = writeln!(std::io::stderr().lock(), "{}", text::message(text));
     }
 }
 
-/// Logs of the libraries go to standard error: warnings, or more if asked for. A command's error tells by itself what
-/// these two say in their own way, once for each attempt.
+/// Writes the logs of the libraries to standard error: warnings, or more if requested. A command's own error covers
+/// what two of them log for each attempt, so they are silenced.
 pub(crate) fn start_log(verbose: u8, is_command: bool) {
     let level = match verbose {
         0 => tracing::Level::WARN,
         1 => tracing::Level::INFO,
         _ => tracing::Level::DEBUG,
     };
-    // What these tell at finer levels has whole URLs, with what may be secret in them.
+    // At finer levels these log whole URLs, which can contain secrets.
     let quiet = level.min(tracing::Level::INFO);
     let mut filter = format!("{level},hyper={quiet},hyper_util={quiet},h2={quiet},tower_http={quiet}");
     if is_command && verbose == 0 {
@@ -125,10 +125,10 @@ pub(crate) fn start_log(verbose: u8, is_command: bool) {
     let _ = log.with_writer(LogLines).try_init();
 }
 
-/// Writes each event of the libraries' logs as one line, whatever is in it.
+/// Writes each event of the libraries' logs as one line, whatever it contains.
 struct LogLines;
 
-/// One event, which comes in one piece or several.
+/// One event, which is written in one or more pieces.
 struct LogLine(String);
 
 impl<'a> MakeWriter<'a> for LogLines {
@@ -152,17 +152,17 @@ impl std::io::Write for LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        // Nobody is left to be told if standard error is gone.
+        // If standard error is closed, nothing can be reported.
         let _ = writeln!(std::io::stderr().lock(), "{}", text::line(self.0.trim_end_matches('\n')));
     }
 }
 
-/// A line of a result, whatever is in it: what others wrote cannot make two of it.
+/// One line of a result, whatever it contains: line breaks in foreign text are escaped.
 pub(crate) fn row(text: &str) -> String {
     text::line(text).into_owned() + "\n"
 }
 
-/// A number of things, by their regular name for one: `1 key`, `2 keys`, `3 repositories`.
+/// A number with a regular noun, given in the singular: `1 key`, `2 keys`, `3 repositories`.
 pub(crate) fn count<N>(number: N, name: &str) -> String
 where
     N: std::fmt::Display + PartialEq + From<u8> + Copy,
@@ -171,13 +171,13 @@ where
         return format!("{number} {name}");
     }
     match name.strip_suffix('y') {
-        // A vowel before it keeps it: keys.
+        // After a vowel, the `y` stays: keys.
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{number} {stem}ies"),
         _ => format!("{number} {name}s"),
     }
 }
 
-/// A size for people: exact below 10 kB, else with one decimal.
+/// A human-readable size: exact below 10 kB, otherwise rounded.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 10_000 { format!("{bytes} B") } else { indicatif::DecimalBytes(bytes).to_string() }
 }

@@ -1,4 +1,4 @@
-//! What stages tell, as a bar on a terminal and as lines elsewhere.
+//! Progress of the stages: a bar on a terminal, lines elsewhere.
 
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
@@ -10,14 +10,14 @@ use mirror::reporter::{Reporter, State};
 use crate::cli::Format;
 use crate::printer::{Printer, size};
 
-/// Without a terminal, a line so often.
-const EVERY: Duration = Duration::from_secs(5);
+/// Without a terminal, the interval between lines.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shows progress on standard error.
 pub(crate) struct Progress<'a> {
     printer: &'a Printer,
     terminal: bool,
-    /// With JSON, standard error is for errors.
+    /// With JSON, standard error has only errors.
     silent: bool,
     phase: Mutex<Option<Phase>>,
 }
@@ -27,7 +27,7 @@ struct Phase {
     total: u64,
     done: u64,
     bar: Option<ProgressBar>,
-    said: Instant,
+    last_line: Instant,
 }
 
 impl<'a> Progress<'a> {
@@ -51,7 +51,7 @@ impl Reporter for Progress<'_> {
             bar.set_message(phase.to_owned());
             bar
         });
-        let phase = Phase { name: phase.to_owned(), total, done: 0, bar, said: Instant::now() };
+        let phase = Phase { name: phase.to_owned(), total, done: 0, bar, last_line: Instant::now() };
         self.with(|current| *current = Some(phase));
     }
 
@@ -59,15 +59,15 @@ impl Reporter for Progress<'_> {
         self.with(|phase| {
             let Some(phase) = phase else { return };
             phase.done += bytes;
-            // Files of unknown size come on top of what was planned.
+            // Files of unknown size add to the planned total.
             phase.total = phase.total.max(phase.done);
             match &phase.bar {
                 Some(bar) => {
                     bar.set_length(phase.total);
                     bar.set_position(phase.done);
                 }
-                None if !self.silent && phase.said.elapsed() >= EVERY => {
-                    phase.said = Instant::now();
+                None if !self.silent && phase.last_line.elapsed() >= INTERVAL => {
+                    phase.last_line = Instant::now();
                     self.printer.say(&format!(
                         "{}: {} of {}",
                         phase.name,

@@ -1,4 +1,4 @@
-//! `airlock quickstart`: a small real upstream, carried across and served.
+//! `airlock quickstart`: a small upstream, transferred on a drive and served.
 
 mod upstream;
 
@@ -19,18 +19,24 @@ use crate::failure::{Status, Usage};
 use crate::logged::Logs;
 use crate::printer::Printer;
 
-/// The upstream's name; what is mirrored stands below it in the site's registry.
+/// The upstream's name. The site's registry has its images below it.
 const HOST: &str = "registry.example";
 
 pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     if !settings.listen.ip().is_loopback() {
-        let message =
-            format!("`{}` can be reached by others, who could push without a password", settings.listen);
-        return Err(Usage { message, hint: "listen on localhost; `airlock serve` serves others" }.into());
+        let message = format!(
+            "`{}` is reachable by other machines, which could push without a password",
+            settings.listen
+        );
+        return Err(Usage {
+            message,
+            hint: "listen on localhost; to serve other machines, use `airlock serve`",
+        }
+        .into());
     }
     let dir = &settings.dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-    printer.say("1. make a small upstream: this program as an image, a Helm chart, a file");
+    printer.say("1. create a small upstream: this binary as an image, a Helm chart, a file");
     let image = upstream::make(dir)?;
     let near = listen_near("127.0.0.1:0".parse()?).await?;
     let upstream = near.local_addr()?;
@@ -38,9 +44,9 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     let config = ServerConfig { read_only: true, ..open_to_all(store) };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move { serve(near, None, config, async { drop(stopped.await) }).await });
-    // Each side logs into its own store; what needs no store is the near side's.
+    // Each side logs to its own store; work without a store is logged by the near side.
     let logs = Logs { default_store: Some(dir.join("near")), ..logs.clone() };
-    Box::pin(carry(dir, &upstream.to_string(), &logs, printer)).await?;
+    Box::pin(transfer(dir, &upstream.to_string(), &logs, printer)).await?;
     drop(stop);
     server.await??;
 
@@ -77,7 +83,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     stopped.end(result.map(|()| Status::Done).map_err(anyhow::Error::from))
 }
 
-/// A server on loopback that asks nobody for a password.
+/// A server on loopback that requires no password.
 fn open_to_all(store: store::Store) -> ServerConfig {
     ServerConfig {
         store,
@@ -94,12 +100,12 @@ fn put(dir: &Path, name: &str, text: &str, readers: Readers) -> anyhow::Result<(
     crate::commands::write(&dir.join(name), text.as_bytes(), readers)
 }
 
-/// Mirror, keys, pack, verify, import: the verbs as a person would type them.
-async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> anyhow::Result<()> {
+/// Runs mirror, keys, pack, verify and import as a user would.
+async fn transfer(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> anyhow::Result<()> {
     let path = |name: &str| dir.join(name).display().to_string();
     put(dir, "airlock.yaml", &mirror_file(upstream), Readers::All)?;
     printer.say(&format!("2. airlock mirror: {} into {}", path("airlock.yaml"), path("near")));
-    typed(
+    run_command(
         &[
             "mirror",
             "-f",
@@ -114,20 +120,20 @@ async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> an
         printer,
     )
     .await?;
-    printer.say("3. airlock keys, airlock pack: signed volumes in the folder that stands for a drive");
+    printer.say("3. airlock keys, airlock pack: signed volumes in a folder that represents a drive");
     if !dir.join("quickstart.key").exists() {
         put(dir, "password", "quickstart\n", Readers::Owner)?;
         let (name, password) = (path("quickstart"), path("password"));
-        typed(&["keys", "generate", &name, "--password-file", &password], logs, printer).await?;
+        run_command(&["keys", "generate", &name, "--password-file", &password], logs, printer).await?;
         let (key, trust) = (path("quickstart.pub"), path("trust.yaml"));
         let log = path("near/log/key.pub");
-        typed(&["keys", "trust", &key, "--log", &log, "--to", &trust], logs, printer).await?;
+        run_command(&["keys", "trust", &key, "--log", &log, "--to", &trust], logs, printer).await?;
     }
     let drive = dir.join("drive");
     if drive.exists() {
         std::fs::remove_dir_all(&drive)?;
     }
-    typed(
+    run_command(
         &[
             "pack",
             "--lock",
@@ -145,10 +151,10 @@ async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> an
         printer,
     )
     .await?;
-    printer.say("4. airlock verify: every byte of the drive is what was signed");
-    typed(&["verify", &path("drive"), "--trust", &path("trust.yaml")], logs, printer).await?;
+    printer.say("4. airlock verify: the signature and every byte of the drive");
+    run_command(&["verify", &path("drive"), "--trust", &path("trust.yaml")], logs, printer).await?;
     printer.say(&format!("5. airlock import: the drive into {}", path("site")));
-    typed(
+    run_command(
         &["import", &path("drive"), "--trust", &path("trust.yaml"), "--store", &path("site")],
         logs,
         printer,
@@ -156,8 +162,8 @@ async fn carry(dir: &Path, upstream: &str, logs: &Logs, printer: &Printer) -> an
     .await
 }
 
-/// Runs a verb as if it had been typed.
-async fn typed(arguments: &[&str], logs: &Logs, printer: &Printer) -> anyhow::Result<()> {
+/// Runs a command as if it had been typed.
+async fn run_command(arguments: &[&str], logs: &Logs, printer: &Printer) -> anyhow::Result<()> {
     let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
     printer.say(&format!("   airlock {}", shown.join(" ")));
     let cli = Cli::try_parse_from(std::iter::once(&"airlock").chain(arguments))?;
@@ -213,7 +219,7 @@ sources:
     )
 }
 
-/// What can be done now; once the site is not served any more, nothing can be pulled from it.
+/// Commands to try next. Once the server has stopped, nothing can be pulled.
 fn commands(address: &str, dir: &Path, image: &upstream::Image, ended: bool) -> String {
     let name = format!("{address}/{HOST}/{}:{}", image.repository, image.tag);
     let site = quoted(&dir.join("site").display().to_string());
@@ -225,7 +231,7 @@ with the upstream's digest {digest}
 
 serve it again:
   airlock serve --store {site} --listen {address}
-what is there:
+list the store's content:
   airlock store list --store {site}
 "
         );
@@ -241,7 +247,7 @@ pull it:
   helm pull --plain-http oci://{address}/charts/hello --version 0.1.0
 the notice file:
   skopeo copy --src-tls-verify=false docker://{address}/files:notice.txt dir:notice
-what is there:
+list the store's content:
   airlock store list --store {site}
 "
     )
@@ -252,12 +258,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_fits_what_is_still_running_and_can_be_pasted() {
+    fn the_printed_commands_fit_the_state_of_the_server_and_can_be_pasted() {
         let (repository, tag) = ("demo/hello".parse().unwrap(), "v1".parse().unwrap());
         let image = upstream::Image { repository, tag, digest: oci::Digest::sha256(b"") };
-        let said = |ended| commands("127.0.0.1:5000", Path::new("it's here"), &image, ended);
-        assert!(said(false).contains("pull it:") && !said(true).contains("pull"));
-        for text in [said(false), said(true)] {
+        let printed = |ended| commands("127.0.0.1:5000", Path::new("it's here"), &image, ended);
+        assert!(printed(false).contains("pull it:") && !printed(true).contains("pull"));
+        for text in [printed(false), printed(true)] {
             assert!(text.contains(r"--store 'it'\''s here/site'"), "{text}");
         }
     }

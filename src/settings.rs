@@ -1,7 +1,7 @@
-//! Where a setting comes from: the flag, else the environment, else the configuration file, else the default.
+//! Values of flags, in order of precedence: the flag, the environment, the configuration file, the default.
 //!
-//! The file is named by `AIRLOCK_CONFIG`, else it is `~/.config/airlock/config.yaml` if that is there. Its values
-//! become the defaults of the flags of the same names, so that `--help` shows them.
+//! The file is the one in `AIRLOCK_CONFIG`, otherwise `~/.config/airlock/config.yaml`, if it exists. Its values become
+//! the defaults of the flags of the same names, so that `--help` shows them.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ struct ConfigFile {
     audit_log: Option<String>,
 }
 
-/// The log of whoever runs this program, for what changes a cluster and belongs to no store.
+/// The log of the user who runs this program, for changes to a cluster that belong to no store.
 pub(crate) fn operator_log() -> Option<PathBuf> {
     let named = std::env::var_os(env::STATE_HOME).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".local/state"));
@@ -34,9 +34,9 @@ pub(crate) fn operator_log() -> Option<PathBuf> {
     Some(state.join("airlock/log"))
 }
 
-/// What was typed, with the rest filled in.
+/// Parses the command line, and fills in defaults.
 pub(crate) fn parse() -> anyhow::Result<Cli> {
-    // Without the file's values, what needs none of them still works.
+    // If the file is broken, commands that do not need it still work.
     let (file, broken) = match read() {
         Ok(file) => (file, None),
         Err(error) => (ConfigFile::default(), Some(error)),
@@ -64,7 +64,7 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
     let parsed = parsed.map(|(mut cli, store_first)| {
         cli.global.store_first = store_first;
         cli.global.default_store = default_store;
-        cli.global.past = past();
+        cli.global.pack_history = pack_history();
         cli
     });
     match (parsed, broken) {
@@ -76,7 +76,7 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
     }
 }
 
-/// Whether an argument stands on the command line, whichever command takes it.
+/// Whether an argument is on the command line, for any subcommand.
 fn is_typed(matches: &ArgMatches, name: &str) -> bool {
     let here = matches.try_contains_id(name).unwrap_or(false)
         && matches.value_source(name) == Some(ValueSource::CommandLine);
@@ -88,7 +88,7 @@ fn needs_no_settings(cli: &Cli) -> bool {
     matches!(cli.command, C::Version | C::Schema | C::Completions { .. } | C::Man { .. })
 }
 
-/// Gives a flag another default wherever it is taken.
+/// Changes a flag's default in all commands that have it.
 fn with_default(mut command: Command, name: &'static str, value: &str) -> Command {
     if command.get_arguments().any(|argument| argument.get_id() == name) {
         let value = value.to_owned();
@@ -101,8 +101,8 @@ fn with_default(mut command: Command, name: &'static str, value: &str) -> Comman
     command
 }
 
-/// The folder for what packs signed, beside the operator's log.
-fn past() -> Option<PathBuf> {
+/// The folder for the newest checkpoints that packs signed, next to the operator's log.
+fn pack_history() -> Option<PathBuf> {
     Some(operator_log()?.with_file_name("logs"))
 }
 
@@ -110,7 +110,7 @@ fn read() -> anyhow::Result<ConfigFile> {
     let named = std::env::var_os(env::CONFIG).map(PathBuf::from);
     let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".config/airlock/config.yaml"));
     let Some(path) = named.clone().or_else(home) else { return Ok(ConfigFile::default()) };
-    let text = match input::read_text(&path, input::MOST) {
+    let text = match input::read_text(&path, input::MAX_SIZE) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
             return Ok(ConfigFile::default());
@@ -119,7 +119,7 @@ fn read() -> anyhow::Result<ConfigFile> {
     };
     serde_saphyr::from_str(&text).map_err(|error| {
         let message = format!("`{}` is not a configuration file: {error}", path.display());
-        Usage { message, hint: "its members are store, trust, key, listen, htpasswd and auditLog" }.into()
+        Usage { message, hint: "use only the fields store, trust, key, listen, htpasswd and auditLog" }.into()
     })
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flag_wins_over_the_file_and_the_file_over_nothing() {
+    fn a_flag_overrides_the_file_and_the_file_is_the_default() {
         let command = || with_default(Cli::command(), "store", "from-file");
         let store = |arguments: &[&str]| {
             let matches = command().try_get_matches_from(arguments).unwrap();

@@ -1,5 +1,5 @@
-//! Which crate may use which: every edge that exists must be in this table, and every crate must have a row. And which
-//! files of the sources may give a file its name.
+//! The allowed dependencies between crates: every existing dependency must be in the table, and every crate must have a row.
+//! Also: the only source files that may publish or read files.
 
 #[cfg(test)]
 mod tests {
@@ -10,7 +10,7 @@ mod tests {
 
     use regex::Regex;
 
-    /// A member, the members it may use, and third-party crates that it must not.
+    /// A member, the members that it may use, and third-party crates that it must not use.
     const EDGES: &[(&str, &[&str], &[&str])] = &[
         ("error-class", &[], &["tokio", "reqwest", "rusqlite", "ring", "serde"]),
         ("input", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring", "serde"]),
@@ -33,10 +33,10 @@ mod tests {
             &["tokio", "reqwest", "rusqlite"],
         ),
         ("package-api", &["error-class"], &["tokio", "reqwest", "rusqlite"]),
-        ("brief", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring"]),
+        ("error-text", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring"]),
         ("workload-images", &["error-class", "oci"], &["tokio", "reqwest", "rusqlite", "ring", "kube"]),
         ("telemetry", &["error-class", "registry"], &["clap", "reqwest", "rusqlite", "kube"]),
-        // Evidence is collected and judged in one place, for gates and for admission.
+        // Evidence is collected and evaluated in one place, for gates and for admission.
         (
             "evidence",
             &["error-class", "input", "oci", "store", "bundle-signer", "registry"],
@@ -51,13 +51,13 @@ mod tests {
                 "helm",
                 "chart-images",
                 "package-api",
-                "brief",
+                "error-text",
                 "workload-images",
                 "registry",
             ],
             &["clap", "axum", "reqwest", "rusqlite"],
         ),
-        // Admission answers while charts are installed elsewhere: neither knows the other.
+        // Admission and the installation of charts are independent: neither crate uses the other.
         (
             "admission",
             &[
@@ -67,7 +67,7 @@ mod tests {
                 "gostd",
                 "schema-bounds",
                 "package-api",
-                "brief",
+                "error-text",
                 "workload-images",
                 "telemetry",
                 "bundle-signer",
@@ -84,7 +84,7 @@ mod tests {
                 "oci",
                 "audit",
                 "package-api",
-                "brief",
+                "error-text",
                 "telemetry",
                 "bundle-signer",
                 "registry",
@@ -130,7 +130,7 @@ mod tests {
         ),
         (
             "packager",
-            // The log on the drive is files of `tlog`; `audit`, which writes them, is not needed to carry or to check them.
+            // The log on the drive consists of `tlog` files; copying and checking them does not need `audit`, which writes them.
             &[
                 "error-class",
                 "input",
@@ -160,7 +160,7 @@ mod tests {
                 "audit",
                 "bundle-signer",
                 "package-api",
-                "brief",
+                "error-text",
                 "admission",
                 "installer",
                 "package-controller",
@@ -181,20 +181,21 @@ mod tests {
         ("indicatif", &["airlock"]),
         ("axum", &["admission", "registry", "telemetry"]),
         ("k8s-openapi", &["admission", "airlock", "installer", "package-api", "package-controller"]),
-        ("kube", &["admission", "airlock", "brief", "installer", "package-api", "package-controller"]),
+        ("kube", &["admission", "airlock", "error-text", "installer", "package-api", "package-controller"]),
         ("ring", &["bundle-signer", "helm", "tlog"]),
-        // The log's index is a database of its own, which can be thrown away; the store's cannot.
+        // The log's index is a separate database that can be deleted and rebuilt; the store's database cannot.
         ("rusqlite", &["audit", "store"]),
     ];
 
-    /// The only sources in which a file gets its name, and what they call for it. All others use `private::publish`.
+    /// The only source files that publish a file under its name, and the functions that they call. All others use
+    /// `private::publish`.
     const PUBLISHERS: &[(&str, &[&str])] = &[
         ("private/src/publish.rs", &["fs::rename", "renameat_with", "fs::hard_link"]),
-        // Beneath the folder of a medium, by its descriptor.
+        // Below the folder of a medium, relative to its descriptor.
         ("packager/src/media/beneath.rs", &["renameat"]),
     ];
 
-    /// How a file could get its name or its content in one call, also by another name for the function or its module.
+    /// Calls that publish a file or its content in one step, also through an alias of the function or its module.
     const PUBLISHING: &str = r"(?x)
         \bfs::((write|rename|copy|hard_link)\b|\*) | \bfs::\{[^}]*\b(write|rename|copy|hard_link|self\ as)\b
         | \bfs\ as\b | \bFile::create(_new|_buffered)?\b | \b(renameat(_with|2)?|linkat)\b | \.persist(_noclobber)?\b";
@@ -218,8 +219,8 @@ mod tests {
         packages.iter().map(|package| (name(package), normal(package))).collect()
     }
 
-    /// What reads no file that a user names: only files within a log, the system's, its own program, and folders to flush them.
-    /// Nor does `store`, whose files are its own.
+    /// Source files that open files, but none that a user names: only files of a log, system files, the program itself, and
+    /// folders to flush. `store` is not listed, because it opens only its own files.
     const OWN_READS: &[&str] = &[
         "audit/src/draft.rs",
         "audit/src/index/seal.rs",
@@ -237,7 +238,7 @@ mod tests {
         "tlog/src/log/tail.rs",
     ];
 
-    /// The sources of all members without their tests, by path.
+    /// The sources of all members by path, without tests.
     fn sources() -> BTreeMap<String, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut folders: Vec<PathBuf> = EDGES.iter().map(|row| root.join(row.0).join("src")).collect();
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a10_files_that_a_user_names_are_read_by_the_crate_input() {
+    fn a10_files_that_a_user_names_are_read_by_the_input_crate() {
         let reads = ["fs::read(", "fs::read_to_string(", "File::open(", "pem_file"];
         let found: BTreeSet<String> = sources()
             .into_iter()
@@ -310,7 +311,10 @@ mod tests {
             .map(|(path, _)| path)
             .collect();
         let known: BTreeSet<String> = OWN_READS.iter().map(|path| (*path).to_owned()).collect();
-        assert_eq!(found, known, "read what a user names by `input::read`; else add the file to the list");
+        assert_eq!(
+            found, known,
+            "read files that a user names with `input::read`; otherwise, add the source file to the list"
+        );
     }
 
     #[test]
@@ -332,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn heavy_crates_have_their_owners() {
+    fn restricted_dependencies_are_used_only_by_their_owners() {
         let found = dependencies();
         for (dependency, owner) in OWNED {
             let users: Vec<_> =
@@ -341,7 +345,7 @@ mod tests {
         }
     }
 
-    /// Adds the sources below a folder with their text; without comments and without what is compiled for tests only.
+    /// Adds the sources below a folder with their text, without comments and without code that is compiled for tests only.
     fn read_sources(folder: &Path, sources: &mut BTreeMap<PathBuf, String>) {
         let inline = Regex::new(r"(?ms)^#\[cfg\(test\)\]\nmod \w+ \{\n.*?^\}\n").unwrap();
         let comment = Regex::new(r"(?m)^ *//.*$").unwrap();
@@ -357,7 +361,7 @@ mod tests {
         }
     }
 
-    /// Drops the files of modules that are compiled for tests only.
+    /// Removes the files of modules that are compiled for tests only.
     fn drop_tests(sources: &mut BTreeMap<PathBuf, String>) {
         let declared = Regex::new(r"#\[cfg\(test\)\]\n *(?:pub\(crate\) )?mod (\w+);").unwrap();
         let mut tests = BTreeSet::new();
@@ -375,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn files_get_their_names_in_one_place() {
+    fn files_are_published_in_one_place() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut sources = BTreeMap::new();
         for package in metadata()["packages"].as_array().unwrap() {
@@ -396,7 +400,7 @@ mod tests {
             PUBLISHERS.iter().map(|(name, calls)| (*name, calls.iter().copied().collect())).collect();
         assert_eq!(
             found, allowed,
-            "use `private::publish`, which also survives a power cut and follows no link"
+            "use `private::publish`, which also survives a power cut and does not follow links"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! A corpus of more than a gibibyte crosses the gap within bounds: every byte is written once and read once, no
-//! temporary copy is made, and memory does not grow with the artifacts.
+//! Limits on I/O and memory: for a corpus of more than one GiB, every byte is written once and read once, no temporary copy
+//! is made, and memory use does not grow with the size of the artifacts.
 
 #[cfg(test)]
 mod tests {
@@ -16,7 +16,7 @@ mod tests {
     const FILE_SIZE: u64 = 260 * MIB;
     const MOST_MEMORY: u64 = 128 * MIB;
 
-    /// What a process did, as last seen before it ended.
+    /// The resources that a process used, as last observed before it ended.
     #[derive(Clone, Copy, Debug, Default)]
     struct Use {
         read: u64,
@@ -64,7 +64,7 @@ mod tests {
         }
     }
 
-    /// Incompressible, and different for each seed.
+    /// Writes incompressible bytes, different for each seed.
     fn noise(path: &Path, seed: u64) {
         let mut file = File::create(path).unwrap();
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -92,7 +92,7 @@ mod tests {
         format!("{}.{:03}", part / whole, part % whole * 1000 / whole)
     }
 
-    /// Downloads a blob to nowhere; gives its size.
+    /// Downloads a blob and discards it; returns its size.
     fn download(address: &str, path: &str) -> u64 {
         let mut stream = TcpStream::connect(address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
@@ -106,7 +106,7 @@ mod tests {
         }
     }
 
-    /// Serves a store; `during` gets the address; gives what the server used.
+    /// Serves a store while `during` runs with its address; returns the resources that the server used.
     fn serving(folder: &Path, store: &str, during: impl FnOnce(&str)) -> Use {
         let file = folder.join(format!("{store}.address"));
         let name = file.to_str().unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn io_and_memory_stay_within_their_bounds() {
+    fn io_and_memory_stay_within_their_limits() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let mut sources = String::new();
@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    /// Mirrors what was just mirrored from a registry that serves it.
+    /// Serves the store that was just mirrored, and mirrors it from there.
     fn over_the_network(root: &Path, head: &str) -> Use {
         let mut seen = Use::default();
         serving(root, "near", |address| {

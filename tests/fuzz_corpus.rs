@@ -1,13 +1,13 @@
-//! What fuzzing has found stays mended: each target of `fuzz/` reads its corpus here, without libFuzzer.
+//! Regression tests for fuzzing: runs each target of `fuzz/` on its corpus, without libFuzzer.
 
 #[cfg(test)]
 #[path = "../fuzz/src/lib.rs"]
-#[expect(unreachable_pub, reason = "in `fuzz/` it is a library of its own")]
+#[expect(unreachable_pub, reason = "it is a separate library in `fuzz/`")]
 mod targets;
 
 #[cfg(test)]
 #[path = "../fuzz/src/volume_head.rs"]
-#[expect(unreachable_pub, reason = "in `fuzz/` it is a module of one target")]
+#[expect(unreachable_pub, reason = "it is a module of one target in `fuzz/`")]
 mod volume_head;
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ mod tests {
     ];
     const MOST: usize = 50 * 1024;
 
-    /// The files of a folder in `fuzz/`, in order.
+    /// The files of a folder in `fuzz/`, sorted.
     fn files(folder: &str) -> Vec<PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(folder);
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -64,7 +64,7 @@ mod tests {
         let mut broken = Vec::new();
         for (name, run) in TARGETS {
             let corpus = files(&format!("corpus/{name}"));
-            assert!(corpus.len() >= 10, "`{name}` has next to no corpus");
+            assert!(corpus.len() >= 10, "the corpus of `{name}` has fewer than 10 files");
             let mut total = 0;
             for file in corpus {
                 let bytes = fs::read(&file).unwrap();

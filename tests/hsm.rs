@@ -1,5 +1,5 @@
-//! Keys in a token: `SoftHSM`, the built binary, and real cosign. A module is loaded at run time, which takes a build
-//! without a linked-in C library; `scripts/test` makes one for these tests alone.
+//! Keys in a token, tested with `SoftHSM`, the built binary and real cosign. A PKCS#11 module is loaded at run time, which
+//! requires a build that links the C library dynamically. `scripts/test` makes such a build for these tests only.
 
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
@@ -19,7 +19,7 @@ mod tests {
     const IMAGE: &str = "disk.example/team/app:v1";
     const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so"];
 
-    /// Whether tokens can be asked here. A build that cannot is no error: `scripts/test` has another that can.
+    /// Reports whether this build can use tokens. A build that cannot is not an error: `scripts/test` makes one that can.
     fn ready() -> bool {
         if cfg!(any(not(feature = "hsm"), target_feature = "crt-static")) {
             println!("skipped: this build cannot load PKCS#11 modules; scripts/test makes one that can");
@@ -37,7 +37,7 @@ mod tests {
         (String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr)).into_owned()
     }
 
-    /// A folder with a token in it that holds one key.
+    /// A folder with a token that holds one key.
     struct Site(tempfile::TempDir);
 
     impl Site {
@@ -82,7 +82,7 @@ mod tests {
             self.util(&[&what[..], &["--pin", "271828"]].concat());
         }
 
-        /// A URI with the module, and with what else is asked.
+        /// A URI with the module and additional query attributes.
         fn uri(path: &str, query: &str) -> String {
             let module = MODULES.into_iter().find(|module| Path::new(module).exists()).unwrap();
             format!("pkcs11:{path}?module-path={module}{query}")
@@ -152,7 +152,7 @@ mod tests {
         cosign(&site);
     }
 
-    /// cosign takes the drive's signature, by the public key that the token shows.
+    /// cosign verifies the drive's signature with the token's public key.
     fn cosign(site: &Site) {
         let Some(program) = found("bin/cosign3") else { return };
         let files = ["airlock-manifest.json", "airlock-manifest.json.sigstore.json"];
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pin_comes_from_where_it_is_said_and_is_tried_once() {
+    fn the_pin_is_read_from_the_given_source_and_is_tried_once() {
         if !ready() {
             return;
         }
@@ -181,18 +181,18 @@ mod tests {
         assert!(shell("X", "", &script).status.success());
         let script = format!("$A keys show '{key}' --pem </dev/null");
         assert!(shell("AIRLOCK_KEY_PASSWORD", "271828", &script).status.success());
-        // cosign's variable is for its files.
+        // cosign's variable applies only to key files.
         let refused = shell("COSIGN_PASSWORD", "271828", &script);
         assert!(text(&refused).contains("the token needs a PIN"), "{}", text(&refused));
         std::fs::write(site.path("wrong"), "000000\n").unwrap();
-        site.fails(&[&show[..], &["--password-file", "wrong"]].concat(), 2, "the token refuses the PIN");
-        // What is typed wins over what the URI says.
-        site.fails(&["keys", "show", &site.key(), "--password-file", "wrong"], 2, "refuses the PIN");
-        site.fails(&["keys", "show", &format!("{}&pin-value=271828", site.key())], 2, "list of processes");
+        site.fails(&[&show[..], &["--password-file", "wrong"]].concat(), 2, "the token rejected the PIN");
+        // Flags take precedence over the URI.
+        site.fails(&["keys", "show", &site.key(), "--password-file", "wrong"], 2, "rejected the PIN");
+        site.fails(&["keys", "show", &format!("{}&pin-value=271828", site.key())], 2, "process list");
     }
 
     #[test]
-    fn one_key_in_one_token_fits_or_none_is_used() {
+    fn a_uri_must_match_exactly_one_key_in_one_token() {
         if !ready() {
             return;
         }
@@ -219,7 +219,7 @@ mod tests {
         };
         assert_ne!(both("01"), both("02"));
         let broken = "pkcs11:object=a?module-path=/dev/null";
-        site.fails(&["keys", "show", broken, "--password-file", "pin"], 1, "load its module");
+        site.fails(&["keys", "show", broken, "--password-file", "pin"], 1, "load the PKCS#11 module");
         site.fails(
             &["keys", "show", "pkcs11:object=a", "--password-file", "pin"],
             2,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_a_token_takes_over_from_one_in_a_file() {
+    fn a_key_in_a_token_replaces_a_key_in_a_file() {
         if !ready() {
             return;
         }

@@ -1,4 +1,4 @@
-//! What the webhooks work with.
+//! The arguments and the dependencies of the webhooks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,41 +10,41 @@ use telemetry::Telemetry;
 
 use crate::keys::KeySource;
 
-/// The webhooks' arguments.
+/// The arguments of the webhooks.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The management cluster's name (`CLUSTER_NAME`).
     pub cluster: String,
-    /// This replica's name, by which it finds itself behind the service.
+    /// The name of this replica, by which it finds its own endpoint of the service.
     pub identity: String,
-    /// The namespace that the process runs in: its certificates are there.
+    /// The namespace of the process and of its certificates.
     pub namespace: String,
-    /// The service that the API server reaches the webhooks by.
+    /// The service through which the API server calls the webhooks.
     pub service: String,
-    /// Where webhooks are served.
+    /// The address that the webhooks listen on.
     pub webhooks: SocketAddr,
-    /// How the API server reaches the webhooks from outside of the cluster, instead of by the service.
+    /// The URL at which the API server calls the webhooks, instead of the service, if they run outside of the cluster.
     pub webhook_url: Option<String>,
-    /// The host that stands for every registry that images name, when one mirror serves them all.
+    /// The host of the mirror that serves the images of all registries, if there is one.
     pub mirror: Option<RegistryHost>,
-    /// Whose signature on a bundle of packages counts.
+    /// The trusted keys for package bundles.
     pub keys: KeySource,
 }
 
-/// Says whether this replica leads, in this process or in another container of its pod.
-pub type Leads = Arc<dyn Fn() -> BoxFuture<'static, kube::Result<bool>> + Send + Sync>;
+/// Returns whether this replica is the leader, in this process or in another container of its pod.
+pub type LeaderCheck = Arc<dyn Fn() -> BoxFuture<'static, kube::Result<bool>> + Send + Sync>;
 
-/// What the webhooks work with.
+/// The dependencies of the webhooks.
 #[derive(Clone)]
 pub struct Context {
-    /// Their arguments.
+    /// The arguments.
     pub settings: Arc<Settings>,
     /// The management cluster.
     pub kube: Client,
-    /// Registries.
+    /// The registry client.
     pub registry: registry::client::Client,
     /// Health, readiness and metrics.
     pub telemetry: Telemetry,
-    /// When replicas have different services in their arguments, the one that leads decides.
-    pub leads: Leads,
+    /// If replicas have different services in their arguments, the leader's value is used.
+    pub is_leader: LeaderCheck,
 }

@@ -1,9 +1,9 @@
-//! EKS Anywhere's three webhooks: the same answers in the same words, with their holes closed.
+//! EKS Anywhere's three webhooks: the same responses with the same texts, with security holes closed.
 //!
-//! Closed: the annotation that let anyone pass unchecked lets pass only whom the cluster's own rights allow; a
-//! selector that fails refuses the bundle instead of hashing a constant; a name is a bundle's only in full; what a
-//! signature does not cover is told. Loosened, where upstream stands in its own way: an edit that leaves the spec
-//! alone is not judged again, so that a finalizer can go, and a cluster that does not answer stops no other edit.
+//! Stricter than upstream: the annotation that skips all checks is honored only for users with the RBAC permission; a
+//! selector that fails rejects the bundle instead of hashing a constant; a bundle name must match in full; values that a
+//! signature does not cover are reported. More permissive than upstream: an edit that does not change the spec is not
+//! checked again, so that a finalizer can be removed, and an unreachable cluster does not block other edits.
 
 pub mod bundle;
 pub mod bundle_controller;
@@ -11,51 +11,51 @@ pub mod package;
 
 use serde::Serialize;
 
-/// An answer to the API server.
+/// The decision on a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "verdict")]
 pub enum Verdict {
-    /// It may be.
+    /// The request is admitted.
     #[serde(rename_all = "camelCase")]
     Allowed {
-        /// What whoever asked is told all the same.
+        /// Warnings for the client.
         warnings: Vec<String>,
     },
-    /// It may not be.
+    /// The request is rejected.
     #[serde(rename_all = "camelCase")]
     Denied {
-        /// The HTTP status: 400 for the object's fault, 500 for another.
+        /// The HTTP status: 400 if the object is invalid, 500 for other failures.
         code: u16,
-        /// Why.
+        /// The reason.
         message: String,
     },
 }
 
 impl Verdict {
-    /// It may be.
+    /// Admits a request without warnings.
     #[must_use]
     pub fn allowed() -> Self {
         Self::Allowed { warnings: Vec::new() }
     }
 
-    /// Whether it may be.
+    /// Whether the request is admitted.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         matches!(self, Self::Allowed { .. })
     }
 
-    /// It may not be, by its own fault.
-    fn refused(message: String) -> Self {
+    /// Rejects an invalid object.
+    fn invalid(message: String) -> Self {
         Self::Denied { code: 400, message }
     }
 
-    /// Nobody can tell, so it may not be.
-    fn unknown(message: String) -> Self {
+    /// Rejects an object that cannot be checked.
+    fn unavailable(message: String) -> Self {
         Self::Denied { code: 500, message }
     }
 }
 
-/// What upstream says before any fault of a package, and of a bundle, too.
+/// Rejects a package or a bundle, with the prefix that upstream uses for both.
 fn failed(name: &str, fault: &str) -> Verdict {
-    Verdict::refused(format!("package {name} failed validation with error: {fault}"))
+    Verdict::invalid(format!("package {name} failed validation with error: {fault}"))
 }

@@ -1,27 +1,27 @@
-//! Why the webhooks cannot be served, or kept.
+//! Errors of serving the webhooks and of maintaining their configuration.
 
-use brief::of_cluster;
 use error_class::{Class, Classified};
+use error_text::kube_class;
 
-/// What this crate's functions that ask a cluster return.
+/// The result of this crate's functions that access a cluster.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why the webhooks cannot be served, or kept.
+/// The webhooks cannot be served, or their configuration cannot be maintained.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The API server refused, or did not answer.
-    #[error("the API server")]
+    /// The API server rejected a request, or did not answer.
+    #[error("the request to the API server failed")]
     Kube(#[source] Box<kube::Error>),
     /// An address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A socket that was listened on failed.
+    /// A listening socket failed.
     #[error(transparent)]
     Serve(#[from] registry::Error),
     /// The trust file for bundles cannot be read.
@@ -29,36 +29,36 @@ pub enum Error {
     BundleTrust {
         /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A key for bundles is none, or the trust file that holds it.
-    #[error("the keys for bundles of packages cannot be used{}", path.as_ref().map(|path| format!(": `{}`", path.display())).unwrap_or_default())]
+    /// A key for package bundles, or the trust file that contains it, is invalid.
+    #[error("cannot use the keys for package bundles{}", path.as_ref().map(|path| format!(": `{}`", path.display())).unwrap_or_default())]
     BundleKeys {
-        /// The file, when they are in one.
+        /// The file, if the keys are in one.
         path: Option<std::path::PathBuf>,
-        /// Why.
+        /// The cause.
         source: Box<bundle_signer::Error>,
     },
     /// TLS cannot be set up.
-    #[error("cannot set TLS up")]
+    #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
-    /// A serving certificate cannot be made.
-    #[error("cannot make a certificate for the webhooks")]
+    /// The serving certificate cannot be created.
+    #[error("cannot create the serving certificate of the webhooks")]
     Certificate(#[source] rcgen::Error),
-    /// The serving certificate cannot be written down.
-    #[error("cannot write the webhooks' certificate down")]
+    /// The serving certificate cannot be serialized.
+    #[error("cannot serialize the serving certificate of the webhooks")]
     CertificateJson(#[source] serde_json::Error),
-    /// The key of the index of verdicts cannot be made or used.
+    /// The key that signs the verdicts cannot be created or used.
     #[error("cannot use the key that signs verdicts")]
     VerdictKey(#[source] bundle_signer::Error),
     /// The serving certificate cannot be used.
-    #[error("cannot use the webhooks' certificate: {0}")]
+    #[error("cannot use the serving certificate of the webhooks: {0}")]
     ServingCertificate(String),
 }
 
 impl Error {
-    /// An answer of the API server that is an error.
+    /// Wraps an error of a request to the API server.
     #[must_use]
     pub fn kube(error: kube::Error) -> Self {
         Self::Kube(Box::new(error))
@@ -68,7 +68,7 @@ impl Error {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Kube(source) => of_cluster(source),
+            Self::Kube(source) => kube_class(source),
             Self::Serve(error) => error.class(),
             Self::Listen { source, .. } | Self::BundleTrust { source, .. } => source.class(),
             Self::BundleKeys { source, .. } => source.class(),

@@ -1,14 +1,14 @@
-//! What a cluster lets pass: packages, bundles and settings as EKS Anywhere's webhooks judge them, and images by the
-//! cluster's trust policies.
+//! Admission: packages, bundles and their configuration are checked as EKS Anywhere's webhooks check them, and images by
+//! the cluster's trust policies.
 //!
-//! The decisions are pure: objects and facts go in, verdicts come out, and nothing of them asks a cluster, a registry or
-//! a clock. What serves them is around them.
+//! The decisions are pure functions of objects and of state that the caller fetched. They do not access a cluster, a
+//! registry or a clock. The servers around them do.
 //!
-//! - [`eksa`]: EKS Anywhere's three webhooks, with their texts
+//! - [`eksa`]: the decisions of EKS Anywhere's three webhooks, with their texts
 //! - [`policy`]: the cluster's trust policies as trust files
-//! - [`values`]: a package's values against the bundle's schema; [`keys`]: whose bundles count
-//! - [`workload`]: other clusters
-//! - [`webhook`]: the webhooks served; [`Context`]: what they work with
+//! - [`values`]: validation of a package's values; [`keys`]: the trusted keys for bundles
+//! - [`workload`]: clients for other clusters
+//! - [`webhook`]: the webhook server; [`Context`]: its dependencies
 //!
 //! `AdmissionReview -> Verdict`
 
@@ -21,5 +21,5 @@ pub mod values;
 pub mod webhook;
 pub mod workload;
 
-pub use context::{Context, Leads, Settings};
+pub use context::{Context, LeaderCheck, Settings};
 pub use error::{Error, Result};

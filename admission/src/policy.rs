@@ -1,21 +1,21 @@
-//! A `TrustPolicy` of the cluster as the trust file that it holds: one document and one judge for all of airlock.
+//! Converts a `TrustPolicy` to the trust file that it contains, so that all of airlock verifies with the same code.
 
 use bundle_signer::TrustFile;
 use package_api::trust_policy::PolicyMode;
 use package_api::{AIRLOCK_GROUP, TrustPolicySpec, VERSION};
 use serde_json::{Value, json};
 
-/// The trust file of a policy. Its gate for use is the policy's own: what is asked for stands in `require`, and a
-/// policy that only warns or writes down lets pass what it refuses.
+/// The trust file of a policy. Its gate `pull` has the requirements in `require`. It only warns if the policy's mode is
+/// `warn` or `audit`.
 ///
 /// # Errors
-/// When a key is none, a name is known twice or not at all, or no trust file could say so otherwise.
+/// If a key is invalid, a name is defined twice or not at all, or the trust file is invalid in another way.
 pub fn trust_file(policy: &TrustPolicySpec) -> bundle_signer::Result<TrustFile> {
     let mode = match policy.mode {
         PolicyMode::Enforce => "enforce",
         PolicyMode::Warn | PolicyMode::Audit => "warn",
     };
-    // Every member of the policy's part is one of the file's, of the same name.
+    // Every member of `trust` is a member of a trust file with the same name.
     let mut document = json!(policy.trust);
     if let Value::Object(members) = &mut document {
         members.insert("apiVersion".to_owned(), json!(format!("{AIRLOCK_GROUP}/{VERSION}")));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_trust_file_could_say_is_refused() {
+    fn a_policy_that_is_not_a_valid_trust_file_is_rejected() {
         let broken = |change: &dyn Fn(&mut TrustPolicySpec)| {
             let mut policy = policy();
             change(&mut policy);

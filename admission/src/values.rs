@@ -1,9 +1,9 @@
-//! A package's values against the schema that its bundle brings.
+//! Validates a package's values against the schema in its bundle.
 //!
-//! Upstream asks gojsonschema, which knows the drafts 4, 6 and 7 and takes every other for a mixture of them. So
-//! the schema's own word for its draft is not heeded: it is read as draft 7.
+//! Upstream uses gojsonschema, which supports the drafts 4, 6 and 7 and treats any other as a mixture of them. So the
+//! draft that a schema declares is ignored, and all schemas are read as draft 7.
 
-mod words;
+mod messages;
 
 use std::error::Error as StdError;
 use std::io::Read as _;
@@ -16,46 +16,46 @@ use gostd::{Limits, yaml};
 use jsonschema::{Draft, PatternOptions, Retrieve, Uri, ValidationOptions};
 use serde_json::{Map, Value};
 
-/// The largest schema that is read. The largest known one has 241 kB.
-const MOST_BYTES: u64 = 8 << 20;
+/// The largest accepted schema. The largest known one has 241 kB.
+const MAX_BYTES: u64 = 8 << 20;
 
-/// Why values are refused.
+/// Values cannot be validated, or are invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The schema is not base64.
     #[error("the schema is not base64")]
     Base64(#[source] base64::DecodeError),
-    /// The schema has no beginning of gzip: mostly it is missing.
+    /// The schema does not begin with the magic bytes of gzip: usually it is missing.
     #[error("the schema is not compressed")]
     NotGzip,
-    /// The schema's compression is broken.
+    /// The compressed schema is corrupt.
     #[error("the schema cannot be decompressed")]
     Gzip(#[source] std::io::Error),
-    /// The schema is larger than any.
-    #[error("the schema has more than {MOST_BYTES} bytes")]
+    /// The schema is too large.
+    #[error("the schema has more than {MAX_BYTES} bytes")]
     TooLarge,
-    /// The schema is no JSON.
+    /// The schema is not JSON.
     #[error("the schema is not JSON")]
     Json(#[source] serde_json::Error),
-    /// The schema is none of draft 7.
+    /// The schema is not valid in draft 7.
     #[error("the schema cannot be used: {0}")]
     Schema(String),
-    /// The values are no YAML, or no map.
+    /// The values are not YAML, or not a map.
     #[error("the values are not YAML")]
     Yaml(#[source] yaml::Error),
-    /// Checking would take too long.
-    #[error("the values cannot be checked within bounds")]
+    /// Validation would exceed the limits.
+    #[error("the values cannot be validated within the limits")]
     Bounds(#[source] schema_bounds::Exceeded),
-    /// The values do not fit: why, in the words of gojsonschema.
-    #[error("the values do not fit the schema")]
-    Unfit(Vec<String>),
+    /// The values do not match the schema. The violations have gojsonschema's texts.
+    #[error("the values do not match the schema")]
+    Invalid(Vec<String>),
 }
 
 impl Error {
-    /// As upstream's webhook says it.
+    /// The message of upstream's webhook.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn upstream_message(&self) -> String {
         let chain = |error: &dyn StdError| error.to_string();
         match self {
             Self::Base64(error) => format!("error decoding configurations {}", chain(error)),
@@ -68,7 +68,7 @@ impl Error {
                 format!("error converting package configurations to yaml {}", chain(error))
             }
             Self::Bounds(error) => format!("error validating configurations {}", chain(error)),
-            Self::Unfit(faults) => {
+            Self::Invalid(faults) => {
                 let lines: String = faults.iter().map(|fault| format!("- {fault}\n")).collect();
                 format!("error validating configurations {lines}")
             }
@@ -76,10 +76,10 @@ impl Error {
     }
 }
 
-/// Checks a package's configuration, a YAML document as text, and gives its values.
+/// Validates a package's configuration, a YAML document as text, and returns its values.
 ///
 /// # Errors
-/// [`Error`]; without a schema nothing fits.
+/// [`Error`]. Without a schema, no values are valid.
 pub fn check(schema: &str, config: Option<&str>) -> Result<Value, Error> {
     let mut schema = unpack(schema)?;
     if let Value::Object(table) = &mut schema {
@@ -91,17 +91,17 @@ pub fn check(schema: &str, config: Option<&str>) -> Result<Value, Error> {
     let patterns = PatternOptions::regex().size_limit(limits.regex_bytes).dfa_size_limit(limits.regex_bytes);
     let options: ValidationOptions<'_> = jsonschema::options()
         .with_draft(Draft::Draft7)
-        .with_retriever(Nowhere)
+        .with_retriever(NoRetrieval)
         .with_pattern_options(patterns);
     let validator = options.build(&schema).map_err(|error| Error::Schema(error.to_string()))?;
     let mut faults = Vec::new();
     for error in validator.iter_errors(&values) {
-        words::describe(&error, &schema, &mut faults);
+        messages::describe(&error, &schema, &mut faults);
     }
-    if faults.is_empty() { Ok(values) } else { Err(Error::Unfit(faults)) }
+    if faults.is_empty() { Ok(values) } else { Err(Error::Invalid(faults)) }
 }
 
-/// The values of a configuration; none are an empty map.
+/// The values of a configuration. If it is absent or null, they are an empty map.
 ///
 /// # Errors
 /// [`Error::Yaml`].
@@ -112,7 +112,7 @@ pub fn read(config: Option<&str>) -> Result<Value, Error> {
     }
 }
 
-/// A schema as a bundle brings it: base64 of gzip of JSON.
+/// Decodes a schema from a bundle: base64 of gzip of JSON.
 ///
 /// # Errors
 /// [`Error::Base64`], [`Error::NotGzip`], [`Error::Gzip`], [`Error::TooLarge`], [`Error::Json`].
@@ -122,18 +122,18 @@ pub fn unpack(schema: &str) -> Result<Value, Error> {
         return Err(Error::NotGzip);
     }
     let mut text = Vec::new();
-    let mut reader = MultiGzDecoder::new(packed.as_slice()).take(MOST_BYTES + 1);
+    let mut reader = MultiGzDecoder::new(packed.as_slice()).take(MAX_BYTES + 1);
     reader.read_to_end(&mut text).map_err(Error::Gzip)?;
-    if text.len() as u64 > MOST_BYTES {
+    if text.len() as u64 > MAX_BYTES {
         return Err(Error::TooLarge);
     }
     serde_json::from_slice(&text).map_err(Error::Json)
 }
 
-/// Finds no schema but those within the bundle's own.
-struct Nowhere;
+/// Rejects references to anything outside of the schema.
+struct NoRetrieval;
 
-impl Retrieve for Nowhere {
+impl Retrieve for NoRetrieval {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn StdError + Send + Sync>> {
         Err(format!("{uri} is outside the schema").into())
     }
@@ -148,7 +148,7 @@ impl Classified for Error {
             | Self::TooLarge
             | Self::Json(_)
             | Self::Schema(_) => Class::Other,
-            Self::Yaml(_) | Self::Unfit(_) => Class::Usage,
+            Self::Yaml(_) | Self::Invalid(_) => Class::Usage,
             Self::Bounds(error) => error.class(),
         }
     }

@@ -1,4 +1,5 @@
-//! Another cluster, by the Secret with its kubeconfig that Cluster API leaves here: for the webhooks and the controllers.
+//! Clients for other clusters, from the Secrets with kubeconfigs that Cluster API creates. Used by the webhooks and the
+//! controllers.
 
 use std::time::Duration;
 
@@ -6,46 +7,50 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use brief::words;
+use error_text::one_line;
 
-/// How long a cluster may take for one answer.
-const ANSWER: Duration = Duration::from_secs(30);
+/// The timeout of one request to a cluster.
+const RESPONSE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A client for the cluster.
+/// A client for the cluster of a Secret.
 ///
 /// # Errors
-/// What is wrong with the Secret, for people.
+/// The problem of the Secret, as text for people.
 pub async fn client(secret: &Secret) -> Result<Client, String> {
     let data = secret.data.as_ref().and_then(|data| data.get("value"));
-    let data = data.ok_or("the secret has no key \"value\"")?;
-    let text = std::str::from_utf8(&data.0).map_err(|error| words(&error))?;
-    let file = Kubeconfig::from_yaml(text).map_err(|error| words(&error))?;
-    refuse_the_host_s(&file)?;
+    let data = data.ok_or("the Secret has no key `value`")?;
+    let text = std::str::from_utf8(&data.0).map_err(|error| one_line(&error))?;
+    let file = Kubeconfig::from_yaml(text).map_err(|error| one_line(&error))?;
+    reject_host_access(&file)?;
     let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
-        .map_err(|error| words(&error))?;
+        .map_err(|error| one_line(&error))?;
     config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(ANSWER);
-    config.write_timeout = Some(ANSWER);
-    Client::try_from(config).map_err(|error| words(&error))
+    config.read_timeout = Some(RESPONSE);
+    config.write_timeout = Some(RESPONSE);
+    Client::try_from(config).map_err(|error| one_line(&error))
 }
 
-/// A Secret must bring all that it needs: whoever may write one shall not make this process run programs or read
-/// files.
-fn refuse_the_host_s(file: &Kubeconfig) -> Result<(), &'static str> {
+/// Rejects kubeconfigs that run programs or read files: users who can write a Secret must not be able to make this
+/// process do so.
+fn reject_host_access(file: &Kubeconfig) -> Result<(), &'static str> {
     let logins = file.auth_infos.iter().filter_map(|named| named.auth_info.as_ref());
     for login in logins {
         if login.exec.is_some() || login.auth_provider.is_some() {
-            return Err("it would run a program to log in; give a token or a certificate");
+            return Err(
+                "the kubeconfig runs a program to log in; use a token or a client certificate instead",
+            );
         }
         if login.token_file.is_some() || login.client_certificate.is_some() || login.client_key.is_some() {
-            return Err("it names files; give their content as `...-data`");
+            return Err(
+                "the kubeconfig refers to files; specify their content in the `...-data` fields instead",
+            );
         }
     }
     let clusters = file.clusters.iter().filter_map(|named| named.cluster.as_ref());
     if clusters.into_iter().any(|cluster| cluster.certificate_authority.is_some()) {
-        return Err("it names files; give their content as `...-data`");
+        return Err("the kubeconfig refers to files; specify their content in the `...-data` fields instead");
     }
     Ok(())
 }
@@ -64,7 +69,7 @@ mod tests {
             ))
             .unwrap()
         };
-        assert_eq!(refuse_the_host_s(&file("token: t, client-certificate-data: eA==", "")), Ok(()));
+        assert_eq!(reject_host_access(&file("token: t, client-certificate-data: eA==", "")), Ok(()));
         for (user, cluster) in [
             ("exec: {apiVersion: client.authentication.k8s.io/v1, command: sh}", ""),
             ("auth-provider: {name: gcp, config: {}}", ""),
@@ -73,7 +78,7 @@ mod tests {
             ("client-key: /etc/x", ""),
             ("token: t", ", certificate-authority: /etc/x"),
         ] {
-            assert!(refuse_the_host_s(&file(user, cluster)).is_err(), "{user}{cluster}");
+            assert!(reject_host_access(&file(user, cluster)).is_err(), "{user}{cluster}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! EKS Anywhere's own manifests and bundles, answered as its webhooks answer.
+//! The responses to EKS Anywhere's own manifests and bundles match those of its webhooks.
 
 #[cfg(test)]
 mod tests {
@@ -35,15 +35,15 @@ mod tests {
     }
 
     #[test]
-    fn the_bundle_that_aws_signed_passes_and_what_is_not_covered_is_told() {
+    fn the_bundle_signed_by_aws_is_admitted_with_warnings_about_uncovered_values() {
         let Verdict::Allowed { warnings } = bundle_verdict(&read(AWS)) else { panic!("denied") };
         assert!(warnings.iter().any(|warning| warning.contains("repository")), "{warnings:?}");
         assert!(warnings.len() <= 2, "{warnings:?}");
     }
 
-    /// As the API server sends what `kubectl apply` gave it.
+    /// The object as the API server sends it after `kubectl apply`.
     #[test]
-    fn what_the_api_server_adds_does_not_matter() {
+    fn metadata_added_by_the_api_server_is_ignored() {
         let mut object = read(AWS);
         let metadata = object["metadata"].as_object_mut().unwrap();
         metadata.insert("uid".to_owned(), json!("0b7f8c9e"));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn every_signed_leaf_that_changes_refuses_the_bundle() {
+    fn a_change_of_any_signed_value_rejects_the_bundle() {
         let object = read(AWS);
         let mut changed = 0;
         for pointer in [
@@ -78,7 +78,7 @@ mod tests {
                 .and_then(Value::as_str)
                 .unwrap_or_else(|| panic!("{pointer}"))
                 .to_owned();
-            // Another letter of the same sort, so that names stay names and base64 stays base64.
+            // Another character of the same class, so that names stay valid names and base64 stays valid base64.
             let at = text
                 .rfind(|c: char| c.is_ascii_digit())
                 .or_else(|| text.rfind(|c: char| c.is_ascii_lowercase()))
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_a_bundle_are_told_in_the_contract_s_words() {
+    fn faults_of_a_bundle_have_the_texts_of_the_contract() {
         let with = |change: &dyn Fn(&mut Value)| {
             let mut object = read(AWS);
             change(&mut object);
@@ -124,13 +124,13 @@ mod tests {
             format!("{begins}signature in metadata isn't base64 encoded")
         );
         let selector = STANDARD.encode("import \"x\"");
-        let told = annotation("eksa.aws.com/excludes", json!(selector));
-        assert!(told.starts_with(&format!("{begins}invalid selector(s) provided")), "{told}");
+        let text = annotation("eksa.aws.com/excludes", json!(selector));
+        assert!(text.starts_with(&format!("{begins}invalid selector(s) provided")), "{text}");
     }
 
-    /// Upstream ignores that a selector fails, and hashes a constant.
+    /// Upstream ignores a failing selector, and hashes a constant.
     #[test]
-    fn a_selector_that_does_not_fit_refuses_the_bundle() {
+    fn a_failing_selector_rejects_the_bundle() {
         let mut object = read(AWS);
         object["metadata"]["annotations"]["eksa.aws.com/excludes"] =
             json!(STANDARD.encode(".spec.packages[].name[]"));
@@ -143,7 +143,7 @@ mod tests {
         STANDARD.encode(writer.finish().unwrap())
     }
 
-    fn offered(schema: Option<String>) -> PackageBundle {
+    fn bundle_with(schema: Option<String>) -> PackageBundle {
         let version = SourceVersion {
             name: "0.1.1".to_owned(),
             digest: "sha256:00".to_owned(),
@@ -164,14 +164,14 @@ mod tests {
     }
 
     fn decided(object: &Package, bundle: &PackageBundle) -> Verdict {
-        let facts = package::Facts {
+        let input = package::DecisionInput {
             old: None,
             bundle: Ok(bundle),
             management: "mgmt",
             namesake: None,
             may_bypass: false,
         };
-        package::decide(object, &facts)
+        package::decide(object, &input)
     }
 
     fn manifest(text: &str) -> Package {
@@ -183,7 +183,7 @@ mod tests {
     const TYPE: &str = include_str!("../../package-api/tests/data/package_webhook_invalid_type.yaml");
     const BEGINS: &str = "package my-hello-eks-anywhere failed validation with error: ";
 
-    /// The fixture's schema without the one demand that its valid manifest does not meet.
+    /// The schema of the fixture, without the one requirement that its valid manifest does not meet.
     fn schema() -> String {
         let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
         schema.as_object_mut().unwrap().remove("required");
@@ -191,25 +191,26 @@ mod tests {
     }
 
     #[test]
-    fn upstream_s_packages_are_answered_as_upstream_answers() {
-        let bundle = offered(Some(schema()));
+    fn the_responses_to_upstream_s_packages_match_upstream() {
+        let bundle = bundle_with(Some(schema()));
         assert_eq!(decided(&manifest(VALID), &bundle), Verdict::allowed());
-        let (code, told) = message(decided(&manifest(INVALID), &bundle));
+        let (code, text) = message(decided(&manifest(INVALID), &bundle));
         let expected =
             "error validating configurations - (root): Additional property fakeConfig is not allowed\n";
-        assert_eq!((code, told), (400, format!("{BEGINS}{expected}")));
-        let (_, told) = message(decided(&manifest(TYPE), &bundle));
+        assert_eq!((code, text), (400, format!("{BEGINS}{expected}")));
+        let (_, text) = message(decided(&manifest(TYPE), &bundle));
         let expected =
             "error validating configurations - title: Invalid type. Expected: string, given: integer\n";
-        assert_eq!(told, format!("{BEGINS}{expected}"));
-        let (_, told) = message(decided(&manifest(VALID), &offered(Some(packed(SCHEMA)))));
-        assert_eq!(told, format!("{BEGINS}error validating configurations - (root): nested is required\n"));
+        assert_eq!(text, format!("{BEGINS}{expected}"));
+        let (_, text) = message(decided(&manifest(VALID), &bundle_with(Some(packed(SCHEMA)))));
+        assert_eq!(text, format!("{BEGINS}error validating configurations - (root): nested is required\n"));
     }
 
-    /// Else it would be tried for good; but what has it already can be labelled, and its finalizers can go.
+    /// The controller would retry forever. A package that already has an invalid timeout can be labelled, and its finalizers
+    /// can be removed.
     #[test]
-    fn a_timeout_that_is_no_duration_is_refused_when_it_is_set() {
-        let bundle = offered(Some(schema()));
+    fn a_timeout_that_is_not_a_duration_is_rejected_when_it_is_set() {
+        let bundle = bundle_with(Some(schema()));
         let with = |text: &str| {
             let mut object = manifest(VALID);
             let annotation = ("airlock.dev/timeout".to_owned(), text.to_owned());
@@ -217,43 +218,43 @@ mod tests {
             object
         };
         assert_eq!(decided(&with("15m"), &bundle), Verdict::allowed());
-        let (code, told) = message(decided(&with("soon"), &bundle));
+        let (code, text) = message(decided(&with("soon"), &bundle));
         assert!(
-            code == 400 && told.starts_with(&format!("{BEGINS}the annotation airlock.dev/timeout: ")),
-            "{told}"
+            code == 400 && text.starts_with(&format!("{BEGINS}the annotation airlock.dev/timeout: ")),
+            "{text}"
         );
         let after = |old: &Package| {
-            let facts = package::Facts {
+            let input = package::DecisionInput {
                 old: Some(old),
                 bundle: Ok(&bundle),
                 management: "mgmt",
                 namesake: None,
                 may_bypass: false,
             };
-            package::decide(&with("soon"), &facts)
+            package::decide(&with("soon"), &input)
         };
         assert!(!after(&with("15m")).is_allowed());
         assert!(after(&with("soon")).is_allowed());
     }
 
     #[test]
-    fn what_the_bundle_does_not_have_is_told_in_the_contract_s_words() {
-        let bundle = offered(Some(schema()));
-        let told = |change: &dyn Fn(&mut Package)| {
+    fn packages_that_are_not_in_the_bundle_produce_the_texts_of_the_contract() {
+        let bundle = bundle_with(Some(schema()));
+        let text = |change: &dyn Fn(&mut Package)| {
             let mut object = manifest(VALID);
             change(&mut object);
             message(decided(&object, &bundle)).1
         };
         assert_eq!(
-            told(&|object| object.spec.package_name = "other".to_owned()),
+            text(&|object| object.spec.package_name = "other".to_owned()),
             format!("{BEGINS}package not found in bundle (v1-21-1001): other")
         );
         assert_eq!(
-            told(&|object| object.spec.package_version = Some("9".to_owned())),
+            text(&|object| object.spec.package_version = Some("9".to_owned())),
             format!("{BEGINS}package version not found in bundle (v1-21-1001): hello-eks-anywhere @ 9")
         );
         assert_eq!(
-            told(&|object| {
+            text(&|object| {
                 let spec =
                     Some(PackageSpec { target_namespace: Some("a".to_owned()), ..PackageSpec::default() });
                 object.status = Some(PackageStatus { spec, ..PackageStatus::default() });
@@ -262,31 +263,31 @@ mod tests {
             "package my-hello-eks-anywhere failed validation with error: package my-hello-eks-anywhere targetNamespace is immutable"
         );
         assert!(
-            told(&|object| object.spec.config = Some("a: [".to_owned()))
+            text(&|object| object.spec.config = Some("a: [".to_owned()))
                 .starts_with(&format!("{BEGINS}error converting package configurations to yaml "))
         );
-        let facts = package::Facts {
+        let input = package::DecisionInput {
             old: None,
             bundle: Err("not found"),
             management: "mgmt",
             namesake: None,
             may_bypass: false,
         };
-        let unknown = package::decide(&manifest(VALID), &facts);
+        let unknown = package::decide(&manifest(VALID), &input);
         assert_eq!(message(unknown), (500, "getting PackageBundle: not found".to_owned()));
     }
 
     #[test]
-    fn a_package_for_workload_clusters_stays_off_the_one_that_manages_them() {
-        let mut bundle = offered(Some(schema()));
+    fn a_package_for_workload_clusters_is_rejected_for_the_management_cluster() {
+        let mut bundle = bundle_with(Some(schema()));
         bundle.spec.packages[0].workload_only = Some(true);
         let mut object = manifest(VALID);
         assert!(decided(&object, &bundle).is_allowed());
         for namespace in ["eksa-packages-mgmt", "eksa-packages", "default"] {
             object.metadata.namespace = Some(namespace.to_owned());
-            let (_, told) = message(decided(&object, &bundle));
+            let (_, text) = message(decided(&object, &bundle));
             assert_eq!(
-                told,
+                text,
                 format!(
                     "{BEGINS}package my-hello-eks-anywhere should only be installed on a workload cluster"
                 )
@@ -295,85 +296,85 @@ mod tests {
     }
 
     #[test]
-    fn a_release_that_another_package_of_the_cluster_has_is_not_given_twice() {
-        let bundle = offered(Some(schema()));
+    fn a_release_name_of_another_package_of_the_cluster_is_rejected() {
+        let bundle = bundle_with(Some(schema()));
         let mut namesake = manifest(VALID);
         namesake.metadata.namespace = Some("eksa-packages".to_owned());
         let mut object = manifest(VALID);
         object.metadata.namespace = Some("eksa-packages-mgmt".to_owned());
-        let facts = package::Facts {
+        let input = package::DecisionInput {
             old: None,
             bundle: Ok(&bundle),
             management: "mgmt",
             namesake: Some(&namesake),
             may_bypass: false,
         };
-        let (code, told) = message(package::decide(&object, &facts));
-        let expected = "the release my-hello-eks-anywhere of cluster mgmt is that of package \
-                        eksa-packages/my-hello-eks-anywhere already; choose another name";
-        assert_eq!((code, told), (400, format!("{BEGINS}{expected}")));
-        // Those that are there already can be changed; the controller lets the older one have it.
+        let (code, text) = message(package::decide(&object, &input));
+        let expected = "the release my-hello-eks-anywhere in cluster mgmt already belongs to the package \
+                        eksa-packages/my-hello-eks-anywhere; choose another name";
+        assert_eq!((code, text), (400, format!("{BEGINS}{expected}")));
+        // Existing packages can be changed; the controller gives the release to the older one.
         let mut old = object.clone();
         old.spec.config = None;
-        assert!(package::decide(&object, &package::Facts { old: Some(&old), ..facts }).is_allowed());
+        assert!(package::decide(&object, &package::DecisionInput { old: Some(&old), ..input }).is_allowed());
     }
 
     #[test]
-    fn schemas_that_cannot_be_used_let_nothing_pass() {
-        let told = |schema: Option<&str>| {
-            message(decided(&manifest(VALID), &offered(schema.map(str::to_owned)))).1.replace(BEGINS, "")
+    fn schemas_that_cannot_be_used_reject_every_package() {
+        let text = |schema: Option<&str>| {
+            message(decided(&manifest(VALID), &bundle_with(schema.map(str::to_owned)))).1.replace(BEGINS, "")
         };
-        assert!(told(None).starts_with("error when uncompressing configurations"));
-        assert!(told(Some("!")).starts_with("error decoding configurations"));
-        assert!(told(Some(&STANDARD.encode("plain"))).starts_with("error when uncompressing configurations"));
-        assert!(told(Some(&STANDARD.encode([0x1f, 0x8b, 8, 0]))).starts_with("error reading configurations"));
-        assert!(told(Some(&packed("{"))).starts_with("error compiling schema"));
-        assert!(told(Some(&packed(r#"{"type": 5}"#))).starts_with("error compiling schema"));
+        assert!(text(None).starts_with("error when uncompressing configurations"));
+        assert!(text(Some("!")).starts_with("error decoding configurations"));
+        assert!(text(Some(&STANDARD.encode("plain"))).starts_with("error when uncompressing configurations"));
+        assert!(text(Some(&STANDARD.encode([0x1f, 0x8b, 8, 0]))).starts_with("error reading configurations"));
+        assert!(text(Some(&packed("{"))).starts_with("error compiling schema"));
+        assert!(text(Some(&packed(r#"{"type": 5}"#))).starts_with("error compiling schema"));
         assert!(
-            told(Some(&packed(r#"{"$ref": "https://elsewhere.example/x"}"#)))
+            text(Some(&packed(r#"{"$ref": "https://elsewhere.example/x"}"#)))
                 .starts_with("error compiling schema")
         );
         let bomb = packed(&format!("\"{}\"", "a".repeat(9 << 20)));
-        assert!(told(Some(&bomb)).starts_with("error reading configurations"));
+        assert!(text(Some(&bomb)).starts_with("error reading configurations"));
     }
 
     #[test]
-    fn the_annotation_lets_pass_only_whom_the_cluster_s_rights_let_pass() {
-        let bundle = offered(Some(schema()));
+    fn the_annotation_skips_the_checks_only_for_users_with_the_permission() {
+        let bundle = bundle_with(Some(schema()));
         let mut object = manifest(INVALID);
         object.metadata.annotations =
             Some([("anywhere.eks.aws.com/internal".to_owned(), "true".to_owned())].into());
         assert!(!decided(&object, &bundle).is_allowed());
-        let facts = package::Facts {
+        let input = package::DecisionInput {
             old: None,
             bundle: Err("none"),
             management: "mgmt",
             namesake: None,
             may_bypass: true,
         };
-        assert!(package::decide(&object, &facts).is_allowed());
+        assert!(package::decide(&object, &input).is_allowed());
         object.metadata.annotations = None;
-        assert!(!package::decide(&object, &facts).is_allowed());
+        assert!(!package::decide(&object, &input).is_allowed());
     }
 
     #[test]
-    fn an_edit_that_leaves_the_spec_alone_passes_though_the_bundle_is_gone() {
+    fn an_edit_that_does_not_change_the_spec_is_admitted_without_a_bundle() {
         let old = manifest(INVALID);
         let mut new = old.clone();
         new.metadata.finalizers = Some(vec!["airlock.dev/uninstall".to_owned()]);
-        let facts = package::Facts {
+        let input = package::DecisionInput {
             old: Some(&old),
             bundle: Err("none"),
             management: "mgmt",
             namesake: None,
             may_bypass: false,
         };
-        assert!(package::decide(&new, &facts).is_allowed());
+        assert!(package::decide(&new, &input).is_allowed());
         new.spec.config = None;
-        assert!(!package::decide(&new, &facts).is_allowed());
+        assert!(!package::decide(&new, &input).is_allowed());
     }
 
-    /// What gojsonschema 1.2.0 said of these, and what only sums up other lines, which ours leaves out.
+    /// Messages of gojsonschema 1.2.0 that only summarize other messages. They are omitted here.
     const SUMMARIES: [&str; 3] = [
         "a: Must validate all the schemas (allOf)",
         "a: Must validate \"then\" as \"if\" was valid",
@@ -381,25 +382,25 @@ mod tests {
     ];
 
     #[test]
-    fn values_are_refused_in_the_words_of_gojsonschema() {
+    fn invalid_values_produce_the_messages_of_gojsonschema() {
         let cases: Vec<Value> = serde_json::from_str(include_str!("data/gojsonschema.json")).unwrap();
-        let mut summed_up = 0;
+        let mut summaries = 0;
         for case in &cases {
             let mut expected: Vec<String> = serde_json::from_value(case["faults"].clone()).unwrap();
             let before = expected.len();
             expected.retain(|line| !SUMMARIES.contains(&line.as_str()));
-            summed_up += before - expected.len();
+            summaries += before - expected.len();
             let config = case["values"].to_string();
             let mut found = match values::check(&packed(&case["schema"].to_string()), Some(&config)) {
                 Ok(_) => Vec::new(),
-                Err(values::Error::Unfit(faults)) => faults,
+                Err(values::Error::Invalid(faults)) => faults,
                 Err(error) => panic!("{case}: {error}"),
             };
             found.sort();
             expected.sort();
             assert_eq!(found, expected, "{case}");
         }
-        assert_eq!((cases.len(), summed_up), (51, 3));
+        assert_eq!((cases.len(), summaries), (51, 3));
     }
 
     #[test]
@@ -410,16 +411,16 @@ mod tests {
             for version in &package.source.versions {
                 let schema = version.schema.as_deref().unwrap();
                 match values::check(schema, None) {
-                    Ok(_) | Err(values::Error::Unfit(_)) => used += 1,
-                    Err(error) => panic!("{}: {}", package.name, error.words()),
+                    Ok(_) | Err(values::Error::Invalid(_)) => used += 1,
+                    Err(error) => panic!("{}: {}", package.name, error.upstream_message()),
                 }
             }
         }
         assert_eq!(used, 11);
         let harbor = bundle.spec.package("harbor").and_then(|package| package.version(None)).unwrap();
         let schema = harbor.schema.as_deref().unwrap();
-        let Err(values::Error::Unfit(faults)) = values::check(schema, Some("unknown: 1")) else {
-            panic!("fits")
+        let Err(values::Error::Invalid(faults)) = values::check(schema, Some("unknown: 1")) else {
+            panic!("valid")
         };
         assert!(faults.contains(&"(root): secretKey is required".to_owned()), "{faults:?}");
         assert!(

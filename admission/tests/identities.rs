@@ -1,4 +1,4 @@
-//! A `TrustPolicy` with identities, judged as the webhook judges: by the trust file that the policy is.
+//! Verification by a `TrustPolicy` with identities, as in the webhook: by the trust file that the policy contains.
 
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
@@ -23,7 +23,7 @@ mod tests {
     const NAME: &str = "registry.example/team/app";
     const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
-    /// As `kubectl apply` gives it.
+    /// The spec as `kubectl apply` sends it.
     fn policy(identities: &Value, more: &Value) -> TrustPolicySpec {
         let mut trust = json!({ "identities": identities });
         for (member, value) in more.as_object().unwrap() {
@@ -49,7 +49,7 @@ mod tests {
             formats: &[Format::SimpleSigning, Format::Envelope, Format::Bundle],
             keys: trust,
             role: &|_| true,
-            log: LogRule::NotAsked,
+            log: LogRule::Ignored,
             limits: Limits::default(),
         };
         let verified = verify_image(&Evidence::Bundle(bundle.to_string().as_bytes()), &expected);
@@ -59,27 +59,27 @@ mod tests {
     }
 
     #[test]
-    fn r7_a_policy_accepts_what_its_identity_attested_under_its_root_alone() {
+    fn r7_a_policy_accepts_only_attestations_of_its_identity_under_its_trusted_root() {
         let (authority, image) = (Authority::new(), Digest::sha256(b"image"));
         let trust = trust_file(&policy(&build(&authority), &json!({}))).unwrap();
-        let said = statement(&image, Some(NAME), PROVENANCE);
+        let attested = statement(&image, Some(NAME), PROVENANCE);
         let signer = Signer::new(WORKFLOW, ISSUER);
-        let decision = decide(&trust, &image, &authority.sign(signer, &said)).unwrap();
+        let decision = decide(&trust, &image, &authority.sign(signer, &attested)).unwrap();
         assert!(decision.satisfied && decision.by == ["build"], "{decision:?}");
-        assert!(decide(&trust, &image, &Authority::new().sign(signer, &said)).is_err());
+        assert!(decide(&trust, &image, &Authority::new().sign(signer, &attested)).is_err());
         let mallory = Signer::new("https://evil.example/https://github.com/team/app/x", ISSUER);
-        assert!(decide(&trust, &image, &authority.sign(mallory, &said)).is_err());
+        assert!(decide(&trust, &image, &authority.sign(mallory, &attested)).is_err());
         let other = statement(&Digest::sha256(b"other"), Some(NAME), PROVENANCE);
         assert!(decide(&trust, &image, &authority.sign(signer, &other)).is_err());
         let revoked = json!({ "revocations": [{ "hint": trust.identities()[0].hint(), "reason": "stolen",
             "date": "2026-01-02" }] });
         let revoked = trust_file(&policy(&build(&authority), &revoked)).unwrap();
-        let refused = decide(&revoked, &image, &authority.sign(signer, &said)).unwrap_err();
+        let refused = decide(&revoked, &image, &authority.sign(signer, &attested)).unwrap_err();
         assert!(refused.contains("was revoked on 2026-01-02"), "{refused}");
     }
 
     #[test]
-    fn r7_a_policy_without_a_signer_or_with_a_path_for_a_root_is_refused() {
+    fn r7_a_policy_without_a_signer_or_with_a_path_as_trusted_root_is_rejected() {
         let mut at_a_path = build(&Authority::new());
         at_a_path[0]["trustedRoot"] = json!("root.json");
         for identities in [json!([]), at_a_path] {

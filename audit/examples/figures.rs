@@ -1,4 +1,4 @@
-//! Measures a log in a folder: durable appends, proofs, searches, and the proof of a million entries. See `bench/log`.
+//! Measures a log in a folder: durable appends, proofs, searches, and the verification of a million entries. See `bench/log`.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use audit::verify::verify;
-use audit::{Belief, Draft, EventType, Filter, Index, Journal, Outcome, Reader, Station, search};
+use audit::{Draft, EventSource, EventType, Filter, Index, Journal, LogTrust, Outcome, Reader, search};
 
 const SPAN: Duration = Duration::from_secs(5);
 const BATCH: u64 = 4096;
@@ -18,17 +18,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let log = PathBuf::from(arguments.next().ok_or("usage: figures NEW_LOG [ENTRIES]")?);
     let entries = arguments.next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(1_000_000);
-    let journal = Arc::new(Journal::open(&log, Station::of_process("airlock", "0"))?);
+    let journal = Arc::new(Journal::open(&log, EventSource::of_process("airlock", "0"))?);
     for threads in [1, 16, 64, 256] {
         let rate = appends(&journal, threads);
         say(&format!(
-            "append, {threads} callers at once, each waits for its event: {rate:.0} events/s durable"
+            "append, {threads} concurrent callers that wait for each event: {rate:.0} events/s durable"
         ))?;
     }
     fill(&journal, entries)?;
     proofs(&log)?;
     let begin = Instant::now();
-    let report = verify(&log, &Belief::own(&log)?, &[])?;
+    let report = verify(&log, &LogTrust::own(&log)?, &[])?;
     let seconds = begin.elapsed().as_secs_f64();
     say(&format!(
         "verify with the index: {seconds:.1} s for {} entries, {} faults",
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Events in a second that were durable and signed, one by one.
+/// The number of events per second that were durable and signed, one by one.
 fn appends(journal: &Arc<Journal>, threads: u64) -> f64 {
     let (count, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let begin = Instant::now();
@@ -81,7 +81,7 @@ fn fill(journal: &Journal, entries: u64) -> Result<(), Box<dyn Error>> {
 }
 
 fn proofs(log: &Path) -> Result<(), Box<dyn Error>> {
-    let reader = Reader::open(log, Belief::own(log)?)?;
+    let reader = Reader::open(log, LogTrust::own(log)?)?;
     let mut times = Vec::new();
     for sample in 0..SAMPLES {
         let index = sample.wrapping_mul(0x9e37_79b9_7f4a_7c15) % reader.size();
@@ -91,10 +91,10 @@ fn proofs(log: &Path) -> Result<(), Box<dyn Error>> {
     }
     times.sort();
     let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or_default().as_micros();
-    say(&format!("inclusion proof, made and checked: median {} us, 99 % below {} us", at(50), at(99)))?;
+    say(&format!("inclusion proof, generated and verified: median {} us, 99 % below {} us", at(50), at(99)))?;
     let begin = Instant::now();
     let index = Index::open(&reader)?;
-    say(&format!("index made: {:.1} s", begin.elapsed().as_secs_f64()))?;
+    say(&format!("index built: {:.1} s", begin.elapsed().as_secs_f64()))?;
     let begin = Instant::now();
     let filter = Filter { actor: Some("user-7".to_owned()), limit: Some(100), ..Filter::default() };
     let found = search::search(&reader, &index, &filter, &mut |_, _| Ok(()))?;

@@ -1,4 +1,4 @@
-//! Why an event cannot be logged, or a log not be read.
+//! The errors of writing and reading a log.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,134 +6,134 @@ use std::sync::Arc;
 
 use error_class::{Class, Classified};
 
-/// Every way in which a call to this crate can fail.
+/// The errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file operation failed.
     #[error("cannot {action} `{path}`")]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// An event could not be logged, so that its work must not be reported as done.
-    #[error("the audit log `{log}` cannot be written, so nothing is reported as done")]
+    /// An event could not be logged, so its operation must not be reported as successful.
+    #[error("the audit log `{log}` cannot be written, so the operation is not reported as successful")]
     Unlogged {
         /// The log.
         log: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Arc<tlog::Error>,
     },
-    /// A log or a key of one is not as it should be.
+    /// A log or its key is invalid.
     #[error(transparent)]
     Log(#[from] tlog::Error),
-    /// The file does not hold a key of a log.
-    #[error("`{0}` is not a log's key")]
+    /// The file does not contain a log's private key.
+    #[error("`{0}` is not the private key of a log")]
     Key(PathBuf),
-    /// A key or policy that was given cannot be used.
-    #[error("`{path}` cannot be used")]
+    /// A given key, policy or checkpoint cannot be used.
+    #[error("cannot use `{path}`")]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: tlog::Error,
     },
-    /// An entry is not JSON of an event's form.
-    #[error("it is not an event that this version knows")]
+    /// An entry is not JSON in the format of an event.
+    #[error("this version does not know the format of the event")]
     Form(#[source] serde_json::Error),
-    /// An entry of a newer program.
-    #[error("it has version {0}, and this program knows version 1")]
+    /// An entry of a newer version of the program.
+    #[error("the event has version {0}, but this program supports only version 1")]
     Version(u32),
     /// An entry with white space, or with members in another order.
-    #[error("it is not in canonical form")]
+    #[error("the event is not in canonical form")]
     NotCanonical,
-    /// An entry that is in the log as it was logged, but is no event.
+    /// An entry that is unchanged since it was logged, but is not an event.
     #[error("entry {index} is not an event")]
     NoEvent {
         /// Its index.
         index: u64,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<Error>,
     },
     /// The index beside the log failed; it can be removed.
-    #[error("the index `{path}` cannot be used")]
+    #[error("cannot use the index `{path}`")]
     Index {
         /// The file.
         path: PathBuf,
-        /// What the database said.
+        /// The error of the database.
         #[source]
         source: rusqlite::Error,
     },
-    /// Another process worked with the index for too long.
+    /// Another process used the index for too long.
     #[error("the index of the log is in use")]
     Locked(#[source] private::Locked),
-    /// Whoever was given events wanted no more of them.
-    #[error("the events were not read to their end")]
+    /// The caller stopped reading events.
+    #[error("reading of the events was stopped")]
     Stopped,
-    /// There is no such kind of event.
-    #[error("`{0}` is not a kind of event")]
+    /// The event type is unknown.
+    #[error("unknown event type `{0}`")]
     EventType(String),
-    /// There is no such framework.
-    #[error("`{0}` is not a framework")]
+    /// The framework is unknown.
+    #[error("unknown framework `{0}`")]
     Framework(String),
-    /// It is not written as a digest is, and not a name in the log.
-    #[error("`{0}` is neither a digest, nor the beginning of one, nor a name in this log")]
+    /// The argument is neither a digest or a prefix of one, nor a name in the log.
+    #[error("`{0}` is not a digest, the prefix of a digest or a name in this log")]
     Digest(String),
-    /// Several digests begin so.
-    #[error("`{start}` is the beginning of several digests: {}", found.join(", "))]
+    /// Several digests have the prefix.
+    #[error("`{prefix}` is the prefix of several digests: {}", found.join(", "))]
     Ambiguous {
-        /// What was given.
-        start: String,
-        /// The first of them.
+        /// The prefix.
+        prefix: String,
+        /// The first of the digests.
         found: Vec<String>,
     },
-    /// What is beside the log cannot be read.
-    #[error("the store beside the log cannot be read")]
-    Beside(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store of the log cannot be read.
+    #[error("cannot read the store of the log")]
+    Lookup(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No event names the digest.
     #[error("none of the {size} entries of this log is about `{digest}`")]
     Unknown {
         /// The digest.
         digest: String,
-        /// How many entries were looked at.
+        /// The number of entries in the log.
         size: u64,
     },
-    /// What was seen of a long log did not fit into memory, and could not be put elsewhere.
+    /// The state that a report keeps of a long log does not fit into memory, and its temporary file cannot be used.
     #[error("cannot use a temporary file to read the log")]
     Scratch(#[source] rusqlite::Error),
-    /// A report was to be made of a part of a log only.
-    #[error("{found} of the log's {size} entries were read, but a report needs all")]
+    /// A report was requested for a part of a log.
+    #[error("only {found} of the log's {size} entries were read, but a report needs all")]
     Missing {
-        /// How many were read.
+        /// The number of entries that were read.
         found: u64,
-        /// How many there are.
+        /// The number of entries in the log.
         size: u64,
     },
 }
 
 impl Error {
-    /// What to do about it, where that is known.
+    /// The remedy, if one is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Digest(_) => Some(
-                "a digest is `sha256:` and 64 digits from 0 to 9 and a to f, or at least the first 4 of them; names are \
-                 those that `airlock audit log` prints",
+                "give `sha256:` and 64 lower-case hexadecimal digits, at least the first 4 of them, or a name that \
+                 `airlock audit log` prints",
             ),
-            Self::Ambiguous { .. } => Some("give more of its digits"),
+            Self::Ambiguous { .. } => Some("give more digits"),
             Self::Unknown { .. } => Some(
-                "`airlock audit log` lists what there is; content that came in is logged under its manifest's digest, \
-                 and what another side did is in that side's log",
+                "list the events with `airlock audit log`; imported content is logged under the digest of its manifest, \
+                 and operations on the other side of the air gap are in that side's log",
             ),
-            Self::Scratch(_) => Some("name a folder with free space by TMPDIR"),
+            Self::Scratch(_) => Some("set TMPDIR to a folder with free space"),
             _ => None,
         }
     }
@@ -142,7 +142,7 @@ impl Error {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
-    /// Whether the log lies where nothing can be written.
+    /// Whether the log is on a read-only file system.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
@@ -180,7 +180,7 @@ impl Classified for Error {
             | Self::Index { .. }
             | Self::Locked(_)
             | Self::Stopped
-            | Self::Beside(_)
+            | Self::Lookup(_)
             | Self::Scratch(_) => Class::Other,
         }
     }

@@ -1,6 +1,6 @@
-//! What an entry of the log says: canonical JSON (RFC 8785: sorted keys, no white space) with the six things that
-//! NIST SP 800-53 AU-3 asks for: what (`event`, `object`), when (`time`), where (`host`), from where (`component`,
-//! `actor.address`), how it ended (`outcome`), who (`actor`).
+//! The content of a log entry: canonical JSON (RFC 8785: sorted keys, no white space) with the six fields that
+//! NIST SP 800-53 AU-3 requires: what (`event`, `object`), when (`time`), where (`host`), the source (`component`,
+//! `actor.address`), the outcome (`outcome`) and the user (`actor`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,41 +17,41 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// The form's version, [`VERSION`].
+    /// The version of the format, [`VERSION`].
     pub v: u32,
     /// RFC 3339, UTC.
     pub time: String,
-    /// Where the time comes from; the order of entries does not depend on it.
+    /// The source of the time; the order of entries does not depend on it.
     pub time_source: String,
-    /// What was done.
+    /// The operation.
     pub event: EventType,
-    /// Who did it.
+    /// The user.
     pub actor: Actor,
-    /// The machine.
+    /// The host name.
     pub host: String,
     /// The program.
     pub component: Component,
-    /// To what it was done.
+    /// The object of the operation.
     pub object: Object,
-    /// How it ended.
+    /// The outcome of the operation.
     pub outcome: Outcome,
-    /// Digests and key names of what the outcome rests on, for example `trust`, `key`, `set`.
+    /// Digests and key names that the outcome is based on, for example `trust`, `key`, `set`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evidence: BTreeMap<String, String>,
-    /// An event with more digests than fit is several entries, which differ in digests and in this.
+    /// An event with too many digests for one entry has several entries, which differ only in digests and in this part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
 }
 
-/// Who did it.
+/// The user who performed the operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
-    /// The login name, or a registry user's name; none for who came without one.
+    /// The login name, or the name of a registry user; `None` for a client without one.
     pub user: Option<String>,
-    /// The operating system's number; none for users of the registry.
+    /// The user ID on the host; `None` for users of the registry.
     pub uid: Option<u32>,
-    /// From where a user of the registry came.
+    /// The address of a client of the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }
@@ -66,64 +66,64 @@ pub struct Component {
     pub version: String,
 }
 
-/// To what it was done.
+/// The object of an operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Object {
-    /// A word: `image`, `set`, `manifest`, `tag`, `blob`, `key`, `policy`, `store`, `log`, ...
+    /// The kind: `image`, `set`, `manifest`, `tag`, `blob`, `key`, `policy`, `store`, `log`, ...
     pub kind: String,
     /// A reference, path or name.
     pub name: String,
-    /// As `algorithm:hex`, sorted, each once.
+    /// Its digests as `algorithm:hex`, sorted, without duplicates.
     pub digests: Vec<String>,
 }
 
-/// How it ended.
+/// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcome {
-    /// Whether it was done.
+    /// Whether the operation succeeded.
     pub result: Ending,
-    /// Why not: a word for programs.
+    /// The reason for a refusal or failure, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The same for people.
+    /// The reason for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// The ways in which something can end.
+/// The possible results of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
-    /// It was done.
+    /// The operation succeeded.
     Success,
-    /// It was not allowed: a signature, a digest, a rule.
+    /// The operation was not allowed, because of a signature, a digest or a rule.
     Refused,
-    /// It could not be done.
+    /// The operation failed.
     Failed,
 }
 
-/// Which of several entries this is, counted from 1.
+/// The position of an entry in an event with several entries, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// This one.
+    /// The number of this entry.
     pub number: usize,
-    /// How many there are.
+    /// The number of entries.
     pub of: usize,
 }
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
-        /// What is logged. Names with one first word before the dot belong together.
+        /// The type of an event. Types whose names have the same first word before the dot form a group.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum EventType {
             $($(#[$doc])* #[serde(rename = $name)] $kind,)*
         }
 
         impl EventType {
-            /// All of them.
+            /// All event types.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
             /// Its name in entries.
@@ -138,80 +138,80 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The log began; always its first entry.
+    /// The log was created; always its first entry.
     LogStart = "log.start",
-    /// A key pair was made.
+    /// A key pair was generated.
     KeyGenerate = "key.generate",
-    /// A key came from elsewhere.
+    /// A key was imported.
     KeyImport = "key.import",
-    /// A key took another's place.
+    /// A key was replaced by another one.
     KeyRotate = "key.rotate",
-    /// A key is not to be believed any more.
+    /// A key was revoked.
     KeyRevoke = "key.revoke",
     /// Something was signed.
     Sign = "sign",
     /// A statement about something was signed.
     Attest = "attest",
-    /// Content came from registries and files.
+    /// Content was mirrored from registries and files.
     Mirror = "mirror",
     /// A drive was written.
     Pack = "pack",
-    /// A drive, an image or a manifest was proved, or not.
+    /// A drive, an image or a manifest was verified, or its verification failed.
     Verify = "verify",
-    /// A drive's content came in, or was refused.
+    /// The content of a drive was imported, or refused.
     Import = "import",
-    /// A client put something into the registry.
+    /// A client pushed to the registry.
     Push = "push",
-    /// A client took something out of the registry.
+    /// A client deleted from the registry.
     Delete = "delete",
-    /// A client gave a wrong name or password.
+    /// A client gave a wrong user name or password.
     Login = "login",
-    /// The registry opened.
+    /// The registry started.
     ServeStart = "serve.start",
-    /// The registry closed in order.
+    /// The registry stopped cleanly.
     ServeStop = "serve.stop",
     /// A trust file was written.
     PolicyWrite = "policy.write",
     /// A trust file was checked for contradictions.
     PolicyCheck = "policy.check",
-    /// A trust file decided for the first time.
+    /// A trust file was used for the first time.
     PolicyFirstUse = "policy.first-use",
-    /// A trust file decided that is not what it was the last time.
+    /// A trust file was used that has changed since its last use.
     PolicyChange = "policy.change",
-    /// A store was compared with its digests.
+    /// A store was checked against its digests.
     StoreCheck = "store.check",
-    /// Blobs that nothing names were removed.
+    /// Unreferenced blobs were removed.
     StoreGc = "store.gc",
-    /// A store's database was made anew.
+    /// The database of a store was rebuilt.
     StoreRebuild = "store.rebuild",
-    /// Something that must never be: a log rolled back or forked, a drive replayed, a store damaged.
+    /// A log was rolled back or forked, a drive was replayed, or a store was damaged.
     Alarm = "alarm",
-    /// Somebody let in what raised an alarm.
+    /// An alarm was released.
     AlarmRelease = "alarm.release",
-    /// What was seen of senders' logs went back to them.
+    /// Checkpoints of senders' logs were returned to them.
     Return = "return",
-    /// What sites saw of this log came back.
+    /// Checkpoints of this log that sites have seen were received.
     Acknowledge = "acknowledge",
-    /// The controller was put into a cluster.
+    /// The controller was installed in a cluster.
     ClusterInstall = "cluster.install",
-    /// The controller was taken out of a cluster.
+    /// The controller was uninstalled from a cluster.
     ClusterUninstall = "cluster.uninstall",
-    /// What a cluster is to have of packages was changed from the command line.
+    /// Packages of a cluster were changed from the command line.
     PackageChange = "package.change",
-    /// A package was installed in a cluster, or could not be.
+    /// A package was installed in a cluster, or its installation failed.
     PackageInstall = "package.install",
-    /// A package was brought to another version or other values, or could not be.
+    /// A package was changed to another version or other values, or the upgrade failed.
     PackageUpgrade = "package.upgrade",
-    /// What was there before an installation that failed is there again.
+    /// A package was rolled back after a failed installation.
     PackageRollback = "package.rollback",
-    /// What somebody changed of a package was put right.
+    /// Changed objects of a package were repaired.
     PackageRepair = "package.repair",
-    /// All that a package installed is gone.
+    /// A package was uninstalled.
     PackageUninstall = "package.uninstall",
 }
 
 impl EventType {
-    /// Whether it is the kind `text`, or one of those that begin with the word `text`: `policy`, `key`.
+    /// Whether `text` is the name of this type, or of its group, such as `policy` or `key`.
     #[must_use]
     pub fn is(self, text: &str) -> bool {
         let name = self.name();
@@ -235,7 +235,7 @@ impl FromStr for EventType {
 }
 
 impl Event {
-    /// The entry's bytes. `serde_json` keeps members sorted and escapes as RFC 8785 does; numbers are integers.
+    /// The bytes of the entry. `serde_json` keeps members sorted and escapes as RFC 8785 does; numbers are integers.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let value = serde_json::to_value(self).unwrap_or_default();
@@ -271,13 +271,13 @@ impl Ending {
 }
 
 impl Outcome {
-    /// It was done.
+    /// The outcome of a successful operation.
     #[must_use]
     pub fn success() -> Self {
         Self { result: Ending::Success, reason: None, detail: None }
     }
 
-    /// It was not: why, as a word for programs and as a sentence for people.
+    /// The outcome of a refused or failed operation, with the reason for programs and for people.
     #[must_use]
     pub fn because(result: Ending, reason: &str, detail: &str) -> Self {
         let detail = Some(crate::draft::cut(detail));
@@ -292,7 +292,7 @@ mod tests {
     const ENTRY: &str = r#"{"actor":{"uid":1000,"user":"ann"},"component":{"name":"airlock","version":"0.1.0"},"event":"import","evidence":{"trust":"sha256:00"},"host":"site","object":{"digests":["sha256:11"],"kind":"set","name":"a\u001b\n"},"outcome":{"reason":"signature","result":"refused"},"time":"2026-01-02T03:04:05Z","time_source":"system-clock","v":1}"#;
 
     #[test]
-    fn entries_have_one_form() {
+    fn entries_have_one_canonical_form() {
         assert_eq!(Event::parse(ENTRY.as_bytes()).unwrap().to_bytes(), ENTRY.as_bytes());
         let changed =
             |from: &str, to: &str| Event::parse(ENTRY.replacen(from, to, 1).as_bytes()).unwrap_err();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_found_by_name_and_by_first_word() {
+    fn event_types_match_their_name_and_their_group() {
         for kind in EventType::ALL {
             assert_eq!(kind.name().parse::<EventType>().unwrap(), *kind);
         }

@@ -1,14 +1,13 @@
-//! Everything that the log has about one digest: each decision, with the trust file that was in force and what it
-//! rested on.
+//! The history of a digest: each event about it, with its evidence and the trust file in force.
 //!
-//! An event is about a digest when it names it, or when it names something that carried it: a set, a lock or a
-//! manifest that an event about the digest says it came in. Carriers of carriers count, contents of carriers do not.
-//! The log does not say which layers an image has: whoever has the store tells ([`Beside`]).
+//! An event is about a digest if it names the digest or one of its carriers: a set, a lock or a manifest that contains
+//! the digest according to an event about it. Carriers of carriers are followed, other content of carriers is not.
+//! The log does not record which layers an image has: a store provides that ([`DigestLookup`]).
 //!
-//! The log is read as often as there are carriers of carriers, and never held in memory. Of many events it lists
-//! the first and the last, and how many it leaves out.
+//! The log is read once for each level of carriers, and never held in memory. Of many events, the first and the last are
+//! listed, with the number of events left out.
 //!
-//! - `find`: from what somebody typed to a digest; `pass`: what one reading of the log gives
+//! - `find`: resolves an argument to a digest; `pass`: the results of one pass over the log
 
 mod find;
 mod pass;
@@ -20,117 +19,117 @@ use serde::Serialize;
 use self::pass::Policies;
 use crate::{Error, Event, Reader, Result};
 
-/// Names in an event's evidence for what carried its objects.
+/// The names in an event's evidence for the carriers of its objects.
 const CARRIERS: &[&str] = &["set", "lock", "index", "manifest", "bundle", "drive", "subject"];
 
-/// Carriers that are followed; an artifact that came on more drives than this is told of the first ones.
+/// The maximum number of carriers that are followed. For an artifact on more drives, only the first ones are listed.
 const MAX_CARRIERS: usize = 1000;
 
-/// Carriers of carriers that are followed: each level is a reading of the log.
+/// The maximum number of levels of carriers that are followed: each level is a pass over the log.
 const MAX_LEVELS: usize = 32;
 
-/// How many events are listed from the beginning, and how many from the end.
-const TOLD: usize = 500;
+/// The number of events that are listed from the beginning, and from the end.
+const LISTED: usize = 500;
 
-/// What the log tells of a digest.
+/// The history of a digest in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Story {
+pub struct DigestHistory {
     /// The digest.
     pub digest: String,
-    /// The name that was asked for, if it was one.
+    /// The name that was given, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What the name meant at other times, in the log's order.
+    /// The other digests that the name referred to, in the order of the log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub others: Vec<Meaning>,
-    /// How many older meanings it had.
+    pub others: Vec<NamedDigest>,
+    /// The number of older digests that are left out.
     #[serde(skip_serializing_if = "is_default")]
     pub others_left_out: u64,
     /// The log's name.
     pub origin: String,
-    /// How many leaves it has.
+    /// The number of its leaves.
     pub size: u64,
     /// The root over them.
     pub root: String,
-    /// Whether the log itself gave the key that its checkpoint was checked by.
+    /// Whether the checkpoint was verified with the log's own key.
     pub own_key: bool,
-    /// What carried it, and how that is known.
+    /// The carriers of the digest, each with its source.
     pub carriers: Vec<Carrier>,
-    /// Whether there are more carriers than are followed.
+    /// Whether some carriers were not followed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub carriers_left_out: bool,
-    /// What took place, in order: of many events the first and the last.
-    pub events: Vec<Chapter>,
-    /// How many events are left out in the middle.
+    /// The events, in order: of many events, the first and the last.
+    pub events: Vec<ExplainedEvent>,
+    /// The number of events left out in the middle.
     #[serde(skip_serializing_if = "is_default")]
     pub events_left_out: u64,
 }
 
-/// What a name meant.
+/// A digest that a name referred to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Meaning {
+pub struct NamedDigest {
     /// The digest.
     pub digest: String,
-    /// The index of the last event that says so.
+    /// The index of the last event with this name and digest.
     pub index: u64,
 }
 
-/// Something that a digest came in.
+/// An object that contains a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Carrier {
     /// Its digest.
     pub digest: String,
-    /// What it is: the word in the evidence, or the object's.
+    /// Its kind: the name in the evidence, or the kind of the object.
     pub kind: String,
-    /// What it carried: the digest itself, or another carrier.
+    /// The digest that it contains: the given one, or that of another carrier.
     pub of: String,
-    /// The index of the event that says so; none if a manifest does.
+    /// The index of the event that records it; `None` if a manifest in the store shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
 }
 
-/// What is known beside the log, by a store.
-pub trait Beside {
-    /// What has this digest in it, each with a word for what it is and its digest: the images that have a layer, the indexes
-    /// that have an image.
+/// Lookups in the store of the log.
+pub trait DigestLookup {
+    /// The objects that contain a digest, each with its kind and its digest: the images with a layer, the indexes with an
+    /// image.
     ///
     /// # Errors
-    /// When it cannot be read.
-    fn holders(&self, digest: &str) -> Answer<Vec<(String, String)>>;
+    /// When the store cannot be read.
+    fn containing(&self, digest: &str) -> LookupResult<Vec<(String, String)>>;
 
-    /// Digests that begin like this.
+    /// The digests with a prefix.
     ///
     /// # Errors
-    /// When it cannot be read.
-    fn beginning(&self, start: &str) -> Answer<Vec<String>>;
+    /// When the store cannot be read.
+    fn with_prefix(&self, prefix: &str) -> LookupResult<Vec<String>>;
 
-    /// What a name means now.
+    /// The digest that a name refers to now.
     ///
     /// # Errors
-    /// When it cannot be read.
-    fn named(&self, name: &str) -> Answer<Option<String>>;
+    /// When the store cannot be read.
+    fn resolve(&self, name: &str) -> LookupResult<Option<String>>;
 }
 
-/// What somebody beside the log says.
-pub type Answer<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// The result of a lookup.
+pub type LookupResult<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Nobody: only the log is there.
+/// A lookup without a store, which finds nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct Nobody;
+pub struct NoStore;
 
-impl Beside for Nobody {
-    fn holders(&self, _digest: &str) -> Answer<Vec<(String, String)>> {
+impl DigestLookup for NoStore {
+    fn containing(&self, _digest: &str) -> LookupResult<Vec<(String, String)>> {
         Ok(Vec::new())
     }
 
-    fn beginning(&self, _start: &str) -> Answer<Vec<String>> {
+    fn with_prefix(&self, _prefix: &str) -> LookupResult<Vec<String>> {
         Ok(Vec::new())
     }
 
-    fn named(&self, _name: &str) -> Answer<Option<String>> {
+    fn resolve(&self, _name: &str) -> LookupResult<Option<String>> {
         Ok(None)
     }
 }
@@ -138,18 +137,18 @@ impl Beside for Nobody {
 /// One event about a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Chapter {
+pub struct ExplainedEvent {
     /// Its index.
     pub index: u64,
-    /// The carrier that it is about; none if it is about the digest itself.
+    /// The carrier that the event is about; `None` if it is about the digest itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
     /// The trust file in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<InForce>,
-    /// What it says.
+    /// The event.
     pub event: Event,
-    /// That it is in the log (C2SP tlog-proof), if asked for.
+    /// The proof that the event is in the log (C2SP tlog-proof), if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
 }
@@ -158,43 +157,48 @@ pub struct Chapter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InForce {
-    /// Its digest, as the log has it.
+    /// Its digest, as it is logged.
     pub policy: String,
-    /// The index of the event that says so: this one, or the last one before it that tells of a new trust file.
+    /// The index of the event that names it: the event itself, or the last event before it about a new trust file.
     pub index: u64,
 }
 
-/// Whether each event comes with its proof.
+/// Whether to add the proof of each event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proofs {
-    /// It does.
+    /// With proofs.
     With,
-    /// Its index has to do.
+    /// With indexes only.
     Without,
 }
 
-/// Tells what the log has about a digest: `sha256:...`, its digits alone, the beginning of one, or what a name in the
-/// log or beside it means.
+/// Returns the history of a digest, which is given as `sha256:...`, as its digits, as a prefix, or as a name in the log or
+/// the store.
 ///
 /// # Errors
-/// [`Error::Digest`] when it is neither, [`Error::Ambiguous`] when several digests begin so, [`Error::Unknown`] when no
-/// event is about it, or what is wrong with the log or beside it.
-pub fn explain(reader: &Reader, what: &str, proofs: Proofs, beside: &dyn Beside) -> Result<Story> {
-    let found = find::find(reader, what, beside)?;
-    let digest = found.digest;
-    let (carriers, carriers_left_out) = carriers(reader, &digest, beside)?;
-    let (events, events_left_out) = chapters(reader, &digest, &carriers, proofs)?;
+/// [`Error::Digest`] when the argument is neither, [`Error::Ambiguous`] when several digests have the prefix,
+/// [`Error::Unknown`] when no event is about the digest, or an error of the log or the lookup.
+pub fn explain(
+    reader: &Reader,
+    argument: &str,
+    proofs: Proofs,
+    lookup: &dyn DigestLookup,
+) -> Result<DigestHistory> {
+    let resolved = find::resolve(reader, argument, lookup)?;
+    let digest = resolved.digest;
+    let (carriers, carriers_left_out) = carriers(reader, &digest, lookup)?;
+    let (events, events_left_out) = events(reader, &digest, &carriers, proofs)?;
     if events.is_empty() {
         return Err(Error::Unknown { digest, size: reader.size() });
     }
-    Ok(Story {
-        name: found.name,
-        others: found.others,
-        others_left_out: found.others_left_out,
+    Ok(DigestHistory {
+        name: resolved.name,
+        others: resolved.others,
+        others_left_out: resolved.others_left_out,
         origin: reader.checkpoint().origin.clone(),
         size: reader.size(),
         root: reader.checkpoint().root.to_string(),
-        own_key: reader.belief().is_own(),
+        own_key: reader.trust().is_own(),
         carriers,
         carriers_left_out,
         events,
@@ -203,10 +207,10 @@ pub fn explain(reader: &Reader, what: &str, proofs: Proofs, beside: &dyn Beside)
     })
 }
 
-/// What carried a digest, level by level, and whether some are left out.
-fn carriers(reader: &Reader, digest: &str, beside: &dyn Beside) -> Result<(Vec<Carrier>, bool)> {
+/// The carriers of a digest, level by level, and whether some are left out.
+fn carriers(reader: &Reader, digest: &str, lookup: &dyn DigestLookup) -> Result<(Vec<Carrier>, bool)> {
     let mut carriers: Vec<Carrier> = Vec::new();
-    let mut known = BTreeSet::from([digest.to_owned()]);
+    let mut visited = BTreeSet::from([digest.to_owned()]);
     let mut level = vec![digest.to_owned()];
     for _ in 0..MAX_LEVELS {
         if level.is_empty() {
@@ -215,14 +219,14 @@ fn carriers(reader: &Reader, digest: &str, beside: &dyn Beside) -> Result<(Vec<C
         let logged = pass::carriers(reader, &level.iter().cloned().collect(), MAX_CARRIERS + 1)?;
         let mut next = Vec::new();
         for of in level {
-            let held = beside.holders(&of).map_err(Error::Beside)?.into_iter();
-            let held = held.map(|(kind, digest)| Carrier { digest, kind, of: of.clone(), index: None });
-            for carrier in logged.iter().filter(|carrier| carrier.of == of).cloned().chain(held) {
-                if !known.contains(&carrier.digest) {
+            let stored = lookup.containing(&of).map_err(Error::Lookup)?.into_iter();
+            let stored = stored.map(|(kind, digest)| Carrier { digest, kind, of: of.clone(), index: None });
+            for carrier in logged.iter().filter(|carrier| carrier.of == of).cloned().chain(stored) {
+                if !visited.contains(&carrier.digest) {
                     if carriers.len() >= MAX_CARRIERS {
                         return Ok((carriers, true));
                     }
-                    known.insert(carrier.digest.clone());
+                    visited.insert(carrier.digest.clone());
                     next.push(carrier.digest.clone());
                     carriers.push(carrier);
                 }
@@ -233,42 +237,42 @@ fn carriers(reader: &Reader, digest: &str, beside: &dyn Beside) -> Result<(Vec<C
     Ok((carriers, !level.is_empty()))
 }
 
-/// The events about a digest and its carriers, the first and the last, and how many are left out between.
-fn chapters(
+/// The first and the last events about a digest and its carriers, and the number of events left out between them.
+fn events(
     reader: &Reader,
     digest: &str,
     carriers: &[Carrier],
     proofs: Proofs,
-) -> Result<(Vec<Chapter>, u64)> {
-    // What comes first was found first, and is what an event is said to be about.
+) -> Result<(Vec<ExplainedEvent>, u64)> {
+    // An event is attributed to the first digest that it names, in this order.
     let all = std::iter::once(digest).chain(carriers.iter().map(|carrier| carrier.digest.as_str()));
     let ranks: BTreeMap<&str, usize> = all.zip(0..).collect();
     let (mut first, mut last, mut left_out) = (Vec::new(), VecDeque::new(), 0);
     let mut policies = Policies::default();
     reader.all(&mut |index, event, _| {
         let policy = policies.take(index, &event);
-        let about = pass::named(&event)
+        let about = pass::digests_of(&event)
             .iter()
-            .filter_map(|name| ranks.get_key_value(name.as_str()))
+            .filter_map(|digest| ranks.get_key_value(digest.as_str()))
             .min_by_key(|(_, rank)| **rank)
-            .map(|(name, _)| *name);
+            .map(|(digest, _)| *digest);
         let Some(about) = about else { return };
         let through = (about != digest).then(|| about.to_owned());
-        let chapter = Chapter { index, through, policy, event, proof: None };
-        if first.len() < TOLD {
-            first.push(chapter);
+        let explained = ExplainedEvent { index, through, policy, event, proof: None };
+        if first.len() < LISTED {
+            first.push(explained);
             return;
         }
-        last.push_back(chapter);
-        if last.len() > TOLD {
+        last.push_back(explained);
+        if last.len() > LISTED {
             last.pop_front();
             left_out += 1;
         }
     })?;
     first.extend(last);
     if proofs == Proofs::With {
-        for chapter in &mut first {
-            chapter.proof = Some(reader.proof(chapter.index)?.to_string());
+        for event in &mut first {
+            event.proof = Some(reader.proof(event.index)?.to_string());
         }
     }
     Ok((first, left_out))

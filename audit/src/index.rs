@@ -1,9 +1,9 @@
-//! Where to look: a database beside the log that can be made again from its entries, and is never believed.
+//! The search index: a database in the log's folder that can be rebuilt from the log's entries, and is never trusted.
 //!
-//! Every event that a search gives was read from the log and proved; a wrong index could only leave one out. So that it
-//! does not, the log's own key seals the file each time it is written (`seal`), and what does not fit its seal or the log
-//! is not asked: it is kept as `index.refused` for whoever asks why, and made anew. One whose update was interrupted is made
-//! anew without a word about others. The file is `index.sqlite` in the log's folder; [`crate::verify`] compares it row by row.
+//! Every event that a search returns was read from the log and proved; a wrong index could only omit events. To prevent
+//! that, the log's own key seals the file each time it is written (`seal`). An index that does not match its seal or the
+//! log is not used: it is kept as `index.refused` for an investigation, and rebuilt. An index whose update was interrupted
+//! is rebuilt without a warning. The file is `index.sqlite` in the log's folder; [`crate::verify`] compares it row by row.
 
 mod seal;
 
@@ -40,35 +40,36 @@ const CANDIDATES: &str = "
     CREATE TEMP TABLE IF NOT EXISTS candidates (idx INTEGER PRIMARY KEY);
     DELETE FROM candidates;";
 
-/// Candidates that are looked at together.
+/// The number of candidates that are read at once.
 const PAGE: i64 = 1000;
 
-/// An index that is as far as its reader's checkpoint.
+/// An index that is up to date with its reader's checkpoint.
 pub struct Index {
-    /// None where nothing can be written: then the log is looked through.
+    /// `None` if nothing can be written: then a search reads the log.
     connection: Option<Connection>,
-    /// Why it was made anew, if an older one did not fit.
+    /// The reason why an older index was replaced, if it did not match.
     refused: Option<&'static str>,
-    /// Whether it was made anew because the last update was interrupted.
+    /// Whether the index was rebuilt because its last update was interrupted.
     interrupted: bool,
 }
 
 impl Index {
-    /// The index's file.
+    /// The path of the index.
     #[must_use]
     pub fn path(log: &Path) -> PathBuf {
         log.join(NAME)
     }
 
-    /// Opens the index and adds what is new in the log. Where it cannot be written there is none, and searches read the log.
+    /// Opens the index and adds the new events of the log. If it cannot be written, no index is used, and searches read the
+    /// log.
     ///
     /// # Errors
-    /// [`Error::Index`], or what is wrong with the log.
+    /// [`Error::Index`], or an error of the log.
     pub fn open(reader: &Reader) -> Result<Self> {
         let path = Self::path(reader.path());
-        // Two processes must not take each other's changes for a stranger's.
-        let held = seal::lock(reader.path())?;
-        let writable = held.is_some() && seal::can_write(reader);
+        // Without the lock, two processes would mistake each other's changes for those of another program.
+        let lock = seal::lock(reader.path())?;
+        let writable = lock.is_some() && seal::can_write(reader);
         let interrupted = seal::is_interrupted(reader.path());
         if interrupted {
             if !writable {
@@ -76,63 +77,66 @@ impl Index {
             }
             Self::remove(&path)?;
         }
-        let is_there = path.exists();
-        let fits = is_there && seal::fits(reader, &path);
-        if !fits && !writable {
+        let exists = path.exists();
+        let matches_seal = exists && seal::matches(reader, &path);
+        if !matches_seal && !writable {
             return Ok(Self::none());
         }
-        if is_there && !fits {
-            return Self::anew(reader, "its seal is not there or does not fit: something else wrote to it");
+        if exists && !matches_seal {
+            return Self::replace(
+                reader,
+                "its seal is missing or does not match, so another program wrote to it",
+            );
         }
-        match Self::connected(reader, writable) {
-            Ok(Connected::Index(index)) => Ok(Self { interrupted, ..index }),
-            Ok(Connected::Unwritable) => Ok(Self::none()),
-            Ok(Connected::Other(why)) => Self::anew(reader, why),
-            Err(Error::Index { source, .. }) if is_damage(&source) => Self::anew(reader, "it is damaged"),
+        match Self::open_current(reader, writable) {
+            Ok(Opened::Index(index)) => Ok(Self { interrupted, ..index }),
+            Ok(Opened::Unwritable) => Ok(Self::none()),
+            Ok(Opened::Unusable(reason)) => Self::replace(reader, reason),
+            Err(Error::Index { source, .. }) if is_damage(&source) => Self::replace(reader, "it is damaged"),
             Err(Error::Index { source, .. }) if is_unwritable(&source) => Ok(Self::none()),
             Err(error) => Err(error),
         }
     }
 
-    /// Opens the file and brings it up to date, if it is behind.
-    fn connected(reader: &Reader, writable: bool) -> Result<Connected> {
+    /// Opens the file and adds the events that it lacks.
+    fn open_current(reader: &Reader, writable: bool) -> Result<Opened> {
         let path = Self::path(reader.path());
         let failed = |source| failure(&path, source);
         let may_begin = || writable && seal::begin(reader.path()).is_ok();
         let is_new = !path.exists();
         if is_new && !may_begin() {
-            return Ok(Connected::Unwritable);
+            return Ok(Opened::Unwritable);
         }
         let mut connection = Self::connect(&path).map_err(failed)?;
-        let known = known(&connection).map_err(failed)?;
-        let is_behind = known.is_none_or(|known| known.size < reader.size());
+        let state = state(&connection).map_err(failed)?;
+        let is_behind = state.is_none_or(|state| state.size < reader.size());
         if is_behind && !is_new && !may_begin() {
-            return Ok(Connected::Unwritable);
+            return Ok(Opened::Unwritable);
         }
         match catch_up(&mut connection, reader)? {
-            Caught::More => seal_up(&connection, reader)?,
-            Caught::Up => {}
-            Caught::Other(why) => return Ok(Connected::Other(why)),
+            CatchUp::Updated => update_seal(&connection, reader)?,
+            CatchUp::Current => {}
+            CatchUp::Unusable(reason) => return Ok(Opened::Unusable(reason)),
         }
-        Ok(Connected::Index(Self { connection: Some(connection), refused: None, interrupted: false }))
+        Ok(Opened::Index(Self { connection: Some(connection), refused: None, interrupted: false }))
     }
 
-    /// Puts the index aside and makes another one.
-    fn anew(reader: &Reader, why: &'static str) -> Result<Self> {
+    /// Moves the index aside and builds another one.
+    fn replace(reader: &Reader, reason: &'static str) -> Result<Self> {
         let path = Self::path(reader.path());
-        private::rename(&path, &reader.path().join(REFUSED)).map_err(Error::io("put aside", &path))?;
+        private::rename(&path, &reader.path().join(REFUSED)).map_err(Error::io("move aside", &path))?;
         Self::remove(&path)?;
-        match Self::connected(reader, true)? {
-            Connected::Index(index) => Ok(Self { refused: Some(why), ..index }),
-            Connected::Unwritable | Connected::Other(_) => Ok(Self { refused: Some(why), ..Self::none() }),
+        match Self::open_current(reader, true)? {
+            Opened::Index(index) => Ok(Self { refused: Some(reason), ..index }),
+            Opened::Unwritable | Opened::Unusable(_) => Ok(Self { refused: Some(reason), ..Self::none() }),
         }
     }
 
-    /// Removes the index with what the database keeps beside it: the journal of one would be played back into the next.
+    /// Removes the index with the database's other files: the journal of one index would be replayed into the next.
     fn remove(path: &Path) -> Result<()> {
-        for end in ["", "-journal", "-wal", "-shm"] {
+        for suffix in ["", "-journal", "-wal", "-shm"] {
             let mut name = path.as_os_str().to_owned();
-            name.push(end);
+            name.push(suffix);
             match fs::remove_file(&name) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::io("remove", Path::new(&name))(error));
@@ -143,34 +147,34 @@ impl Index {
         Ok(())
     }
 
-    /// Whether an update of the index of the log at `log` was interrupted, or is under way.
+    /// Whether an update of the index of the log at `log` was interrupted, or is in progress.
     pub(crate) fn is_interrupted(log: &Path) -> bool {
         seal::is_interrupted(log)
     }
 
-    /// Makes the index anew, whatever is there.
+    /// Rebuilds the index.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// Like [`Self::open`].
     pub fn rebuild(reader: &Reader) -> Result<Self> {
         Self::remove(&Self::path(reader.path()))?;
         Self::open(reader)
     }
 
-    /// Why an older index was put aside.
+    /// The reason why an older index was moved aside.
     #[must_use]
     pub fn refused(&self) -> Option<&'static str> {
         self.refused
     }
 
-    /// Whether it was made anew because the last update was interrupted, as by a power cut.
+    /// Whether the index was rebuilt because its last update was interrupted, for example by a power cut.
     #[must_use]
     pub fn was_interrupted(&self) -> bool {
         self.interrupted
     }
 
-    /// The newest events that may fit a filter, in the order of the log; none where there is no index. Whether they
-    /// fit, only the events themselves show.
+    /// The newest events that may match a filter, in the order of the log; `None` without an index. Only the events
+    /// themselves show whether they match.
     pub(crate) fn candidates(&self, filter: &Filter, below: u64) -> Result<Option<Candidates<'_>>> {
         let Some(connection) = &self.connection else { return Ok(None) };
         let (sql, values) = filter.sql(below);
@@ -188,8 +192,8 @@ impl Index {
 
     fn connect(path: &Path) -> rusqlite::Result<Connection> {
         if !path.exists() {
-            // SQLite would make it with the rights that the process's umask leaves. What it makes beside it is like it. Where
-            // this fails, so does SQLite, and says why.
+            // SQLite would create it with the permissions that the umask leaves, and uses its permissions for its other files. If
+            // this fails, SQLite fails too, with an error.
             let _ = private::create(path);
         }
         let mut connection = Connection::open(path)?;
@@ -199,7 +203,7 @@ impl Index {
         };
         if version(&connection)? == 0 {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Another process may have been faster.
+            // Another process may have created the schema in the meantime.
             if version(&transaction)? == 0 {
                 transaction.execute_batch(SCHEMA)?;
             }
@@ -209,12 +213,12 @@ impl Index {
     }
 }
 
-/// Found entries, in a temporary table that SQLite keeps in a file when it grows: the index itself is free for others while
-/// somebody reads on.
+/// Found entries, in a temporary table that SQLite moves to a file when it grows. The index itself is not locked while they
+/// are read.
 pub(crate) struct Candidates<'a>(&'a Connection);
 
 impl Candidates<'_> {
-    /// Gives one after the other.
+    /// Passes each candidate to `take`.
     pub(crate) fn each(&self, take: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
         let mut next = i64::MIN;
         loop {
@@ -234,36 +238,36 @@ impl Candidates<'_> {
     }
 }
 
-/// Has the log's key say that the file is as it was left.
-fn seal_up(connection: &Connection, reader: &Reader) -> Result<()> {
+/// Seals the file with the log's key in its current state.
+fn update_seal(connection: &Connection, reader: &Reader) -> Result<()> {
     let path = Index::path(reader.path());
-    match known(connection).map_err(|source| failure(&path, source))? {
-        Some(known) => seal::write(reader, &path, (known.size, known.root)),
+    match state(connection).map_err(|source| failure(&path, source))? {
+        Some(state) => seal::write(reader, &path, (state.size, state.root)),
         None => seal::remove(reader.path()),
     }
     Ok(())
 }
 
-/// Adds what is new. Says why not, if the index is not of this log's history.
-fn catch_up(connection: &mut Connection, reader: &Reader) -> Result<Caught> {
+/// Adds the new events, unless the index does not belong to this log's history.
+fn catch_up(connection: &mut Connection, reader: &Reader) -> Result<CatchUp> {
     let failed = |source| failure(&Index::path(reader.path()), source);
-    let known = known(connection).map_err(failed)?;
-    let of_log = |known: &&Known| known.origin == reader.checkpoint().origin;
-    if let Some(known) = known.as_ref().filter(of_log).filter(|known| known.size >= reader.size()) {
-        return Ok(is_ahead(known, reader));
+    let state = state(connection).map_err(failed)?;
+    let of_log = |state: &&IndexState| state.origin == reader.checkpoint().origin;
+    if let Some(state) = state.as_ref().filter(of_log).filter(|state| state.size >= reader.size()) {
+        return Ok(compare_to_log(state, reader));
     }
     let behavior = TransactionBehavior::Immediate;
     let transaction = connection.transaction_with_behavior(behavior).map_err(failed)?;
-    let begin = match self::known(&transaction).map_err(failed)? {
+    let begin = match self::state(&transaction).map_err(failed)? {
         None => 0,
-        Some(known) if known.origin != reader.checkpoint().origin => {
-            return Ok(Caught::Other("it is of another log"));
+        Some(state) if state.origin != reader.checkpoint().origin => {
+            return Ok(CatchUp::Unusable("it belongs to another log"));
         }
-        Some(known) if known.size >= reader.size() => return Ok(is_ahead(&known, reader)),
-        Some(known) if reader.root(known.size)? != known.root => {
-            return Ok(Caught::Other("it is of another history of this log"));
+        Some(state) if state.size >= reader.size() => return Ok(compare_to_log(&state, reader)),
+        Some(state) if reader.root(state.size)? != state.root => {
+            return Ok(CatchUp::Unusable("it belongs to another history of this log"));
         }
-        Some(known) => known.size,
+        Some(state) => state.size,
     };
     let mut outcome = Ok(());
     reader.entries(begin, &mut |index, entry| {
@@ -275,62 +279,63 @@ fn catch_up(connection: &mut Connection, reader: &Reader) -> Result<Caught> {
     })?;
     outcome.map_err(failed)?;
     let checkpoint = reader.checkpoint();
-    let noted = || {
+    let write_state = || {
         transaction.execute("DELETE FROM meta", [])?;
         let size = i64::try_from(checkpoint.size).unwrap_or(i64::MAX);
         let values = params![checkpoint.origin, size, checkpoint.root.as_bytes()];
         transaction.execute("INSERT INTO meta (origin, size, root) VALUES (?1, ?2, ?3)", values)
     };
-    noted().map_err(failed)?;
+    write_state().map_err(failed)?;
     transaction.commit().map_err(failed)?;
-    Ok(Caught::More)
+    Ok(CatchUp::Updated)
 }
 
-/// An index that is as far as its reader, or further: others may have logged since the reader looked.
-fn is_ahead(known: &Known, reader: &Reader) -> Caught {
+/// Compares the log with an index that has at least the reader's entries: other processes may have logged events since the
+/// reader was opened.
+fn compare_to_log(state: &IndexState, reader: &Reader) -> CatchUp {
     let checkpoint = reader.checkpoint();
-    if known.size == checkpoint.size && known.root != checkpoint.root {
-        return Caught::Other("it is of another history of this log");
+    if state.size == checkpoint.size && state.root != checkpoint.root {
+        return CatchUp::Unusable("it belongs to another history of this log");
     }
     let now = || Checkpoint::read(&Folder::checkpoint(reader.path()).ok()?).ok();
-    if known.size > checkpoint.size && now().is_none_or(|now| now.size < known.size) {
-        return Caught::Other("it knows more than the log has, which was cut back");
+    if state.size > checkpoint.size && now().is_none_or(|now| now.size < state.size) {
+        return CatchUp::Unusable("it has more entries than the log, which was truncated");
     }
-    Caught::Up
+    CatchUp::Current
 }
 
-/// What became of opening the file.
-enum Connected {
-    /// It is as far as the reader.
+/// The result of opening the file.
+enum Opened {
+    /// The index is up to date with the reader.
     Index(Index),
-    /// It would have to be written to, and cannot.
+    /// The index must be updated, but cannot be written.
     Unwritable,
-    /// It cannot be used, because of this.
-    Other(&'static str),
+    /// The index cannot be used, for this reason.
+    Unusable(&'static str),
 }
 
-/// What became of bringing an index up to date.
-enum Caught {
-    /// It was.
-    Up,
-    /// It was written to.
-    More,
-    /// It cannot be, because of this.
-    Other(&'static str),
+/// The result of updating an index.
+enum CatchUp {
+    /// It was up to date already.
+    Current,
+    /// Events were added.
+    Updated,
+    /// The index cannot be used, for this reason.
+    Unusable(&'static str),
 }
 
-/// How far an index is.
-pub(crate) struct Known {
+/// The part of a log's history that an index contains.
+pub(crate) struct IndexState {
     pub(crate) origin: String,
     pub(crate) size: u64,
     pub(crate) root: Hash,
 }
 
-pub(crate) fn known(connection: &Connection) -> rusqlite::Result<Option<Known>> {
+pub(crate) fn state(connection: &Connection) -> rusqlite::Result<Option<IndexState>> {
     let query = "SELECT origin, size, root FROM meta";
     let row = |row: &rusqlite::Row<'_>| {
         let size = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-        Ok(Known { origin: row.get(0)?, size, root: Hash::from_bytes(row.get::<_, [u8; 32]>(2)?) })
+        Ok(IndexState { origin: row.get(0)?, size, root: Hash::from_bytes(row.get::<_, [u8; 32]>(2)?) })
     };
     connection.query_row(query, [], row).optional()
 }
@@ -350,7 +355,7 @@ fn add(transaction: &Transaction<'_>, index: u64, event: &Event) -> rusqlite::Re
     Ok(())
 }
 
-/// What the database said; who keeps it locked, if somebody does.
+/// The error for a failure of the database, with the processes that lock it.
 pub(crate) fn failure(path: &Path, source: rusqlite::Error) -> Error {
     if source.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) {
         return Error::Index { path: path.to_owned(), source };
@@ -381,7 +386,7 @@ fn is_unwritable(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
 }
 
-/// A number for a query.
+/// An integer as the value of a query.
 pub(crate) fn number(value: u64) -> Value {
     Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -1,4 +1,4 @@
-//! Reading a log: an event is given only after its proof against the signed checkpoint was checked.
+//! Reads a log: an event is returned only after its proof against the signed checkpoint was verified.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,20 +8,20 @@ use tlog::{Checkpoint, Folder, Hash, Note, Policy, Proof, VerifierKey, merkle};
 
 use crate::{Error, Event, Result, key};
 
-/// By whose word a log is believed.
+/// The keys that a log is verified with.
 #[derive(Clone, Debug)]
-pub enum Belief {
-    /// A policy or a key that was brought along.
+pub enum LogTrust {
+    /// A given policy or key.
     Given(Policy),
-    /// The key that lies beside the log: this proves that nothing was damaged, not that nobody made all of it anew.
+    /// The log's own key: this detects damage, but not a completely rewritten log.
     Own(Policy),
 }
 
-impl Belief {
-    /// In a log, by its own word.
+impl LogTrust {
+    /// Trusts a log's own key.
     ///
     /// # Errors
-    /// [`Error::Log`] when there is no log, or what is wrong with its public key.
+    /// [`Error::Log`] when the log does not exist, or an error of its public key.
     pub fn own(log: &Path) -> Result<Self> {
         if !log.exists() {
             return Err(tlog::Error::Absent(log.to_owned()).into());
@@ -29,26 +29,26 @@ impl Belief {
         Ok(Self::Own(Policy::of_log(key::own(log)?)))
     }
 
-    /// By a key: its text, or a file that holds it.
+    /// Trusts a key, given as text or as a file.
     ///
     /// # Errors
-    /// What is wrong with the key.
+    /// An error of the key.
     pub fn by_key(text: &str) -> Result<Self> {
         let key = if text.contains('+') { text.parse::<VerifierKey>()? } else { key::read(Path::new(text))? };
         Ok(Self::Given(Policy::of_log(key)))
     }
 
-    /// By a policy's file (C2SP tlog-policy), with the logs and the witnesses that it names.
+    /// Trusts the logs and witnesses in a policy file (C2SP tlog-policy).
     ///
     /// # Errors
     /// [`Error::Unusable`] or [`Error::Io`].
     pub fn by_policy(path: &Path) -> Result<Self> {
-        let text = input::read_text(path, input::MOST).map_err(Error::io("read", path))?;
+        let text = input::read_text(path, input::MAX_SIZE).map_err(Error::io("read", path))?;
         let policy = Policy::parse(&text);
         Ok(Self::Given(policy.map_err(|source| Error::Unusable { path: path.to_owned(), source })?))
     }
 
-    /// What is believed.
+    /// The trusted logs and witnesses.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         match self {
@@ -56,7 +56,7 @@ impl Belief {
         }
     }
 
-    /// Whether the log itself gave the key.
+    /// Whether the key comes from the log itself.
     #[must_use]
     pub fn is_own(&self) -> bool {
         matches!(self, Self::Own(_))
@@ -66,27 +66,27 @@ impl Belief {
 /// The entries of a bundle.
 type Entries = Arc<Vec<Vec<u8>>>;
 
-/// A log at its signed checkpoint. What is appended later is not seen.
+/// A log at its signed checkpoint. Entries that are appended later are not visible.
 pub struct Reader {
     path: PathBuf,
-    belief: Belief,
+    trust: LogTrust,
     note: Note,
     checkpoint: Checkpoint,
     folder: Folder,
-    /// The bundle that was proved last: who reads an entry often reads its neighbours.
+    /// The bundle that was proved last: neighbouring entries are often read together.
     bundle: Mutex<Option<(u64, Entries)>>,
 }
 
 impl Reader {
-    /// Opens a log and checks its checkpoint's signatures.
+    /// Opens a log and verifies the signatures of its checkpoint.
     ///
     /// # Errors
-    /// [`Error::Log`] when there is none or nobody who is believed signed it.
-    pub fn open(path: &Path, belief: Belief) -> Result<Self> {
+    /// [`Error::Log`] when the log does not exist, or has no signature of a trusted key.
+    pub fn open(path: &Path, trust: LogTrust) -> Result<Self> {
         let note = Folder::checkpoint(path)?;
-        let checkpoint = belief.policy().verify(&note)?;
+        let checkpoint = trust.policy().verify(&note)?;
         let folder = Folder::signed(path, &checkpoint);
-        Ok(Self { path: path.to_owned(), belief, note, checkpoint, folder, bundle: Mutex::default() })
+        Ok(Self { path: path.to_owned(), trust, note, checkpoint, folder, bundle: Mutex::default() })
     }
 
     /// The log's folder.
@@ -95,25 +95,25 @@ impl Reader {
         &self.path
     }
 
-    /// By whose word.
+    /// The keys that the log was verified with.
     #[must_use]
-    pub fn belief(&self) -> &Belief {
-        &self.belief
+    pub fn trust(&self) -> &LogTrust {
+        &self.trust
     }
 
-    /// The signed text.
+    /// The signed checkpoint as a note.
     #[must_use]
     pub fn note(&self) -> &Note {
         &self.note
     }
 
-    /// What it says.
+    /// The checkpoint.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.checkpoint.size
@@ -127,18 +127,19 @@ impl Reader {
         Ok(merkle::root(&self.folder, size)?)
     }
 
-    /// An entry's bytes, proved.
+    /// The bytes of an entry, proved.
     ///
     /// # Errors
-    /// [`Error::Log`] when there is no such entry, or it is not what was logged.
+    /// [`Error::Log`] when the entry does not exist or was changed.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>> {
         if index < self.size()
             && let Ok(entries) = self.bundle(index / WIDTH)
-            && let Some(entry) = usize::try_from(index % WIDTH).ok().and_then(|place| entries.get(place))
+            && let Some(entry) =
+                usize::try_from(index % WIDTH).ok().and_then(|position| entries.get(position))
         {
             return Ok(entry.clone());
         }
-        // A neighbour may be damaged, and this entry not.
+        // Another entry of the bundle may be damaged, but not this one.
         let entry = self.folder.entry(index)?;
         let proof = merkle::prove_inclusion(&self.folder, index, self.size())?;
         let leaf = Hash::leaf(&entry);
@@ -151,16 +152,16 @@ impl Reader {
     /// An event, proved.
     ///
     /// # Errors
-    /// As [`Self::entry`], or [`Error::NoEvent`].
+    /// Like [`Self::entry`], or [`Error::NoEvent`].
     pub fn event(&self, index: u64) -> Result<Event> {
         let entry = self.entry(index)?;
         Event::parse(&entry).map_err(|source| Error::NoEvent { index, source: Box::new(source) })
     }
 
-    /// An entry with its proof as a text that travels; the entry itself is the proof's `extra`.
+    /// The proof of an entry, which can be verified without the log; the entry itself is the proof's `extra`.
     ///
     /// # Errors
-    /// As [`Self::entry`].
+    /// Like [`Self::entry`].
     pub fn proof(&self, index: u64) -> Result<Proof> {
         let entry = self.entry(index)?;
         let mut proof = Proof::of(&self.folder, self.note.clone(), index)?;
@@ -168,11 +169,11 @@ impl Reader {
         Ok(proof)
     }
 
-    /// All events in order, each proved before it is given, with the bytes of its entry. Gives the number of entries
-    /// that are in the log but are no events.
+    /// Passes all events to `each` in order, each proved first, with the bytes of its entry. Returns the number of entries
+    /// that are not events.
     ///
     /// # Errors
-    /// [`Error::Log`] with the first file or entry that is not what was logged; `each` has got those before it.
+    /// [`Error::Log`] with the first file or entry that was changed; `each` has received the events before it.
     pub fn all(&self, each: &mut dyn FnMut(u64, Event, &[u8])) -> Result<u64> {
         let mut others = 0;
         self.entries(0, &mut |index, entry| match Event::parse(entry) {
@@ -182,7 +183,7 @@ impl Reader {
         Ok(others)
     }
 
-    /// All entries from `begin` on, in order, proved bundle by bundle.
+    /// Passes all entries from `begin` on to `each` in order, proved bundle by bundle.
     ///
     /// # Errors
     /// [`Error::Log`].
@@ -210,14 +211,14 @@ impl Reader {
         Ok(entries)
     }
 
-    /// That a bundle's entries are those under the root: full ones by the one hash over them all.
+    /// Verifies that the entries of a bundle are in the signed tree: for a full bundle, by the hash over all of them.
     fn check_bundle(&self, first: u64, entries: &[Vec<u8>]) -> Result<()> {
         let hashes: Vec<Hash> = entries.iter().map(|entry| Hash::leaf(entry)).collect();
         let tile = self.folder.tile(0, first / WIDTH)?;
         if let Some(entry) = (first..).zip(hashes.iter().zip(tile.iter())).find(|(_, (a, b))| a != b) {
             return Err(tlog::Error::EntryDiffers { entry: entry.0 }.into());
         }
-        // Every other hash of the tile stands in the first one's proof, as a sibling or below one.
+        // Every other hash of the tile is part of the first one's proof: as a sibling, or below one.
         let proof = merkle::prove_inclusion(&self.folder, first, self.size())?;
         let leaf = hashes.first().copied().unwrap_or_else(Hash::empty);
         merkle::check_inclusion(leaf, first, self.size(), &proof, self.checkpoint.root)?;

@@ -1,13 +1,13 @@
-//! A report for assessors: which controls of a framework the log has evidence for, what the evidence comes to, and
-//! what is not in it.
+//! A report for assessors: the controls of a framework that the log has evidence for, the status of each, and what the log
+//! does not show.
 //!
-//! A report is a function of the log's checkpoint, the framework, the period and the number of leaves to list, and of nothing
-//! else: the same log gives the same bytes. Counts, checks and statuses are over all leaves. Of each event and outcome the
-//! first and the last leaves are listed, and of each check the first and the last exceptions, each with its proof; and it
-//! says how many it leaves out. So memory and a report's length are bounded, however long the log is. A status speaks only of what
-//! [`Control::evidences`] says; what no log can show is in [`Control::leaves_out`].
+//! A report depends only on the log's checkpoint, the framework, the period and the number of leaves to list: the same log
+//! gives the same bytes. Counts, checks and statuses cover all leaves. The first and the last leaves of each event type and
+//! result and the first and the last exceptions of each check are listed, each with its proof, together with the number of
+//! leaves left out. Memory and the length of a report are therefore bounded for a log of any size. A status refers only to
+//! [`Control::evidences`]; what no log can show is in [`Control::leaves_out`].
 //!
-//! - [`framework`]: the controls, as data; `check`: what is counted; `collect`: from events to a report; `evidence`: its leaves
+//! - [`framework`]: the controls, as data; `check`: the checks; `collect`: makes a report of events; `evidence`: its leaves
 //! - [`html`], [`csv`], [`json`], [`oscal`]: writers
 
 pub(crate) mod check;
@@ -29,21 +29,21 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tlog::{Hash, Proof};
 
-pub use self::check::{Checked, Vouched};
+pub use self::check::{CheckResult, CheckpointTrust};
 pub use self::collect::Collector;
 pub use self::evidence::Evidence;
 pub use self::framework::{Control, Framework, Status};
 use crate::{Event, Reader, Result};
 
-/// How many leaves of each event and outcome a report lists, where nobody says otherwise: a page stays readable.
+/// The default number of leaves of each event type and result in a report: a page stays readable.
 pub const LEAVES: usize = 100;
 
-/// The most that anybody may ask for.
-pub const MOST_LEAVES: usize = 100_000;
+/// The maximum number of leaves of each event type and result in a report.
+pub const MAX_LEAVES: usize = 100_000;
 
 const NO_EVENTS: &str = "The log has no event in this period: this report is not evidence of anything.";
 
-/// The time between two moments; open where there is none.
+/// A period, which can be open at either end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Period {
     /// Not before this time.
@@ -52,90 +52,90 @@ pub struct Period {
     pub until: Option<OffsetDateTime>,
 }
 
-/// What a log shows of a framework's controls.
+/// The evidence of a log for the controls of a framework.
 #[derive(Debug)]
 pub struct Report {
-    /// Which controls.
+    /// The framework.
     pub framework: Framework,
-    /// The time that was asked for.
+    /// The requested period.
     pub period: Period,
     /// The log.
     pub log: Log,
-    /// What was counted.
+    /// The counts of leaves.
     pub counts: Counts,
-    /// What was checked, each once.
-    pub checks: Vec<Checked>,
-    /// What it comes to.
+    /// The results of the checks, without duplicates.
+    pub checks: Vec<CheckResult>,
+    /// The findings for the controls.
     pub controls: Vec<Finding>,
-    /// The evidence: indexes of leaves that a control names, in order.
+    /// The evidence: the indexes of the listed leaves that a control refers to, in order.
     pub leaves: Vec<u64>,
-    /// How many leaves more a control names.
+    /// The number of other leaves that a control refers to.
     pub leaves_left_out: u64,
-    /// When the first and the last leaf was logged that a control names, listed or not.
+    /// The times of the first and the last leaf that a control refers to, listed or not.
     span: (Option<OffsetDateTime>, Option<OffsetDateTime>),
     evidence: Evidence,
 }
 
-/// The log that a report is about.
+/// The log of a report.
 #[derive(Clone, Debug)]
 pub struct Log {
     /// Its name.
     pub origin: String,
-    /// How many leaves it has, in the period or not.
+    /// The number of its leaves, in the period or not.
     pub size: u64,
     /// The root over them.
     pub root: Hash,
     /// The signed checkpoint.
     pub checkpoint: String,
-    /// Whether the log itself gave the key that its signature was checked by.
+    /// Whether the checkpoint was verified with the log's own key.
     pub own_key: bool,
-    /// Whether witnesses had to sign the checkpoint, too, and did.
+    /// Whether cosignatures of witnesses were required, and verified.
     pub witnessed: bool,
 }
 
-/// Where each leaf of the log went. `leaves = relevant + irrelevant + before + after + no_events`.
+/// The number of leaves in each category. `leaves = relevant + irrelevant + before + after + no_events`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// All leaves.
     pub leaves: u64,
-    /// In the period, and named by a control.
+    /// In the period, and relevant to a control.
     pub relevant: u64,
-    /// In the period, and named by none.
+    /// In the period, but relevant to no control.
     pub irrelevant: u64,
     /// Before the period.
     pub before: u64,
-    /// After it.
+    /// After the period.
     pub after: u64,
-    /// In the log, but not an event that this version knows.
+    /// Not an event that this version knows.
     pub no_events: u64,
-    /// Leaves in the period by event and outcome, in the order of their names.
+    /// Leaves in the period by event type and result, in the order of their names.
     pub events: Vec<Tally>,
 }
 
-/// How often an event ended in one way.
+/// The number of leaves with an event type and a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// The event.
+    /// The event type.
     pub event: String,
-    /// How it ended.
+    /// The result.
     pub result: &'static str,
-    /// How many leaves.
+    /// The number of leaves.
     pub leaves: u64,
 }
 
-/// What the log shows of one control.
+/// The finding for a control.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// The control.
     pub control: &'static Control,
-    /// Whether what it is said to evidence is so.
+    /// The status of [`Control::evidences`].
     pub status: Status,
-    /// Why, in one sentence.
+    /// The reason for the status.
     pub reason: String,
-    /// How many leaves it names.
+    /// The number of leaves that it refers to.
     pub count: u64,
-    /// The indexes of those that are listed.
+    /// The indexes of the listed leaves.
     pub leaves: Vec<u64>,
 }
 
@@ -144,25 +144,25 @@ pub struct Finding {
 pub struct Leaf {
     /// Its index.
     pub index: u64,
-    /// What it says.
+    /// The event.
     pub event: Event,
-    /// That it is under the checkpoint; `extra` is the entry.
+    /// The proof against the checkpoint; `extra` is the entry.
     pub proof: Proof,
 }
 
 impl Report {
-    /// Reads a whole log, proved, and lists at most so many `leaves` of each event and outcome.
+    /// Reads and proves a whole log, and lists at most this many `leaves` of each event type and result.
     ///
     /// # Errors
-    /// What is wrong with the log, or [`crate::Error::Scratch`].
+    /// An error of the log, or [`crate::Error::Scratch`].
     pub fn of(reader: &Reader, framework: Framework, period: Period, leaves: usize) -> Result<Self> {
         let mut collector = Collector::new(framework, period, leaves);
         let others = reader.all(&mut |index, event, _| collector.take(index, &event))?;
         collector.no_events(others);
-        collector.end(reader, Vouched::by(reader))
+        collector.end(reader, CheckpointTrust::of(reader))
     }
 
-    /// The first and last moment of the evidence: of the period where it has ends, else of the leaves.
+    /// The first and the last time of the evidence: of the period, or of the leaves if the period is open.
     #[must_use]
     pub fn moments(&self) -> (String, String) {
         let (first, last) = (self.period.since.or(self.span.0), self.period.until.or(self.span.1));
@@ -170,7 +170,7 @@ impl Report {
         (text(first), text(last.unwrap_or(first).max(first)))
     }
 
-    /// That there is nothing to report, where no event is in the period.
+    /// The notice for a report without events in the period.
     #[must_use]
     pub fn notice(&self) -> Option<&'static str> {
         (self.counts.relevant + self.counts.irrelevant == 0).then_some(NO_EVENTS)
@@ -179,19 +179,19 @@ impl Report {
     /// A leaf, read from the log and proved.
     ///
     /// # Errors
-    /// As [`Evidence::leaf`].
+    /// Like [`Evidence::leaf`].
     pub fn leaf(&self, index: u64) -> Result<Leaf> {
         self.evidence.leaf(index)
     }
 
-    /// For writers: the leaves that are listed, one after the other.
+    /// The listed leaves, for writers.
     fn listed(&self) -> impl Iterator<Item = io::Result<Leaf>> {
         self.leaves.iter().map(|index| self.leaf(*index).map_err(io::Error::other))
     }
 }
 
 impl Finding {
-    /// How many leaves it names that are not listed.
+    /// The number of leaves that it refers to but that are not listed.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.count - self.leaves.len() as u64
@@ -199,13 +199,13 @@ impl Finding {
 }
 
 impl Leaf {
-    /// The hash in the tree.
+    /// The hash of the leaf in the tree.
     #[must_use]
     pub fn hash(&self) -> Hash {
         Hash::leaf(self.proof.extra.as_deref().unwrap_or_default())
     }
 
-    /// Who did it, in one line.
+    /// The user, in one line.
     #[must_use]
     pub fn actor(&self) -> String {
         let actor = &self.event.actor;
@@ -213,15 +213,15 @@ impl Leaf {
         match (user, &actor.address) {
             (Some(user), None) => user,
             (Some(user), Some(address)) => format!("{user} at {address}"),
-            (None, Some(address)) => format!("nobody known at {address}"),
-            (None, None) => "nobody known".to_owned(),
+            (None, Some(address)) => format!("unknown user at {address}"),
+            (None, None) => "unknown user".to_owned(),
         }
     }
 }
 
 impl Period {
-    /// Whether an event lies before (-1), in (0) or after (1) the period. A time that cannot be read is in it, so
-    /// that nothing gets lost by it.
+    /// Whether a time is before (-1), in (0) or after (1) the period. An invalid time counts as in the period, so that no
+    /// event is ignored.
     pub(crate) fn side(&self, time: &str) -> i8 {
         let Some(time) = moment(time) else { return 0 };
         if self.since.is_some_and(|since| time < since) {
@@ -232,20 +232,20 @@ impl Period {
     }
 }
 
-/// A moment as events have it.
+/// Parses the time of an event.
 pub(crate) fn moment(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
-/// RFC 3339 in UTC, by the second.
+/// RFC 3339 in UTC, to the second.
 pub(crate) fn text(time: OffsetDateTime) -> String {
     let time = time.to_offset(time::UtcOffset::UTC);
     let whole = time.replace_nanosecond(0).unwrap_or(time);
-    // A year beyond 9999 has no such form.
+    // RFC 3339 cannot express a year after 9999.
     whole.format(&Rfc3339).unwrap_or_default()
 }
 
-/// A hash as people compare it.
+/// A hash in hexadecimal digits.
 pub(crate) fn hex(hash: Hash) -> String {
     hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }

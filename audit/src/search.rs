@@ -1,5 +1,5 @@
-//! Finding events: the index says where to look, the log says what is there. Where no index can be kept, all of the log is
-//! looked through.
+//! Finds events: the index shows where to look, and the events are read from the log. Without an index, the whole log is
+//! read.
 
 use rusqlite::types::Value;
 use time::OffsetDateTime;
@@ -9,32 +9,32 @@ use crate::index::number;
 use crate::journal::text;
 use crate::{Ending, Event, EventType, Index, Reader, Result};
 
-/// Which events are wanted: those that all that is given applies to.
+/// The wanted events: those that match all given members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Not before this time, by the second.
+    /// Not before this time, to the second.
     pub since: Option<OffsetDateTime>,
-    /// Before this time, by the second.
+    /// Before this time, to the second.
     pub until: Option<OffsetDateTime>,
     /// By this user.
     pub actor: Option<String>,
-    /// About a digest that begins like this.
+    /// About a digest with this prefix.
     pub digest: Option<String>,
-    /// Of this kind, or of the kinds that begin with this word: `push`, `policy`.
+    /// Of this type, or of this group of types, such as `policy`.
     pub event: Option<String>,
-    /// That ended like this.
+    /// With this result.
     pub outcome: Option<Ending>,
-    /// About what has exactly this name.
+    /// About the object with exactly this name.
     pub object: Option<String>,
-    /// At most so many, the newest.
+    /// At most this many of the newest events.
     pub limit: Option<u64>,
 }
 
 impl Filter {
-    /// Whether an event is wanted. What is left out of account is the limit.
+    /// Whether an event is wanted, ignoring the limit.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
-        // All times in a log have one form, so that their order is that of their text.
+        // All times in a log have the same format, so they can be compared as text.
         self.since.is_none_or(|since| event.time >= text(since))
             && self.until.is_none_or(|until| event.time < text(until))
             && self.actor.as_deref().is_none_or(|actor| event.actor.user.as_deref() == Some(actor))
@@ -47,7 +47,7 @@ impl Filter {
                 .is_none_or(|digest| event.object.digests.iter().any(|known| known.starts_with(digest)))
     }
 
-    /// Finds the newest so many, in any order.
+    /// The query for the newest events, in any order, and its values.
     pub(crate) fn sql(&self, below: u64) -> (String, Vec<Value>) {
         let (mut terms, mut values) = (vec!["idx < ?".to_owned()], vec![number(below)]);
         let mut term = |sql: &str, value: Value| {
@@ -70,7 +70,7 @@ impl Filter {
             term("object = ?", Value::Text(object.clone()));
         }
         if let Some(digest) = &self.digest {
-            // Digests are hexadecimal: what begins so sorts before it followed by `g`.
+            // The prefix followed by a character after all hexadecimal digits sorts after every digest with this prefix.
             terms.push("idx IN (SELECT idx FROM digests WHERE digest >= ? AND digest < ?)".to_owned());
             values.extend([Value::Text(digest.clone()), Value::Text(format!("{digest}\u{7f}"))]);
         }
@@ -85,10 +85,11 @@ impl Filter {
     }
 }
 
-/// Gives the wanted events in the order of the log, each proved. Neither the events nor their indexes are held in memory.
+/// Passes the wanted events to `each` in the order of the log, each proved first, and returns their number. Neither the
+/// events nor their indexes are held in memory.
 ///
 /// # Errors
-/// What is wrong with the index or the log, or what `each` says.
+/// An error of the index or the log, or the error of `each`.
 pub fn search(
     reader: &Reader,
     index: &Index,
@@ -112,7 +113,7 @@ pub fn search(
     Ok(found)
 }
 
-/// Reads all events from an entry on.
+/// Passes all events from an entry on to `each`.
 fn scan(reader: &Reader, begin: u64, each: &mut dyn FnMut(u64, Event) -> Result<()>) -> Result<()> {
     for bundle in begin / WIDTH..reader.size().div_ceil(WIDTH) {
         let entries = reader.bundle(bundle)?;
@@ -125,14 +126,14 @@ fn scan(reader: &Reader, begin: u64, each: &mut dyn FnMut(u64, Event) -> Result<
     Ok(())
 }
 
-/// The first of the newest events that are wanted, found from the end of the log.
+/// The index at which the newest wanted events begin, found from the end of the log.
 fn begin(reader: &Reader, filter: &Filter) -> Result<u64> {
     let Some(mut left) = filter.limit else { return Ok(0) };
     for bundle in (0..reader.size().div_ceil(WIDTH)).rev() {
         let entries = reader.bundle(bundle)?;
-        for (place, entry) in entries.iter().enumerate().rev() {
+        for (position, entry) in entries.iter().enumerate().rev() {
             if left == 0 {
-                return Ok(bundle * WIDTH + place as u64 + 1);
+                return Ok(bundle * WIDTH + position as u64 + 1);
             }
             left -= u64::from(Event::parse(entry).is_ok_and(|event| filter.wants(&event)));
         }

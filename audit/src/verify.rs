@@ -1,9 +1,9 @@
-//! Proving a log from its files alone, and saying what is wrong with it and since when.
+//! Verifies a log from its files alone, and reports its faults and since when they exist.
 //!
-//! The signed root decides. From it downwards each tile is held to the hash above it, and each entry to its tile;
-//! where a tile does not fit, the one that the entries come to may. So what is named is what was changed, not what
-//! merely depends on it. The index is compared with the events and never asked. What a crash leaves is a notice and no
-//! fault: files that are not flushed, whose entries `tail` has, and an index in the middle of an update.
+//! The signed root is authoritative. From it downwards, each tile is compared with the hash above it, and each entry with
+//! its tile; if a tile does not match, the tile computed from the entries may match. The report therefore names what was
+//! changed, not what merely depends on it. The index is compared with the events and never used. The effects of a crash are
+//! notices, not faults: unflushed files whose entries are in `tail`, and an index in the middle of an update.
 
 mod entries;
 mod newest;
@@ -19,64 +19,64 @@ use tlog::{Checkpoint, Folder, Note, check, cosignature};
 
 use self::rows::Rows;
 use self::tree::Tree;
-use crate::{Belief, Error, Event, Result};
+use crate::{Error, Event, LogTrust, Result};
 
-/// Faults that are named; the rest are only counted.
-const NAMED: usize = 50;
+/// The maximum number of faults that are listed; the rest are only counted.
+const MAX_LISTED: usize = 50;
 
-/// What a whole log came to.
+/// The result of verifying a log.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The log's name.
     pub origin: String,
-    /// How many entries it has.
+    /// The number of its entries.
     pub size: u64,
     /// The signed root over them.
     pub root: String,
-    /// How many entries of each kind; without faults, together as many as the log has.
+    /// The number of entries of each event type; without faults, their sum is the size of the log.
     pub counts: BTreeMap<&'static str, u64>,
-    /// The first event's time.
+    /// The time of the first event.
     pub first: Option<String>,
-    /// The last event's time.
+    /// The time of the last event.
     pub last: Option<String>,
-    /// Whether the key came from the log itself, so that nobody vouches for it.
+    /// Whether only the log's own key was used, which does not detect a completely rewritten log.
     pub own_key: bool,
-    /// Who signed the checkpoint.
-    pub signatures: Vec<Signed>,
-    /// How many events the index has; none if there is no index.
+    /// The signatures of the checkpoint.
+    pub signatures: Vec<CheckpointSignature>,
+    /// The number of entries in the index; `None` without an index.
     pub indexed: Option<u64>,
-    /// What is worth knowing, but no fault.
+    /// Observations that are not faults.
     pub notices: Vec<String>,
-    /// What is wrong.
+    /// The faults.
     pub faults: Vec<LogFault>,
-    /// How many faults more there are.
+    /// The number of faults that are not listed.
     pub more: u64,
 }
 
 /// A signature of the checkpoint.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Signed {
-    /// The key's name.
+pub struct CheckpointSignature {
+    /// The name of the key.
     pub name: String,
-    /// Whether it is good; unknown keys' signatures cannot be checked.
+    /// Whether it is valid; signatures of unknown keys cannot be verified.
     pub checked: bool,
-    /// When a witness signed, in seconds since 1970.
+    /// The time at which a witness signed, in seconds since 1970.
     pub time: Option<u64>,
 }
 
-/// What is wrong, where, and up to when all was well.
+/// A fault of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogFault {
-    /// In which part of the log.
+    /// The part of the log.
     pub part: Part,
-    /// The first entry that it touches, if it is one.
+    /// The first affected entry, if any.
     pub entry: Option<u64>,
-    /// What is wrong.
+    /// The description of the fault.
     pub what: String,
-    /// The time of the last event before it that is as it was logged.
+    /// The time of the last intact event before it.
     pub good_until: Option<String>,
 }
 
@@ -84,20 +84,20 @@ pub struct LogFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// The signed text.
+    /// The signed checkpoint.
     Checkpoint,
     /// An entry.
     Entry,
-    /// A file of hashes, which can be made again from the entries.
+    /// A file of hashes, which can be rebuilt from the entries.
     Tile,
     /// The writer's own copy of the newest entries.
     Tail,
-    /// The database for searches, which can be made again.
+    /// The search index, which can be rebuilt.
     Index,
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Whether the log has no faults.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.faults.is_empty()
@@ -108,7 +108,7 @@ impl Report {
     }
 
     fn push(&mut self, fault: LogFault) {
-        if self.faults.len() < NAMED { self.faults.push(fault) } else { self.more += 1 }
+        if self.faults.len() < MAX_LISTED { self.faults.push(fault) } else { self.more += 1 }
     }
 }
 
@@ -127,18 +127,18 @@ impl fmt::Display for LogFault {
             (_, None) => write!(f, "{part}: {}", self.what)?,
         }
         match &self.good_until {
-            Some(time) => write!(f, "; good until {time}"),
+            Some(time) => write!(f, "; the log is intact until {time}"),
             None => Ok(()),
         }
     }
 }
 
-/// Checks a whole log: the checkpoint's signatures, every entry, every tile, the tail, the index, and that the log
-/// goes on from the checkpoints that were kept elsewhere.
+/// Verifies a whole log: the checkpoint's signatures, every entry, every tile, the tail, the index, and the consistency with
+/// checkpoints that were kept elsewhere.
 ///
 /// # Errors
-/// [`Error::Log`] when there is no log, [`Error::Io`] for what cannot be read for other reasons than damage.
-pub fn verify(log: &Path, belief: &Belief, kept: &[&Path]) -> Result<Report> {
+/// [`Error::Log`] when the log does not exist, [`Error::Io`] for files that cannot be read for other reasons than damage.
+pub fn verify(log: &Path, trust: &LogTrust, checkpoints: &[&Path]) -> Result<Report> {
     let mut report = Report {
         origin: String::new(),
         size: 0,
@@ -146,7 +146,7 @@ pub fn verify(log: &Path, belief: &Belief, kept: &[&Path]) -> Result<Report> {
         counts: BTreeMap::new(),
         first: None,
         last: None,
-        own_key: belief.is_own(),
+        own_key: trust.is_own(),
         signatures: Vec::new(),
         indexed: None,
         notices: Vec::new(),
@@ -157,11 +157,11 @@ pub fn verify(log: &Path, belief: &Belief, kept: &[&Path]) -> Result<Report> {
         return Err(tlog::Error::Absent(log.to_owned()).into());
     }
     let (note, tail) = tlog::log::between_batches(log, || (Folder::checkpoint(log), tlog::log::tail(log)))?;
-    let believed = note.and_then(|note| Ok((belief.policy().verify(&note)?, note)));
-    let (checkpoint, note) = match believed {
-        Ok(believed) => believed,
+    let verified = note.and_then(|note| Ok((trust.policy().verify(&note)?, note)));
+    let (checkpoint, note) = match verified {
+        Ok(verified) => verified,
         Err(tlog::Error::Absent(_)) => {
-            report.fault(Part::Checkpoint, None, "it is missing, so that nothing vouches for the entries");
+            report.fault(Part::Checkpoint, None, "it is missing, so the entries cannot be verified");
             return Ok(report);
         }
         Err(error) => {
@@ -172,22 +172,22 @@ pub fn verify(log: &Path, belief: &Belief, kept: &[&Path]) -> Result<Report> {
     report.origin.clone_from(&checkpoint.origin);
     report.size = checkpoint.size;
     report.root = checkpoint.root.to_string();
-    report.signatures = signatures(&note, belief);
+    report.signatures = signatures(&note, trust);
     let folder = Folder::signed(log, &checkpoint);
     let (mut tree, rows) = walk(log, &folder, &mut report)?;
-    if folder.is_by_tail() {
+    if folder.uses_tail() {
         newest::judge(log, &folder, &mut report);
     }
     tree.judge(&checkpoint, &mut report);
     rows.end(&checkpoint, &tree, &mut report);
     judge_tail(tail, &tree, &mut report);
-    for path in kept {
-        goes_on(&folder, &checkpoint, belief, path, &mut report)?;
+    for path in checkpoints {
+        check_consistency(&folder, &checkpoint, trust, path, &mut report)?;
     }
     Ok(report)
 }
 
-/// Reads all entries once: their hashes, what they say, and whether the index says the same.
+/// Reads all entries once: hashes them, parses them, and compares them with the index.
 fn walk<'a>(log: &Path, folder: &'a Folder, report: &mut Report) -> Result<(Tree<'a>, Rows)> {
     let mut tree = Tree::new(folder);
     let mut rows = Rows::open(log, report);
@@ -203,7 +203,7 @@ fn walk<'a>(log: &Path, folder: &'a Folder, report: &mut Report) -> Result<(Tree
                 }
                 Err(error) => {
                     *report.counts.entry("unknown").or_insert(0) += 1;
-                    tree.no_event(index, chain(&error));
+                    tree.add_non_event(index, chain(&error));
                 }
             }
         }
@@ -212,18 +212,18 @@ fn walk<'a>(log: &Path, folder: &'a Folder, report: &mut Report) -> Result<(Tree
     Ok((tree, rows))
 }
 
-fn signatures(note: &Note, belief: &Belief) -> Vec<Signed> {
-    let logs = belief.policy().logs();
+fn signatures(note: &Note, trust: &LogTrust) -> Vec<CheckpointSignature> {
+    let logs = trust.policy().logs();
     let one = |signature: &tlog::note::Signature| {
         let log = logs.iter().any(|key| key.name() == signature.name() && note.verify(key).is_ok());
-        let witness = belief.policy().witnesses().find(|key| key.name() == signature.name());
+        let witness = trust.policy().witnesses().find(|key| key.name() == signature.name());
         let time = witness.and_then(|key| cosignature::verify(note, key).ok());
-        Signed { name: signature.name().to_owned(), checked: log || time.is_some(), time }
+        CheckpointSignature { name: signature.name().to_owned(), checked: log || time.is_some(), time }
     };
     note.signatures().iter().map(one).collect()
 }
 
-/// The writer's copy of the newest entries: it must have those that the tree has, and may have more after a crash.
+/// Checks the writer's copy of the newest entries: it must have those of the tree, and may have more after a crash.
 fn judge_tail(tail: tlog::Result<(u64, Vec<Vec<u8>>)>, tree: &Tree<'_>, report: &mut Report) {
     let (base, entries) = match tail {
         Ok(tail) => tail,
@@ -231,41 +231,41 @@ fn judge_tail(tail: tlog::Result<(u64, Vec<Vec<u8>>)>, tree: &Tree<'_>, report: 
     };
     let end = base.saturating_add(entries.len() as u64);
     if base > report.size || end < report.size {
-        let what = format!("it ends before entry {end}, and the checkpoint covers {}", report.size);
+        let what = format!("it ends before entry {end}, but the checkpoint covers {} entries", report.size);
         return report.fault(Part::Tail, Some(end), what);
     }
     for (index, entry) in (base..report.size).zip(&entries) {
         if tree.leaf(index).is_some_and(|leaf| leaf != tlog::Hash::leaf(entry)) {
-            return report.fault(Part::Tail, Some(index), "it is another entry there than in the tree");
+            return report.fault(Part::Tail, Some(index), "it differs from the entry in the tree");
         }
     }
     if end > report.size {
         let (size, last) = (report.size, end - 1);
         report.notices.push(format!(
-            "entries {size} to {last} are durable, but under no checkpoint: a crash came between, or an older checkpoint \
-             was put back; the next event brings them in"
+            "entries {size} to {last} are durable, but no checkpoint covers them, because of a crash or because an older \
+             checkpoint was restored; the next event adds them to the log"
         ));
     }
 }
 
-/// That the log goes on from a checkpoint that was kept elsewhere.
-fn goes_on(
+/// Checks that the log is consistent with a checkpoint that was kept elsewhere.
+fn check_consistency(
     folder: &Folder,
     checkpoint: &Checkpoint,
-    belief: &Belief,
+    trust: &LogTrust,
     path: &Path,
     report: &mut Report,
 ) -> Result<()> {
-    let bytes = input::read(path, input::MOST).map_err(Error::io("read", path))?;
-    let known = Note::parse(&bytes).and_then(|note| belief.policy().verify(&note));
-    let known = known.map_err(|source| Error::Unusable { path: path.to_owned(), source })?;
-    let root = (known.size, known.root);
-    match check::goes_on(folder, checkpoint, root) {
+    let bytes = input::read(path, input::MAX_SIZE).map_err(Error::io("read", path))?;
+    let kept = Note::parse(&bytes).and_then(|note| trust.policy().verify(&note));
+    let kept = kept.map_err(|source| Error::Unusable { path: path.to_owned(), source })?;
+    let root = (kept.size, kept.root);
+    match check::consistency(folder, checkpoint, root) {
         Ok(_) => {
             report.notices.push(format!(
-                "the log goes on from `{}`, {}",
+                "the log is consistent with `{}` ({})",
                 path.display(),
-                counted(known.size)
+                entry_count(kept.size)
             ));
         }
         Err(error) => report.fault(Part::Checkpoint, None, chain(&error)),
@@ -273,8 +273,8 @@ fn goes_on(
     Ok(())
 }
 
-/// So many entries.
-fn counted(entries: u64) -> String {
+/// The text for a number of entries.
+fn entry_count(entries: u64) -> String {
     if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
 }
 

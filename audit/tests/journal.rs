@@ -1,4 +1,4 @@
-//! What a log promises its writers: whatever was acknowledged is there, whoever else writes and whenever one dies.
+//! A log keeps every acknowledged event, with concurrent writers and when writers are killed.
 
 #[cfg(test)]
 mod tests {
@@ -10,13 +10,13 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use audit::verify::verify;
-    use audit::{Belief, Draft, EventType, Index, Journal, Outcome, Reader, Station};
+    use audit::{Draft, EventSource, EventType, Index, Journal, LogTrust, Outcome, Reader};
 
     const WORKER: &str = "AIRLOCK_AUDIT_TEST_LOG";
     const THREADS: u64 = 4;
 
     fn journal(log: &Path) -> Journal {
-        Journal::open(log, Station::of_process("airlock", "0")).unwrap()
+        Journal::open(log, EventSource::of_process("airlock", "0")).unwrap()
     }
 
     fn draft(name: &str) -> Draft {
@@ -25,7 +25,7 @@ mod tests {
         draft
     }
 
-    /// Not a test of its own: the process that is killed. It says what was acknowledged, and nothing else.
+    /// Not a test: the process that is killed. It prints the acknowledged events.
     #[test]
     fn worker() {
         let Some(log) = std::env::var_os(WORKER) else { return };
@@ -83,7 +83,7 @@ mod tests {
                 }
             }
             child.kill().unwrap();
-            // What was said before the end counts, also if nobody had read it by then.
+            // Lines that were printed before the kill count, even if they were not read by then.
             for line in lines.map_while(Result::ok) {
                 note(&line, &mut acknowledged);
             }
@@ -91,12 +91,12 @@ mod tests {
             kills += 1;
             if kills % 10 == 0 {
                 drop(journal(&log));
-                let report = verify(&log, &Belief::own(&log).unwrap(), &[]).unwrap();
+                let report = verify(&log, &LogTrust::own(&log).unwrap(), &[]).unwrap();
                 assert!(report.is_sound(), "after {kills} kills: {:?}", report.faults);
             }
         }
         drop(journal(&log));
-        let reader = Reader::open(&log, Belief::own(&log).unwrap()).unwrap();
+        let reader = Reader::open(&log, LogTrust::own(&log).unwrap()).unwrap();
         let mut found = BTreeMap::new();
         reader.all(&mut |index, event, _| drop(found.insert(index, event.object.name))).unwrap();
         for (index, name) in &acknowledged {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn note(line: &str, acknowledged: &mut BTreeMap<u64, String>) {
-        // The test harness writes before the first line.
+        // The test harness prints text before the first line.
         let Some((_, rest)) = line.split_once("acknowledged ") else { return };
         let words: Vec<&str> = rest.split(' ').collect();
         let (begin, end): (u64, u64) = (words[0].parse().unwrap(), words[1].parse().unwrap());
@@ -116,13 +116,13 @@ mod tests {
             assert_eq!(
                 acknowledged.insert(index, words[2].to_owned()),
                 None,
-                "entry {index} was given twice"
+                "entry {index} was acknowledged twice"
             );
         }
     }
 
     #[test]
-    fn many_openings_at_once_make_one_log() {
+    fn concurrent_openings_create_one_log() {
         let folder = tempfile::tempdir().unwrap();
         let log = Arc::new(folder.path().join("log"));
         let threads: Vec<_> = (0..8)
@@ -136,14 +136,14 @@ mod tests {
         for thread in threads {
             thread.join().unwrap();
         }
-        let report = verify(&log, &Belief::own(&log).unwrap(), &[]).unwrap();
+        let report = verify(&log, &LogTrust::own(&log).unwrap(), &[]).unwrap();
         assert_eq!((report.size, report.counts["log.start"], report.counts["push"]), (9, 1, 8));
         assert!(report.is_sound());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left over");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no other file is left");
     }
 
     #[test]
-    fn searches_and_proofs_go_on_while_others_write() {
+    fn searches_and_proofs_work_during_writes() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let journal = Arc::new(journal(&log));
@@ -155,11 +155,11 @@ mod tests {
         });
         let mut rounds = 0;
         while !thread.is_finished() || rounds == 0 {
-            let belief = Belief::own(&log).unwrap();
-            let reader = Reader::open(&log, belief.clone()).unwrap();
+            let trust = LogTrust::own(&log).unwrap();
+            let reader = Reader::open(&log, trust.clone()).unwrap();
             Index::open(&reader).unwrap();
             reader.event(reader.size() - 1).unwrap();
-            let report = verify(&log, &belief, &[]).unwrap();
+            let report = verify(&log, &trust, &[]).unwrap();
             assert!(
                 report.is_sound() && report.notices.is_empty(),
                 "{:?} {:?}",

@@ -1,4 +1,4 @@
-//! What a proof of a log finds: every change of its files, by its name, its place and its time.
+//! Verifying a log finds every change of its files, and reports its kind, its position and its time.
 
 #[cfg(test)]
 mod tests {
@@ -6,10 +6,10 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use audit::verify::{LogFault, Part, Report, verify};
-    use audit::{Belief, Draft, EventType, Filter, Index, Journal, Outcome, Reader, Station, search};
+    use audit::{Draft, EventSource, EventType, Filter, Index, Journal, LogTrust, Outcome, Reader, search};
     use time::{Duration, OffsetDateTime};
 
-    /// A log of one entry and `count` events a second apart, with its index.
+    /// A log with its start event and `count` events, one second apart, and its index.
     struct Rig {
         folder: tempfile::TempDir,
     }
@@ -27,7 +27,7 @@ mod tests {
         }
 
         fn journal(&self) -> Journal {
-            Journal::open(&self.log(), Station::of_process("airlock", "0")).unwrap()
+            Journal::open(&self.log(), EventSource::of_process("airlock", "0")).unwrap()
         }
 
         fn append(&self, numbers: std::ops::Range<u64>) {
@@ -39,16 +39,16 @@ mod tests {
             }
         }
 
-        fn belief(&self) -> Belief {
-            Belief::own(&self.log()).unwrap()
+        fn trust(&self) -> LogTrust {
+            LogTrust::own(&self.log()).unwrap()
         }
 
         fn reader(&self) -> Reader {
-            Reader::open(&self.log(), self.belief()).unwrap()
+            Reader::open(&self.log(), self.trust()).unwrap()
         }
 
         fn verify(&self) -> Report {
-            verify(&self.log(), &self.belief(), &[]).unwrap()
+            verify(&self.log(), &self.trust(), &[]).unwrap()
         }
 
         fn sound(&self) {
@@ -73,7 +73,7 @@ mod tests {
             before
         }
 
-        fn put_back(&self, file: &str, bytes: &[u8]) {
+        fn restore(&self, file: &str, bytes: &[u8]) {
             fs::write(self.log().join(file), bytes).unwrap();
             self.sound();
         }
@@ -118,15 +118,15 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_were_changed_are_named_with_the_time_until_which_all_was_well() {
+    fn changed_entries_are_reported_with_the_time_until_which_the_log_is_intact() {
         let rig = Rig::new(599);
         rig.sound();
-        // Entry 300 is event 300, in place 44 of its bundle; entries 512 to 599 are in the last, partial one.
+        // Entry 300 is event 300, at position 44 of its bundle; entries 512 to 599 are in the last, partial bundle.
         for (file, first) in [(FULL, 256_u64), (LAST, 512)] {
             for (word, change) in [
                 ("edited", (|list| list[44][9] ^= 1) as fn(&mut Vec<Vec<u8>>)),
                 ("deleted", |list| drop(list.remove(44))),
-                ("put in", |list| list.insert(44, b"{}".to_vec())),
+                ("inserted", |list| list.insert(44, b"{}".to_vec())),
                 ("cut off", |list| list.truncate(44)),
             ] {
                 if word == "cut off" && file == LAST {
@@ -137,13 +137,13 @@ mod tests {
                     change(&mut list);
                     *bytes = bundle(&list);
                 });
-                // An event that cannot be read any more is a fault by itself; what it was is told first.
+                // An event that cannot be parsed is another fault, which is reported later.
                 let report = rig.verify();
                 let fault = report.faults.iter().find(|fault| fault.part == Part::Entry).unwrap();
                 assert_fault(fault, Part::Entry, Some(first + 44), word);
                 let until = rig.time_of(first + 43);
                 assert_eq!(fault.good_until.as_deref(), Some(until.as_str()), "{file} {word}");
-                rig.put_back(file, &before);
+                rig.restore(file, &before);
             }
         }
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_changed_places_are_both_named() {
+    fn swapped_entries_are_both_reported() {
         let rig = Rig::new(599);
         let before = rig.change(FULL, |bytes| {
             let mut list = entries(bytes);
@@ -168,16 +168,16 @@ mod tests {
         });
         let report = rig.verify();
         let named: Vec<_> = report.faults.iter().filter(|fault| fault.part == Part::Entry).collect();
-        assert_fault(named[0], Part::Entry, Some(266), "logged 190 later");
-        assert_fault(named[1], Part::Entry, Some(456), "logged 190 earlier");
+        assert_fault(named[0], Part::Entry, Some(266), "logged 190 positions later");
+        assert_fault(named[1], Part::Entry, Some(456), "logged 190 positions earlier");
         assert_eq!(named.len(), 2);
-        // The index still knows them as they were.
+        // The index still has the original entries.
         assert_eq!(report.faults.iter().filter(|fault| fault.part == Part::Index).count(), 2);
-        rig.put_back(FULL, &before);
+        rig.restore(FULL, &before);
     }
 
     #[test]
-    fn a_whole_bundle_that_is_gone_is_named_by_its_first_entry() {
+    fn a_missing_bundle_is_reported_by_its_first_entry() {
         let rig = Rig::new(599);
         fs::remove_file(rig.log().join(FULL)).unwrap();
         let report = rig.verify();
@@ -185,12 +185,12 @@ mod tests {
             &report.faults.iter().find(|f| f.part == Part::Entry).unwrap().clone(),
             Part::Entry,
             Some(256),
-            "256 entries, are cut off",
+            "cut off, with the rest of its bundle (256 entries)",
         );
     }
 
     #[test]
-    fn tiles_that_were_changed_are_named_and_not_the_entries() {
+    fn changed_tiles_are_reported_but_not_their_entries() {
         let rig = Rig::new(599);
         for (file, entry) in
             [("tile/0/000", 0_u64), ("tile/0/001", 256), ("tile/0/002.p/88", 512), ("tile/1/000.p/2", 0)]
@@ -202,23 +202,23 @@ mod tests {
             if file.starts_with("tile/0/002") {
                 // Not flushed, and in `tail`: a power cut leaves such a file.
                 rig.sound();
-                rig.put_back(file, &before);
+                rig.restore(file, &before);
                 continue;
             }
             assert_fault(
                 &rig.fault(),
                 Part::Tile,
                 Some(entry),
-                "missing or malformed; the entries can make it again",
+                "missing or malformed; the entries can restore it",
             );
             fs::remove_file(rig.log().join(file)).unwrap();
             assert_fault(&rig.fault(), Part::Tile, Some(entry), "missing");
-            rig.put_back(file, &before);
+            rig.restore(file, &before);
         }
     }
 
     #[test]
-    fn an_entry_that_was_changed_with_its_tiles_is_still_told_from_the_rest() {
+    fn an_entry_that_was_changed_with_its_tile_is_still_reported() {
         let rig = Rig::new(599);
         let mut hash = None;
         rig.change(FULL, |bytes| {
@@ -239,35 +239,35 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_that_were_changed_cut_or_taken_away_are_named() {
+    fn changed_truncated_and_missing_checkpoints_are_reported() {
         let rig = Rig::new(599);
         for change in [
             (|b| b[25] ^= 1) as fn(&mut Vec<u8>),
             |b| b.truncate(60),
             |b| b.clear(),
             |b| {
-                let place = b.len() - 20;
-                b[place] = if b[place] == b'A' { b'B' } else { b'A' };
+                let position = b.len() - 20;
+                b[position] = if b[position] == b'A' { b'B' } else { b'A' };
             },
         ] {
             let before = rig.change("checkpoint", change);
             let fault = rig.fault();
             assert_eq!(fault.part, Part::Checkpoint, "{fault}");
-            rig.put_back("checkpoint", &before);
+            rig.restore("checkpoint", &before);
         }
         fs::remove_file(rig.log().join("checkpoint")).unwrap();
         assert_fault(&rig.fault(), Part::Checkpoint, None, "missing");
     }
 
     #[test]
-    fn a_log_that_was_cut_back_is_told_by_the_tail_the_index_and_a_kept_checkpoint() {
+    fn a_truncated_log_is_detected_by_the_tail_the_index_and_a_kept_checkpoint() {
         let rig = Rig::new(550);
         let old = copy(&rig.log());
         rig.append(551..600);
         Index::open(&rig.reader()).unwrap();
         let kept = rig.folder.path().join("kept.txt");
         fs::copy(rig.log().join("checkpoint"), &kept).unwrap();
-        // The checkpoint alone: what it does not cover is still durable.
+        // Only the checkpoint is older: the entries after it are still durable.
         let (now, index) = (fs::read(rig.log().join("checkpoint")).unwrap(), Index::path(&rig.log()));
         fs::copy(old.path().join("checkpoint"), rig.log().join("checkpoint")).unwrap();
         let report = rig.verify();
@@ -277,24 +277,24 @@ mod tests {
             report.notices
         );
         assert_fault(&report.faults[0], Part::Index, Some(551), "49 entries more");
-        rig.put_back("checkpoint", &now);
-        // All but the index.
+        rig.restore("checkpoint", &now);
+        // Everything but the index is older.
         let newer = fs::read(&index).unwrap();
         fs::remove_dir_all(rig.log()).unwrap();
         fs::rename(old.path(), rig.log()).unwrap();
         rig.sound();
         fs::write(&index, newer).unwrap();
         let fault = rig.fault();
-        assert_fault(&fault, Part::Index, Some(551), "the log was cut back");
+        assert_fault(&fault, Part::Index, Some(551), "the log was truncated");
         assert_eq!(fault.good_until, rig.verify().last);
-        // All of it: only what is kept elsewhere tells.
+        // Everything is older: only a checkpoint that was kept elsewhere shows it.
         fs::remove_file(&index).unwrap();
         rig.sound();
-        let report = verify(&rig.log(), &rig.belief(), &[&kept]).unwrap();
+        let report = verify(&rig.log(), &rig.trust(), &[&kept]).unwrap();
         assert_fault(&report.faults[0], Part::Checkpoint, None, "rolled back");
         // Another history of the same length.
         rig.append(700..749);
-        let report = verify(&rig.log(), &rig.belief(), &[&kept]).unwrap();
+        let report = verify(&rig.log(), &rig.trust(), &[&kept]).unwrap();
         assert_fault(&report.faults[0], Part::Checkpoint, None, "forked");
     }
 
@@ -316,52 +316,52 @@ mod tests {
     }
 
     #[test]
-    fn a_log_made_anew_by_another_key_is_not_believed() {
+    fn a_log_rewritten_with_another_key_is_not_trusted() {
         let (rig, other) = (Rig::new(10), Rig::new(10));
-        let report = verify(&other.log(), &rig.belief(), &[]).unwrap();
+        let report = verify(&other.log(), &rig.trust(), &[]).unwrap();
         assert_eq!(report.faults[0].part, Part::Checkpoint);
         assert!(rig.verify().own_key);
-        let gone = verify(&rig.folder.path().join("none"), &rig.belief(), &[]);
-        assert!(matches!(gone, Err(audit::Error::Log(tlog::Error::Absent(_)))));
+        let missing = verify(&rig.folder.path().join("none"), &rig.trust(), &[]);
+        assert!(matches!(missing, Err(audit::Error::Log(tlog::Error::Absent(_)))));
     }
 
-    /// What becomes of a file; none: it is gone.
-    type Spoil = fn(&[u8]) -> Option<Vec<u8>>;
+    /// Damages a file; `None` removes it.
+    type Damage = fn(&[u8]) -> Option<Vec<u8>>;
 
     #[test]
-    fn c1_what_a_power_cut_leaves_of_unflushed_files_is_a_notice_and_loses_nothing() {
+    fn c1_unflushed_files_after_a_power_cut_are_a_notice_and_lose_nothing() {
         for count in [3, 255, 599] {
             let rig = Rig::new(count);
             let (bundle, width) = ((count + 1) / 256, (count + 1) % 256);
             let files =
                 [format!("tile/entries/{bundle:03}.p/{width}"), format!("tile/0/{bundle:03}.p/{width}")];
-            let spoil: [Spoil; 4] = [
+            let damages: [Damage; 4] = [
                 |_| None,
                 |_| Some(Vec::new()),
                 |bytes| Some(vec![0; bytes.len()]),
                 |bytes| Some(bytes[..bytes.len() / 2].to_vec()),
             ];
-            for spoil in spoil.into_iter().filter(|_| width > 0) {
+            for damage in damages.into_iter().filter(|_| width > 0) {
                 for file in &files {
                     let path = rig.log().join(file);
-                    match spoil(&fs::read(&path).unwrap()) {
+                    match damage(&fs::read(&path).unwrap()) {
                         Some(bytes) => fs::write(&path, bytes).unwrap(),
                         None => fs::remove_file(&path).unwrap(),
                     }
                 }
                 let report = rig.verify();
                 assert!(report.is_sound(), "{:?}", report.faults);
-                let told = report.notices.iter().filter(|notice| notice.contains("power cut")).count();
+                let notices = report.notices.iter().filter(|notice| notice.contains("power cut")).count();
                 assert_eq!(
-                    (told, report.counts.values().sum::<u64>()),
+                    (notices, report.counts.values().sum::<u64>()),
                     (2, count + 1),
                     "{:?}",
                     report.notices
                 );
-                // Searches and proofs need no writer to come by first.
+                // Searches and proofs work before the next write.
                 assert_eq!(rig.reader().all(&mut |_, _, _| {}).unwrap(), 0);
                 rig.reader().proof(count).unwrap();
-                // A writer puts the files right when it opens the log.
+                // Opening the log for writing restores the files.
                 drop(rig.journal());
                 assert!(!rig.verify().notices.iter().any(|notice| notice.contains("power cut")));
             }
@@ -369,9 +369,9 @@ mod tests {
     }
 
     #[test]
-    fn c4_an_index_whose_update_was_interrupted_is_made_anew_and_is_no_fault() {
+    fn c4_an_index_whose_update_was_interrupted_is_rebuilt_and_is_not_a_fault() {
         let rig = Rig::new(599);
-        for spoil in [
+        for damage in [
             (|path| fs::write(path, [7; 4096]).unwrap()) as fn(&Path),
             |path| fs::write(path, b"").unwrap(),
             |path| fs::remove_file(path).unwrap(),
@@ -380,10 +380,10 @@ mod tests {
                 rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
             },
         ] {
-            // As an update leaves it that a power cut ended: the mark is durable before anything is written.
+            // The state after an update that a power cut interrupted: the mark is durable before the update writes anything.
             fs::write(rig.log().join("index.update"), b"").unwrap();
             fs::write(rig.log().join("index.sqlite-journal"), [9; 4096]).unwrap();
-            spoil(&Index::path(&rig.log()));
+            damage(&Index::path(&rig.log()));
             let report = rig.verify();
             assert!(report.is_sound(), "{:?}", report.faults);
             assert!(
@@ -400,24 +400,24 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_that_was_changed_is_named() {
+    fn a_changed_tail_is_reported() {
         let rig = Rig::new(599);
         let before = rig.change("tail", |bytes| bytes.truncate(bytes.len() - 1));
         assert_fault(&rig.fault(), Part::Tail, Some(599), "ends before");
-        rig.put_back("tail", &before);
+        rig.restore("tail", &before);
         rig.change("tail", |bytes| bytes[3] ^= 1);
         assert_fault(&rig.fault(), Part::Tail, None, "no header");
     }
 
     #[test]
-    fn an_index_that_was_changed_is_named_and_made_anew() {
+    fn a_changed_index_is_reported_and_rebuilt() {
         let rig = Rig::new(599);
         for (sql, entry, words) in [
             ("DELETE FROM events WHERE idx = 77", 77, "missing"),
-            ("UPDATE events SET actor = 'eve' WHERE idx = 78", 78, "does not say"),
-            ("UPDATE events SET time = '2030-01-01T00:00:00Z' WHERE idx = 599", 599, "does not say"),
-            ("DELETE FROM digests WHERE idx = 79", 79, "does not say"),
-            ("INSERT INTO digests VALUES ('sha256:00', 80)", 80, "does not say"),
+            ("UPDATE events SET actor = 'eve' WHERE idx = 78", 78, "differs"),
+            ("UPDATE events SET time = '2030-01-01T00:00:00Z' WHERE idx = 599", 599, "differs"),
+            ("DELETE FROM digests WHERE idx = 79", 79, "differs"),
+            ("INSERT INTO digests VALUES ('sha256:00', 80)", 80, "differs"),
             ("UPDATE events SET idx = idx + 10000 WHERE idx = 599", 599, "missing"),
             ("INSERT INTO events VALUES (5000, '', 'push', 'success', NULL, '')", 5000, "not in the log"),
         ] {
@@ -431,7 +431,7 @@ mod tests {
         assert_fault(&rig.fault(), Part::Index, None, "another root");
         rig.append(600..601);
         let index = Index::open(&rig.reader()).unwrap();
-        assert!(index.refused().unwrap().contains("something else wrote to it"));
+        assert!(index.refused().unwrap().contains("another program wrote to it"));
         assert!(rig.log().join("index.refused").exists());
         rig.sound();
         for bytes in [&b"no database at all, but long enough to be looked at"[..], b""] {
@@ -473,13 +473,13 @@ mod tests {
             assert_eq!(searched(&index), all(), "{sql}");
             assert!(Index::open(&rig.reader()).unwrap().refused().is_none());
         }
-        // A seal of another index, or an older one of this file, is none.
+        // A seal of another index or an older seal of this file is rejected.
         let seal = rig.log().join("index.seal");
         let kept = fs::read(&seal).unwrap();
         rig.sql("DELETE FROM events WHERE idx = 5");
         fs::write(&seal, &kept).unwrap();
         assert_eq!(searched(&Index::open(&rig.reader()).unwrap()), all());
-        // Who cannot seal makes an index in memory, and changes nothing.
+        // Without the key, a search reads the log and changes nothing.
         fs::rename(rig.log().join("key.pem"), rig.log().join("kept.pem")).unwrap();
         rig.sql("DELETE FROM events WHERE idx = 5");
         let before = fs::read(Index::path(&rig.log())).unwrap();
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn searches_find_what_a_walk_finds() {
+    fn searches_find_the_same_events_as_a_complete_read() {
         let rig = Rig::new(599);
         let reader = rig.reader();
         let mut all = Vec::new();
@@ -497,7 +497,7 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         let digest = format!("sha256:{:064x}", 42);
         let none = Filter::default;
-        for (filter, least) in [
+        for (filter, min) in [
             (none(), 600),
             (Filter { actor: some("ann"), ..none() }, 100),
             (Filter { event: some("delete"), ..none() }, 50),
@@ -520,7 +520,7 @@ mod tests {
                 found
             };
             assert_eq!(find(&filter), expected, "{filter:?}");
-            assert!(expected.len() >= least, "{filter:?}: {}", expected.len());
+            assert!(expected.len() >= min, "{filter:?}: {}", expected.len());
             let newest = find(&Filter { limit: Some(3), ..filter });
             assert_eq!(newest, expected[expected.len().saturating_sub(3)..]);
         }
@@ -546,21 +546,21 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_travels_with_its_event() {
+    fn a_proof_contains_its_event() {
         let rig = Rig::new(599);
         let reader = rig.reader();
         for index in [0, 1, 255, 256, 511, 512, 599] {
             let text = reader.proof(index).unwrap().to_string();
             let proof = tlog::Proof::parse(&text).unwrap();
             let entry = proof.extra.clone().unwrap();
-            proof.verify(&entry, rig.belief().policy()).unwrap();
+            proof.verify(&entry, rig.trust().policy()).unwrap();
             assert_eq!(audit::Event::parse(&entry).unwrap(), reader.event(index).unwrap());
         }
         assert!(matches!(reader.proof(600), Err(audit::Error::Log(tlog::Error::NoEntry { .. }))));
     }
 
     #[test]
-    fn the_logs_key_is_its_owners_alone() {
+    fn only_the_owner_can_read_the_logs_key() {
         use std::os::unix::fs::PermissionsExt as _;
         let rig = Rig::new(1);
         let mode = |file: &str| fs::metadata(rig.log().join(file)).unwrap().permissions().mode() & 0o777;

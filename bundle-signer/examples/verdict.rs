@@ -1,6 +1,6 @@
-//! Measures what one verdict about an image costs: a sigstore bundle v0.3 read, checked and decided on by a trust file,
-//! without and with its entry in a log of a million. Processor time of this thread by the kernel's count, after a
-//! warm-up. Run it by `bench/verify`.
+//! Measures the cost of one verdict on an image: a sigstore bundle v0.3 is parsed, verified and decided on by a trust
+//! file, without and with an entry in a log of a million entries. It reports the processor time of this thread, counted
+//! by the kernel, after a warm-up. Run it with `bench/verify`.
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
@@ -17,12 +17,12 @@ use tlog::{Checkpoint, Hash, Note, Proof, SigningKey, VerifierKey};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Verdicts in one round; the median of the rounds counts.
+/// Verdicts in one round; the result is the median of the rounds.
 const VERDICTS: u32 = 1000;
 const ROUNDS: usize = 21;
-/// Hashes in a proof out of a million entries.
+/// Hashes in a proof for a log of a million entries.
 const HEIGHT: usize = 20;
-/// Keys in the trust file; the one that signed is the last.
+/// Keys in the trust file; the last one signed.
 const KEYS: usize = 5;
 
 struct Rig {
@@ -37,7 +37,7 @@ struct Rig {
 fn main() -> Outcome<()> {
     let rig = Rig::new()?;
     println!("bundle {} B, with its log entry {} B, {KEYS} keys", rig.bundle.len(), rig.logged.len());
-    let by_key = measure(|| rig.verdict(&rig.bundle, LogRule::NotAsked))?;
+    let by_key = measure(|| rig.verdict(&rig.bundle, LogRule::Ignored))?;
     println!("by key: {by_key:.1} us of processor time for a verdict");
     let logged = measure(|| rig.verdict(&rig.logged, LogRule::Required(&rig.log)))?;
     println!("by key and log: {logged:.1} us of processor time for a verdict");
@@ -87,7 +87,7 @@ impl Rig {
     }
 }
 
-/// The first of 2^20 entries; the hashes beside it may be anything.
+/// The first of 2^20 entries; the sibling hashes may be anything.
 fn entry(body: Vec<u8>, log: &SigningKey) -> Outcome<LogEntry> {
     let hashes: Vec<_> = (0..HEIGHT).map(|level| Hash::leaf(&level.to_be_bytes())).collect();
     let root = hashes.iter().fold(Hash::leaf(&body), |left, right| Hash::node(left, *right));
@@ -97,7 +97,7 @@ fn entry(body: Vec<u8>, log: &SigningKey) -> Outcome<LogEntry> {
     Ok(LogEntry::new(body, &Proof { extra: None, index: 0, hashes, checkpoint: note }, &log.verifier())?)
 }
 
-/// Microseconds of this thread for one call, the median of all rounds but the first.
+/// Microseconds of this thread for one call: the median of all rounds except the first.
 fn measure(mut act: impl FnMut() -> Outcome<()>) -> Outcome<f64> {
     let mut rounds = Vec::new();
     for _ in 0..=ROUNDS {

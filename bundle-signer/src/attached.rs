@@ -1,5 +1,5 @@
 //! The manifests under the tags `sha256-HEX.sig` and `sha256-HEX.att`, in which every layer is a signature or an
-//! attestation (cosign `specs/SIGNATURE_SPEC.md`, "Storage"). Read, and written by adding a layer.
+//! attestation (cosign `specs/SIGNATURE_SPEC.md`, "Storage"). They are read, and written by adding a layer.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use oci::{Content, Descriptor, Digest, ImageManifest, Manifest, MediaType, media
 
 use crate::{Error, Limits, Result, dsse, simple_signing};
 
-/// The annotation that holds the signature. Others of cosign's begin with `dev.sigstore.cosign/`.
+/// The annotation that holds the signature. Cosign's other annotations begin with `dev.sigstore.cosign/`.
 pub(crate) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-/// For searching; what counts is in the envelope.
+/// Only for searching; the authoritative type is in the envelope.
 const PREDICATE_TYPE: &str = "predicateType";
 
 /// A layer that may be evidence.
@@ -20,20 +20,20 @@ const PREDICATE_TYPE: &str = "predicateType";
 pub struct Layer {
     /// The payload or envelope.
     pub blob: Descriptor,
-    /// The signature over it in base64; empty for an envelope, which has its own.
+    /// The signature over it in base64; empty for an envelope, which contains its signature.
     pub signature: String,
 }
 
-/// What a manifest holds.
+/// The layers of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layers {
     /// Layers of the expected kind, in order.
     pub found: Vec<Layer>,
-    /// How many others there were: of another kind, without a signature, or too large.
+    /// The number of other layers: of another kind, without a signature, or too large.
     pub skipped: usize,
 }
 
-/// A manifest to be put under the tag, and the configuration blob that it names.
+/// A manifest to store under the tag, and the configuration blob that it references.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// The manifest.
@@ -42,7 +42,7 @@ pub struct Attachment {
     pub config: Vec<u8>,
 }
 
-/// The signatures in a `.sig` manifest, however many: the manifest's size bounds them.
+/// The signatures in a `.sig` manifest, with no limit but the manifest's size.
 ///
 /// # Errors
 /// [`Error::NotAttached`] for an index.
@@ -50,7 +50,7 @@ pub fn signatures(manifest: &Manifest, limits: &Limits) -> Result<Layers> {
     read(manifest, simple_signing::MEDIA_TYPE, limits)
 }
 
-/// The attestations in an `.att` manifest, likewise.
+/// The attestations in an `.att` manifest, with no limit but the manifest's size.
 ///
 /// # Errors
 /// [`Error::NotAttached`] for an index.
@@ -76,11 +76,11 @@ fn image(manifest: &Manifest) -> Result<&ImageManifest> {
     }
 }
 
-/// Adds a signature to what is under the tag, if anything is; every layer that is there stays as it is. A
-/// signature that is there already is not added again.
+/// Adds a signature to the manifest under the tag, if one exists. Existing layers stay unchanged, and an existing
+/// signature is not added again.
 ///
 /// # Errors
-/// [`Error::NotAttached`] when something else is under the tag, [`Error::TooManyLayers`] when it is full.
+/// [`Error::NotAttached`] when the tag points to something else, [`Error::TooManyLayers`] when the manifest is full.
 pub fn sign(
     present: Option<&Manifest>,
     payload: &[u8],
@@ -93,10 +93,10 @@ pub fn sign(
     add(present, vec![layer], limits)
 }
 
-/// Adds an attestation, an envelope, to what is under the tag, as [`sign`] does.
+/// Adds an attestation, in an envelope, to the manifest under the tag, as [`sign`] does.
 ///
 /// # Errors
-/// [`Error::NotAttached`] when something else is under the tag, [`Error::TooManyLayers`] when it is full.
+/// [`Error::NotAttached`] when the tag points to something else, [`Error::TooManyLayers`] when the manifest is full.
 pub fn attest(
     present: Option<&Manifest>,
     envelope: &[u8],
@@ -109,7 +109,7 @@ pub fn attest(
     add(present, vec![layer], limits)
 }
 
-/// The layers of one such manifest that another one lacks.
+/// The layers of `other` that `manifest` lacks.
 ///
 /// # Errors
 /// [`Error::NotAttached`] for an index.
@@ -118,10 +118,10 @@ pub fn lacking<'a>(manifest: &Manifest, other: &'a Manifest) -> Result<Vec<&'a D
     Ok(image(other)?.layers.iter().filter(|layer| !known.contains(layer)).collect())
 }
 
-/// Two such manifests as one: every layer of the first stays as it is, and those of the other follow that it lacks.
+/// Merges two such manifests: the layers of the first stay unchanged, followed by those of the other that it lacks.
 ///
 /// # Errors
-/// [`Error::NotAttached`] for an index, [`Error::TooManyLayers`] when it would be too full.
+/// [`Error::NotAttached`] for an index, [`Error::TooManyLayers`] when the result has too many layers.
 pub fn join(manifest: &Manifest, other: &Manifest, limits: &Limits) -> Result<Attachment> {
     let more = lacking(manifest, other)?.into_iter().cloned().collect();
     add(Some(manifest), more, limits)
@@ -160,7 +160,7 @@ fn add(present: Option<&Manifest>, more: Vec<Descriptor>, limits: &Limits) -> Re
     Ok(Attachment { manifest: to_manifest(&image)?, config })
 }
 
-/// A configuration as go-containerregistry makes it: nothing but one history line and one digest for each layer.
+/// A configuration as go-containerregistry creates it: only one history line and one digest for each layer.
 /// The layers are not compressed, so their digests are those of the descriptors.
 fn config(layers: &[Descriptor]) -> Result<Vec<u8>> {
     const CREATED: &str = "0001-01-01T00:00:00Z";
@@ -173,7 +173,7 @@ fn config(layers: &[Descriptor]) -> Result<Vec<u8>> {
     serde_json::to_vec(&config).map_err(|source| Error::Manifest(oci::Error::ManifestJson(source)))
 }
 
-/// A media type that is a constant.
+/// Parses a constant media type.
 pub(crate) fn kind(text: &str) -> Result<MediaType> {
     text.parse().map_err(Error::Manifest)
 }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn two_manifests_of_signatures_become_one_that_has_them_all() {
+    fn two_signature_manifests_are_merged_into_one_with_all_signatures() {
         let limits = Limits { layers: 3, ..Limits::default() };
         let of = |signatures: &[&[u8]]| {
             let mut manifest = None;
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signature_is_counted_and_kept() {
+    fn layers_other_than_signatures_are_counted_and_kept() {
         let limits = Limits::default();
         let first = sign(None, b"payload", b"one", &limits).unwrap().manifest;
         let mut odd = image(&first).unwrap().clone();

@@ -19,16 +19,16 @@ pub const MAX_LEN: usize = 64 * 1024;
 
 const ALGORITHM: &str = "SHA2_256";
 
-/// Signs `bytes`; gives the bundle's JSON, in which only the signature itself differs from run to run.
+/// Signs `bytes` and returns the bundle's JSON, in which only the signature itself differs from run to run.
 ///
 /// # Errors
-/// [`Error::Crypto`] when the system gives no random bytes.
+/// [`Error::Crypto`] when the system provides no random bytes.
 pub fn sign_blob(key: &PrivateKey, bytes: &[u8]) -> Result<Vec<u8>> {
     let signature = key.sign(bytes)?;
     Ok(blob(&key.public_key()?, bytes, &signature, &[]))
 }
 
-/// The bundle of a file's signature that is made already, with what logs say of it.
+/// The bundle of an existing signature over a file, with its log entries.
 #[must_use]
 pub fn blob(key: &PublicKey, bytes: &[u8], signature: &[u8], entries: &[LogEntry]) -> Vec<u8> {
     let (hash, signature) = (STANDARD.encode(digest(&SHA256, bytes)), STANDARD.encode(signature));
@@ -38,7 +38,7 @@ pub fn blob(key: &PublicKey, bytes: &[u8], signature: &[u8], entries: &[LogEntry
     write(key, &content, entries)
 }
 
-/// The bundle of a signed statement, with what logs say of it.
+/// The bundle of a signed statement, with its log entries.
 #[must_use]
 pub fn attestation(key: &PublicKey, envelope: &Envelope, entries: &[LogEntry]) -> Vec<u8> {
     write(key, &format!(r#""dsseEnvelope":{}"#, envelope.to_json()), entries)
@@ -55,30 +55,30 @@ fn write(key: &PublicKey, content: &str, entries: &[LogEntry]) -> Vec<u8> {
     format!(r#"{{"mediaType":"{MEDIA_TYPE}","verificationMaterial":{material},{content}}}"#).into_bytes()
 }
 
-/// What the bundle of a file says, before anything of it is believed.
+/// The claims of the bundle of a file, not yet verified.
 pub(crate) struct Claims {
     pub(crate) hint: String,
     pub(crate) digest: Vec<u8>,
     pub(crate) signature: Vec<u8>,
 }
 
-/// What the bundle of a statement says, before anything of it is believed.
+/// The claims of the bundle of a statement, not yet verified.
 pub(crate) struct Attestation {
     pub(crate) hint: String,
     pub(crate) envelope: Envelope,
-    /// Read further only where a log is asked for.
+    /// Parsed only when a log entry is required.
     pub(crate) log_entries: Vec<Value>,
 }
 
-/// Every member that a bundle can have is named, so that an unknown or doubled one is refused, and a bundle of
-/// another kind gets the error that says so. Timestamps, which cosign may add, prove nothing here.
+/// Lists every member that a bundle can have, so that an unknown or duplicate one is refused, and a bundle of another
+/// kind gets a specific error. Timestamps, which cosign may add, prove nothing here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Bundle {
     media_type: String,
     verification_material: Material,
     message_signature: Option<MessageSignature>,
-    // Read further only where a statement is asked for.
+    // Parsed only when a statement is required.
     dsse_envelope: Option<Value>,
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn parse_attestation(bytes: &[u8], limits: &Limits) -> Result<Attesta
     Ok(Attestation { hint, envelope: Envelope::from_wire(envelope)?, log_entries })
 }
 
-/// What all bundles have in common, and the hint of their key.
+/// Reads the parts that all bundles have in common; returns the hint of the key, too.
 fn read(bytes: &[u8], limits: &Limits) -> Result<(String, Bundle)> {
     if bytes.len() > limits.len {
         return Err(Error::BundleTooLarge(bytes.len()));
@@ -159,7 +159,7 @@ fn read(bytes: &[u8], limits: &Limits) -> Result<(String, Bundle)> {
         return Err(Error::TooManyLogEntries(entries));
     }
     let hint = material.public_key.take().ok_or(Error::BundleWithoutKey)?.hint;
-    // The hint is shown to people before anything is verified: only base64 of a hash may pass.
+    // The hint is displayed before anything is verified: only base64 of a hash may pass.
     decode_hash("hint", &hint)?;
     Ok((hint, bundle))
 }
@@ -168,7 +168,7 @@ fn decode_hash(name: &'static str, text: &str) -> Result<Vec<u8>> {
     Ok(json::base64_array::<SHA256_OUTPUT_LEN>(name, text)?.to_vec())
 }
 
-/// The key hint that a bundle gives, for showing; nothing is checked.
+/// The key hint in a bundle, for display; nothing is verified.
 ///
 /// # Errors
 /// When the bundle is malformed.

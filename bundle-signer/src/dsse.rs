@@ -10,7 +10,7 @@ use crate::{Error, Limits, Result, json};
 /// The media type of a layer that is an envelope.
 pub const MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
 
-/// The payload type of in-toto statements, the only one here.
+/// The payload type of in-toto statements, the only supported one.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 /// The pre-authentication encoding: the bytes that are signed.
@@ -28,7 +28,7 @@ pub struct Envelope {
     key_id: Option<String>,
 }
 
-/// Every member is named, so that an unknown or doubled one is refused.
+/// Lists every member, so that an unknown or duplicate one is refused.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Wire {
@@ -45,16 +45,16 @@ struct WireSignature {
 }
 
 impl Envelope {
-    /// Signs a statement's bytes; `sign` gets the bytes to sign, and gives ECDSA P-256 over SHA-256 in ASN.1 DER.
+    /// Signs a statement's bytes. `sign` gets the bytes to sign, and returns ECDSA P-256 over SHA-256 in ASN.1 DER.
     ///
     /// # Errors
-    /// What `sign` says.
+    /// Those of `sign`.
     pub fn sign(payload: Vec<u8>, sign: impl FnOnce(&[u8]) -> Result<Vec<u8>>) -> Result<Self> {
         let signature = sign(&pae(PAYLOAD_TYPE, &payload))?;
         Ok(Self { payload, signature, key_id: None })
     }
 
-    /// Reads an envelope; no signature is checked.
+    /// Parses an envelope; no signature is verified.
     ///
     /// # Errors
     /// When it is malformed, of another payload type, or has not exactly one signature.
@@ -80,7 +80,7 @@ impl Envelope {
         })
     }
 
-    /// The bytes that the signature is over.
+    /// The bytes that the signature covers.
     #[must_use]
     pub fn signed_bytes(&self) -> Vec<u8> {
         pae(PAYLOAD_TYPE, &self.payload)
@@ -100,7 +100,7 @@ impl Envelope {
         self.payload
     }
 
-    /// The envelope's JSON. No key id is written: sigstore-go looks for one of its own form.
+    /// The envelope's JSON. No key id is written: sigstore-go expects one in another form.
     #[must_use]
     pub fn to_json(&self) -> String {
         let (payload, signature) = (STANDARD.encode(&self.payload), STANDARD.encode(&self.signature));
@@ -115,13 +115,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_specifications_example_is_encoded() {
+    fn the_example_of_the_specification_is_encoded() {
         let expected = b"DSSEv1 29 http://example.com/HelloWorld 11 hello world";
         assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), expected);
     }
 
     #[test]
-    fn an_envelope_survives_its_text() {
+    fn an_envelope_round_trips() {
         let envelope = Envelope::sign(b"{}".to_vec(), |bytes| Ok(bytes[..6].to_vec())).unwrap();
         assert_eq!(Envelope::parse(envelope.to_json().as_bytes(), &Limits::default()).unwrap(), envelope);
     }

@@ -1,22 +1,23 @@
-//! The manifests that EKS Anywhere signs within themselves: `PackageBundle`, `Bundles`, and the `Release` of EKS
-//! Distro. Verified byte by byte as AWS's programs do, and more strictly wherever they would let pass what two
-//! readers read differently, or hash a constant because a selector failed.
+//! The manifests of EKS Anywhere with embedded signatures: `PackageBundle`, `Bundles`, and the `Release` of EKS Distro.
+//! They are verified byte for byte as AWS's programs do. The verification is stricter where those programs accept text
+//! that two readers read differently, or hash a constant because a selector failed.
 //!
-//! AWS's signatures leave much out: registry and repository of every chart, nearly every image of `Bundles`, all
-//! components of a `Release`. So what is verified is [`Covered`], the signed part, and all else is told as
-//! [`Uncovered`]. What is not covered is authentic only if something else says so.
+//! AWS's signatures leave out much: registry and repository of every chart, nearly every image of `Bundles`, all
+//! components of a `Release`. So only [`Covered`], the signed part, is verified, and everything else is reported as
+//! [`Uncovered`]. Uncovered values need another proof of authenticity.
 //!
-//! - `document`: bytes to a value; `shape`, `types`: as Go's types would write it again
-//! - `path`: selectors; `contract`: what is signed; `coverage`: what is not
-//! - `keys`: AWS's; `sign`: our own package bundles
+//! - `document`: bytes to a value; `shape`, `types`: the value as Go's types would write it again
+//! - `path`: selectors; `contract`: the signed part; `coverage`: the unsigned part
+//! - `keys`: AWS's keys; `controller_version`: the label for the minimum version of the controller; `sign`: our own
+//!   package bundles
 //!
 //! `manifest + TrustFile -> Verified<Covered> + [Uncovered]`
 
 mod contract;
+mod controller_version;
 mod coverage;
 mod document;
 mod keys;
-mod least;
 mod path;
 mod refusal;
 mod shape;
@@ -31,20 +32,20 @@ pub use contract::Covered;
 use contract::{
     BUNDLES, BUNDLES_SIGNATURE, Contract, MORE_SIGNATURES, PACKAGE_BUNDLE, Parts, RELEASE, SIGNATURE,
 };
-pub use coverage::{Uncovered, Why};
+pub use controller_version::{MIN_CONTROLLER_VERSION, label as min_controller_version_label};
+pub use coverage::{Uncovered, UncoveredReason};
 pub use document::MAX_LEN;
 pub use keys::{bundles_keys, distro_keys, package_keys};
-pub use least::{MIN_CONTROLLER_VERSION, label as min_controller_version_label};
 pub use refusal::Refusal;
 pub use sign::{Coverage, SignedBundle, cosign_bundle, sign_bundle};
 
 use crate::verify::{Insufficient, verify_manifest};
 use crate::{PublicKey, Result, TrustFile, Verified};
 
-/// Signatures of one manifest that are looked at.
-const MOST_SIGNATURES: usize = 32;
+/// The largest number of signatures of one manifest that are verified.
+const MAX_SIGNATURES: usize = 32;
 
-/// A manifest whose signature was found good, with what that does not cover.
+/// A manifest with a valid signature, and the values that the signature does not cover.
 #[derive(Debug)]
 pub struct Manifest {
     signed: Verified<Covered>,
@@ -60,25 +61,25 @@ impl Manifest {
         &self.by
     }
 
-    /// What the signature covers, and whose it is.
+    /// The signed part, and its signer.
     #[must_use]
     pub fn signed(&self) -> &Verified<Covered> {
         &self.signed
     }
 
-    /// The manifest as it was read, with what the signature does not cover.
+    /// The whole manifest as it was read, with the values that the signature does not cover.
     #[must_use]
     pub fn whole(&self) -> &Value {
         &self.whole
     }
 
-    /// What the signature does not cover, in the order of paths.
+    /// The values that the signature does not cover, sorted by path.
     #[must_use]
     pub fn uncovered(&self) -> &[Uncovered] {
         &self.uncovered
     }
 
-    /// The same, to keep.
+    /// Like [`Self::uncovered`], by value.
     #[must_use]
     pub fn into_uncovered(self) -> Vec<Uncovered> {
         self.uncovered
@@ -88,28 +89,28 @@ impl Manifest {
 /// Verifies a `PackageBundle`, as the package controller's webhook does. AWS's keys: [`package_keys`].
 ///
 /// # Errors
-/// When it is malformed or could be read as another, or no key of `trust` signed it.
+/// When it is malformed or ambiguous, or no key of `trust` signed it.
 pub fn verify_package_bundle(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
-    least::held(verify(&PACKAGE_BUNDLE, manifest, (SIGNATURE, &signature), trust)?)
+    controller_version::check_label(verify(&PACKAGE_BUNDLE, manifest, (SIGNATURE, &signature), trust)?)
 }
 
 /// Verifies `Bundles`, as `eksctl anywhere` does. AWS's key: [`bundles_keys`].
 ///
 /// # Errors
-/// When it is malformed or could be read as another, or no key of `trust` signed it.
+/// When it is malformed or ambiguous, or no key of `trust` signed it.
 pub fn verify_bundles(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, BUNDLES_SIGNATURE).unwrap_or_default().to_owned();
     verify(&BUNDLES, manifest, (BUNDLES_SIGNATURE, &signature), trust)
 }
 
-/// Verifies a `Release` of EKS Distro by its signature, which stands in an annotation of `bundles`. That annotation
-/// is not signed, but it can do no harm: it is itself a signature. AWS's key: [`distro_keys`].
+/// Verifies a `Release` of EKS Distro by its signature, which is in an annotation of `bundles`. That annotation is not
+/// signed, but this does no harm: it is itself a signature. AWS's key: [`distro_keys`].
 ///
 /// # Errors
-/// When one of both is malformed or could be read as another, or no key of `trust` signed the release.
+/// When either is malformed or ambiguous, or no key of `trust` signed the release.
 pub fn verify_release(text: &[u8], bundles: &[u8], trust: &TrustFile) -> Result<Manifest> {
     let manifest = document::read(text)?;
     let typed = RELEASE.typed(&manifest)?.value;
@@ -120,13 +121,13 @@ pub fn verify_release(text: &[u8], bundles: &[u8], trust: &TrustFile) -> Result<
     verify(&RELEASE, manifest, (&name, signature), trust)
 }
 
-/// `signature`: the annotation's name and its text.
+/// `signature`: the name and the value of the annotation.
 fn verify(contract: &Contract, whole: Value, signature: (&str, &str), trust: &TrustFile) -> Result<Manifest> {
     keys::refuse_test_key(trust)?;
     verify_by(contract, whole, signature, trust)
 }
 
-/// As [`verify`], by any key. Only tests may call it with the public test key.
+/// Like [`verify`], with any key. Only tests may call it with the public test key.
 fn verify_by(
     contract: &Contract,
     whole: Value,
@@ -140,29 +141,30 @@ fn verify_by(
     let more = contract::annotation(&whole, MORE_SIGNATURES).unwrap_or_default();
     let signatures = signatures(&[(annotation, signature), (MORE_SIGNATURES, more)])?;
     let test = PublicKey::from_pem(keys::TEST)?;
-    match verify_manifest(trust, (&contract.what, covered), &signatures) {
+    match verify_manifest(trust, (&contract.content, covered), &signatures) {
         Ok((signed, by)) => Ok(Manifest { signed, by, whole, uncovered }),
-        Err(Insufficient { covered, why }) if why.is_empty() => {
+        Err(Insufficient { covered, reasons }) if reasons.is_empty() => {
             let is_test = |signature: &Vec<u8>| test.verifies(covered.bytes(), signature);
             if signatures.iter().any(is_test) {
                 return Err(Refusal::TestKey.into());
             }
             Err(Refusal::BadSignature(coverage::hex(&covered.sha256())).into())
         }
-        Err(Insufficient { why, .. }) => {
-            let why: Vec<_> = why.iter().map(ToString::to_string).collect();
-            Err(Refusal::NotAccepted { what: contract.what.to_string(), why: why.join("; ") }.into())
+        Err(Insufficient { reasons, .. }) => {
+            let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+            let content = contract.content.to_string();
+            Err(Refusal::NotAccepted { content, reasons: reasons.join("; ") }.into())
         }
     }
 }
 
-/// The signatures of some annotations: in base64, with white space between several.
+/// The signatures in some annotations: base64, separated by white space.
 fn signatures(annotations: &[(&str, &str)]) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for (name, text) in annotations {
         for text in text.split_ascii_whitespace() {
-            if found.len() == MOST_SIGNATURES {
-                return Err(Refusal::Signatures(MOST_SIGNATURES).into());
+            if found.len() == MAX_SIGNATURES {
+                return Err(Refusal::TooManySignatures(MAX_SIGNATURES).into());
             }
             found.push(STANDARD.decode(text).map_err(|_| Refusal::SignatureText((*name).to_owned()))?);
         }

@@ -1,4 +1,4 @@
-//! Why a key, a signature or a trust file is refused.
+//! Errors of keys, signatures and trust files.
 
 mod class;
 mod hint;
@@ -15,172 +15,172 @@ pub enum Error {
     /// Longer than any key.
     #[error("the key file is too large: {0} bytes")]
     PemTooLarge(usize),
-    /// Text around the block, or more than one.
+    /// Text around the block, or more than one block.
     #[error("the key is not exactly one PEM block")]
     PemShape,
     /// PEM of another kind.
     #[error("the PEM block is `{}`, expected `{expected}`", found.escape_debug())]
     PemKind {
-        /// What it is.
+        /// The label of the block.
         found: String,
-        /// What is needed.
+        /// The expected label.
         expected: &'static str,
     },
-    /// The public key is of another kind than those that verify.
-    #[error("the public key is not an ECDSA P-256 key, nor one on P-384 or of RSA with 2048 to 8192 bits")]
+    /// The public key is of an unsupported kind.
+    #[error("unsupported public key, expected ECDSA P-256, ECDSA P-384, or RSA with 2048 to 8192 bits")]
     PublicKey,
-    /// The public key's numbers are not on the curve.
+    /// The public key's point is not on the curve.
     #[error("the public key is not a point on its curve")]
     PublicKeyPoint,
     /// The private key is not ECDSA P-256 in PKCS#8.
     #[error("the private key is not an ECDSA P-256 key in PKCS#8")]
     PrivateKey,
-    /// The private key lacks its public half. Go and OpenSSL always write it; RFC 5915 leaves it out at will.
-    #[error("the private key file does not hold the public key")]
+    /// The private key lacks its public half. Go and OpenSSL always write it; in RFC 5915 it is optional.
+    #[error("the private key file does not contain the public key")]
     PrivateKeyWithoutPublic,
-    /// The private key is of a kind that is not made or imported here.
+    /// The private key is of an unsupported kind.
     #[error("the private key is neither ECDSA P-256 nor Ed25519")]
     PrivateKeyKind,
     /// The private key signs logs.
     #[error("the private key is Ed25519, which signs logs and notes, not images and drives")]
     PrivateKeyForLogs,
-    /// A `pkcs11:` URI that cannot be followed.
+    /// The `pkcs11:` URI is invalid.
     #[error("invalid `pkcs11:` URI: {0}")]
     Pkcs11Uri(&'static str),
-    /// A `pkcs11:` URI with the PIN in it.
+    /// The `pkcs11:` URI contains the PIN.
     #[error(
-        "the `pkcs11:` URI contains the PIN, which every user of this machine can read in the list of processes"
+        "the `pkcs11:` URI contains the PIN, which every user of this machine can see in the process list"
     )]
     PinInUri,
-    /// This build cannot ask tokens.
+    /// This build does not support tokens.
     #[error(
         "this build of airlock cannot load PKCS#11 modules: it is linked statically, or was built without `hsm`"
     )]
-    NoTokens,
-    /// No module is named.
-    #[error("no PKCS#11 module is named")]
+    TokensUnsupported,
+    /// No PKCS#11 module is given.
+    #[error("no PKCS#11 module given")]
     NoModule,
-    /// The module or the token fails.
+    /// An operation of the PKCS#11 module or the token failed.
     #[cfg(feature = "hsm")]
-    #[error("the token fails to {act}")]
+    #[error("cannot {action}")]
     Token {
-        /// What was asked of it.
-        act: &'static str,
-        /// What it says.
+        /// The operation, as a verb.
+        action: &'static str,
+        /// The error of the module.
         #[source]
         source: Box<cryptoki::error::Error>,
     },
-    /// The token refuses the PIN.
-    #[error("the token refuses the PIN")]
+    /// The token rejected the PIN.
+    #[error("the token rejected the PIN")]
     Pin,
-    /// The token locked the PIN.
-    #[error("the token has locked the PIN after too many wrong ones")]
+    /// The token has locked the PIN.
+    #[error("the token has locked the PIN after too many wrong attempts")]
     PinLocked,
-    /// No token, or several, fit the URI.
-    #[error("{0} tokens fit the `pkcs11:` URI, expected one")]
+    /// No token, or several, match the URI.
+    #[error("{0} tokens match the `pkcs11:` URI, expected one")]
     TokenCount(usize),
-    /// No key, or several, in the token fit the URI.
-    #[error("{count} {kind} keys in the token fit the `pkcs11:` URI, expected one")]
+    /// No key in the token, or several, match the URI.
+    #[error("{count} {kind} keys in the token match the `pkcs11:` URI, expected one")]
     TokenKeyCount {
-        /// How many.
+        /// The number of keys.
         count: usize,
         /// Private or public.
         kind: &'static str,
     },
-    /// The token's key is on another curve.
+    /// The token's key is of another kind, or on another curve.
     #[error("the token's key is not an ECDSA P-256 key")]
     TokenKeyKind,
-    /// The token gave a signature that its public key does not verify.
+    /// The token returned a signature that its public key does not verify.
     #[error("the token's signature does not match its public key")]
     TokenSignature,
     /// A key in a token cannot be written to a file.
     #[error("the private key cannot be exported from its token")]
-    TokenKeeps,
-    /// The private key lies open.
+    TokenKeyNotExportable,
+    /// The private key is not encrypted.
     #[error("the private key is not encrypted: its PEM block is `{0}`")]
     PrivateKeyPlain(&'static str),
-    /// The encrypted key's JSON is not cosign's.
+    /// The encrypted key's JSON does not have cosign's format.
     #[error("the encrypted key is malformed")]
     Sealed(#[source] serde_json::Error),
-    /// The encrypted key uses something that cosign does not.
+    /// The encrypted key uses an algorithm that cosign does not use.
     #[error("the encrypted key uses `{}`, which is not supported", .0.escape_debug())]
     SealedMethod(String),
-    /// Base64 within the encrypted key or the bundle does not decode, or not to the right length.
+    /// Base64 within the encrypted key or the bundle is invalid, or decodes to a wrong length.
     #[error("`{0}` is not valid base64, or has the wrong length")]
     Base64(&'static str),
-    /// The password does not open the key.
+    /// The password does not decrypt the key.
     #[error("the password does not open the private key")]
     Password,
-    /// The system gave no random bytes, or ring failed to sign.
+    /// The system provided no random bytes, or ring failed to sign.
     #[error("the crypto library failed")]
     Crypto,
     /// The trust file is larger than any list of keys.
     #[error("the trust file is too large: {0} bytes")]
     TrustTooLarge(usize),
-    /// The trust file is not what it should be.
+    /// The trust file is malformed.
     #[error("the trust file is malformed")]
     Trust(#[source] Box<serde_saphyr::Error>),
     /// The trust file is of another kind or version.
     #[error("the trust file has {field} `{}`, expected `{expected}`", found.escape_debug())]
     TrustKind {
-        /// Which member.
+        /// The field.
         field: &'static str,
-        /// What it says.
+        /// Its value.
         found: String,
-        /// What it should say.
+        /// The expected value.
         expected: &'static str,
     },
-    /// The trust file names no key and no identity.
+    /// The trust file has no keys and no identities.
     #[error("the trust file names no key and no identity")]
     TrustEmpty,
-    /// A key's name is empty, long, or would not show as it is.
-    #[error("`{}` is not a name for a key: 1 to 128 printable characters", .0.escape_debug())]
+    /// A name is empty, too long, or has unprintable characters.
+    #[error("invalid name `{}`, expected 1 to 128 printable characters", .0.escape_debug())]
     TrustName(String),
-    /// One of the trust file's keys is no public key.
-    #[error("the trust file's key `{name}` is refused")]
+    /// A key of the trust file is not a valid public key.
+    #[error("the key `{name}` of the trust file is invalid")]
     TrustKey {
         /// Its name.
         name: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<Error>,
     },
-    /// One of the trust file's identities, or the root that it is verified under, cannot be used.
-    #[error("the trust file's identity `{name}` is refused")]
+    /// An identity of the trust file, or its trusted root, cannot be used.
+    #[error("the identity `{name}` of the trust file is invalid")]
     TrustIdentity {
         /// Its name.
         name: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<crate::keyless::Error>,
     },
-    /// One of the trust file's identities does not say who it is, or says it twice.
-    #[error("the trust file's identity `{name}` needs exactly one of `{one}` and `{other}`")]
+    /// An identity of the trust file has neither or both of two fields.
+    #[error("the identity `{name}` of the trust file needs exactly one of `{one}` and `{other}`")]
     TrustIdentityText {
         /// Its name.
         name: String,
-        /// The one member.
+        /// The one field.
         one: &'static str,
-        /// The other.
+        /// The other field.
         other: &'static str,
     },
-    /// The file of a trusted root that an identity names cannot be read.
-    #[error("the trusted root `{}` that the trust file names cannot be read", path.escape_debug())]
+    /// The file of an identity's trusted root cannot be read.
+    #[error("cannot read the trusted root `{}` of the trust file", path.escape_debug())]
     TrustRootFile {
-        /// The path, as the trust file has it.
+        /// The path, as in the trust file.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// A member of the trust file has a value that it cannot have.
-    #[error("the trust file's {member} `{}` is not {expected}", value.escape_debug())]
+    /// A field of the trust file has an invalid value.
+    #[error("the trust file has {member} `{}`, expected {expected}", value.escape_debug())]
     TrustMember {
-        /// Which member.
+        /// The field.
         member: &'static str,
-        /// What it says.
+        /// Its value.
         value: String,
-        /// What it should say.
+        /// The expected value.
         expected: &'static str,
     },
     /// The key was revoked.
@@ -188,16 +188,16 @@ pub enum Error {
     RevokedKey {
         /// Its name in the trust file.
         key: String,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// When.
+        /// The date of the revocation.
         date: String,
     },
-    /// The trust file's rules do not allow it.
-    #[error("the trust file's rules do not allow it: {0}")]
+    /// The rules of the trust file are not met.
+    #[error("the rules of the trust file are not met: {0}")]
     NotAllowed(String),
-    /// The trust file names something twice.
-    #[error("the trust file has `{0}` twice")]
+    /// The trust file contains something twice.
+    #[error("the trust file contains `{0}` twice")]
     TrustTwice(String),
     /// The bundle is larger than any signature needs.
     #[error("the signature is too large: {0} bytes")]
@@ -208,13 +208,13 @@ pub enum Error {
     /// The bundle is of another version.
     #[error("the signature has media type `{}`, expected a sigstore bundle v0.3", .0.escape_debug())]
     BundleVersion(String),
-    /// The bundle has a certificate, and what is asked knows keys alone.
-    #[error("the signature is by a certificate, and the trust file has no identity for it")]
+    /// The bundle has a certificate, but no identity is trusted.
+    #[error("the signature is by a certificate, but the trust file has no identity for it")]
     BundleCertificate,
     /// A drive's manifest is signed by certificate.
-    #[error("the signature is by a certificate, and drives are signed by keys")]
+    #[error("the signature is by a certificate, but drives must be signed by a key")]
     DriveCertificate,
-    /// A signature by certificate does not count.
+    /// A signature by certificate is refused.
     #[error(transparent)]
     Keyless(Box<crate::keyless::Error>),
     /// The bundle does not say which key signed.
@@ -223,16 +223,16 @@ pub enum Error {
     /// The bundle holds an attestation, or nothing.
     #[error("the sigstore bundle does not hold the signature of a file")]
     BundleContent,
-    /// The bundle hashes with something else.
+    /// The bundle uses another hash algorithm.
     #[error("the signature is over `{}`, expected `SHA2_256`", .0.escape_debug())]
     DigestAlgorithm(String),
     /// No trusted key made the signature.
-    #[error("the signature is by a key that is not trusted, with hint `{0}`")]
+    #[error("the signature is by an untrusted key with hint `{0}`")]
     UntrustedKey(String),
-    /// The trust file does not have the log.
+    /// The trust file does not contain the log.
     #[error("the log `{}` is not trusted", .0.escape_debug())]
     UnknownLog(String),
-    /// The signed bytes are others.
+    /// Other bytes were signed.
     #[error("the signature is for different content")]
     OtherBytes,
     /// The signature is wrong.
@@ -241,22 +241,22 @@ pub enum Error {
     /// Evidence is larger than the limit.
     #[error("the evidence is too large: {0} bytes")]
     EvidenceTooLarge(usize),
-    /// The policy does not take signatures of this format.
+    /// The policy does not accept signatures of this format.
     #[error("the signature is {0}, a format that is not accepted here")]
     FormatRefused(Format),
-    /// The format names no key, and none that is trusted fits.
+    /// The format names no key, and no trusted key verifies the signature.
     #[error("no trusted key made the signature")]
     NoKeyFits,
-    /// A trusted key said what it may not say.
+    /// A trusted key signed a statement that it may not sign.
     #[error("`{key}` may not sign `{}`", predicate_type.escape_debug())]
     RoleRefused {
         /// The name of the key or identity.
         key: String,
-        /// What it said.
+        /// The type of the statement.
         predicate_type: String,
     },
     /// A simple-signing payload is malformed.
-    #[error("the signed payload is not cosign's")]
+    #[error("the signed payload is not a cosign payload")]
     Payload(#[source] serde_json::Error),
     /// A simple-signing payload is of another type.
     #[error("the signed payload is a `{}`, expected cosign's image signature", .0.escape_debug())]
@@ -266,26 +266,26 @@ pub enum Error {
     OtherImage {
         /// The first image that it is about.
         found: String,
-        /// The image that is looked at.
+        /// The image that is verified.
         expected: String,
     },
     /// The signature is about this image under another name.
     #[error("the image is signed as `{}`, not as `{expected}`", found.escape_debug())]
     OtherName {
-        /// The name that is signed.
+        /// The signed name.
         found: String,
-        /// The name that is looked at.
+        /// The name that is verified.
         expected: String,
     },
-    /// The signature binds no name, though one is asked for.
+    /// The signature contains no name, although one is required.
     #[error("the signature does not contain the image's name")]
     NameMissing,
-    /// The statement says something else.
+    /// The statement is of another type.
     #[error("the statement is a `{}`, expected `{expected}`", found.escape_debug())]
     PredicateType {
-        /// What it is.
+        /// The type of the statement.
         found: String,
-        /// What is asked for.
+        /// The expected type.
         expected: String,
     },
     /// A signed statement is malformed.
@@ -294,19 +294,19 @@ pub enum Error {
     /// A signed statement is of another type.
     #[error("the signed statement is of type `{}`, expected in-toto 1 or 0.1", .0.escape_debug())]
     StatementKind(String),
-    /// A statement is about nothing.
+    /// A signed statement has no subject.
     #[error("the signed statement has no subject")]
     NoSubject,
-    /// An annotation of ours is not of its form.
+    /// An annotation that airlock defines is malformed.
     #[error("the signed annotation `{0}` is malformed")]
     Annotation(&'static str),
-    /// What should be an image's name is not one.
-    #[error("`{}` is not an image's name: a registry and a repository, without tag and digest", .0.escape_debug())]
+    /// Not an image name.
+    #[error("invalid image name `{}`, expected a registry and a repository, without tag and digest", .0.escape_debug())]
     ImageName(String),
     /// An envelope is malformed.
     #[error("the attestation is not a DSSE envelope")]
     Envelope(#[source] serde_json::Error),
-    /// An envelope holds something else than a statement.
+    /// An envelope holds something other than a statement.
     #[error("the envelope holds `{}`, expected an in-toto statement", .0.escape_debug())]
     EnvelopeKind(String),
     /// An envelope has no signature, or several.
@@ -321,20 +321,20 @@ pub enum Error {
     /// A manifest cannot be made or read.
     #[error("the manifest is malformed")]
     Manifest(#[source] oci::Error),
-    /// Under a tag of signatures there is something else.
+    /// A signature tag points to something other than signatures.
     #[error("the signature tag points to an index")]
     NotAttached,
     /// A manifest has more signatures than are read.
     #[error("the manifest has too many layers: {0}")]
     TooManyLayers(usize),
-    /// A referrer is listed under an image that it is not about.
+    /// A referrer is listed under an image that it does not refer to.
     #[error("the bundle's manifest does not refer to `{expected}`")]
     OtherSubject {
         /// The image.
         expected: String,
     },
     /// A signature of the Notary Project.
-    #[error("it is a notation signature in {0}, and only those of cosign and airlock are verified")]
+    #[error("notation signatures ({0}) are not supported: only those of cosign and airlock are verified")]
     Notation(&'static str),
     /// A bundle's manifest has several layers.
     #[error("the bundle's manifest has {0} layers, expected one")]
@@ -348,34 +348,34 @@ pub enum Error {
     /// A log entry is of another kind.
     #[error("the log entry is a `{}`, expected `hashedrekord 0.0.2`", .0.escape_debug())]
     LogKind(String),
-    /// No log entry, though one is asked for.
+    /// No log entry, although one is required.
     #[error("the signature is not in a transparency log")]
     NotLogged,
     /// No log entry is of an accepted log.
     #[error("the signature is not in an accepted transparency log")]
     OtherLog,
-    /// The log has another entry there.
-    #[error("the log entry is not about this signature")]
+    /// The log entry is for another signature.
+    #[error("the log entry is not for this signature")]
     LogBody,
-    /// The proof is not about the state that the log signed.
-    #[error("the proof of the log entry is not about the state that the log signed")]
+    /// The proof is for another state than the log signed.
+    #[error("the proof of the log entry does not match the checkpoint that the log signed")]
     LogRoot,
     /// The entry is not in the tree.
     #[error("log entry {index} is not in the log of {size} entries, or is a different entry")]
     LogIndex {
         /// The entry.
         index: u64,
-        /// How many there are.
+        /// The number of entries.
         size: u64,
     },
-    /// A proof is longer than any tree is high.
+    /// A proof has more hashes than any tree has levels.
     #[error("the proof of the log entry is too long: {0} hashes")]
     LogProofLength(usize),
-    /// A checkpoint or a proof does not hold.
+    /// A checkpoint or a proof is invalid.
     #[error("the proof of the log entry is not valid")]
     Log(#[source] tlog::Error),
-    /// A log's name is not a host.
-    #[error("`{}` is not a log that a trusted root can name: it takes a key for checkpoints, and a host in lower case", .0.escape_debug())]
+    /// A trusted root cannot list the log.
+    #[error("a trusted root cannot list the log `{}`: it needs a key for checkpoints, and a lower-case host as its name", .0.escape_debug())]
     LogName(String),
     /// A manifest of EKS Anywhere is refused.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Private keys in tokens, by PKCS#11 (OASIS PKCS #11 v2.40). The token signs a hash; nothing of the key leaves it.
+//! Private keys in PKCS#11 tokens (OASIS PKCS #11 v2.40). The token signs a hash; the key never leaves it.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::{Error, Pkcs11Uri, PublicKey, Result};
 
 /// `CKA_EC_PARAMS` of P-256: the DER of its object identifier.
 const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-/// What stands before a point in `CKA_EC_POINT`: an octet string of 65 bytes. Some tokens leave it out.
+/// The header before a point in `CKA_EC_POINT`: an octet string of 65 bytes. Some tokens leave it out.
 const POINT_PREFIX: [u8; 2] = [0x04, 0x41];
 const POINT_LEN: usize = 65;
 
@@ -29,14 +29,16 @@ pub(crate) struct TokenKey {
 }
 
 impl TokenKey {
-    /// Logs in to the token and finds the key, both halves of it.
+    /// Logs in to the token and finds the private and the public key.
     pub(crate) fn open(uri: &Pkcs11Uri, module: &Path, pin: &[u8]) -> Result<Self> {
-        let module = Pkcs11::new(module).map_err(failed("load its module"))?;
+        let module = Pkcs11::new(module).map_err(failed("load the PKCS#11 module"))?;
         match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) | Err(Failure::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-            Err(source) => return Err(failed("start")(source)),
+            Err(source) => return Err(failed("initialize the PKCS#11 module")(source)),
         }
-        let session = module.open_ro_session(find_slot(&module, uri)?).map_err(failed("open a session"))?;
+        let session = module
+            .open_ro_session(find_slot(&module, uri)?)
+            .map_err(failed("open a session with the token"))?;
         log_in(&session, pin)?;
         let key = find_key(&session, uri, ObjectClass::PRIVATE_KEY, "private")?;
         let public = find_key(&session, uri, ObjectClass::PUBLIC_KEY, "public")?;
@@ -48,11 +50,13 @@ impl TokenKey {
         &self.public
     }
 
-    /// Signs bytes, in ASN.1 DER, and looks at the signature: labels can join halves of two keys.
+    /// Signs bytes, in ASN.1 DER, and verifies the signature: a label may match the halves of two different keys.
     pub(crate) fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>> {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let hash = digest(&SHA256, bytes);
-        let raw = session.sign(&Mechanism::Ecdsa, self.key, hash.as_ref()).map_err(failed("sign"))?;
+        let raw = session
+            .sign(&Mechanism::Ecdsa, self.key, hash.as_ref())
+            .map_err(failed("sign with the token"))?;
         let signature = p256::ecdsa::Signature::from_slice(&raw).map_err(|_| Error::TokenSignature)?;
         let signature = signature.to_der().as_bytes().to_vec();
         if self.public.verifies(bytes, &signature) { Ok(signature) } else { Err(Error::TokenSignature) }
@@ -61,12 +65,12 @@ impl TokenKey {
 
 fn find_slot(module: &Pkcs11, uri: &Pkcs11Uri) -> Result<Slot> {
     let mut found = Vec::new();
-    for slot in module.get_slots_with_initialized_token().map_err(failed("list tokens"))? {
-        let token = module.get_token_info(slot).map_err(failed("describe itself"))?;
-        let fits = |wanted: Option<&String>, is: &str| {
-            wanted.is_none_or(|wanted| wanted.trim_end() == is.trim_end())
+    for slot in module.get_slots_with_initialized_token().map_err(failed("list the tokens"))? {
+        let token = module.get_token_info(slot).map_err(failed("read the description of a token"))?;
+        let matches = |wanted: Option<&String>, actual: &str| {
+            wanted.is_none_or(|wanted| wanted.trim_end() == actual.trim_end())
         };
-        if fits(uri.token.as_ref(), token.label()) && fits(uri.serial.as_ref(), token.serial_number()) {
+        if matches(uri.token.as_ref(), token.label()) && matches(uri.serial.as_ref(), token.serial_number()) {
             found.push(slot);
         }
     }
@@ -76,7 +80,7 @@ fn find_slot(module: &Pkcs11, uri: &Pkcs11Uri) -> Result<Slot> {
     }
 }
 
-/// One try: every wrong PIN brings a token nearer to locking itself.
+/// Tries once only: a token locks itself after a few wrong PINs.
 fn log_in(session: &Session, pin: &[u8]) -> Result<()> {
     let pin = RawAuthPin::new(Box::new(pin.to_vec()));
     match session.login_with_raw(UserType::User, &pin) {
@@ -85,7 +89,7 @@ fn log_in(session: &Session, pin: &[u8]) -> Result<()> {
             Err(Error::Pin)
         }
         Err(Failure::Pkcs11(RvError::PinLocked, _)) => Err(Error::PinLocked),
-        Err(source) => Err(failed("log in")(source)),
+        Err(source) => Err(failed("log in to the token")(source)),
     }
 }
 
@@ -98,7 +102,7 @@ fn find_key(
     let label = uri.object.as_ref().map(|label| Attribute::Label(label.clone().into_bytes()));
     let id = uri.id.clone().map(Attribute::Id);
     let template: Vec<_> = [Some(Attribute::Class(class)), label, id].into_iter().flatten().collect();
-    let found = session.find_objects(&template).map_err(failed("find the key"))?;
+    let found = session.find_objects(&template).map_err(failed("find the key in the token"))?;
     match found.as_slice() {
         [key] => Ok(*key),
         found => Err(Error::TokenKeyCount { count: found.len(), kind }),
@@ -107,7 +111,8 @@ fn find_key(
 
 fn read_public(session: &Session, key: ObjectHandle) -> Result<PublicKey> {
     let wanted = [AttributeType::EcParams, AttributeType::EcPoint];
-    let attributes = session.get_attributes(key, &wanted).map_err(failed("show the public key"))?;
+    let attributes =
+        session.get_attributes(key, &wanted).map_err(failed("read the public key in the token"))?;
     let (mut curve, mut point) = (None, None);
     for attribute in attributes {
         match attribute {
@@ -124,6 +129,6 @@ fn read_public(session: &Session, key: ObjectHandle) -> Result<PublicKey> {
     PublicKey::from_point(bare.ok_or(Error::TokenKeyKind)?)
 }
 
-fn failed(act: &'static str) -> impl FnOnce(Failure) -> Error {
-    move |source| Error::Token { act, source: Box::new(source) }
+fn failed(action: &'static str) -> impl FnOnce(Failure) -> Error {
+    move |source| Error::Token { action, source: Box::new(source) }
 }

@@ -1,4 +1,4 @@
-//! The name that a signature binds: a registry and a repository, without tag or digest.
+//! The image name in a signature: a registry and a repository, without tag or digest.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use oci::{Reference, RegistryHost, RepositoryName};
 
 use crate::{Error, Result};
 
-/// `HOST/REPOSITORY`. Docker Hub's two names are one: cosign writes `index.docker.io` for it. So are a host with the port
-/// of HTTPS and without: clients reach one registry under both.
+/// `HOST/REPOSITORY`. The two names of Docker Hub are equal: cosign writes `index.docker.io`. A host is equal with and
+/// without the port of HTTPS: clients reach the same registry under both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageName {
     host: RegistryHost,
@@ -16,7 +16,7 @@ pub struct ImageName {
 }
 
 impl ImageName {
-    /// A name of its two parts.
+    /// Joins the two parts of a name.
     #[must_use]
     pub fn new(host: &RegistryHost, repository: RepositoryName) -> Self {
         Self { host: host.without_default_port(), repository }
@@ -33,14 +33,14 @@ impl FromStr for ImageName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::ImageName(text.to_owned());
-        let name = Self::from(&text.parse::<Reference>().map_err(|_| wrong())?);
-        // What parses as a reference may be short or have a tag; what is signed is the whole name and no more.
+        let invalid = || Error::ImageName(text.to_owned());
+        let name = Self::from(&text.parse::<Reference>().map_err(|_| invalid())?);
+        // A reference may be short or have a tag; a signed name is the full name and no more.
         let whole = name.to_string();
         let hub = text.strip_prefix("index.").unwrap_or(text);
         let port = hub.split_once('/').and_then(|(host, path)| Some((host.strip_suffix(":443")?, path)));
         let same = port.is_some_and(|(host, path)| whole == format!("{host}/{path}"));
-        if whole == text || whole == hub || same { Ok(name) } else { Err(wrong()) }
+        if whole == text || whole == hub || same { Ok(name) } else { Err(invalid()) }
     }
 }
 

@@ -1,4 +1,5 @@
-//! JSON as strictly as signatures need it: no member twice at any depth, so that no two readers see two documents.
+//! JSON parsed as strictly as signatures require: no duplicate members at any depth, so that all readers see the same
+//! document.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,11 +13,11 @@ use crate::{Error, Result};
 
 /// Reads one document; `serde_json` bounds the depth to 128.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
-    serde_json::from_slice::<Once>(bytes)?;
+    serde_json::from_slice::<NoDuplicates>(bytes)?;
     serde_json::from_slice(bytes)
 }
 
-/// Base64 with the standard alphabet, padded, without stray bits: one value has one text.
+/// Base64 with the standard alphabet, padded, without stray bits: each value has one encoding.
 pub(crate) fn base64(name: &'static str, text: &str) -> Result<Vec<u8>> {
     STANDARD.decode(text).map_err(|_| Error::Base64(name))
 }
@@ -26,7 +27,7 @@ pub(crate) fn base64_array<const LEN: usize>(name: &'static str, text: &str) -> 
     base64(name, text)?.try_into().map_err(|_| Error::Base64(name))
 }
 
-/// A protobuf `int64` that counts: a decimal string, or a number as some writers have it (protobuf JSON mapping).
+/// A non-negative protobuf `int64`: a decimal string, or a number as some writers produce it (protobuf JSON mapping).
 /// No sign, no leading zero, no exponent.
 pub(crate) fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
     deserializer.deserialize_any(Count)
@@ -53,16 +54,16 @@ impl Visitor<'_> for Count {
     }
 }
 
-/// Any value, looked at only for members that come twice.
-struct Once;
+/// Any value, checked only for duplicate members.
+struct NoDuplicates;
 
-impl<'de> Deserialize<'de> for Once {
+impl<'de> Deserialize<'de> for NoDuplicates {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         deserializer.deserialize_any(Self)
     }
 }
 
-impl<'de> Visitor<'de> for Once {
+impl<'de> Visitor<'de> for NoDuplicates {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,7 +104,7 @@ impl<'de> Visitor<'de> for Once {
         while let Some(name) = members.next_key::<String>()? {
             if seen.contains(&name) {
                 let shown = name.escape_debug();
-                return Err(serde::de::Error::custom(format_args!("member `{shown}` comes twice")));
+                return Err(serde::de::Error::custom(format_args!("duplicate member `{shown}`")));
             }
             seen.insert(name);
             members.next_value::<Self>()?;
@@ -125,11 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn a_member_comes_once_at_any_depth() {
+    fn a_duplicate_member_is_refused_at_any_depth() {
         assert!(parse::<Value>(br#"{"a":{"b":1},"b":[{"b":1.5},null,true,-1,"b"]}"#).is_ok());
         for twice in [r#"{"a":1,"a":1}"#, r#"[{"x":{"a":1,"b":2,"a":1}}]"#, r#"{"a":1,"\u0061":2}"#] {
             let error = parse::<Value>(twice.as_bytes()).unwrap_err();
-            assert!(error.to_string().contains("comes twice"), "{error}");
+            assert!(error.to_string().contains("duplicate member"), "{error}");
         }
         assert!(parse::<Value>("[".repeat(1000).as_bytes()).is_err());
     }

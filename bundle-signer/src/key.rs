@@ -1,8 +1,8 @@
-//! ECDSA P-256 keys: PKCS#8 (RFC 5958) inside, SubjectPublicKeyInfo (RFC 5480) outside; or in a token, which keeps
-//! the private half to itself.
+//! ECDSA P-256 keys: private keys in PKCS#8 (RFC 5958) or in a token, which never reveals them; public keys as
+//! SubjectPublicKeyInfo (RFC 5480).
 //!
-//! - `public`: the public half, and those of other kinds that only verify
-//! - `ed25519`: the keys of logs; `file`: files of either kind; `plain`, `der`: what other programs write
+//! - `public`: public keys, also of kinds that only verify
+//! - `ed25519`: the keys of logs; `file`: key files of either kind; `plain`, `der`: the formats of other programs
 
 mod der;
 mod ed25519;
@@ -24,12 +24,12 @@ pub use self::public::PublicKey;
 use crate::hsm::TokenKey;
 use crate::{Error, Pkcs11Uri, Result, sealed};
 
-/// What stands before the 65 bytes of an uncompressed point in the DER of a P-256 SubjectPublicKeyInfo.
+/// The bytes before the 65-byte uncompressed point in the DER of a P-256 SubjectPublicKeyInfo.
 const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
-/// The `AlgorithmIdentifier` within it, which PKCS#8 has, too.
+/// The `AlgorithmIdentifier` within it, which PKCS#8 also contains.
 const P256_ALGORITHM: &[u8] = SPKI_PREFIX.split_at(2).1.split_at(21).0;
 /// `[1] publicKey` of an `ECPrivateKey` (RFC 5915) up to an uncompressed point.
 const PUBLIC_HALF: [u8; 6] = [0xa1, 0x44, 0x03, 0x42, 0x00, 0x04];
@@ -37,10 +37,10 @@ const POINT_LEN: usize = 65;
 const PUBLIC_PEM: &str = "PUBLIC KEY";
 
 /// A private key. Its bytes are wiped when it is dropped.
-pub struct PrivateKey(Place);
+pub struct PrivateKey(KeyStorage);
 
-/// Where it is.
-enum Place {
+/// Where a private key is stored.
+enum KeyStorage {
     Memory {
         pkcs8: Zeroizing<Vec<u8>>,
         pair: EcdsaKeyPair,
@@ -50,20 +50,20 @@ enum Place {
 }
 
 impl PrivateKey {
-    /// A new random key.
+    /// Generates a random key.
     ///
     /// # Errors
-    /// [`Error::Crypto`] when the system gives no random bytes.
+    /// [`Error::Crypto`] when the system provides no random bytes.
     pub fn generate() -> Result<Self> {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
             .map_err(|_| Error::Crypto)?;
         Self::from_pkcs8(Zeroizing::new(document.as_ref().to_vec()))
     }
 
-    /// Opens a key in cosign's encrypted PEM.
+    /// Decrypts a key in cosign's encrypted PEM.
     ///
     /// # Errors
-    /// [`Error::Password`] for a wrong password; others for a file that is no such key.
+    /// [`Error::Password`] for a wrong password; others for a file that is not such a key.
     pub fn from_pem(text: &str, password: &[u8]) -> Result<Self> {
         Self::from_pkcs8(sealed::open(text, password)?)
     }
@@ -71,78 +71,78 @@ impl PrivateKey {
     /// The key in cosign's encrypted PEM.
     ///
     /// # Errors
-    /// [`Error::Crypto`] when the system gives no random bytes, [`Error::TokenKeeps`] for a key in a token.
+    /// [`Error::Crypto`] when the system provides no random bytes, [`Error::TokenKeyNotExportable`] for a key in a token.
     pub fn to_encrypted_pem(&self, password: &[u8]) -> Result<String> {
         match &self.0 {
-            Place::Memory { pkcs8, .. } => sealed::seal(pkcs8, password),
+            KeyStorage::Memory { pkcs8, .. } => sealed::seal(pkcs8, password),
             #[cfg(feature = "hsm")]
-            Place::Token(_) => Err(Error::TokenKeeps),
+            KeyStorage::Token(_) => Err(Error::TokenKeyNotExportable),
         }
     }
 
-    /// The public half.
+    /// The public key.
     ///
     /// # Errors
-    /// Never for a key that was loaded; ring's type does not say so.
+    /// Never for a key that was loaded, although ring returns a `Result`.
     pub fn public_key(&self) -> Result<PublicKey> {
         match &self.0 {
-            Place::Memory { pair, .. } => PublicKey::from_point(pair.public_key().as_ref()),
+            KeyStorage::Memory { pair, .. } => PublicKey::from_point(pair.public_key().as_ref()),
             #[cfg(feature = "hsm")]
-            Place::Token(key) => Ok(key.public_key().clone()),
+            KeyStorage::Token(key) => Ok(key.public_key().clone()),
         }
     }
 
     /// Signs `bytes`: ECDSA over SHA-256, in ASN.1 DER.
     ///
     /// # Errors
-    /// [`Error::Crypto`] when the system gives no random bytes; what the token says.
+    /// [`Error::Crypto`] when the system provides no random bytes; errors of the token.
     pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>> {
         match &self.0 {
-            Place::Memory { pair, .. } => {
+            KeyStorage::Memory { pair, .. } => {
                 let signature = pair.sign(&SystemRandom::new(), bytes).map_err(|_| Error::Crypto)?;
                 Ok(signature.as_ref().to_vec())
             }
             #[cfg(feature = "hsm")]
-            Place::Token(key) => key.sign(bytes),
+            KeyStorage::Token(key) => key.sign(bytes),
         }
     }
 
     /// Logs in to a token and finds the key that a URI names; `module` is the file to load.
     ///
     /// # Errors
-    /// [`Error::NoTokens`] where this build cannot; what the token says.
-    #[cfg_attr(not(feature = "hsm"), expect(unused_variables, reason = "there is nothing to ask"))]
+    /// [`Error::TokensUnsupported`] if this build does not support tokens; errors of the token.
+    #[cfg_attr(not(feature = "hsm"), expect(unused_variables, reason = "this build does not support tokens"))]
     pub fn in_token(uri: &Pkcs11Uri, module: &Path, pin: &[u8]) -> Result<Self> {
-        Self::can_ask_tokens()?;
+        Self::check_token_support()?;
         #[cfg(feature = "hsm")]
-        return TokenKey::open(uri, module, pin).map(|key| Self(Place::Token(key)));
+        return TokenKey::open(uri, module, pin).map(|key| Self(KeyStorage::Token(key)));
         #[cfg(not(feature = "hsm"))]
-        Err(Error::NoTokens)
+        Err(Error::TokensUnsupported)
     }
 
-    /// Whether this build can use keys in tokens. A program into which glibc is linked cannot load a module safely,
-    /// though its loader would try.
+    /// Checks that this build can use keys in tokens. A program that is statically linked with glibc cannot load a module
+    /// safely, although its loader would try.
     ///
     /// # Errors
-    /// [`Error::NoTokens`].
-    pub fn can_ask_tokens() -> Result<()> {
+    /// [`Error::TokensUnsupported`].
+    pub fn check_token_support() -> Result<()> {
         if cfg!(all(feature = "hsm", not(target_feature = "crt-static"))) {
             Ok(())
         } else {
-            Err(Error::NoTokens)
+            Err(Error::TokensUnsupported)
         }
     }
 
     fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
             .map_err(|_| diagnose(&pkcs8))?;
-        Ok(Self(Place::Memory { pkcs8, pair }))
+        Ok(Self(KeyStorage::Memory { pkcs8, pair }))
     }
 }
 
-/// Why ring refused a key: it wants the public half in it, which is optional by the standard.
+/// Finds the reason why ring rejected a key: ring requires the public key in it, which is optional by the standard.
 fn diagnose(pkcs8: &[u8]) -> Error {
-    if let Some(plain::Kind::Ed25519) = plain::kind(pkcs8) {
+    if let Some(plain::Pkcs8Kind::Ed25519) = plain::kind(pkcs8) {
         return Error::PrivateKeyForLogs;
     }
     let holds = |part: &[u8]| pkcs8.windows(part.len()).any(|window| window == part);
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_survives_its_encrypted_file() {
+    fn an_encrypted_key_file_round_trips() {
         let key = PrivateKey::generate().unwrap();
         let text = key.to_encrypted_pem(b"secret").unwrap();
         let again = PrivateKey::from_pem(&text, b"secret").unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_eks_anywhere_package_key_is_read() {
+    fn the_eks_anywhere_package_key_is_parsed() {
         let pem = "-----BEGIN PUBLIC KEY-----\n\
             MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnP0Yo+ZxzPUEfohcG3bbJ8987UT4\n\
             f0tj+XVBjS/s35wkfjrxTKrVZQpz3ta3zi5ZlgXzd7a20B1U1Py/TtPsxw==\n\
@@ -193,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn a_private_key_without_its_public_half_is_told_from_a_broken_one() {
+    fn a_private_key_without_its_public_half_is_distinguished_from_a_broken_one() {
         let pkcs8 = |key: PrivateKey| match key.0 {
-            Place::Memory { pkcs8, .. } => pkcs8,
+            KeyStorage::Memory { pkcs8, .. } => pkcs8,
             #[cfg(feature = "hsm")]
-            Place::Token(_) => panic!("a new key is in memory"),
+            KeyStorage::Token(_) => panic!("a new key is in memory"),
         };
         let whole = pkcs8(PrivateKey::generate().unwrap());
         let scalar = &whole[36..68];

@@ -1,21 +1,21 @@
-//! Keyless signatures of upstream images: made with a key that lived for minutes, by a certificate that says whose
-//! it was, and entered in a public log that says when. `mirror` asks for them, and trust files name them
-//! (`identities`); both verify here, and nothing here uses a network.
+//! Keyless signatures of upstream images: created with a key that lived for minutes. A certificate states the signer,
+//! and an entry in a public log states the time. `mirror` can require them, and trust files list them (`identities`);
+//! both verify here, and nothing here uses a network.
 //!
-//! Checked, in every case: the certificate leads to the trusted root's authority and was valid at every signing
-//! time; it is in a certificate log; the log entry is this signature's, and in the log that it names; the time is
-//! signed by the log or by a timestamp authority; the signature is the certificate's, over this artifact; the
-//! subject and the issuer are the expected ones. There is no switch to leave one of these out.
+//! Every verification checks that the certificate chains to a CA of the trusted root and was valid at every signing
+//! time; that it is in a certificate log; that the log entry is for this signature, and in the log that it names; that
+//! the time is signed by the log or by a timestamp authority; that the signature is by the certificate's key, over this
+//! artifact; and that subject and issuer are the expected ones. No check can be disabled.
 //!
 //! The `sigstore-verify` crate does the work with ring as its crypto. Not supported, and refused: RSA, P-521 and
 //! post-quantum keys in signing certificates of message signatures, subjects that are neither email nor URI, and
 //! signatures without a log entry, such as those of private repositories on GitHub.
 //!
-//! The library looks at the clock for one thing, to refuse times in the future.
+//! The library uses the clock only to refuse times in the future.
 //!
-//! - [`identity`](Identity): who is to have signed; [`root`](TrustedRoot): whose word counts
+//! - [`identity`](Identity): the expected signer; [`root`](TrustedRoot): trusted CAs, logs and timestamp authorities
 //! - `shape`: limits, before anything else; `legacy`: cosign's first formats; `provider`: ring
-//! - [`evidence`](Evidence): what was found
+//! - [`evidence`](Evidence): the result of a verification
 
 mod error;
 mod evidence;
@@ -33,20 +33,20 @@ pub use error::{Error, Result};
 pub use evidence::{
     Certificate, Evidence, Inclusion, LogEntry, Rekor, Signed, SigningTime, SubjectKind, Time, TimeSource,
 };
-pub use identity::{Identity, Wanted};
+pub use identity::{Identity, Matcher};
 pub use legacy::{is_keyless, verify_layer, verify_layer_any};
-pub use root::{Authority, MAX_LEN as MAX_ROOT, Role, TrustedRoot};
+pub use root::{MAX_LEN as MAX_ROOT, Role, Service, TrustedRoot};
 
-/// The largest bundle that is read: as much as is read of any other evidence. Attestations carry bills of materials of
+/// The largest bundle that is read: the same limit as for other evidence. Attestations contain bills of materials of
 /// megabytes.
 pub const MAX_BUNDLE: usize = 8 * 1024 * 1024;
 
-/// What is to have been signed.
+/// The artifact that the signature must be for.
 #[derive(Clone, Copy, Debug)]
 pub enum Artifact<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
-    /// The bytes, or the image, with this digest. Only statements can name it by SHA-512.
+    /// The bytes or the image with this digest. Only statements can use SHA-512.
     Digest(&'a Digest),
 }
 
@@ -54,7 +54,7 @@ pub enum Artifact<'a> {
 /// statement that has `artifact`'s digest among its subjects.
 ///
 /// # Errors
-/// When anything of it does not hold; the variants say what.
+/// One variant for each failed check.
 pub fn verify(
     bundle: &[u8],
     artifact: Artifact<'_>,
@@ -64,10 +64,10 @@ pub fn verify(
     verify_any(bundle, artifact, &[identity], root).map(|(_, evidence)| evidence)
 }
 
-/// The same for several identities: also says which of them signed, the first that fits.
+/// Like [`verify`], for several identities: also returns the index of the first one that matches.
 ///
 /// # Errors
-/// As [`verify`] does; [`Error::Stranger`] when it is none of them.
+/// As [`verify`]; [`Error::UnknownIdentity`] when none of them matches.
 pub fn verify_any(
     bundle: &[u8],
     artifact: Artifact<'_>,
@@ -76,7 +76,7 @@ pub fn verify_any(
 ) -> Result<(usize, Evidence)> {
     shape::check(bundle)?;
     let bundle: Bundle = serde_json::from_slice(bundle).map_err(Error::Malformed)?;
-    // The identity is compared afterwards, by `Evidence::collect`: the library knows no patterns.
+    // The identity is compared afterwards, by `Evidence::collect`: the library does not support patterns.
     let policy = VerificationPolicy::any_identity();
     let found = match artifact {
         Artifact::Bytes(bytes) => root.verifier().verify(bytes, &bundle, &policy),

@@ -1,22 +1,23 @@
 //! Keys, signatures and trust: bytes, a signature and a trust file in, [`Verified`] bytes out.
 //!
-//! Formats are those of cosign and sigstore, so that stock `cosign` makes keys for airlock and checks what
-//! airlock signed. The crypto is `ring`'s. This crate sees bytes and keys, never a registry.
+//! Formats are those of cosign and sigstore, so that stock `cosign` generates keys for airlock and verifies airlock's
+//! signatures. The crypto is `ring`'s. This crate handles bytes and keys, never a registry.
 //!
 //! Invariants:
-//! - [`Verified`] is made in [`verify`] alone, after the signature was checked.
-//! - Key material comes from the trust file, never from what is being checked.
+//! - [`Verified`] is created in [`verify`] alone, after the signature was verified.
+//! - Key material comes from the trust file, never from the data that is verified.
 //! - Private keys are wiped from memory when dropped.
 //!
 //! - [`key`]: ECDSA P-256 keys, and the Ed25519 keys of logs; [`sealed`]: cosign's encrypted PEM
-//! - [`Pkcs11Uri`]: keys in tokens, which `hsm` asks where the feature of that name is on
-//! - [`statement`]: what is said of an image, in [`dsse`] envelopes, in [`bundle`]s, under [`referrer`] manifests
+//! - [`Pkcs11Uri`]: keys in tokens, which `hsm` uses if the feature of that name is enabled
+//! - [`statement`]: statements about images, in [`dsse`] envelopes, in [`bundle`]s, under [`referrer`] manifests
 //! - [`simple_signing`]: cosign's first format; [`attached`]: the manifests under its tags; [`image_name`]
-//! - [`log_entry`]: what a transparency log says of a signature; [`trusted_root`]: our logs for stock verifiers
-//! - [`trust`]: the file that names accepted keys and identities, and the decision by its rules; [`verify`]: the check of a file, [`verify::image`] of an image
-//! - [`keyless`]: signatures by certificate, as upstream makes them
-//! - [`eksa`]: manifests of EKS Anywhere, signed within themselves
-//! - [`provenance`]: of Helm charts, signed by [`openpgp`]
+//! - [`log_entry`]: entries of transparency logs about signatures; [`trusted_root`]: our logs for stock verifiers
+//! - [`trust`]: the file of accepted keys and identities, and the decision by its rules
+//! - [`verify`]: verification of a file, and of an image in [`verify::image`]
+//! - [`keyless`]: signatures by certificate, as upstream projects create them
+//! - [`eksa`]: manifests of EKS Anywhere, with embedded signatures
+//! - [`provenance`]: provenance files of Helm charts, signed with [`openpgp`]
 //!
 //! `bytes + bundle + TrustFile -> Verified<bytes>`; `Evidence + Expectation -> Verified<Attested>`
 
@@ -59,5 +60,5 @@ pub use trust::{Claims, Decision, Gate, Mode, TrustFile, TrustedIdentity, Truste
 pub use verify::image::{Attested, Claim, Evidence, Expectation, Format, LogRule, NameRule, verify_image};
 pub use verify::{Signer, Verified, verify_blob};
 
-/// What this crate's functions return.
+/// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,13 +1,13 @@
-//! How much is read of what anyone may have written.
+//! Limits on untrusted evidence.
 
-/// Bounds on evidence from a registry or a drive; beyond one, evidence is neither read nor written.
+/// Limits on evidence from a registry or a drive. Evidence that exceeds one is neither read nor written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes in a payload, an envelope or a bundle: 8 MiB, for bills of materials of megabytes.
     pub len: usize,
-    /// Layers in a manifest of attached signatures that is written: 1000, as cosign has it.
+    /// Layers in a manifest of attached signatures that is written: 1000, as in cosign.
     pub layers: usize,
-    /// Log entries in a bundle: 32, as sigstore-go has it.
+    /// Log entries in a bundle: 32, as in sigstore-go.
     pub log_entries: usize,
 }
 

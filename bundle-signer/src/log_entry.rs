@@ -15,7 +15,7 @@ use crate::{Error, PublicKey, Result, json};
 const KIND: &str = "hashedrekord";
 const VERSION: &str = "0.0.2";
 
-/// That a signature is in a log. Nothing of it is believed before [`LogEntry::verify`].
+/// The claim that a signature is in a log. Nothing in it is trusted before [`LogEntry::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
     index: u64,
@@ -34,20 +34,20 @@ struct InclusionProof {
     checkpoint: String,
 }
 
-/// What a log is found to say about an entry.
+/// A verified log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     /// The entry's index.
     pub index: u64,
-    /// The state of the log that has it.
+    /// The state of the log that contains it.
     pub checkpoint: Checkpoint,
-    /// The text of that state with all its signatures, for looking at witnesses.
+    /// The signed text of that state with all its signatures, to check for witnesses.
     pub note: Note,
 }
 
-/// What a log is to hold about a signature: the hash of the signed bytes, the signature and the key, as RFC 8785
-/// JSON. Verifiers make this text anew from a bundle's other parts, so it has one form. What is signed is the PAE of
-/// an envelope, or a file.
+/// The body of the log entry for a signature: the hash of the signed bytes, the signature and the key, as RFC 8785
+/// JSON. Verifiers rebuild this text from the other parts of a bundle, so it has one form. The signed bytes are the PAE
+/// of an envelope, or a file.
 #[must_use]
 pub fn body(signed: &[u8], signature: &[u8], key: &PublicKey) -> Vec<u8> {
     let hash = STANDARD.encode(digest(&SHA256, signed));
@@ -65,7 +65,7 @@ struct Wire {
     log_index: u64,
     log_id: WireLogId,
     kind_version: WireKind,
-    // Rekor v1's promise and time are by a clock that is not trusted here.
+    // Rekor v1's promise and time depend on a clock that is not trusted here.
     #[serde(rename = "integratedTime")]
     _integrated_time: Option<IgnoredAny>,
     #[serde(rename = "inclusionPromise")]
@@ -107,10 +107,10 @@ struct WireCheckpoint {
 }
 
 impl LogEntry {
-    /// An entry from what a log gave for `body`.
+    /// Creates the entry for `body` from the proof of a log.
     ///
     /// # Errors
-    /// [`Error::Log`] when the proof's checkpoint is none.
+    /// [`Error::Log`] when the proof's checkpoint is malformed.
     pub fn new(body: Vec<u8>, proof: &Proof, log: &VerifierKey) -> Result<Self> {
         let checkpoint = Checkpoint::read(&proof.checkpoint).map_err(Error::Log)?;
         let inclusion = InclusionProof {
@@ -124,7 +124,7 @@ impl LogEntry {
         Ok(Self { index: proof.index, log_id: log.key_hash(), kind, body, proof: inclusion })
     }
 
-    /// Reads an item of `tlogEntries`; nothing is checked but its form.
+    /// Parses an item of `tlogEntries`; only its format is checked.
     pub(crate) fn read(value: Value) -> Result<Self> {
         let wire: Wire = serde_json::from_value(value).map_err(Error::LogEntry)?;
         let proof = wire.inclusion_proof;
@@ -147,16 +147,16 @@ impl LogEntry {
         })
     }
 
-    /// Whether an item of `tlogEntries` claims to be of this log.
+    /// Whether an item of `tlogEntries` claims to be in this log.
     pub(crate) fn claims(value: &Value, log: &VerifierKey) -> bool {
         let id = value.pointer("/logId/keyId").and_then(Value::as_str);
         id.is_some_and(|id| id == STANDARD.encode(log.key_hash()))
     }
 
-    /// Checks that `log` signed a state that has this entry, and that the entry is `expected`, made by [`body`].
+    /// Checks that `log` signed a state that contains this entry, and that the entry is `expected`, created by [`body`].
     ///
     /// # Errors
-    /// What of it does not hold, each with its own variant.
+    /// One variant for each failed check.
     pub fn verify(&self, log: &VerifierKey, expected: &[u8]) -> Result<Logged> {
         if self.log_id != log.key_hash() {
             return Err(Error::OtherLog);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_survives_its_json() {
+    fn an_entry_round_trips() {
         let log = SigningKey::new("log.example", KeyKind::Ed25519, &SigningKey::generate().unwrap()).unwrap();
         let body = b"body".to_vec();
         let root = Hash::leaf(&body);
@@ -230,7 +230,7 @@ mod tests {
         let entry = LogEntry::new(body.clone(), &proof, &log.verifier()).unwrap();
         let mut value: Value = serde_json::from_str(&entry.to_json()).unwrap();
         assert_eq!(LogEntry::read(value.clone()).unwrap(), entry);
-        // Protobuf writers leave out what is zero or empty, and some write numbers.
+        // Protobuf writers leave out zero and empty values, and some write numbers.
         for member in ["/inclusionProof/hashes", "/inclusionProof/logIndex", "/logIndex"] {
             let (parent, name) = member.rsplit_once('/').unwrap();
             value.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);

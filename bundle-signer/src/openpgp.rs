@@ -1,12 +1,14 @@
 //! OpenPGP, as far as provenance files of Helm charts need it: a clear-signed text, and a keyring of public keys.
 //!
-//! Source: RFC 9580 and, for `EdDSA` of GnuPG, draft-ietf-openpgp-rfc4880bis. Read is what `gpg` and `helm package --sign` write:
-//! keys and signatures of version 4, RSA and Ed25519, SHA-256, SHA-384 and SHA-512. Everything else is refused by its name.
-//! What is in doubt counts against a key: one with a revocation is revoked, whoever signed that.
+//! Source: RFC 9580 and, for `EdDSA` of GnuPG, draft-ietf-openpgp-rfc4880bis. It reads what `gpg` and `helm package
+//! --sign` write: keys and signatures of version 4, RSA and Ed25519, SHA-256, SHA-384 and SHA-512. Everything else is
+//! refused, and the error names it. Doubts count against a key: a key with a revocation is revoked, regardless of the
+//! signer of the revocation.
 //!
-//! - `packet`: the frames; `armor`: text around them; `signature`, `key`: what they say; `keyring`: which keys may sign
+//! - `packet`: the frames; `armor`: the text around them; `signature`, `key`: their content; `keyring`: which keys may
+//!   sign
 //!
-//! `text + keyring -> the text that was signed, and by whom`
+//! `text + keyring -> the signed text, and its signer`
 
 mod armor;
 mod key;
@@ -21,84 +23,86 @@ pub use self::keyring::{Keyring, SignedBy};
 use self::armor::Clear;
 use self::signature::Signature;
 
-/// Bytes of a keyring or a text that are looked at.
-const MOST_BYTES: usize = 16 << 20;
-/// Signatures of a text that are looked at.
-const MOST_SIGNATURES: usize = 16;
-/// Signatures may be this much ahead of the clock.
+/// The largest keyring or text that is read.
+const MAX_BYTES: usize = 16 << 20;
+/// The largest number of signatures of a text.
+const MAX_SIGNATURES: usize = 16;
+/// The number of seconds that signatures may be ahead of the clock.
 const SKEW: u64 = 300;
-/// A text with line ends of its own, as opposed to a file.
+/// The type of signatures over text with canonical line endings, as opposed to binary files.
 const TEXT: u8 = 0x01;
 
-/// Why a text is not signed by a key of a keyring.
+/// The reason why a text is not validly signed by a key of a keyring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Defect {
-    /// The bytes are not what OpenPGP has there.
+    /// The bytes are not valid OpenPGP.
     #[error("malformed: {0}")]
     Malformed(&'static str),
-    /// More than is looked at.
-    #[error("larger than {MOST_BYTES} bytes, or has too many packets")]
+    /// A limit is exceeded.
+    #[error("larger than {MAX_BYTES} bytes, or has too many packets")]
     TooLarge,
-    /// Something of OpenPGP that is not read here.
+    /// An unsupported feature of OpenPGP.
     #[error("{0} is not supported")]
     Unsupported(String),
-    /// The keyring holds a secret.
-    #[error("it holds a secret key")]
+    /// The keyring contains a secret key.
+    #[error("it contains a secret key")]
     SecretKey,
-    /// GnuPG's own file.
+    /// A GnuPG keybox instead of a keyring.
     #[error("it is a GnuPG keybox, not a keyring")]
     Keybox,
-    /// Nothing there.
-    #[error("it holds no public key")]
+    /// The keyring is empty.
+    #[error("it contains no public key")]
     NoKey,
     /// No key of the keyring signed.
     #[error("it is signed by key {0}, which is not in the keyring")]
     UnknownKey(String),
-    /// A key of the keyring that does not count.
-    #[error("key {key} cannot be used: {why}")]
+    /// A key of the keyring that cannot be used.
+    #[error("key {key} cannot be used: {reason}")]
     Key {
         /// Its fingerprint.
         key: String,
-        /// Why.
-        why: &'static str,
+        /// The reason.
+        reason: &'static str,
     },
-    /// A signature by a key of the keyring that is wrong.
+    /// An invalid signature by a key of the keyring.
     #[error("the signature by key {0} does not match the text")]
     Wrong(String),
-    /// A signature that has an end, or a beginning, which is not now.
+    /// A signature outside its validity period.
     #[error("the signature by key {0} has expired, or is not valid yet")]
     Expired(String),
 }
 
 impl Defect {
-    /// What to do about it, where that is known.
+    /// How to fix the error, if known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Keybox => Some("write a keyring by `gpg --export > keyring.gpg`"),
-            Self::SecretKey => Some("give public keys: `gpg --export > keyring.gpg`, without `-secret-keys`"),
-            Self::UnknownKey(_) => Some("check who should have signed, and export that key into the keyring"),
+            Self::Keybox => Some("export a keyring with `gpg --export > keyring.gpg`"),
+            Self::SecretKey => Some(
+                "export only public keys, with `gpg --export > keyring.gpg` instead of `--export-secret-keys`",
+            ),
+            Self::UnknownKey(_) => Some("find out who should have signed, and add that key to the keyring"),
             _ => None,
         }
     }
 }
 
-/// Checks a clear-signed text at a moment (seconds since 1970): every signature that it has by a key of the keyring, and
-/// that there is one. Gives the text, with line ends as Unix has them.
+/// Verifies a clear-signed text at the time `now` (seconds since 1970): every signature by a key of the keyring must be
+/// valid, and at least one must exist. Returns the text, with Unix line endings.
 ///
 /// # Errors
-/// What is wrong with the text or its signatures.
+/// The defect of the text or of its signatures.
 pub fn verify(text: &[u8], keyring: &Keyring, now: u64) -> Result<(String, SignedBy), Defect> {
     let clear = Clear::parse(text)?;
     let packets = packet::read(&clear.signature)?;
-    if packets.len() > MOST_SIGNATURES {
+    if packets.len() > MAX_SIGNATURES {
         return Err(Defect::TooLarge);
     }
-    let (mut signer, mut strangers) = (None, Vec::new());
+    let (mut signer, mut unknown) = (None, Vec::new());
     for packet in &packets {
         if packet.tag != packet::SIGNATURE {
-            return Err(Defect::Malformed("something else than a signature stands among the signatures"));
+            return Err(Defect::Malformed("a packet other than a signature is among the signatures"));
         }
         let signature = Signature::parse(packet.body)?;
         if signature.kind != TEXT {
@@ -109,17 +113,17 @@ pub fn verify(text: &[u8], keyring: &Keyring, now: u64) -> Result<(String, Signe
         }
         match keyring.signer(&signature, clear.canonical().as_bytes(), now)? {
             Some(found) => signer = signer.or(Some(found)),
-            None => strangers.push(signature.issuer_name()),
+            None => unknown.push(signature.issuer_name()),
         }
     }
-    match (signer, strangers.pop()) {
+    match (signer, unknown.pop()) {
         (Some(signer), _) => Ok((clear.text, signer)),
-        (None, Some(stranger)) => Err(Defect::UnknownKey(stranger)),
-        (None, None) => Err(Defect::Malformed("there is no signature")),
+        (None, Some(key)) => Err(Defect::UnknownKey(key)),
+        (None, None) => Err(Defect::Malformed("it has no signature")),
     }
 }
 
-/// Digits as people compare them.
+/// Upper-case hexadecimal digits, as fingerprints are written.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }

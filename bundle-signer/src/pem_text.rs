@@ -1,14 +1,14 @@
-//! One PEM block, and nothing but it.
+//! Text that is exactly one PEM block.
 
 use pem::{EncodeConfig, LineEnding, Pem};
 
 use crate::{Error, Result};
 
-/// A key's text is under 1 KiB; the limit keeps a wrong file from being decoded whole.
+/// The text of a key is under 1 KiB; the limit prevents the decoding of a large, wrong file.
 const MAX_LEN: usize = 64 * 1024;
 
 /// Reads a text that is one PEM block. White space around it is allowed; other text or a second block is not,
-/// because two programs could see two different keys in one file.
+/// because two programs could read different keys from one file.
 pub(crate) fn decode(text: &str) -> Result<Pem> {
     if text.len() > MAX_LEN {
         return Err(Error::PemTooLarge(text.len()));
@@ -25,7 +25,7 @@ pub(crate) fn decode(text: &str) -> Result<Pem> {
     Ok(block)
 }
 
-/// PEM with Go's line ends.
+/// PEM with the line endings that Go writes.
 pub(crate) fn encode(kind: &str, contents: Vec<u8>) -> String {
     pem::encode_config(&Pem::new(kind, contents), EncodeConfig::new().set_line_ending(LineEnding::LF))
 }

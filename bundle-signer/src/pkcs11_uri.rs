@@ -1,4 +1,4 @@
-//! `pkcs11:` URIs (RFC 7512), which name a key in a token. Closed: an attribute that would not be followed is refused.
+//! `pkcs11:` URIs (RFC 7512), which identify a key in a token. Unsupported attributes are refused.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ const SCHEME: &str = "pkcs11:";
 /// No name in PKCS#11 is longer than 32 bytes; paths are.
 const MAX_LEN: usize = 4096;
 
-/// Which key in which token, by which module.
+/// Identifies a key, its token, and the module to access them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pkcs11Uri {
     pub(crate) token: Option<String>,
@@ -22,20 +22,21 @@ pub struct Pkcs11Uri {
 }
 
 impl Pkcs11Uri {
-    /// Whether a text is meant to be such a URI.
+    /// Whether a text has the `pkcs11:` scheme.
     #[must_use]
-    pub fn is_meant(text: &str) -> bool {
+    pub fn has_scheme(text: &str) -> bool {
         text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
     }
 
-    /// Reads a URI. Errors never show a value, which may be a PIN.
+    /// Parses a URI. Errors never contain a value, which may be a PIN.
     ///
     /// # Errors
-    /// [`Error::PinInUri`] for `pin-value`, [`Error::Pkcs11Uri`] for what else does not do.
+    /// [`Error::PinInUri`] for `pin-value`, [`Error::Pkcs11Uri`] for all other defects.
     pub fn parse(text: &str) -> Result<Self> {
-        let rest = Self::is_meant(text).then(|| &text[SCHEME.len()..]);
-        let rest =
-            rest.filter(|_| text.len() <= MAX_LEN).ok_or(Error::Pkcs11Uri("it is not of this scheme"))?;
+        let rest = Self::has_scheme(text).then(|| &text[SCHEME.len()..]);
+        let rest = rest
+            .filter(|_| text.len() <= MAX_LEN)
+            .ok_or(Error::Pkcs11Uri("another scheme, or longer than 4096 bytes"))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = path.split(';').filter(|part| !part.is_empty());
         let query = query.split('&').filter(|part| !part.is_empty());
@@ -46,7 +47,7 @@ impl Pkcs11Uri {
             uri.set(name, is_query, value)?;
         }
         if uri.object.is_none() && uri.id.is_none() {
-            return Err(Error::Pkcs11Uri("it names no key: give `object`, `id` or both"));
+            return Err(Error::Pkcs11Uri("no key selected: give `object`, `id` or both"));
         }
         Ok(uri)
     }
@@ -65,39 +66,40 @@ impl Pkcs11Uri {
             ("module-path", true) => self.module.replace(file(&text()?)?).is_some(),
             ("pin-source", true) => self.pin_file.replace(file(&text()?)?).is_some(),
             _ => {
-                let known =
-                    "an attribute is not supported: use token, serial, object, id, module-path, pin-source";
+                let known = "unsupported attribute: use token, serial, object, id, module-path, pin-source";
                 return Err(Error::Pkcs11Uri(known));
             }
         };
-        if twice { Err(Error::Pkcs11Uri("an attribute comes twice")) } else { Ok(()) }
+        if twice { Err(Error::Pkcs11Uri("duplicate attribute")) } else { Ok(()) }
     }
 
-    /// The module's file, if the URI names one.
+    /// The file of the module, if the URI contains one.
     #[must_use]
     pub fn module(&self) -> Option<&PathBuf> {
         self.module.as_ref()
     }
 
-    /// The file that has the PIN, if the URI names one.
+    /// The file with the PIN, if the URI contains one.
     #[must_use]
     pub fn pin_file(&self) -> Option<&PathBuf> {
         self.pin_file.as_ref()
     }
 }
 
-/// A file by its path or by a `file:` URI of this machine.
+/// Parses a path or a `file:` URI of this machine.
 fn file(text: &str) -> Result<PathBuf> {
     let path = text.strip_prefix("file:").unwrap_or(text);
     let path = path.strip_prefix("//").map_or(path, |path| path.strip_prefix("localhost").unwrap_or(path));
     if path.starts_with('/') {
         Ok(PathBuf::from(path))
     } else {
-        Err(Error::Pkcs11Uri("`module-path` and `pin-source` are absolute paths; programs are not run"))
+        Err(Error::Pkcs11Uri(
+            "`module-path` and `pin-source` must be absolute paths; commands are not supported",
+        ))
     }
 }
 
-/// Takes percent signs away (RFC 3986, section 2.1).
+/// Decodes percent encoding (RFC 3986, section 2.1).
 fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();
@@ -122,14 +124,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uri_names_token_key_module_and_where_the_pin_is() {
+    fn a_uri_identifies_token_key_module_and_pin_file() {
         let text = "pkcs11:token=Software%20PKCS%2311;object=release;id=%01%aF;type=private?module-path=/usr/lib/a.so&pin-source=file:/run/pin";
         let uri = Pkcs11Uri::parse(text).unwrap();
         assert_eq!(uri.token.as_deref(), Some("Software PKCS#11"));
         assert_eq!((uri.object.as_deref(), uri.id.as_deref()), (Some("release"), Some(&[1, 0xaf][..])));
         assert_eq!(uri.module(), Some(&PathBuf::from("/usr/lib/a.so")));
         assert_eq!(uri.pin_file(), Some(&PathBuf::from("/run/pin")));
-        assert!(Pkcs11Uri::is_meant("PKCS11:object=a") && !Pkcs11Uri::is_meant("release.key"));
+        assert!(Pkcs11Uri::has_scheme("PKCS11:object=a") && !Pkcs11Uri::has_scheme("release.key"));
         for (source, path) in [("file:///a", "/a"), ("file://localhost/a", "/a"), ("/a", "/a")] {
             let uri = Pkcs11Uri::parse(&format!("pkcs11:object=a?pin-source={source}")).unwrap();
             assert_eq!(uri.pin_file(), Some(&PathBuf::from(path)), "{source}");
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_be_followed_is_refused() {
+    fn unsupported_uris_are_refused() {
         for text in [
             "pkcs11:",
             "pkcs11:token=a",

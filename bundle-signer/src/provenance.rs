@@ -1,8 +1,8 @@
-//! The provenance of a packaged Helm chart, `NAME-VERSION.tgz.prov`: who says that the chart is theirs.
+//! The provenance file of a packaged Helm chart, `NAME-VERSION.tgz.prov`, which identifies the signer of the chart.
 //!
-//! It is a clear-signed text of two parts: `Chart.yaml`, a line of three dots, and the SHA-256 of the archive by its file name.
-//! What `helm verify --keyring` accepts is accepted here: the signature first, then the digest under the chart's own name.
-//! No file may be listed twice.
+//! It is a clear-signed text of two parts, separated by a line of three dots: `Chart.yaml`, and the SHA-256 of the archive
+//! by its file name. The checks are those of `helm verify --keyring`: first the signature, then the digest under the
+//! chart's own name. In addition, no file may be listed twice.
 
 use std::collections::BTreeMap;
 
@@ -13,50 +13,50 @@ use serde::Deserialize;
 
 use crate::openpgp::{self, Defect, Keyring, SignedBy};
 
-/// Between the two parts.
+/// The separator between the two parts.
 const SEPARATOR: &str = "\n...\n";
 
-/// Why a chart is not by whom it should be.
+/// The reason why the provenance of a chart is not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProvenanceError {
     /// The keyring cannot be read.
     #[error("the keyring cannot be used")]
     Keyring(#[source] Defect),
-    /// Not signed by one of the keyring's keys.
+    /// Not signed by a key of the keyring.
     #[error("the provenance is not signed by a key of the keyring")]
     Signature(#[source] Defect),
-    /// Signed, but no provenance.
+    /// Signed, but not a provenance file.
     #[error("the signed text is not a chart's provenance: {0}")]
     Form(&'static str),
-    /// Of another chart.
+    /// For another file.
     #[error("the provenance is for {}, not for `{expected}`", found.join(", "))]
     OtherFile {
-        /// The files that it is of.
+        /// The files that it lists.
         found: Vec<String>,
         /// The chart's file.
         expected: String,
     },
-    /// Of the chart as it was.
-    #[error("the chart `{file}` has digest `{found}`, and its provenance says `{expected}`")]
+    /// For another content of the file.
+    #[error("the chart `{file}` has digest `{found}`, but its provenance has `{expected}`")]
     OtherDigest {
         /// The chart's file.
         file: String,
         /// Its digest.
         found: String,
-        /// What was signed.
+        /// The signed digest.
         expected: String,
     },
 }
 
 impl ProvenanceError {
-    /// What to do about it, where that is known.
+    /// How to fix the error, if known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Keyring(defect) | Self::Signature(defect) => defect.hint(),
             Self::OtherDigest { .. } => {
-                Some("take the chart and its `.prov` from the same place, or do not use it")
+                Some("get the chart and its `.prov` file from the same source, or do not use the chart")
             }
             Self::Form(_) | Self::OtherFile { .. } => None,
         }
@@ -68,7 +68,7 @@ struct Sums {
     files: BTreeMap<String, String>,
 }
 
-/// Checks the provenance of the archive `file`, which has this digest, at a moment (seconds since 1970).
+/// Verifies the provenance of the archive `file`, which has this digest, at the time `now` (seconds since 1970).
 ///
 /// # Errors
 /// [`ProvenanceError`].

@@ -1,5 +1,5 @@
-//! The OCI 1.1 manifest by which a registry lists a sigstore bundle under the image that it is about, as cosign 3
-//! writes it (cosign `pkg/oci/remote/write.go`; image specification, "Guidelines for Artifact Usage").
+//! The OCI 1.1 manifest by which a registry lists a sigstore bundle as a referrer of its image, as cosign 3 writes it
+//! (cosign `pkg/oci/remote/write.go`; image specification, "Guidelines for Artifact Usage").
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use oci::{Content, Descriptor, Digest, ImageManifest, Manifest, media_type};
 use crate::attached::{kind, to_manifest};
 use crate::{Error, Limits, Result, bundle, dsse, simple_signing};
 
-/// The configuration blob, which a registry has to hold as well.
+/// The configuration blob, which the registry must also hold.
 pub const CONFIG: &[u8] = b"{}";
 
-/// The layers of notation's signatures, and how people call them (notaryproject `signature-specification.md`).
+/// The layers of notation signatures, and their names (notaryproject `signature-specification.md`).
 const NOTATION_LAYERS: [(&str, &str); 2] = [("application/jose+json", "JWS"), ("application/cose", "COSE")];
 /// Artifact types under which evidence is listed.
 pub const ARTIFACT_TYPES: [&str; 3] = [
@@ -24,11 +24,11 @@ const CONTENT: &str = "dev.sigstore.bundle.content";
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const CREATED: &str = "org.opencontainers.image.created";
 
-/// The manifest of a bundle with a statement about `subject`. `created` is RFC 3339 time, for people; the predicate
-/// type, too, stands here only for searching.
+/// The manifest of a bundle with a statement about `subject`. `created` is a time in RFC 3339, for display; the
+/// predicate type is only for searching.
 ///
 /// # Errors
-/// Never for values of these types; the types within do not say so.
+/// Never for values of these types, although the called functions return a `Result`.
 pub fn manifest(
     bundle_bytes: &[u8],
     subject: &Descriptor,
@@ -53,31 +53,31 @@ pub fn manifest(
     })
 }
 
-/// What a referrer holds that may be evidence.
+/// The content of a referrer that may be evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holds<'a> {
+pub enum ReferrerContent<'a> {
     /// A bundle.
     Bundle(&'a Descriptor),
-    /// Layers as under cosign's tags: what cosign writes with `--registry-referrers-mode=oci-1-1`.
+    /// Layers as under cosign's tags, which cosign writes with `--registry-referrers-mode=oci-1-1`.
     Layers,
     /// Something else.
     Other,
 }
 
-/// What a referrer of `subject` holds. What tells is the layers' media type, because some registries list another
+/// The content of a referrer of `subject`. The media types of the layers decide, because some registries list another
 /// artifact type than the manifest has.
 ///
 /// # Errors
 /// [`Error::OtherSubject`] for evidence that the registry lists under the wrong image, [`Error::ReferrerLayers`] unless
-/// there is one bundle, [`Error::EvidenceTooLarge`], [`Error::Notation`] for signatures of another kind.
-pub fn read<'a>(manifest: &'a Manifest, subject: &Digest, limits: &Limits) -> Result<Holds<'a>> {
-    let Content::Image(image) = manifest.content() else { return Ok(Holds::Other) };
+/// it is exactly one bundle, [`Error::EvidenceTooLarge`], [`Error::Notation`] for signatures of the Notary Project.
+pub fn read<'a>(manifest: &'a Manifest, subject: &Digest, limits: &Limits) -> Result<ReferrerContent<'a>> {
+    let Content::Image(image) = manifest.content() else { return Ok(ReferrerContent::Other) };
     let has = |kind: &str| image.layers.iter().any(|layer| layer.media_type == kind);
     let notation = NOTATION_LAYERS.into_iter().find(|(kind, _)| has(kind));
     let (bundled, layered) =
         (has(bundle::MEDIA_TYPE), has(simple_signing::MEDIA_TYPE) || has(dsse::MEDIA_TYPE));
     if !bundled && !layered && notation.is_none() {
-        return Ok(Holds::Other);
+        return Ok(ReferrerContent::Other);
     }
     if image.subject.as_ref().map(|found| &found.digest) != Some(subject) {
         return Err(Error::OtherSubject { expected: subject.to_string() });
@@ -86,13 +86,13 @@ pub fn read<'a>(manifest: &'a Manifest, subject: &Digest, limits: &Limits) -> Re
         return Err(Error::Notation(name));
     }
     if !bundled {
-        return Ok(Holds::Layers);
+        return Ok(ReferrerContent::Layers);
     }
     let [layer] = image.layers.as_slice() else {
         return Err(Error::ReferrerLayers(image.layers.len()));
     };
     match usize::try_from(layer.size) {
-        Ok(size) if size <= limits.len => Ok(Holds::Bundle(layer)),
+        Ok(size) if size <= limits.len => Ok(ReferrerContent::Bundle(layer)),
         size => Err(Error::EvidenceTooLarge(size.unwrap_or(usize::MAX))),
     }
 }
@@ -122,7 +122,9 @@ mod tests {
         });
         assert_eq!(found, expected);
         let limits = Limits::default();
-        assert!(matches!(read(&manifest, &digest, &limits), Ok(Holds::Bundle(layer)) if layer.size == 6));
+        assert!(
+            matches!(read(&manifest, &digest, &limits), Ok(ReferrerContent::Bundle(layer)) if layer.size == 6)
+        );
         let other = read(&manifest, &Digest::sha256(b""), &limits);
         assert!(matches!(other, Err(Error::OtherSubject { .. })));
         let small = read(&manifest, &digest, &Limits { len: 5, ..limits });
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_refers_to_an_image_is_passed_over() {
+    fn other_referrers_of_an_image_are_ignored() {
         let digest = Digest::sha256(b"image");
         let subject = Descriptor::new(kind(media_type::OCI_MANIFEST).unwrap(), digest.clone(), 5);
         let whole = manifest(b"bundle", &subject, COSIGN_SIGN, "").unwrap();
@@ -138,12 +140,12 @@ mod tests {
         let mut other = image.clone();
         other.layers[0].media_type = kind("text/plain").unwrap();
         let limits = Limits::default();
-        assert_eq!(read(&to_manifest(&other).unwrap(), &digest, &limits).unwrap(), Holds::Other);
+        assert_eq!(read(&to_manifest(&other).unwrap(), &digest, &limits).unwrap(), ReferrerContent::Other);
         other.layers[0].media_type = kind("application/jose+json").unwrap();
         let notation = to_manifest(&other).unwrap();
         assert!(matches!(read(&notation, &digest, &limits), Err(Error::Notation("JWS"))));
         other.layers[0].media_type = kind(simple_signing::MEDIA_TYPE).unwrap();
-        assert_eq!(read(&to_manifest(&other).unwrap(), &digest, &limits).unwrap(), Holds::Layers);
+        assert_eq!(read(&to_manifest(&other).unwrap(), &digest, &limits).unwrap(), ReferrerContent::Layers);
         let mut two = image.clone();
         two.layers.push(two.layers[0].clone());
         let two = to_manifest(&two).unwrap();

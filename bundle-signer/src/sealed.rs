@@ -1,4 +1,4 @@
-//! cosign's encrypted private key file (cosign `pkg/cosign/keys.go`; securesystemslib `encrypted`): PEM around
+//! The encrypted private key file of cosign (cosign `pkg/cosign/keys.go`; securesystemslib `encrypted`): PEM around
 //! JSON around scrypt and NaCl's secretbox (XSalsa20-Poly1305).
 
 use base64::Engine as _;
@@ -15,8 +15,8 @@ pub(crate) const PLAIN_KINDS: [&str; 3] = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA
 const KDF: &str = "scrypt";
 const CIPHER: &str = "nacl/secretbox";
 
-/// scrypt's cost as cosign writes it; legacy files have 2^15, those by OWASP's advice 2^17. Anything else is
-/// refused, so that a file cannot ask for all memory.
+/// scrypt's cost as cosign writes it. Legacy files use 2^15, files that follow OWASP's advice 2^17. Other costs are
+/// refused, so that a file cannot exhaust the memory.
 const LOG_N: u8 = 16;
 const ALLOWED_LOG_N: [u8; 3] = [15, 16, 17];
 
@@ -52,7 +52,7 @@ struct Cipher {
     nonce: String,
 }
 
-/// Opens an encrypted PEM; gives the PKCS#8 bytes.
+/// Decrypts an encrypted PEM; returns the PKCS#8 bytes.
 pub(crate) fn open(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let block = pem_text::decode(text)?;
     if let Some(plain) = PLAIN_KINDS.into_iter().find(|kind| *kind == block.tag()) {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cost_that_cosign_writes_is_read_and_no_other() {
+    fn only_the_costs_that_cosign_writes_are_accepted() {
         for log_n in ALLOWED_LOG_N {
             let text = seal_with(log_n, b"pkcs8", b"").unwrap();
             assert_eq!(&open(&text, b"").unwrap()[..], b"pkcs8");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cosign_never_writes_is_refused_before_anything_is_derived() {
+    fn parameters_that_cosign_never_writes_are_refused_before_the_key_derivation() {
         let good = pem::parse(seal(b"pkcs8", b"").unwrap()).unwrap();
         let json: serde_json::Value = serde_json::from_slice(good.contents()).unwrap();
         for (member, value) in [

@@ -1,5 +1,5 @@
-//! Cosign's first signature format: a small JSON text that names an image, and a signature over its bytes (cosign
-//! `specs/SIGNATURE_SPEC.md`; the text's layout as Go's `encoding/json` prints it).
+//! Cosign's first signature format: a small JSON payload that names an image, and a signature over its bytes (cosign
+//! `specs/SIGNATURE_SPEC.md`; the layout is that of Go's `encoding/json`).
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::statement::{COSIGN_SIGN, Statement, Subject};
 use crate::{Error, ImageName, Result, json};
 
-/// The media type of a layer that is such a text.
+/// The media type of a layer with such a payload.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
 const TYPE: &str = "cosign container image signature";
 
-/// What such a text says.
+/// The content of such a payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload {
     digest: Digest,
@@ -51,7 +51,7 @@ struct Image {
 }
 
 impl Payload {
-    /// That this digest is that name's.
+    /// States that the image with this digest has this name.
     #[must_use]
     pub fn new(digest: Digest, name: &ImageName) -> Self {
         Self { digest, name: name.to_string(), optional: BTreeMap::new() }
@@ -64,10 +64,10 @@ impl Payload {
         self
     }
 
-    /// The text, byte for byte what cosign writes.
+    /// The payload's text, byte for byte as cosign writes it.
     ///
     /// # Errors
-    /// Never for values of these types; `serde_json`'s type does not say so.
+    /// Never for values of these types, although `serde_json` returns a `Result`.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let document = Document {
             critical: Critical {
@@ -80,7 +80,7 @@ impl Payload {
         Ok(as_go(&serde_json::to_string(&document).map_err(Error::Payload)?).into_bytes())
     }
 
-    /// Reads a text whose signature has been checked.
+    /// Parses a payload whose signature has been verified.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let Document { critical, optional } = json::parse(bytes).map_err(Error::Payload)?;
         if critical.r#type != TYPE {
@@ -93,16 +93,16 @@ impl Payload {
         })
     }
 
-    /// The same as a statement, so that one check serves all formats.
+    /// Converts it to a statement, so that one check serves all formats.
     pub(crate) fn into_statement(self) -> Statement {
-        // An empty name says none.
+        // An empty name means no name.
         let name = Some(self.name).filter(|name| !name.is_empty());
         let subject = Subject::new(name, &self.digest, self.optional);
         Statement::new(vec![subject], COSIGN_SIGN, None)
     }
 }
 
-/// Go escapes what browsers could take for markup or a line's end; these five stand in strings only.
+/// Go escapes characters that browsers could interpret as markup or line breaks; these five occur only in strings.
 fn as_go(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_cosigns() {
+    fn the_payload_is_that_of_cosign() {
         let hex = "8e785953e15340cad38bf7a9040b062c9b890aca9593c5026d48aa30e30b8dd6";
         let digest: Digest = format!("sha256:{hex}").parse().unwrap();
         let payload = Payload::new(digest, &"127.0.0.1:5917/demo/app".parse().unwrap());

@@ -1,5 +1,5 @@
-//! in-toto statements: what is said about which artifact (in-toto/attestation `spec/v1/statement.md`; version 0.1,
-//! which cosign still writes for attestations, is read).
+//! in-toto statements about artifacts (in-toto/attestation `spec/v1/statement.md`). Version 0.1, which cosign still
+//! writes for attestations, is also parsed.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::{Error, ImageName, Result, json};
 
-/// "This image is signed", as `cosign sign` says it.
+/// A signature, as `cosign sign` writes it.
 pub const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
-/// How it was built (SLSA provenance 1.0).
+/// Build provenance (SLSA provenance 1.0).
 pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// A bill of materials in SPDX.
 pub const SPDX: &str = "https://spdx.dev/Document";
@@ -19,13 +19,13 @@ pub const SPDX: &str = "https://spdx.dev/Document";
 pub const CYCLONE_DX: &str = "https://cyclonedx.org/bom";
 /// A vulnerability scan, as `cosign attest --type vuln`.
 pub const VULNERABILITIES: &str = "https://cosign.sigstore.dev/attestation/vuln/v1";
-/// What someone verified (SLSA verification summary 1.0).
+/// The summary of a verification (SLSA verification summary 1.0).
 pub const VERIFICATION_SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
-/// Anything, as `cosign attest --type custom`.
+/// Any other content, as `cosign attest --type custom`.
 pub const CUSTOM: &str = "https://cosign.sigstore.dev/attestation/v1";
 
-/// The types that `cosign attest --type` knows by name, with its names (cosign `pkg/cosign/attestation` and
-/// `cmd/cosign/cli/options/predicate.go`), a signature, and a verification summary.
+/// The type names of `cosign attest --type` (cosign `pkg/cosign/attestation` and
+/// `cmd/cosign/cli/options/predicate.go`), and names for a signature and a verification summary.
 pub const TYPE_NAMES: [(&str, &str); 11] = [
     ("signature", COSIGN_SIGN),
     ("slsaprovenance", "https://slsa.dev/provenance/v0.2"),
@@ -40,7 +40,7 @@ pub const TYPE_NAMES: [(&str, &str); 11] = [
     ("custom", CUSTOM),
 ];
 
-/// The predicate type that a name of [`TYPE_NAMES`] or a URI stands for; none for anything else.
+/// The predicate type for a name of [`TYPE_NAMES`] or a URI; none for any other text.
 #[must_use]
 pub fn predicate_type(text: &str) -> Option<&str> {
     let known = TYPE_NAMES.iter().find(|(name, _)| *name == text);
@@ -60,7 +60,7 @@ const NAME: &str = "name";
 const SEQUENCE: &str = "sequence";
 const CLASS: &str = "class";
 
-/// A statement about artifacts. Nothing of it is believed unless it is within a [`crate::Verified`].
+/// A statement about artifacts. Nothing in it is trusted unless it is within a [`crate::Verified`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {
     subjects: Vec<Subject>,
@@ -78,7 +78,7 @@ pub struct Subject {
     annotations: BTreeMap<String, Value>,
 }
 
-/// Readers must pass over unknown members (in-toto `spec/v1/README.md`, "Parsing rules").
+/// Readers must ignore unknown members (in-toto `spec/v1/README.md`, "Parsing rules").
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -91,13 +91,13 @@ struct Document {
 }
 
 impl Statement {
-    /// A statement. Cosign needs a predicate of any kind; without one, `{}` is written.
+    /// Creates a statement. Cosign requires some predicate; without one, `{}` is written.
     #[must_use]
     pub fn new(subjects: Vec<Subject>, predicate_type: &str, predicate: Option<Value>) -> Self {
         Self { subjects, predicate_type: predicate_type.to_owned(), predicate }
     }
 
-    /// That an image is signed.
+    /// Creates the statement that an image is signed.
     #[must_use]
     pub fn signature(subject: Subject) -> Self {
         Self::new(vec![subject], COSIGN_SIGN, None)
@@ -106,7 +106,7 @@ impl Statement {
     /// Its JSON, version 1.
     ///
     /// # Errors
-    /// Never for values of these types; `serde_json`'s type does not say so.
+    /// Never for values of these types, although `serde_json` returns a `Result`.
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let document = Document {
             kind: TYPE.to_owned(),
@@ -117,7 +117,7 @@ impl Statement {
         serde_json::to_vec(&document).map_err(Error::Statement)
     }
 
-    /// Reads a statement whose signature has been checked.
+    /// Parses a statement whose signature has been verified.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let document: Document = json::parse(bytes).map_err(Error::Statement)?;
         if document.kind != TYPE && document.kind != OLD_TYPE {
@@ -133,19 +133,19 @@ impl Statement {
         })
     }
 
-    /// What it is about.
+    /// The artifacts that it is about.
     #[must_use]
     pub fn subjects(&self) -> &[Subject] {
         &self.subjects
     }
 
-    /// What kind of thing it says.
+    /// The type of its predicate.
     #[must_use]
     pub fn predicate_type(&self) -> &str {
         &self.predicate_type
     }
 
-    /// What it says; cosign 3.0.0 to 3.0.4 left it out of signatures.
+    /// Its predicate; cosign 3.0.0 to 3.0.4 left it out of signatures.
     #[must_use]
     pub fn predicate(&self) -> Option<&Value> {
         self.predicate.as_ref()
@@ -153,7 +153,7 @@ impl Statement {
 }
 
 impl Subject {
-    /// An image. The name is written twice: as in-toto has it, and as an annotation, which `cosign verify -a
+    /// An image. The name is written twice: in in-toto's field, and as an annotation, which `cosign verify -a
     /// name=NAME` checks.
     #[must_use]
     pub fn image(digest: &Digest, name: &ImageName) -> Self {
@@ -167,7 +167,7 @@ impl Subject {
         Self { name, digest, annotations }
     }
 
-    /// Adds the number of the delivery, which only grows.
+    /// Adds the delivery's sequence number, which only increases.
     #[must_use]
     pub fn with_sequence(self, sequence: u64) -> Self {
         self.with(SEQUENCE, &sequence.to_string())
@@ -186,7 +186,7 @@ impl Subject {
         self
     }
 
-    /// Whether it is this artifact, by the algorithm of `digest`; other algorithms are not looked at.
+    /// Whether it is this artifact, by the algorithm of `digest`; other algorithms are ignored.
     #[must_use]
     pub fn is(&self, digest: &Digest) -> bool {
         self.digest(digest.algorithm()) == Some(digest.hex())
@@ -196,7 +196,7 @@ impl Subject {
         self.digest.get(algorithm.as_str()).map(String::as_str)
     }
 
-    /// Every name that is stated: in-toto's, then the annotation.
+    /// Every stated name: in-toto's, then the annotation.
     ///
     /// # Errors
     /// [`Error::Annotation`] when the annotation is not text.
@@ -204,7 +204,7 @@ impl Subject {
         Ok(self.name.as_deref().into_iter().chain(self.text(NAME)?).collect())
     }
 
-    /// The number of the delivery, if stated.
+    /// The delivery's sequence number, if stated.
     ///
     /// # Errors
     /// [`Error::Annotation`] when it is not a number in decimal form.
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_survives_its_text() {
+    fn a_statement_round_trips() {
         let digest = Digest::sha256(b"image");
         let subject = Subject::image(&digest, &"r.example/app".parse().unwrap());
         let subject = subject.with_sequence(7).with_class("internal");
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_of_ours_have_one_form() {
+    fn annotations_of_airlock_have_one_form() {
         let subject = || Subject::new(None, &Digest::sha256(b""), BTreeMap::new());
         for number in ["", "07", "-1", "+7", "1e3", "18446744073709551616"] {
             let error = subject().with(SEQUENCE, number).sequence();

@@ -1,14 +1,14 @@
-//! The trust file: which keys and identities are accepted, by name, and what each may sign; how many must; which are
-//! revoked.
+//! The trust file: the accepted keys and identities, by name; what each may sign; how many must sign; which are revoked.
 //!
 //! A key without roles may sign drives and statements about images. Manifests of EKS Anywhere need a role that names
-//! them, or a file that says `keysWithoutRoles: anything`. Groups and gates only narrow that. Everything is closed: an unknown member, name or kind is refused.
+//! them, or a file with `keysWithoutRoles: anything`. Groups and gates only narrow these permissions. Unknown members,
+//! names and kinds are refused.
 //!
-//! - `document`: as written; `holder`: what keys and identities have in common; `identity`: signers for whom an authority
-//!   vouches; `role`: what one may sign; `logs`: keys of logs and witnesses; `decide`: what signatures
-//!   come to; `check`: contradictions
+//! - `document`: the format; `holder`: the common parts of keys and identities; `identity`: signers with a certificate;
+//!   `role`: what a signer may sign; `logs`: keys of logs and witnesses; `decide`: the decision on signatures; `check`:
+//!   contradictions
 //! - `manifest`: manifests of EKS Anywhere
-//! - `read`, `numbers`: taken from its text; `change`: a key replaced or revoked; `text`: written down
+//! - `read`, `numbers`: parsing; `change`: replacing and revoking keys; `text`: serializing
 
 mod change;
 mod check;
@@ -32,7 +32,7 @@ use self::document::{Document, GroupText, RevocationText};
 pub use self::holder::Holder;
 pub use self::identity::TrustedIdentity;
 pub use self::logs::TrustedLog;
-pub use self::role::{Pattern, Role, What};
+pub use self::role::{ContentKind, Pattern, Role};
 use crate::statement::COSIGN_SIGN;
 use crate::{Error, PublicKey, Result};
 
@@ -43,10 +43,10 @@ const KIND: &str = "Trust";
 pub const MAX_LEN: usize = 1024 * 1024;
 const MAX_NAME: usize = 128;
 const MAX_REASON: usize = 512;
-/// More than the format has, so that a stray member is told as one and not as too deep.
+/// More than the format needs, so that an unknown member is reported as such and not as too deep.
 const MAX_DEPTH: usize = 16;
 
-/// The keys and identities that are accepted; at least one. And what is asked of them.
+/// The accepted keys and identities, at least one, and the rules for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustFile {
     sequence: Option<u64>,
@@ -61,7 +61,7 @@ pub struct TrustFile {
     gates: Vec<(Gate, GateRules)>,
 }
 
-/// A key with the name by which people know it.
+/// A key with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedKey {
     holder: Holder,
@@ -87,7 +87,7 @@ pub struct Revocation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct GateRules {
     mode: Mode,
-    rules: Vec<(What, String)>,
+    rules: Vec<(ContentKind, String)>,
 }
 
 /// The trust file's JSON Schema.
@@ -100,7 +100,7 @@ impl TrustFile {
     /// A trust file of these keys, each of which may sign drives and statements about images.
     ///
     /// # Errors
-    /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or a key comes twice.
+    /// [`Error::TrustEmpty`] for an empty list, [`Error::TrustTwice`] for a duplicate name or key.
     pub fn new(keys: Vec<(String, PublicKey)>) -> Result<Self> {
         Self::of(
             keys.into_iter().map(|(name, key)| TrustedKey::new(name, key, None, None)).collect(),
@@ -111,7 +111,7 @@ impl TrustFile {
     /// A trust file of these identities.
     ///
     /// # Errors
-    /// [`Error::TrustEmpty`] for none, [`Error::TrustTwice`] when a name or an identity comes twice.
+    /// [`Error::TrustEmpty`] for an empty list, [`Error::TrustTwice`] for a duplicate name or identity.
     pub fn of_identities(identities: Vec<TrustedIdentity>) -> Result<Self> {
         Self::of(Vec::new(), identities)
     }
@@ -119,31 +119,31 @@ impl TrustFile {
     /// The same file with more identities.
     ///
     /// # Errors
-    /// [`Error::TrustTwice`] when a name or an identity is in the file.
+    /// [`Error::TrustTwice`] when a name or an identity is already in the file.
     pub fn with_identities(mut self, identities: Vec<TrustedIdentity>) -> Result<Self> {
         self.identities.extend(identities);
         self.check_holders()?;
         Ok(self)
     }
 
-    /// The same file, in which keys without roles may sign anything.
+    /// The same file, with permission for keys without roles to sign anything.
     #[must_use]
     pub fn opened(mut self) -> Self {
         self.open = true;
         self
     }
 
-    /// Whether keys without roles may sign anything, manifests of EKS Anywhere among it.
+    /// Whether keys without roles may sign anything, including manifests of EKS Anywhere.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// The same keys, each of which may sign these kinds of things and no others.
+    /// The same keys, each of which may sign only these kinds of content.
     #[must_use]
-    pub fn limited_to(mut self, what: &[What]) -> Self {
+    pub fn limited_to(mut self, content: &[ContentKind]) -> Self {
         for key in &mut self.keys {
-            key.holder.roles = Some(vec![Role::of(what.to_vec())]);
+            key.holder.roles = Some(vec![Role::of(content.to_vec())]);
         }
         self
     }
@@ -169,9 +169,9 @@ impl TrustFile {
         for holder in self.holders() {
             check_name(&holder.name)?;
             if let Some(old) = &holder.replaces {
-                // Only one that stands before it: so nobody replaces himself, by however many steps.
+                // Only an earlier one, which prevents cycles.
                 if !names.contains(old.as_str()) {
-                    let expected = "the name of a key or an identity before it in this file";
+                    let expected = "the name of an earlier key or identity in this file";
                     return Err(unknown("replaces", old, expected));
                 }
                 if !replaced.insert(old.as_str()) {
@@ -185,7 +185,7 @@ impl TrustFile {
         if names.is_empty() { Err(Error::TrustEmpty) } else { Ok(()) }
     }
 
-    /// Everybody whose word may count: the keys, then the identities, revoked ones among them.
+    /// All keys, then all identities, including revoked ones.
     pub fn holders(&self) -> impl Iterator<Item = &Holder> {
         let keys = self.keys.iter().map(TrustedKey::holder);
         keys.chain(self.identities.iter().map(TrustedIdentity::holder))
@@ -198,18 +198,18 @@ impl TrustFile {
     /// A trust file of one key, from the text of its public key file.
     ///
     /// # Errors
-    /// When the text is no public key, or the name does not do.
+    /// When the text is not a public key, or the name is invalid.
     pub fn from_public_key(name: &str, pem: &str) -> Result<Self> {
         Self::new(vec![(name.to_owned(), PublicKey::from_pem(pem)?)])
     }
 
-    /// The keys, in the file's order, revoked ones among them.
+    /// The keys, in the file's order, including revoked ones.
     #[must_use]
     pub fn keys(&self) -> &[TrustedKey] {
         &self.keys
     }
 
-    /// The number of the file, which only grows; 0 when it has none.
+    /// The file's sequence number, which only increases; 0 if it has none.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence.unwrap_or(0)
@@ -221,44 +221,48 @@ impl TrustFile {
         &self.groups
     }
 
-    /// The revocations, in the file's order; some may be of keys that are not in the file.
+    /// The revocations, in the file's order; some may be for keys that are not in the file.
     #[must_use]
     pub fn revocations(&self) -> &[Revocation] {
         &self.revocations
     }
 
-    /// What a refusal at a gate does.
+    /// The effect of a refusal at a gate.
     #[must_use]
     pub fn mode(&self, gate: Gate) -> Mode {
         self.rules(gate).map_or(Mode::Enforce, |rules| rules.mode)
     }
 
-    /// What a gate asks for by name, each with the group or key whose word counts.
+    /// The kinds of content that a gate has rules for, each with the required group, key or identity.
     #[must_use]
-    pub fn required(&self, gate: Gate) -> Vec<(&What, &str)> {
+    pub fn required(&self, gate: Gate) -> Vec<(&ContentKind, &str)> {
         let rules = self.rules(gate).into_iter().flat_map(|rules| &rules.rules);
-        rules.map(|(what, by)| (what, by.as_str())).collect()
+        rules.map(|(content, by)| (content, by.as_str())).collect()
     }
 
-    /// The statements that a gate asks for about images, as predicate types: those of its rules; a signature where it
-    /// has none; nothing where the file does not have the gate.
+    /// The statements about images that a gate requires, as predicate types: those of its rules; a signature if it has no
+    /// rules; nothing if the file does not have the gate.
     #[must_use]
-    pub fn asked(&self, gate: Gate) -> Vec<&str> {
+    pub fn required_statements(&self, gate: Gate) -> Vec<&str> {
         let Some(rules) = self.rules(gate) else { return Vec::new() };
         if rules.rules.is_empty() {
             return vec![COSIGN_SIGN];
         }
-        let statements = rules.rules.iter().filter_map(|(what, _)| match what {
-            What::Statement(kind) => Some(kind.as_str()),
-            What::Drive | What::PackageBundle | What::Bundles | What::Release | What::Anything => None,
+        let statements = rules.rules.iter().filter_map(|(content, _)| match content {
+            ContentKind::Statement(kind) => Some(kind.as_str()),
+            ContentKind::Drive
+            | ContentKind::PackageBundle
+            | ContentKind::Bundles
+            | ContentKind::Release
+            | ContentKind::Anything => None,
         });
         statements.collect()
     }
 
-    /// Whose word a gate wants for a statement, by name; anybody's who may say it when it names none.
+    /// The name of the group, key or identity that must sign a statement at a gate; any permitted signer if none.
     #[must_use]
-    pub fn asked_of(&self, gate: Gate, predicate_type: &str) -> Option<&str> {
-        self.rule(gate, &What::Statement(predicate_type.to_owned()))
+    pub fn required_signer(&self, gate: Gate, predicate_type: &str) -> Option<&str> {
+        self.rule(gate, &ContentKind::Statement(predicate_type.to_owned()))
     }
 
     /// Whether the file has a gate.
@@ -271,12 +275,12 @@ impl TrustFile {
         self.gates.iter().find(|(known, _)| *known == gate).map(|(_, rules)| rules)
     }
 
-    fn rule(&self, gate: Gate, what: &What) -> Option<&str> {
+    fn rule(&self, gate: Gate, content: &ContentKind) -> Option<&str> {
         let rules = &self.rules(gate)?.rules;
-        rules.iter().find(|(known, _)| known == what).map(|(_, by)| by.as_str())
+        rules.iter().find(|(known, _)| known == content).map(|(_, by)| by.as_str())
     }
 
-    /// The names that somebody goes by: the own one, and those of all that it replaces, back to the first.
+    /// The names that a key or an identity represents: its own, and those of all its predecessors.
     fn names<'a>(&'a self, holder: &'a Holder) -> impl Iterator<Item = &'a str> {
         std::iter::successors(Some(holder), |holder| {
             let old = holder.replaces.as_ref()?;
@@ -285,13 +289,13 @@ impl TrustFile {
         .map(Holder::name)
     }
 
-    /// Who signs: the first predecessor's name, however often it was replaced.
+    /// The name of the signer: that of the first predecessor, however often it was replaced.
     fn signer<'a>(&'a self, holder: &'a Holder) -> &'a str {
         self.names(holder).last().unwrap_or(&holder.name)
     }
 
-    /// Whether somebody's word is that of the key, the identity or the group of this name.
-    fn speaks_for(&self, holder: &Holder, by: &str) -> bool {
+    /// Whether a signature by `holder` counts for the key, the identity or the group with the name `by`.
+    fn counts_for(&self, holder: &Holder, by: &str) -> bool {
         match self.group(by) {
             Some(group) => self.names(holder).any(|name| group.keys.iter().any(|member| member == name)),
             None => self.names(holder).any(|name| name == by),
@@ -302,25 +306,25 @@ impl TrustFile {
         self.groups.iter().find(|group| group.name == name)
     }
 
-    /// The key that a hint names, if the file has it. It may be revoked.
+    /// The key with this hint, if the file has it. It may be revoked.
     #[must_use]
     pub fn find(&self, hint: &str) -> Option<&TrustedKey> {
         self.keys.iter().find(|trusted| trusted.holder.hint == hint)
     }
 
-    /// The key or the identity with a hint, if the file has it. It may be revoked.
+    /// The key or the identity with this hint, if the file has it. It may be revoked.
     #[must_use]
     pub fn holder(&self, hint: &str) -> Option<&Holder> {
         self.holders().find(|holder| holder.hint == hint)
     }
 
-    /// The revocation of a key or an identity, if there is one.
+    /// The revocation of a key or an identity, if it is revoked.
     #[must_use]
     pub fn revocation(&self, holder: &Holder) -> Option<&Revocation> {
         self.revocations.iter().find(|revocation| revocation.hint == holder.hint)
     }
 
-    /// Refuses who was revoked.
+    /// Refuses a revoked key or identity.
     ///
     /// # Errors
     /// [`Error::RevokedKey`].
@@ -341,7 +345,7 @@ impl TrustedKey {
         Self { holder: Holder { name, hint: key.hint(), replaces, roles }, key }
     }
 
-    /// What it has in common with identities.
+    /// The part that keys and identities have in common.
     #[must_use]
     pub fn holder(&self) -> &Holder {
         &self.holder
@@ -365,7 +369,7 @@ impl TrustedKey {
         self.holder.replaces()
     }
 
-    /// What it may sign; when there is none, drives and statements about images, or anything by an open file.
+    /// What it may sign. Without roles: drives and statements about images, or anything if the file is open.
     #[must_use]
     pub fn roles(&self) -> Option<&[Role]> {
         self.holder.roles()
@@ -379,7 +383,7 @@ impl Group {
         &self.name
     }
 
-    /// How many of them must sign.
+    /// The number of members that must sign.
     #[must_use]
     pub fn threshold(&self) -> usize {
         self.threshold
@@ -403,13 +407,13 @@ impl Revocation {
         &self.hint
     }
 
-    /// Why.
+    /// The reason.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// When, as `YYYY-MM-DD`.
+    /// The date, as `YYYY-MM-DD`.
     #[must_use]
     pub fn date(&self) -> &str {
         &self.date
@@ -424,7 +428,7 @@ fn unknown(member: &'static str, value: &str, expected: &'static str) -> Error {
     Error::TrustMember { member, value: value.to_owned(), expected }
 }
 
-/// Names go to terminals and reports, where control characters could hide or forge text.
+/// Names appear in terminals and reports, where control characters could hide or forge text.
 fn check_name(name: &str) -> Result<()> {
     let shows = name.trim() == name && !name.chars().any(char::is_control);
     if shows && (1..=MAX_NAME).contains(&name.chars().count()) {
@@ -440,7 +444,7 @@ mod tests {
     use crate::PrivateKey;
 
     #[test]
-    fn a_trust_file_survives_its_text() {
+    fn a_trust_file_round_trips() {
         let key = || PrivateKey::generate().unwrap().public_key().unwrap();
         let trust = TrustFile::new(vec![("a: \"b\"".into(), key()), ("c".into(), key())]).unwrap();
         assert_eq!(TrustFile::parse(&trust.to_yaml()).unwrap(), trust);
@@ -484,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a20_a_revocation_that_fits_no_key_is_a_contradiction() {
+    fn a20_a_revocation_that_matches_no_key_is_a_contradiction() {
         let (key, other) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
         let trust = TrustFile::new(vec![("a".into(), key.public_key().unwrap())]).unwrap();
         let hint = other.public_key().unwrap().hint();

@@ -1,5 +1,6 @@
 //! `trusted_root.json` for stock verifiers: the public keys of our own logs (protobuf-specs
-//! `sigstore_trustroot.proto`). There are no authorities in it: keys are given to verifiers by themselves.
+//! `sigstore_trustroot.proto`). It lists no certificate or timestamp authorities: verifiers get the signing keys
+//! separately.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,14 +11,14 @@ use crate::{Error, Result};
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
-/// What stands before the 32 bytes of a key in an Ed25519 SubjectPublicKeyInfo (RFC 8410).
+/// The bytes before the 32-byte key in an Ed25519 SubjectPublicKeyInfo (RFC 8410).
 const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// A trusted root with these logs. They are valid from the beginning of time: without a trusted clock a later start
-/// would only lead to signatures that are refused.
+/// A trusted root with these logs. They are valid from 1970 on: without a trusted clock, a later start would only cause
+/// valid signatures to be refused.
 ///
 /// # Errors
-/// [`Error::LogName`] for a log that stock verifiers cannot find: sigstore-go takes its name from a URL's host.
+/// [`Error::LogName`] for a log that stock verifiers cannot find: sigstore-go takes its name from the host of a URL.
 pub fn write(logs: &[VerifierKey]) -> Result<String> {
     let logs = logs.iter().map(log).collect::<Result<Vec<_>>>()?;
     Ok(format!(
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_host_can_be_a_logs_name() {
+    fn a_log_name_must_be_a_host() {
         let json = write(&[key("log.example", KeyKind::Ed25519)]).unwrap();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["tlogs"][0]["baseUrl"], "https://log.example");

@@ -1,4 +1,4 @@
-//! The only place where a [`Verified`] value is made.
+//! The only module that creates [`Verified`] values.
 
 pub mod image;
 mod manifest;
@@ -9,7 +9,7 @@ use crate::trust::Holder;
 use crate::{Error, Result, TrustFile, bundle};
 pub(crate) use manifest::{Insufficient, verify_manifest};
 
-/// A value whose bytes carry a trusted signature. Nothing outside this module can make one:
+/// A value with a trusted signature over its bytes. Nothing outside this module can create one:
 ///
 /// ```compile_fail,E0451
 /// fn forge(signer: bundle_signer::Signer) -> bundle_signer::Verified<u8> {
@@ -34,7 +34,7 @@ pub struct Verified<T> {
     signer: Signer,
 }
 
-/// Whose signature was found good.
+/// The signer of a verified signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
     name: String,
@@ -52,7 +52,7 @@ impl Signer {
         &self.name
     }
 
-    /// The key's hint, base64 of SHA-256 of its SubjectPublicKeyInfo; or the identity's.
+    /// The hint of the key, base64 of SHA-256 of its SubjectPublicKeyInfo, or of the identity.
     #[must_use]
     pub fn hint(&self) -> &str {
         &self.hint
@@ -65,20 +65,20 @@ impl<T> Verified<T> {
         &self.value
     }
 
-    /// The value, without what proves it.
+    /// The value, without its proof.
     pub fn into_inner(self) -> T {
         self.value
     }
 
-    /// Who signed it.
+    /// The signer.
     pub fn signer(&self) -> &Signer {
         &self.signer
     }
 
-    /// What follows from the value alone is as trusted as the value: parsing, for example.
+    /// Converts the value, for example by parsing. A result that depends only on the value is as trusted as the value.
     ///
     /// # Errors
-    /// What `convert` says.
+    /// Those of `convert`.
     pub fn try_map<U, E>(
         self,
         convert: impl FnOnce(T) -> std::result::Result<U, E>,
@@ -87,7 +87,7 @@ impl<T> Verified<T> {
     }
 }
 
-/// Checks that `signature`, a sigstore bundle, is a trusted key's over `bytes`.
+/// Checks that `signature`, a sigstore bundle, is by a trusted key over `bytes`.
 ///
 /// # Errors
 /// When the bundle is malformed, its key not trusted, or the signature not over these bytes.
@@ -150,7 +150,7 @@ mod tests {
         assert!(matches!(verify(b"manifest", format!("{text}x").as_bytes()), Error::Bundle(_)));
         assert!(matches!(verify(b"manifest", b"{}"), Error::Bundle(_)));
         assert!(matches!(verify(b"manifest", &vec![b' '; bundle::MAX_LEN + 1]), Error::BundleTooLarge(_)));
-        // Another signature by the trusted key, put where this one was.
+        // Another signature by the trusted key, in place of this one.
         let foreign = String::from_utf8(sign_blob(&key, b"other").unwrap()).unwrap();
         let tail = |text: &str| text.split(r#""signature":"#).nth(1).unwrap().to_owned();
         let swapped = text.replace(&tail(&text), &tail(&foreign));

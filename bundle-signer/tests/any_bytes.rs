@@ -1,4 +1,4 @@
-//! Every parser of foreign bytes meets bytes of all kinds: none panics, and nothing that was changed counts.
+//! Feeds arbitrary bytes to every parser of untrusted bytes: none panics, and changed evidence never counts.
 
 #![expect(clippy::unwrap_used, reason = "a rig that cannot be built fails its test")]
 
@@ -42,7 +42,7 @@ static RIG: LazyLock<Rig> = LazyLock::new(|| {
     Rig { key, trust, payload, signature, envelope: envelope.to_json().into_bytes(), bundle, logged, log }
 });
 
-/// An entry of a log that has two.
+/// An entry of a log with two entries.
 fn logged(body: Vec<u8>) -> (LogEntry, VerifierKey) {
     let key = SigningKey::generate().unwrap();
     let key = SigningKey::new("log.example", KeyKind::Ed25519, &key).unwrap();
@@ -63,7 +63,7 @@ fn name() -> ImageName {
 }
 
 fn verify(evidence: &Evidence<'_>) -> Result<Verified<Attested>> {
-    verify_with(evidence, LogRule::NotAsked)
+    verify_with(evidence, LogRule::Ignored)
 }
 
 fn verify_with(evidence: &Evidence<'_>, log: LogRule<'_>) -> Result<Verified<Attested>> {
@@ -85,7 +85,7 @@ fn simple<'a>(payload: &'a [u8], signature: &'a str) -> Evidence<'a> {
     Evidence::SimpleSigning { payload, signature }
 }
 
-/// JSON of any shape, with the members that matter among its names.
+/// Arbitrary JSON, with relevant member names.
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -162,9 +162,9 @@ proptest! {
             verify_with(&Evidence::Bundle(bundle.to_string().as_bytes()), LogRule::Required(&logs))
         };
         prop_assert!(check(&RIG.logged).is_ok());
-        let place = format!("/verificationMaterial/tlogEntries/0{}", MEMBERS[member.index(MEMBERS.len())]);
+        let pointer = format!("/verificationMaterial/tlogEntries/0{}", MEMBERS[member.index(MEMBERS.len())]);
         let mut changed = RIG.logged.clone();
-        *changed.pointer_mut(&place).unwrap() = value;
+        *changed.pointer_mut(&pointer).unwrap() = value;
         prop_assert!(changed == RIG.logged || check(&changed).is_err());
     }
 
@@ -188,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn a_payload_survives_its_text(key in "\\PC{0,20}", value: String) {
+    fn a_payload_round_trips(key in "\\PC{0,20}", value: String) {
         let payload = simple_signing::Payload::new(image(), &name()).with(&key, &value).to_bytes().unwrap();
         let signature = STANDARD.encode(RIG.key.sign(&payload).unwrap());
         match verify(&simple(&payload, &signature)) {

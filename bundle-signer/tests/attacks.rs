@@ -1,4 +1,4 @@
-//! What an attacker may put beside an image, one test for each attack. Everything starts from evidence that counts.
+//! Attacks on the evidence of an image, one test for each attack. Every test starts from valid evidence.
 
 #![expect(clippy::unwrap_used, reason = "a rig that cannot be built fails its test")]
 
@@ -26,7 +26,7 @@ struct Rig {
     log: SigningKey,
 }
 
-/// What is expected, where it is not the usual.
+/// The parts of an expectation that tests change.
 #[derive(Clone, Copy)]
 struct Want<'a> {
     kind: &'a str,
@@ -71,7 +71,7 @@ impl Rig {
         Envelope::sign(payload.to_vec(), |bytes| self.key.sign(bytes)).unwrap()
     }
 
-    /// A bundle of anything that the trusted key signs.
+    /// A bundle with any payload, signed by the trusted key.
     fn bundle_of(&self, payload: &[u8]) -> Value {
         let bundle = bundle::attestation(&self.key.public_key().unwrap(), &self.envelope(payload), &[]);
         serde_json::from_slice(&bundle).unwrap()
@@ -85,7 +85,7 @@ impl Rig {
         serde_json::from_slice(&Statement::signature(self.subject()).to_json().unwrap()).unwrap()
     }
 
-    /// A bundle with an entry of a log that has eight; `change` is done to the entry's JSON.
+    /// A bundle with an entry of a log of eight entries; `change` changes the entry's JSON.
     fn logged(&self, change: impl FnOnce(&mut Value)) -> Value {
         let envelope = self.envelope(&Statement::signature(self.subject()).to_json().unwrap());
         let key = self.key.public_key().unwrap();
@@ -126,7 +126,7 @@ impl Rig {
             formats: want.formats,
             keys: &self.trust,
             role: want.role,
-            log: want.logs.map_or(LogRule::NotAsked, LogRule::Required),
+            log: want.logs.map_or(LogRule::Ignored, LogRule::Required),
             limits: want.limits,
         };
         verify_image(evidence, &expected)
@@ -185,7 +185,7 @@ fn predicate_confusion() {
         let error = rig.refuse(&rig.bundle_of(&statement));
         assert!(matches!(error, Error::PredicateType { .. }), "{error}");
     }
-    // And the other way: a signature is no provenance, in no format.
+    // Conversely, a signature is not provenance, in any format.
     let want = Want { kind: SLSA_PROVENANCE, ..Want::default() };
     let signature = STANDARD.encode(rig.key.sign(rig.payload().as_bytes()).unwrap());
     let payload = rig.payload();
@@ -239,7 +239,7 @@ fn format_downgrade() {
     let envelope = rig.envelope(&Statement::signature(rig.subject()).to_json().unwrap()).to_json();
     let envelope = Evidence::Envelope(envelope.as_bytes());
     assert!(matches!(rig.verify(&envelope, &want), Err(Error::FormatRefused(Format::Envelope))));
-    // Nor does a format without log entries serve where a log is asked for.
+    // Nor does a format without log entries count if a log is required.
     let logs = [rig.log.verifier()];
     let want = Want { logs: Some(&logs), ..Want::default() };
     for evidence in [simple, envelope] {
@@ -248,14 +248,14 @@ fn format_downgrade() {
 }
 
 #[test]
-fn another_format_in_a_formats_place() {
+fn a_payload_in_the_wrong_format() {
     let rig = Rig::new();
-    // A signed simple-signing payload in an envelope is no statement, and a signed statement no payload.
+    // A simple-signing payload in an envelope is not a statement, and a statement is not a payload.
     let error = rig.refuse(&rig.bundle_of(rig.payload().as_bytes()));
     assert!(matches!(error, Error::Statement(_)), "{error}");
     let statement = rig.statement().to_string();
     assert!(matches!(rig.simple(statement.as_bytes()), Err(Error::Payload(_))));
-    // The signature of a file is no statement.
+    // The signature of a file is not a statement.
     let blob = bundle_signer::sign_blob(&rig.key, &statement.clone().into_bytes()).unwrap();
     let error = rig.refuse_text(std::str::from_utf8(&blob).unwrap());
     assert!(matches!(error, Error::BundleWithoutStatement), "{error}");
@@ -374,7 +374,7 @@ fn name_swap() {
     silent["subject"][0].as_object_mut().unwrap().retain(|member, _| member == "digest");
     let bundle = rig.bundle_of(silent.to_string().as_bytes());
     assert!(matches!(rig.refuse(&bundle), Error::NameMissing));
-    let want = Want { rule: NameRule::MayBeSilent, ..Want::default() };
+    let want = Want { rule: NameRule::Optional, ..Want::default() };
     rig.verify(&Evidence::Bundle(bundle.to_string().as_bytes()), &want).unwrap();
 }
 
@@ -386,7 +386,7 @@ fn digest_of_another_image() {
     assert!(matches!(rig.refuse(&rig.bundle_of(&statement)), Error::OtherImage { .. }));
     let payload = rig.payload().replace(rig.image.hex(), other.hex());
     assert!(matches!(rig.simple(payload.as_bytes()), Err(Error::OtherImage { .. })));
-    // The right digits under another algorithm, in upper case, or cut are another digest.
+    // The right digits with another algorithm, in upper case, or truncated are another digest.
     for digests in [
         json!({ "sha512": rig.image.hex() }),
         json!({ "sha256": rig.image.hex().to_uppercase() }),
@@ -399,7 +399,7 @@ fn digest_of_another_image() {
         let error = rig.refuse(&rig.bundle_of(statement.to_string().as_bytes()));
         assert!(matches!(error, Error::OtherImage { .. }), "{error}");
     }
-    // The name of one subject does not pass to another.
+    // The name of one subject does not apply to another one.
     let mut two = rig.statement();
     let own = two["subject"][0].clone();
     two["subject"] = json!([own, own]);
@@ -410,7 +410,7 @@ fn digest_of_another_image() {
 }
 
 #[test]
-fn members_that_come_twice() {
+fn duplicate_members() {
     let rig = Rig::new();
     let statement = rig.statement().to_string();
     for (from, to) in [
@@ -434,7 +434,7 @@ fn members_that_come_twice() {
         let error = rig.refuse_text(&bundle.replacen(from, to, 1));
         assert!(matches!(error, Error::Bundle(_)), "{to}: {error}");
     }
-    // Protobuf's other spelling of a member would be a second one.
+    // Protobuf's alternative spelling of a member would be a duplicate.
     let spelled = bundle.replacen(r#""dsseEnvelope":"#, r#""dsse_envelope":{},"dsseEnvelope":"#, 1);
     assert!(matches!(rig.refuse_text(&spelled), Error::Bundle(_)));
     let payload = rig.payload().replacen(r#""type":"#, r#""type":"x","type":"#, 1);
@@ -444,7 +444,7 @@ fn members_that_come_twice() {
 }
 
 #[test]
-fn a_payload_that_is_another_programs() {
+fn a_payload_of_another_program() {
     let rig = Rig::new();
     let atomic = rig.payload().replace("cosign container image", "atomic container");
     assert!(matches!(rig.simple(atomic.as_bytes()), Err(Error::PayloadKind(_))));
@@ -461,7 +461,7 @@ fn a_payload_that_is_another_programs() {
 fn base64_of_another_alphabet_or_without_padding() {
     let rig = Rig::new();
     let payload = rig.payload();
-    // A signature is made until its base64 has what differs between the forms.
+    // Sign until the base64 contains the characters in which the forms differ.
     let signature = loop {
         let signature = rig.key.sign(payload.as_bytes()).unwrap();
         let text = STANDARD.encode(&signature);
@@ -474,7 +474,7 @@ fn base64_of_another_alphabet_or_without_padding() {
     };
     let whole = STANDARD.encode(&signature);
     verify(&whole).unwrap();
-    // Line breaks alone are passed over: some writers have them.
+    // Only line breaks are ignored: some writers add them.
     verify(&format!("{}\r\n{}\n", &whole[..40], &whole[40..])).unwrap();
     let spaced = format!("{} {}", &whole[..40], &whole[40..]);
     for text in [URL_SAFE.encode(&signature), STANDARD_NO_PAD.encode(&signature), spaced] {
@@ -487,12 +487,12 @@ fn base64_of_another_alphabet_or_without_padding() {
         let bytes = STANDARD.decode(text.as_str().unwrap()).unwrap();
         for form in [format!("{}\n", STANDARD.encode(&bytes)), format!("{}=", STANDARD.encode(&bytes))] {
             let mut changed = bundle.clone();
-            let place = if member == "sig" {
+            let text = if member == "sig" {
                 changed.pointer_mut("/dsseEnvelope/signatures/0/sig")
             } else {
                 changed.pointer_mut("/dsseEnvelope/payload")
             };
-            *place.unwrap() = form.as_str().into();
+            *text.unwrap() = form.as_str().into();
             assert!(matches!(rig.refuse(&changed), Error::Base64(_)), "{member} {form}");
         }
     }
@@ -523,7 +523,7 @@ fn log_entry_of_another_log() {
     let error = rig.refuse_log(|entry| entry["logId"]["keyId"] = id.as_str().into());
     assert!(matches!(error, Error::OtherLog), "{error}");
     assert!(matches!(rig.check_log(&rig.bundle()), Err(Error::NotLogged)));
-    // A log of the same name and another key, which claims to be the accepted one.
+    // A log with the same name and another key, which claims to be the accepted one.
     let body = STANDARD.decode(
         rig.logged(|_| ())["verificationMaterial"]["tlogEntries"][0]["canonicalizedBody"].as_str().unwrap(),
     );
@@ -531,7 +531,7 @@ fn log_entry_of_another_log() {
     let forged: Value = serde_json::from_str(&forged).unwrap();
     let error = rig.refuse_log(|entry| entry["inclusionProof"] = forged["inclusionProof"].clone());
     assert!(matches!(error, Error::Log(tlog::Error::NotSigned(_))), "{error}");
-    // Entries of others beside the accepted one do no harm, of whatever form they are.
+    // Entries of other logs beside the accepted one do no harm, whatever their form.
     let mut bundle = rig.logged(|_| ());
     let entries = bundle["verificationMaterial"]["tlogEntries"].as_array_mut().unwrap();
     entries.insert(0, json!({ "logIndex": "x", "logId": { "keyId": id } }));
@@ -541,7 +541,7 @@ fn log_entry_of_another_log() {
 #[test]
 fn log_entry_with_a_wrong_body() {
     let rig = Rig::new();
-    // An entry about another signature of the same key, well proven.
+    // An entry for another signature by the same key, with a valid proof.
     let other = log_entry::body(b"other", &rig.key.sign(b"other").unwrap(), &rig.key.public_key().unwrap());
     let other: Value = serde_json::from_str(&rig.entry(other, &rig.log).to_json()).unwrap();
     assert!(matches!(rig.refuse_log(|entry| *entry = other), Error::LogBody));
@@ -561,7 +561,7 @@ fn log_entry_with_a_wrong_root() {
     assert!(matches!(error, Error::LogRoot), "{error}");
     let error = rig.refuse_log(|entry| entry["inclusionProof"]["hashes"][1] = zero.as_str().into());
     assert!(matches!(error, Error::Log(tlog::Error::Proof(_))), "{error}");
-    // A tree of the attacker's under the log's signature for another.
+    // A tree of the attacker with the log's signature for another tree.
     let text = Rig::checkpoint(8, Hash::from_bytes([0; 32]));
     let error = rig.refuse_log(|entry| {
         entry["inclusionProof"]["rootHash"] = zero.as_str().into();

@@ -1,4 +1,4 @@
-//! Keys and a signature that real cosign made. The private keys sign nothing but these tests.
+//! Keys and a signature created by real cosign. The private keys are used only in these tests.
 
 use bundle_signer::{Error, PrivateKey, PublicKey, TrustFile, sign_blob, verify_blob};
 
@@ -71,12 +71,12 @@ fn key_files_of_cosign_2_and_3_open() {
         let bundle = sign_blob(&key, b"manifest").unwrap();
         assert!(verify_blob(&trust, b"manifest".to_vec(), &bundle).is_ok());
         let windows = private.replace('\n', "\r\n");
-        assert!(PrivateKey::from_pem(&windows, PASSWORD).is_ok(), "line ends of another system");
+        assert!(PrivateKey::from_pem(&windows, PASSWORD).is_ok(), "Windows line endings");
     }
 }
 
 #[test]
-fn a_wrong_password_is_told_as_such() {
+fn a_wrong_password_is_reported() {
     for password in [&b""[..], b"Secret", b"secret\n"] {
         assert!(matches!(PrivateKey::from_pem(COSIGN_3_KEY, password), Err(Error::Password)));
     }

@@ -1,23 +1,23 @@
-//! Manifests of EKS Anywhere: what AWS signed is accepted, and everything else that AWS's signature covers is
-//! refused. The manifests of `data` are AWS's, under Apache-2.0.
+//! Manifests of EKS Anywhere: those that AWS signed are accepted, and any change to the part that AWS's signature covers
+//! is refused. The manifests in `data` are from AWS, under Apache-2.0.
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
     use bundle_signer::eksa::{
-        Coverage, Manifest, Refusal, Uncovered, Why, bundles_keys, distro_keys, package_keys, sign_bundle,
-        verify_bundles, verify_package_bundle, verify_release,
+        Coverage, Manifest, Refusal, Uncovered, UncoveredReason, bundles_keys, distro_keys, package_keys,
+        sign_bundle, verify_bundles, verify_package_bundle, verify_release,
     };
-    use bundle_signer::trust::What;
+    use bundle_signer::trust::ContentKind;
     use bundle_signer::{Error, PrivateKey, TrustFile};
     use gostd::{Limits, yaml};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    /// By AWS's key: `api/testdata/prod_bundle.yaml.signed` in the history of aws/eks-anywhere-packages.
+    /// Signed by AWS's key: `api/testdata/prod_bundle.yaml.signed` in the history of aws/eks-anywhere-packages.
     const AWS: &[u8] = include_bytes!("data/v1-23-70.yaml");
-    /// By the public test key: `pkg/signature/testdata` of the same.
+    /// Signed by the public test key: `pkg/signature/testdata` of the same.
     const TEST_KEY: &[u8] = include_bytes!("data/test-key.yaml");
 
     type Change = fn(&mut Value);
@@ -44,11 +44,11 @@ mod tests {
         if folder.is_dir() {
             return Some(folder);
         }
-        println!("skipped: the shared fixtures are not there; set AIRLOCK_SHARED");
+        println!("skipped: the shared fixtures are missing; set AIRLOCK_SHARED");
         None
     }
 
-    /// Pointers (RFC 6901) to all values without values in them.
+    /// Pointers (RFC 6901) to all scalar and null values.
     fn leaves(value: &Value, here: &str, all: &mut Vec<String>) {
         let mut each = |name: &str, value| {
             leaves(value, &format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")), all);
@@ -72,17 +72,17 @@ mod tests {
     }
 
     #[test]
-    fn awss_bundle_is_accepted_with_what_aws_does_not_sign() {
+    fn the_bundle_of_aws_is_accepted_and_its_uncovered_values_are_reported() {
         let manifest = verify_package_bundle(AWS, &package_keys().unwrap()).unwrap();
         assert_eq!(manifest.signed().signer().name(), "AWS EKS Anywhere packages (chart)");
         assert_eq!(manifest.signed().get().object()["metadata"]["name"], "v1-23-70");
         let sources = manifest.uncovered();
         assert!(!sources.is_empty());
         for uncovered in sources {
-            assert_eq!(uncovered.why(), Why::Excluded);
+            assert_eq!(uncovered.reason(), UncoveredReason::Excluded);
             assert!(uncovered.path().ends_with(".source.repository"), "{uncovered}");
         }
-        // SHA-256 of `"hello-eks-anywhere"`, in quotes as JSON has it.
+        // SHA-256 of `"hello-eks-anywhere"`, with the quotes of JSON.
         assert_eq!(
             serde_json::to_value(&sources[0]).unwrap(),
             json!({
@@ -94,17 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_leaf_is_refused_or_told() {
+    fn every_changed_leaf_is_refused_or_reported() {
         assert_eq!(change_leaves(AWS), (52, 4));
         let Some(folder) = fixtures("eksa/signed") else { return };
         let large = std::fs::read(folder.join("v1-24-116-aws.yaml")).unwrap();
         assert_eq!(change_leaves(&large), (107, 11));
     }
 
-    /// Changes each leaf in turn; gives how many changes were refused, and how many accepted and told.
+    /// Changes each leaf in turn; returns how many changes were refused, and how many were accepted and reported.
     fn change_leaves(text: &[u8]) -> (usize, usize) {
         let good = parse(text);
-        let told = verify(&good).unwrap().into_uncovered();
+        let before = verify(&good).unwrap().into_uncovered();
         let mut all = Vec::new();
         leaves(&good, "", &mut all);
         let (mut refused, mut accepted) = (0, 0);
@@ -114,21 +114,21 @@ mod tests {
             *leaf = changed(leaf);
             if pointer.ends_with("/source/repository") {
                 let now = verify(&value).unwrap().into_uncovered();
-                let differ: Vec<_> = now.iter().zip(&told).filter(|(now, was)| now != was).collect();
-                assert_eq!((now.len(), differ.len()), (told.len(), 1), "{pointer}");
+                let differ: Vec<_> = now.iter().zip(&before).filter(|(now, was)| now != was).collect();
+                assert_eq!((now.len(), differ.len()), (before.len(), 1), "{pointer}");
                 accepted += 1;
             } else {
                 verify(&value).unwrap_err();
                 refused += 1;
             }
         }
-        assert_eq!(accepted, told.len());
-        println!("{refused} leaves changed and refused, {accepted} changed and told");
+        assert_eq!(accepted, before.len());
+        println!("{refused} changed leaves refused, {accepted} accepted and reported");
         (refused, accepted)
     }
 
     #[test]
-    fn what_is_added_moved_or_taken_away_is_refused() {
+    fn added_moved_and_removed_values_are_refused() {
         let good = parse(AWS);
         let changes: &[(&str, Change)] = &[
             ("another name", |v| v["metadata"]["name"] = "v1-23-71".into()),
@@ -175,42 +175,51 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_signed_is_accepted_and_told() {
+    fn unsigned_values_are_accepted_and_reported() {
         let good = parse(AWS);
         let before = verify(&good).unwrap().into_uncovered();
-        let changes: &[(&str, Why, Change)] = &[
-            (".metadata.annotations[\"a/b\"]", Why::Annotation, |v| {
+        let changes: &[(&str, UncoveredReason, Change)] = &[
+            (".metadata.annotations[\"a/b\"]", UncoveredReason::Annotation, |v| {
                 v["metadata"]["annotations"]["a/b"] = "x\ny".into();
             }),
-            (".metadata.uid", Why::Always, |v| v["metadata"]["uid"] = "x".into()),
-            (".metadata.resourceVersion", Why::Always, |v| v["metadata"]["resourceVersion"] = "1".into()),
-            (".metadata.generation", Why::Always, |v| v["metadata"]["generation"] = 1.into()),
-            (".metadata.managedFields", Why::Always, |v| v["metadata"]["managedFields"] = json!([{"x": 1}])),
-            (".metadata.creationTimestamp", Why::Always, |v| {
+            (".metadata.uid", UncoveredReason::Always, |v| v["metadata"]["uid"] = "x".into()),
+            (".metadata.resourceVersion", UncoveredReason::Always, |v| {
+                v["metadata"]["resourceVersion"] = "1".into()
+            }),
+            (".metadata.generation", UncoveredReason::Always, |v| v["metadata"]["generation"] = 1.into()),
+            (".metadata.managedFields", UncoveredReason::Always, |v| {
+                v["metadata"]["managedFields"] = json!([{"x": 1}])
+            }),
+            (".metadata.creationTimestamp", UncoveredReason::Always, |v| {
                 v["metadata"]["creationTimestamp"] = "2022-01-01T00:00:00Z".into();
             }),
-            (".status", Why::Always, |v| v["status"] = json!({"state": "available", "unknown": 1})),
-            (".spec.minControllerVersion", Why::Always, |v| {
+            (".status", UncoveredReason::Always, |v| {
+                v["status"] = json!({"state": "available", "unknown": 1})
+            }),
+            (".spec.minControllerVersion", UncoveredReason::Always, |v| {
                 v["spec"]["minControllerVersion"] = "v9.0.0".into();
             }),
-            (".spec.packages[0].source.registry", Why::Excluded, |v| {
+            (".spec.packages[0].source.registry", UncoveredReason::Excluded, |v| {
                 v["spec"]["packages"][0]["source"]["registry"] = "evil.example".into();
             }),
-            (".unknown", Why::Unknown, |v| v["unknown"] = json!({"a": [1.5, "b"]})),
-            (".spec.packages[0].extra", Why::Unknown, |v| v["spec"]["packages"][0]["extra"] = "x".into()),
+            (".unknown", UncoveredReason::Unknown, |v| v["unknown"] = json!({"a": [1.5, "b"]})),
+            (".spec.packages[0].extra", UncoveredReason::Unknown, |v| {
+                v["spec"]["packages"][0]["extra"] = "x".into()
+            }),
         ];
-        for (path, why, change) in changes {
+        for (path, reason, change) in changes {
             let mut value = good.clone();
             change(&mut value);
             let manifest = verify(&value).unwrap_or_else(|error| panic!("{path}: {error}"));
-            let new: Vec<_> = manifest.uncovered().iter().filter(|told| !before.contains(told)).collect();
-            assert_eq!(new.iter().map(|told| (told.path(), told.why())).collect::<Vec<_>>(), [(*path, *why)]);
+            let new: Vec<_> = manifest.uncovered().iter().filter(|value| !before.contains(value)).collect();
+            let new: Vec<_> = new.iter().map(|value| (value.path(), value.reason())).collect();
+            assert_eq!(new, [(*path, *reason)]);
             assert_eq!(manifest.signed().get().object(), verify(&good).unwrap().signed().get().object());
         }
     }
 
     #[test]
-    fn empty_values_hash_as_missing_ones() {
+    fn empty_values_have_the_same_hash_as_missing_ones() {
         let mut value = parse(AWS);
         value["spec"]["packages"][0]["workloadonly"] = false.into();
         value["spec"]["packages"][0]["source"]["versions"][0]["dependencies"] = json!([]);
@@ -224,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_public_test_key_signs_nothing() {
+    fn the_public_test_key_is_refused() {
         assert!(matches!(
             refusal(verify_package_bundle(TEST_KEY, &package_keys().unwrap())),
             Refusal::TestKey
@@ -232,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_for_one_kind_signs_no_other() {
+    fn a_key_for_one_kind_is_refused_for_others() {
         let bundles = refusal(verify_package_bundle(AWS, &bundles_keys().unwrap()));
         assert!(matches!(bundles, Refusal::BadSignature(_)));
         assert!(matches!(refusal(verify_bundles(AWS, &package_keys().unwrap())), Refusal::Kind { .. }));
     }
 
     #[test]
-    fn the_shared_package_bundles_are_accepted_or_refused_as_written_down() {
+    fn the_shared_package_bundles_are_accepted_or_refused_as_documented() {
         let Some(folder) = fixtures("eksa/signed") else { return };
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let trust = package_keys().unwrap();
@@ -259,7 +268,7 @@ mod tests {
                 accepted += usize::from(verify_package_bundle(&read(&name), &trust).is_ok());
             }
         }
-        assert_eq!(accepted, 1, "all but AWS's own are by the test key or tampered with");
+        assert_eq!(accepted, 1, "all except the one by AWS are signed with the test key or tampered with");
     }
 
     /// `pkg/signature/manifest_test.go` of aws/eks-anywhere.
@@ -315,22 +324,22 @@ status:
     }
 
     #[test]
-    fn awss_bundles_manifests_are_accepted() {
+    fn the_bundles_manifests_of_aws_are_accepted() {
         let manifest = verify_bundles(BUNDLES.as_bytes(), &bundles_keys().unwrap()).unwrap();
         let canonical = r#"{"apiVersion":"anywhere.eks.amazonaws.com/v1alpha1","kind":"Bundles","metadata":{},"spec":{"cliMaxVersion":"","cliMinVersion":"","number":1,"versionsBundles":[{"eksD":{"ami":{"bottlerocket":{}},"containerd":{},"crictl":{},"etcdadm":{},"imagebuilder":{},"kindNode":{},"ova":{"bottlerocket":{}},"raw":{"bottlerocket":{}}},"kubeVersion":"1.31"}]}}"#;
         assert_eq!(std::str::from_utf8(manifest.signed().get().bytes()).unwrap(), canonical);
-        let told: Vec<_> = manifest.uncovered().iter().map(Uncovered::path).collect();
-        assert_eq!(told, [r#".metadata.annotations["distro.eks.amazonaws.com/signature-1-28"]"#]);
+        let uncovered: Vec<_> = manifest.uncovered().iter().map(Uncovered::path).collect();
+        assert_eq!(uncovered, [r#".metadata.annotations["distro.eks.amazonaws.com/signature-1-28"]"#]);
         let manifest = verify_bundles(NAMED_BUNDLES.as_bytes(), &bundles_keys().unwrap()).unwrap();
-        let told: Vec<_> = manifest.uncovered().iter().map(Uncovered::path).collect();
-        assert_eq!(told, [".spec.versionsBundles[0].eksD.manifestUrl"]);
+        let uncovered: Vec<_> = manifest.uncovered().iter().map(Uncovered::path).collect();
+        assert_eq!(uncovered, [".spec.versionsBundles[0].eksD.manifestUrl"]);
     }
 
     #[test]
-    fn what_changes_in_bundles_is_refused_or_told() {
+    fn every_change_in_bundles_is_refused_or_reported() {
         let good = parse(NAMED_BUNDLES.as_bytes());
         let first = "/spec/versionsBundles/0";
-        for (place, value) in [
+        for (pointer, value) in [
             ("/metadata/name", json!("bundles-2")),
             ("/spec/number", json!(2)),
             ("/spec/cliMinVersion", json!("v0.1.0")),
@@ -343,11 +352,11 @@ status:
             (&format!("{first}/aws"), json!({})),
         ] {
             let mut changed = good.clone();
-            set(&mut changed, place, value);
+            set(&mut changed, pointer, value);
             let refused = refusal(bundles(&changed));
-            assert!(matches!(refused, Refusal::BadSignature(_)), "{place}: {refused}");
+            assert!(matches!(refused, Refusal::BadSignature(_)), "{pointer}: {refused}");
         }
-        for place in [
+        for member in [
             "bootstrap",
             "bottlerocketBootstrapContainers",
             "bottlerocketHostContainers",
@@ -373,32 +382,34 @@ status:
             "vSphere",
         ] {
             let mut changed = good.clone();
-            set(&mut changed, &format!("{first}/{place}"), json!("other"));
-            let path = format!(".spec.versionsBundles[0].{}", place.replace('/', "."));
-            let told = bundles(&changed).unwrap().into_uncovered();
-            assert!(told.iter().any(|told| told.path() == path && told.why() == Why::Always), "{place}");
+            set(&mut changed, &format!("{first}/{member}"), json!("other"));
+            let path = format!(".spec.versionsBundles[0].{}", member.replace('/', "."));
+            let uncovered = bundles(&changed).unwrap().into_uncovered();
+            let is_reported =
+                |value: &Uncovered| value.path() == path && value.reason() == UncoveredReason::Always;
+            assert!(uncovered.iter().any(is_reported), "{member}");
         }
         let mut empty = good.clone();
         set(&mut empty, "/spec/versionsBundles", Value::Null);
         assert!(matches!(refusal(bundles(&empty)), Refusal::SelectorMismatch { .. }));
     }
 
-    fn set(value: &mut Value, place: &str, new: Value) {
-        let (parent, name) = place.rsplit_once('/').unwrap();
+    fn set(value: &mut Value, pointer: &str, new: Value) {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
         value.pointer_mut(parent).unwrap()[name] = new;
     }
 
     #[test]
-    fn awss_release_is_accepted_and_none_of_its_components_is_covered() {
+    fn the_release_of_aws_is_accepted_and_none_of_its_components_is_covered() {
         let trust = distro_keys().unwrap();
         let verify = |release: &str| verify_release(release.as_bytes(), BUNDLES.as_bytes(), &trust);
         let manifest = verify(RELEASE).unwrap();
         let canonical = r#"{"apiVersion":"distro.eks.amazonaws.com/v1alpha1","kind":"Release","metadata":{"name":"kubernetes-1-28-46"},"spec":{"channel":"1-28","number":46}}"#;
         assert_eq!(std::str::from_utf8(manifest.signed().get().bytes()).unwrap(), canonical);
-        let told = |manifest: &Manifest| {
-            manifest.uncovered().iter().map(|told| told.path().to_owned()).collect::<Vec<_>>()
+        let uncovered = |manifest: &Manifest| {
+            manifest.uncovered().iter().map(|value| value.path().to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(told(&manifest), [".metadata.namespace", ".status"]);
+        assert_eq!(uncovered(&manifest), [".metadata.namespace", ".status"]);
         assert!(verify(&RELEASE.replace("metrics-server-image", "evil")).is_ok());
         for (from, to) in [("46\n  namespace", "47\n  namespace"), ("number: 46", "number: 47")] {
             assert!(RELEASE.contains(from));
@@ -409,7 +420,7 @@ status:
     }
 
     #[test]
-    fn the_shared_manifests_are_read_though_no_signature_of_theirs_is_published() {
+    fn the_shared_manifests_are_parsed_although_their_signatures_are_not_published() {
         let Some(folder) = fixtures("eksa/manifests") else { return };
         let verify = |name: &str| {
             refusal(verify_bundles(&std::fs::read(folder.join(name)).unwrap(), &bundles_keys().unwrap()))
@@ -430,12 +441,12 @@ status:
         let key = PrivateKey::generate().unwrap();
         let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())])
             .unwrap()
-            .limited_to(&[What::PackageBundle]);
+            .limited_to(&[ContentKind::PackageBundle]);
         (key, trust)
     }
 
     #[test]
-    fn our_own_signature_covers_the_source_unless_asked_not_to() {
+    fn our_own_signature_covers_the_source_by_default() {
         let (key, trust) = own();
         let full = sign_bundle(AWS, Coverage::Full, &key).unwrap();
         assert!(full.uncovered().is_empty());
@@ -450,7 +461,7 @@ status:
         assert!(verify_package_bundle(moved(full.yaml()).as_bytes(), &trust).is_err());
         assert!(verify_package_bundle(moved(like_aws.yaml()).as_bytes(), &trust).is_ok());
         assert!(verify_package_bundle(full.yaml().as_bytes(), &package_keys().unwrap()).is_err());
-        // Signed again, it has the new signature only, and the same bytes are signed.
+        // Signed again, it has only the new signature, over the same bytes.
         let again = sign_bundle(like_aws.yaml().as_bytes(), Coverage::Full, &key).unwrap();
         let bytes = |text: &str| {
             verify_package_bundle(text.as_bytes(), &trust).unwrap().signed().get().bytes().to_vec()
@@ -459,7 +470,7 @@ status:
     }
 
     #[test]
-    fn what_no_signature_would_cover_is_not_signed() {
+    fn a_bundle_with_values_that_no_signature_covers_is_not_signed() {
         let (key, _) = own();
         let mut value = parse(AWS);
         value["spec"]["packages"][0]["extra"] = "x".into();
@@ -472,7 +483,7 @@ status:
     }
 
     #[test]
-    fn status_and_what_a_server_generates_are_not_in_what_we_sign() {
+    fn status_and_generated_fields_are_dropped_before_signing() {
         let (key, _) = own();
         let mut value = parse(AWS);
         value["status"] = json!({"state": "available"});
@@ -492,7 +503,7 @@ status:
         }
 
         #[test]
-        fn a_changed_byte_of_the_text_never_panics_and_never_changes_what_is_covered(
+        fn a_changed_byte_of_the_text_never_panics_and_never_changes_the_covered_part(
             at in 0..AWS.len(), byte in any::<u8>(),
         ) {
             let trust = package_keys().unwrap();

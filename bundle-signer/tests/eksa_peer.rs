@@ -1,5 +1,6 @@
-//! A second opinion on package bundles: the verifier of EKS Anywhere's own package controller, in Go. What it
-//! accepts and we refuse must be refused by name, for being readable in two ways; nothing goes the other way.
+//! Compares verdicts on package bundles with the verifier of EKS Anywhere's own package controller, in Go. Where it
+//! accepts and we refuse, the refusal must be one of the stricter checks for ambiguous text; we never accept a bundle
+//! that it refuses.
 
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
@@ -15,7 +16,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use bundle_signer::eksa::{Coverage, Refusal, sign_bundle, verify_package_bundle};
-    use bundle_signer::trust::What;
+    use bundle_signer::trust::ContentKind;
     use bundle_signer::{Error, PrivateKey, TrustFile};
     use gostd::{Limits, yaml};
     use proptest::strategy::{Strategy, ValueTree};
@@ -24,8 +25,8 @@ mod tests {
 
     use crate::programs::found;
 
-    /// What the controller says to each text: `accepted HASH`, `refused HASH` or `error MESSAGE`.
-    fn ask(program: &PathBuf, key: &str, texts: &[Vec<u8>]) -> Vec<String> {
+    /// The controller's verdict on each text: `accepted HASH`, `refused HASH` or `error MESSAGE`.
+    fn verdicts_of(program: &PathBuf, key: &str, texts: &[Vec<u8>]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         for (number, text) in texts.iter().enumerate() {
             std::fs::write(folder.path().join(number.to_string()), text).unwrap();
@@ -45,7 +46,7 @@ mod tests {
         let base64 = public.to_pem().lines().filter(|line| !line.starts_with('-')).collect();
         (
             key,
-            TrustFile::new(vec![("own".into(), public)]).unwrap().limited_to(&[What::PackageBundle]),
+            TrustFile::new(vec![("own".into(), public)]).unwrap().limited_to(&[ContentKind::PackageBundle]),
             base64,
         )
     }
@@ -54,7 +55,7 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Compares verdicts and digests; counts how often each pair of verdicts came.
+    /// Compares verdicts and digests; counts the pairs of verdicts.
     fn compare(
         texts: &[Vec<u8>],
         answers: &[String],
@@ -106,11 +107,11 @@ mod tests {
 
     fn show(counts: &BTreeMap<(String, String), usize>) {
         for ((ours, theirs), count) in counts {
-            println!("{count:5} here {ours}, there {theirs}");
+            println!("{count:5} airlock: {ours}, controller: {theirs}");
         }
     }
 
-    /// Something of everything that a package bundle can hold.
+    /// A package bundle with every kind of content.
     fn draft() -> Value {
         json!({
             "apiVersion": "packages.eks.amazonaws.com/v1alpha1", "kind": "PackageBundle",
@@ -146,22 +147,22 @@ mod tests {
             let signed = sign_bundle(&serde_json::to_vec(&draft()).unwrap(), coverage, &key).unwrap();
             texts.push(signed.yaml().as_bytes().to_vec());
             let value = yaml::parse(signed.yaml(), &Limits::default()).unwrap();
-            let mut places = Vec::new();
-            places_of(&value, "", &mut places);
-            for place in &places {
-                changes(&value, place, &mut texts);
+            let mut pointers = Vec::new();
+            pointers_of(&value, "", &mut pointers);
+            for pointer in &pointers {
+                changes(&value, pointer, &mut texts);
             }
         }
-        let counts = compare(&texts, &ask(&program, &public, &texts), &trust);
+        let counts = compare(&texts, &verdicts_of(&program, &public, &texts), &trust);
         show(&counts);
         let of = |ours: &str, theirs: &str| counts.get(&(ours.into(), theirs.into())).copied().unwrap_or(0);
         assert!(of("accepted", "accepted") >= 90 && of("refused", "refused") >= 250);
     }
 
-    /// Where a selector fails, the controller hashes the error, which is written as an empty map whatever the bundle
-    /// says: whoever once got a signature over that can sign any bundle.
+    /// If a selector fails, the controller hashes the error, which it writes as an empty map for every bundle: one
+    /// signature over that map is valid for any bundle.
     #[test]
-    fn the_constant_that_the_controller_hashes_where_a_selector_fails_is_refused_here() {
+    fn the_constant_that_the_controller_hashes_when_a_selector_fails_is_refused_here() {
         let Some(program) = found("bin/eksa-verify") else { return };
         let (key, trust, public) = own();
         let mut bundle = draft();
@@ -170,14 +171,14 @@ mod tests {
             "eksa.aws.com/signature": STANDARD.encode(key.sign(b"{}\n").unwrap()),
         });
         let texts = [yaml::write(&bundle).into_bytes()];
-        assert!(ask(&program, &public, &texts)[0].starts_with("accepted "));
+        assert!(verdicts_of(&program, &public, &texts)[0].starts_with("accepted "));
         let refused = verify_package_bundle(&texts[0], &trust).unwrap_err();
         assert!(matches!(refused, Error::Eksa(Refusal::SelectorMismatch { .. })), "{refused}");
     }
 
-    fn places_of(value: &Value, here: &str, all: &mut Vec<String>) {
+    fn pointers_of(value: &Value, here: &str, all: &mut Vec<String>) {
         let mut each = |name: &str, value| {
-            places_of(value, &format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")), all);
+            pointers_of(value, &format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")), all);
         };
         match value {
             Value::Object(map) => map.iter().for_each(|(name, value)| each(name, value)),
@@ -190,7 +191,7 @@ mod tests {
     }
 
     /// Another value, other types, nothing, one more key or element, a key in capitals.
-    fn changes(value: &Value, place: &str, texts: &mut Vec<Vec<u8>>) {
+    fn changes(value: &Value, pointer: &str, texts: &mut Vec<Vec<u8>>) {
         let others = [
             json!("other"),
             json!(""),
@@ -203,17 +204,17 @@ mod tests {
         ];
         for other in others {
             let mut changed = value.clone();
-            *changed.pointer_mut(place).unwrap() = other;
+            *changed.pointer_mut(pointer).unwrap() = other;
             texts.push(yaml::write(&changed).into_bytes());
         }
         let mut changed = value.clone();
-        match changed.pointer_mut(place).unwrap() {
+        match changed.pointer_mut(pointer).unwrap() {
             Value::Object(map) => {
                 map.insert("more".into(), "x".into());
                 if let Some(name) = map.keys().next().cloned() {
                     let moved = map.remove(&name).unwrap();
                     let mut capitals = changed.clone();
-                    capitals.pointer_mut(place).unwrap()[name.to_uppercase()] = moved;
+                    capitals.pointer_mut(pointer).unwrap()[name.to_uppercase()] = moved;
                     texts.push(yaml::write(&capitals).into_bytes());
                 }
             }
@@ -278,7 +279,7 @@ mod tests {
             let end = (at + gone).min(good.len());
             texts.push([&good[..at], pieces[piece], &good[end..]].concat().into_bytes());
         }
-        let counts = compare(&texts, &ask(&program, &public, &texts), &trust);
+        let counts = compare(&texts, &verdicts_of(&program, &public, &texts), &trust);
         show(&counts);
     }
 
@@ -299,7 +300,7 @@ mod tests {
         let mut texts = Vec::new();
         for _ in 0..400 {
             let mut s = strategy.new_tree(&mut runner).unwrap().current();
-            // As a key it is refused: go-yaml writes it so that it reads back as a merge.
+            // As a key it is refused: go-yaml writes it in a form that is parsed as a merge key.
             s[1] = s[1].replace("<<", "<");
             let draft = json!({
                 "apiVersion": "packages.eks.amazonaws.com/v1alpha1", "kind": "PackageBundle",
@@ -310,7 +311,7 @@ mod tests {
             let signed = sign_bundle(&serde_json::to_vec(&draft).unwrap(), Coverage::Full, &key).unwrap();
             texts.push(signed.yaml().as_bytes().to_vec());
         }
-        let answers = ask(&program, &public, &texts);
+        let answers = verdicts_of(&program, &public, &texts);
         for (text, answer) in texts.iter().zip(&answers) {
             assert!(answer.starts_with("accepted "), "{answer}\n{}", String::from_utf8_lossy(text));
         }

@@ -1,4 +1,4 @@
-//! What a liar, a vandal or a tired person may hand in, one defect at a time.
+//! Malicious, damaged and mistaken input, one defect at a time.
 
 #![expect(clippy::unwrap_used, reason = "a rig that cannot be built fails its test")]
 
@@ -45,7 +45,7 @@ fn the_bundle_has_one_layout() {
 }
 
 #[test]
-fn no_byte_of_a_bundle_can_become_another() {
+fn no_byte_of_a_bundle_can_be_changed() {
     let rig = Rig::new();
     let bytes = rig.bundle.as_bytes();
     for at in 0..bytes.len() {
@@ -59,7 +59,7 @@ fn no_byte_of_a_bundle_can_become_another() {
 }
 
 #[test]
-fn no_byte_of_a_bundle_can_be_missing_or_doubled() {
+fn no_byte_of_a_bundle_can_be_removed_or_doubled() {
     let rig = Rig::new();
     let bytes = rig.bundle.as_bytes();
     for at in 0..bytes.len() {
@@ -86,7 +86,7 @@ fn only_white_space_may_follow_a_bundle() {
 }
 
 #[test]
-fn members_that_are_doubled_unknown_or_missing_are_refused() {
+fn duplicate_unknown_and_missing_members_are_refused() {
     let rig = Rig::new();
     for (from, to) in [
         (r#"{"mediaType""#, r#"{"mediaType":"x","mediaType""#),
@@ -126,7 +126,7 @@ fn bundles_of_other_kinds_get_their_own_error() {
 }
 
 #[test]
-fn log_entries_beside_the_key_are_read_over() {
+fn log_entries_beside_the_key_are_ignored() {
     let rig = Rig::new();
     let logged =
         rig.bundle.replacen(r#"{"publicKey""#, r#"{"tlogEntries":[{"logIndex":"1"}],"publicKey""#, 1);
@@ -134,7 +134,7 @@ fn log_entries_beside_the_key_are_read_over() {
 }
 
 #[test]
-fn a_hint_that_is_no_hash_is_never_shown() {
+fn a_hint_that_is_not_a_hash_is_never_shown() {
     let rig = Rig::new();
     let hint = PublicKey::from_pem(&rig.public).unwrap().hint();
     for forged in [r"\u001b[2J", "release", "", "AAAA"] {
@@ -166,7 +166,7 @@ fn a_key_file_is_one_block_and_nothing_else() {
 }
 
 #[test]
-fn a_key_of_the_wrong_kind_says_which_kind_it_is() {
+fn the_hint_for_a_key_of_the_wrong_kind_names_its_kind() {
     let key = PrivateKey::generate().unwrap();
     let private = key.to_encrypted_pem(b"").unwrap();
     let error = PublicKey::from_pem(&private).unwrap_err();
@@ -178,7 +178,7 @@ fn a_key_of_the_wrong_kind_says_which_kind_it_is() {
 }
 
 #[test]
-fn a_point_off_the_curve_is_no_key() {
+fn a_point_off_the_curve_is_refused() {
     let pem = Rig::new().public;
     let last = pem.rfind("==\n-----END").or_else(|| pem.rfind("\n-----END")).unwrap() - 3;
     let (head, tail) = pem.split_at(last);
@@ -235,7 +235,7 @@ fn a_broken_key_in_a_trust_file_is_named() {
 }
 
 #[test]
-fn names_and_keys_come_once_and_are_printable() {
+fn names_and_keys_are_unique_and_printable() {
     let key = |rig: &Rig| PublicKey::from_pem(&rig.public).unwrap();
     let (one, two) = (Rig::new(), Rig::new());
     for name in ["", " ", "a ", "a\nb", "\u{1b}[2J", &"x".repeat(129)] {

@@ -1,4 +1,4 @@
-//! Private keys that OpenSSL and cosign wrote (`tests/data/keys`, by OpenSSL 3.0); they sign nothing but these tests.
+//! Private keys written by OpenSSL and cosign (`tests/data/keys`, by OpenSSL 3.0). They are used only in these tests.
 
 #![expect(clippy::unwrap_used, reason = "a rig that cannot be built fails its test")]
 
@@ -32,7 +32,7 @@ fn every_form_of_one_key_is_the_same_key() {
 }
 
 #[test]
-fn an_ed25519_key_of_openssl_is_a_logs_key() {
+fn an_ed25519_key_of_openssl_is_a_log_key() {
     let key = KeyFile::from_plain_pem(file!("ed25519.pem")).unwrap();
     let public = key.public_key().unwrap();
     assert_eq!((public.to_pem().as_str(), public.kind()), (file!("ed25519.pub"), "ed25519"));
@@ -61,7 +61,7 @@ fn keys_of_other_kinds_are_refused_by_name() {
     assert!(matches!(KeyFile::from_plain_pem(&doubled), Err(Error::PemShape)));
 }
 
-/// The DER of a PEM block, and back.
+/// Changes the DER of a PEM block.
 fn changed(text: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
     let block = pem::parse(text).unwrap();
     let mut der = block.contents().to_vec();

@@ -1,11 +1,11 @@
-//! Roles, thresholds and revocations of a trust file hold for manifests of EKS Anywhere.
+//! Roles, thresholds and revocations of a trust file apply to manifests of EKS Anywhere.
 
 #[cfg(test)]
 mod tests {
     use bundle_signer::eksa::{
         Coverage, Refusal, bundles_keys, cosign_bundle, package_keys, sign_bundle, verify_package_bundle,
     };
-    use bundle_signer::trust::What;
+    use bundle_signer::trust::ContentKind;
     use bundle_signer::{Error, PrivateKey, TrustFile};
 
     const AWS: &[u8] = include_bytes!("data/v1-23-70.yaml");
@@ -46,13 +46,13 @@ mod tests {
 
     fn refused(text: &str, trust: &TrustFile) -> String {
         match verify_package_bundle(text.as_bytes(), trust) {
-            Err(Error::Eksa(Refusal::NotAccepted { why, .. })) => why,
+            Err(Error::Eksa(Refusal::NotAccepted { reasons, .. })) => reasons,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a3_a_key_without_the_role_signs_no_package_bundle() {
+    fn a3_a_key_without_the_role_cannot_sign_package_bundles() {
         let rig = Rig::new();
         let bundle = rig.bundle(&[0]);
         for roles in [
@@ -62,8 +62,8 @@ mod tests {
             "roles: [{sign: [driveManifest, signature, bundles, release]}]",
             "roles: [{sign: [packageBundle], sequence: {from: 1}}]",
         ] {
-            let why = refused(&bundle, &rig.trust([roles, SIGNS, SIGNS], ""));
-            assert!(why.contains("`a` may not sign this: packageBundle"), "{roles}: {why}");
+            let reasons = refused(&bundle, &rig.trust([roles, SIGNS, SIGNS], ""));
+            assert!(reasons.contains("`a` may not sign this: packageBundle"), "{roles}: {reasons}");
         }
         for roles in
             [SIGNS, "roles: [{sign: [anything]}]", "roles: [{sign: [signature]}, {sign: [packageBundle]}]"]
@@ -71,15 +71,15 @@ mod tests {
             let manifest = verify_package_bundle(bundle.as_bytes(), &rig.trust([roles, "", ""], "")).unwrap();
             assert_eq!(manifest.by(), ["a"]);
         }
-        // AWS's keys are each for one kind of manifest.
-        let other = package_keys().unwrap().limited_to(&[What::Bundles, What::Release]);
+        // Each of AWS's keys is for one kind of manifest.
+        let other = package_keys().unwrap().limited_to(&[ContentKind::Bundles, ContentKind::Release]);
         assert!(verify_package_bundle(AWS, &package_keys().unwrap()).is_ok());
         assert!(refused(std::str::from_utf8(AWS).unwrap(), &other).contains("may not sign"));
         assert!(verify_package_bundle(AWS, &bundles_keys().unwrap()).is_err());
     }
 
     #[test]
-    fn a3_a_threshold_is_met_by_as_many_signers() {
+    fn a3_a_threshold_requires_as_many_signers() {
         let rig = Rig::new();
         for gate in ["mirror", "pack", "import", "push", "pull"] {
             for mode in ["enforce", "warn"] {
@@ -88,7 +88,7 @@ mod tests {
                      gates: {{{gate}: {{mode: {mode}, require: [{{sign: packageBundle, by: team}}]}}}}"
                 );
                 let trust = rig.trust([SIGNS; 3], &more);
-                let one = "1 of the 2 that must of `team` signed";
+                let one = "1 of the 2 required signers of `team` signed";
                 assert!(refused(&rig.bundle(&[0]), &trust).contains(one));
                 // The same key again is the same signer.
                 assert!(refused(&rig.bundle(&[0, 0]), &trust).contains(one));
@@ -98,7 +98,7 @@ mod tests {
                     verify_package_bundle(rig.bundle(&[2, 1, 0]).as_bytes(), &trust).unwrap().by().len(),
                     3
                 );
-                // Who may not sign does not count.
+                // A key that may not sign does not count.
                 let some = rig.trust([SIGNS, "roles: [{sign: [signature]}]", SIGNS], &more);
                 assert!(refused(&both, &some).contains(one));
             }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a3_a_key_and_its_successor_are_one_signer_and_a_revoked_one_is_none() {
+    fn a3_a_key_and_its_successor_are_one_signer_and_a_revoked_key_does_not_count() {
         let rig = Rig::new();
         let group = "groups: [{name: team, threshold: 2, keys: [a, b]}]\n\
                      gates: {pull: {require: [{sign: packageBundle, by: team}]}}";
@@ -115,12 +115,13 @@ mod tests {
         assert!(verify_package_bundle(rig.bundle(&[1, 2]).as_bytes(), &trust).is_ok());
         let hint = rig.keys[0].public_key().unwrap().hint();
         let revoked = trust.revoked(&hint, "lost", "2026-01-01").unwrap();
-        let why = refused(&rig.bundle(&[0, 1]), &revoked);
-        assert!(why.contains("`a` was revoked on 2026-01-01: lost") && why.contains("1 of the 2"), "{why}");
+        let reasons = refused(&rig.bundle(&[0, 1]), &revoked);
+        assert!(reasons.contains("`a` was revoked on 2026-01-01: lost"), "{reasons}");
+        assert!(reasons.contains("1 of the 2"), "{reasons}");
     }
 
     #[test]
-    fn a3_further_signatures_change_nothing_for_upstream() {
+    fn a3_additional_signatures_change_nothing_for_upstream() {
         let rig = Rig::new();
         let (one, two) = (rig.bundle(&[0]), rig.bundle(&[0, 1]));
         let lines = |text: &str| -> Vec<String> {
@@ -133,10 +134,10 @@ mod tests {
         let verify =
             |text: &str| verify_package_bundle(text.as_bytes(), &first).unwrap().signed().get().sha256();
         assert_eq!(verify(&one), verify(&two));
-        // Signed anew, it has one signature again.
+        // With a new signature, it has only one again.
         let anew = sign_bundle(two.as_bytes(), Coverage::WithoutSource, &rig.keys[2]).unwrap();
         assert!(!anew.yaml().contains("airlock.dev/signatures"));
-        // One that is no base64, and more than are looked at.
+        // A signature that is not base64, and too many signatures.
         let broken = two.replace("airlock.dev/signatures: ", "airlock.dev/signatures: '!' # ");
         assert!(matches!(
             verify_package_bundle(broken.as_bytes(), &first),
@@ -146,7 +147,7 @@ mod tests {
             .replace("airlock.dev/signatures: ", &format!("airlock.dev/signatures: {}", "AA== ".repeat(40)));
         assert!(matches!(
             verify_package_bundle(many.as_bytes(), &first),
-            Err(Error::Eksa(Refusal::Signatures(32)))
+            Err(Error::Eksa(Refusal::TooManySignatures(32)))
         ));
         assert!(cosign_bundle(&AWS.to_ascii_lowercase(), &rig.keys[0]).is_err());
     }

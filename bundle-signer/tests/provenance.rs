@@ -1,4 +1,4 @@
-//! Provenance files of Helm charts as GnuPG 2.2 signed them, and what somebody may do to them. `data/openpgp/make` made the files.
+//! Provenance files of Helm charts, signed by GnuPG 2.2, and attacks on them. `data/openpgp/make` created the files.
 
 #[cfg(test)]
 mod tests {
@@ -7,7 +7,7 @@ mod tests {
     use oci::Digest;
     use proptest::prelude::*;
 
-    /// 3 January 2026: the keys are of the first, the signatures of the second.
+    /// 3 January 2026: the keys were created on 1 January, the signatures on 2 January.
     const NOW: u64 = 1_767_398_400;
     const YEAR: u64 = 365 * 86_400;
     const FILE: &str = "hello-0.1.0.tgz";
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn d17_what_gnupg_signed_is_accepted_by_the_keyring_with_its_key() {
+    fn d17_signatures_of_gnupg_are_accepted_with_a_keyring_that_has_the_key() {
         for (name, keyring, user) in [
             ("rsa", "rsa.asc", "RSA Signer <rsa@example.org>"),
             ("rsa", "rsa.gpg", "RSA Signer <rsa@example.org>"),
@@ -49,7 +49,7 @@ mod tests {
             let signed_by = check(&data(&format!("{name}.prov")), &data(keyring)).unwrap();
             assert_eq!((signed_by.user.as_str(), signed_by.fingerprint.len()), (user, 40), "{name}");
         }
-        // Line ends of other systems are not signed.
+        // Line endings are not signed.
         let windows = text("rsa.prov").replace('\n', "\r\n");
         assert!(check(windows.as_bytes(), &data("rsa.asc")).is_ok());
         // Several keys in one keyring, in one block or in several.
@@ -62,7 +62,7 @@ mod tests {
         let defect = refused(&data("other.prov"), &data("rsa.asc"));
         assert!(matches!(&defect, Defect::UnknownKey(key) if key.len() == 16) && defect.hint().is_some());
         assert!(matches!(refused(&data("rsa.prov"), &data("ed.asc")), Defect::UnknownKey(_)));
-        // A name of the right key on a signature by another one.
+        // The name of the right key on a signature by another one.
         let (right, wrong) = (text("rsa.prov"), text("rsa-sha256.prov"));
         let (head, _) = right.split_once("-----BEGIN PGP SIGNATURE").unwrap();
         let (_, signature) = wrong.split_once("-----BEGIN PGP SIGNATURE").unwrap();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn d17_nothing_unsigned_is_read() {
+    fn d17_unsigned_text_is_never_read() {
         let (text, keyring) = (text("ed.prov"), data("ed.asc"));
         let more = "\n...\nfiles:\n  hello-0.1.0.tgz: sha256:00\n";
         for changed in [
@@ -110,44 +110,44 @@ mod tests {
         ] {
             assert!(check(changed.as_bytes(), &keyring).is_err(), "{changed}");
         }
-        // Blanks at the ends of lines are not signed, and are not read either.
+        // Trailing blanks of lines are not signed, and are not read either.
         let blanks = text.replacen("name: hello\n", "name: hello \t\n", 1);
         assert!(check(blanks.as_bytes(), &keyring).is_ok());
     }
 
     #[test]
     fn d17_keys_that_are_revoked_expired_or_not_for_signing_are_refused() {
-        let why = |provenance: &str, keyring: &[u8], now| {
+        let reason = |provenance: &str, keyring: &[u8], now| {
             let outcome = verify(&data(provenance), keyring, (FILE, &chart()), now);
             match outcome.unwrap_err() {
-                ProvenanceError::Signature(Defect::Key { why, .. }) => why,
+                ProvenanceError::Signature(Defect::Key { reason, .. }) => reason,
                 ProvenanceError::Signature(Defect::Expired(_)) => "the signature has expired",
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(why("revoked.prov", &data("revoked.asc"), NOW), "it is revoked");
-        assert_eq!(why("short.prov", &data("short.asc"), NOW + YEAR), "it has expired");
-        assert_eq!(why("ends.prov", &data("ed.asc"), NOW), "the signature has expired");
+        assert_eq!(reason("revoked.prov", &data("revoked.asc"), NOW), "it is revoked");
+        assert_eq!(reason("short.prov", &data("short.asc"), NOW + YEAR), "it has expired");
+        assert_eq!(reason("ends.prov", &data("ed.asc"), NOW), "the signature has expired");
         // Before it was signed.
         let early = verify(&data("ed.prov"), &data("ed.asc"), (FILE, &chart()), NOW - 2 * 86_400);
         assert!(matches!(early, Err(ProvenanceError::Signature(_))));
     }
 
     #[test]
-    fn d17_each_signature_by_a_known_key_must_be_good_and_strangers_do_not_count() {
+    fn d17_each_signature_by_a_known_key_must_be_valid_and_unknown_keys_do_not_count() {
         let both = [data("rsa.asc"), data("ed.asc")].concat();
         assert!(check(&data("two.prov"), &both).is_ok());
         for one in ["rsa.asc", "ed.asc"] {
             assert!(check(&data("two.prov"), &data(one)).is_ok(), "{one}");
         }
         assert!(matches!(refused(&data("two.prov"), &data("other.asc")), Defect::UnknownKey(_)));
-        // A wrong signature is not made good by another one.
+        // Another signature does not make up for a wrong one.
         let changed = text("two.prov").replacen("0.1.0", "0.1.1", 1);
         assert!(matches!(refused(changed.as_bytes(), &both), Defect::Wrong(_)));
     }
 
     #[test]
-    fn d17_what_is_not_supported_is_refused_by_its_name() {
+    fn d17_unsupported_features_are_refused_by_name() {
         let named = |defect: &Defect, word: &str| assert!(defect.to_string().contains(word), "{defect}");
         named(&refused(&data("weak.prov"), &data("rsa.asc")), "SHA-1");
         let defect = refused(&data("rsa.prov"), &data("pubring.kbx"));
@@ -164,14 +164,14 @@ mod tests {
         }
     }
 
-    /// A binary keyring, cut in its packets.
+    /// Splits a binary keyring into its packets.
     fn packets(mut bytes: &[u8]) -> Vec<&[u8]> {
         let mut all = Vec::new();
         while let [first, rest @ ..] = bytes {
             let (head, length) = match first & 3 {
                 0 => (2, usize::from(rest[0])),
                 1 => (3, usize::from(rest[0]) << 8 | usize::from(rest[1])),
-                _ => panic!("GnuPG writes no longer packets here"),
+                _ => panic!("GnuPG writes no larger packets here"),
             };
             let (packet, rest) = bytes.split_at(head + length);
             all.push(packet);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn d17_a_key_without_a_signature_of_its_own_or_with_anothers_does_not_count() {
+    fn d17_a_key_without_a_valid_self_signature_does_not_count() {
         let key = data("rsa.gpg");
         let parts = packets(&key);
         assert_eq!(parts.len(), 3, "key, user and signature");
@@ -210,13 +210,13 @@ mod tests {
         }
 
         #[test]
-        fn d17_a_changed_byte_of_text_or_key_never_gives_another_text(place in any::<prop::sample::Index>(), to in any::<u8>()) {
+        fn d17_a_changed_byte_of_text_or_key_never_changes_the_signer(place in any::<prop::sample::Index>(), to in any::<u8>()) {
             let (provenance, key) = (data("rsa.prov"), data("rsa.gpg"));
             let mut changed = provenance.clone();
             let at = place.index(changed.len());
             changed[at] = to;
             if let Ok(signed_by) = check(&changed, &key) {
-                // Only what is not signed may differ: blanks, headers and the checksum of the armor.
+                // Only unsigned parts may differ: blanks, headers and the checksum of the armor.
                 prop_assert_eq!(signed_by.user, "RSA Signer <rsa@example.org>");
             }
             let mut changed = key.clone();

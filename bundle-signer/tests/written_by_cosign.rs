@@ -1,4 +1,4 @@
-//! What cosign 2.6.5 and 3.1.3 wrote for one image: every format verifies, and what is written here has its bytes.
+//! Files that cosign 2.6.5 and 3.1.3 wrote for one image: every format verifies, and airlock writes the same bytes.
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails its test")]
 
@@ -44,14 +44,14 @@ fn verify(evidence: &Evidence<'_>, kind: &str, rule: NameRule) -> Result<Verifie
         formats: &[Format::SimpleSigning, Format::Envelope, Format::Bundle],
         keys: &TrustFile::from_public_key("cosign", PUBLIC).unwrap(),
         role: &|_| true,
-        log: LogRule::NotAsked,
+        log: LogRule::Ignored,
         limits: Limits::default(),
     };
     verify_image(evidence, &expected)
 }
 
 #[test]
-fn simple_signing_verifies_and_is_written_alike() {
+fn simple_signing_verifies_and_is_written_identically() {
     let found = manifest(SIG_MANIFEST);
     let layers = attached::signatures(&found, &Limits::default()).unwrap().found;
     let name = NAME.parse().unwrap();
@@ -100,10 +100,11 @@ fn envelopes_under_the_old_tag_verify() {
 }
 
 #[test]
-fn bundles_under_a_referrer_verify_and_the_referrer_is_written_alike() {
+fn bundles_under_a_referrer_verify_and_the_referrer_is_written_identically() {
     let found = manifest(REFERRER);
     let digest: Digest = IMAGE.parse().unwrap();
-    let Ok(referrer::Holds::Bundle(layer)) = referrer::read(&found, &digest, &Limits::default()) else {
+    let Ok(referrer::ReferrerContent::Bundle(layer)) = referrer::read(&found, &digest, &Limits::default())
+    else {
         panic!("a bundle")
     };
     assert_eq!(layer.digest, Digest::sha256(BUNDLE_SIGN));
@@ -113,7 +114,7 @@ fn bundles_under_a_referrer_verify_and_the_referrer_is_written_alike() {
     assert_eq!(written.content(), found.content());
 
     let bundle = Evidence::Bundle(BUNDLE_SIGN);
-    let verified = verify(&bundle, COSIGN_SIGN, NameRule::MayBeSilent).unwrap();
+    let verified = verify(&bundle, COSIGN_SIGN, NameRule::Optional).unwrap();
     assert_eq!(verified.get().subject().annotations()["who"], "me");
     // Version 3 signs no name.
     assert!(matches!(verify(&bundle, COSIGN_SIGN, NameRule::Required), Err(Error::NameMissing)));
@@ -121,9 +122,9 @@ fn bundles_under_a_referrer_verify_and_the_referrer_is_written_alike() {
 }
 
 #[test]
-fn attestations_of_files_are_not_taken_for_the_images() {
+fn attestations_of_files_do_not_count_for_the_image() {
     for bundle in BUNDLES_ATTEST_BLOB {
-        let refused = verify(&Evidence::Bundle(bundle), SLSA_PROVENANCE, NameRule::MayBeSilent);
+        let refused = verify(&Evidence::Bundle(bundle), SLSA_PROVENANCE, NameRule::Optional);
         assert!(matches!(refused, Err(Error::OtherImage { .. })));
     }
 }

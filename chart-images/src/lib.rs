@@ -1,19 +1,20 @@
-//! The images that a rendered chart names, and where.
+//! Finds the images that a rendered chart references, and where it references them.
 //!
-//! What counts, in objects of any kind:
-//! 1. a text field `image`, or one whose name ends in `Image`, `_image` or `imageName` and whose value has a `/` or `:`;
+//! These count as references, in objects of any kind:
+//! 1. a text field `image`, or one that ends in `Image`, `_image` or `imageName` and whose value has a `/` or `:`;
 //! 2. a map `image` with `repository` and, if given, `registry`, `tag` and `digest`, as operators' resources have;
 //! 3. `image.reference` of an image volume;
 //! 4. an argument `--...image...=REFERENCE`, or `--...image...` with the reference as the next argument;
 //! 5. an environment variable with `IMAGE` in its name, or whose whole value is a reference with a registry;
-//! 6. what `known.yaml` says of operators that name images in their own ways;
-//! 7. what a pattern of the user finds in any text: its first group, or all that it matches;
+//! 6. what the rules of `operators.yaml` match, for operators that reference images in their own way;
+//! 7. what a pattern of the user matches in any text: its first group, or the whole match;
 //! 8. the list `artifacthub.io/images` in the annotations of the chart itself.
 //!
-//! A field of 1, 2 and 8 that is no reference is reported; in 4 and 5 it is passed over, because there names alone
-//! prove nothing. Any other text that is a whole reference with a registry, or has one as a word, is listed as not taken.
+//! For 1, 2 and 8, a value that is not a valid reference is reported. For 4 and 5 it is ignored, because the name alone
+//! proves nothing. Any other text that is a full reference with a registry, or contains one as a word, is listed as
+//! untaken.
 
-mod known;
+mod operators;
 
 use std::collections::BTreeMap;
 
@@ -23,17 +24,17 @@ use regex::Regex;
 use serde::Serialize;
 use serde_json::Value;
 
-/// An image and the places that name it.
+/// An image and the locations that reference it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DiscoveredImage {
     /// The reference in full form.
     pub reference: String,
-    /// Where it stands.
+    /// The locations that reference it.
     pub places: Vec<ImageLocation>,
 }
 
-/// Where a chart names an image.
+/// A location where a chart references an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageLocation {
@@ -45,22 +46,22 @@ pub struct ImageLocation {
     pub field: String,
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Discovery {
     /// Images, by reference.
     pub images: Vec<DiscoveredImage>,
-    /// Fields that should name an image but hold no reference, with their text.
+    /// Fields that should hold an image reference but do not, with their text.
     pub unusable: Vec<(ImageLocation, String)>,
-    /// References in texts that no rule takes for an image, and that are not among the images.
+    /// References in text that no rule recognizes as an image and that are not in `images`.
     pub untaken: Vec<(ImageLocation, String)>,
 }
 
-/// Looks through everything that a chart rendered.
+/// Searches everything that a chart rendered for images.
 ///
 /// # Errors
-/// When an object is not YAML.
+/// A rendered object is not valid YAML.
 pub fn discover(
     chart: &Chart,
     rendered: &Rendered,
@@ -70,7 +71,7 @@ pub fn discover(
     let hooks = rendered.hooks.iter().map(|hook| (&hook.path, &hook.manifest));
     let mut walk = Walk {
         patterns,
-        known: known::rules(),
+        operator_rules: operators::rules(),
         found: BTreeMap::new(),
         unusable: Vec::new(),
         seen: BTreeMap::new(),
@@ -79,20 +80,20 @@ pub fn discover(
         for document in gostd::yaml::documents(text, &Limits::default())? {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let object = format!("{}/{}", text(&document["kind"]), text(&document["metadata"]["name"]));
-            let mut here = Here { template, object: &object, path: Vec::new() };
-            walk.value(&document, &mut here);
+            let mut cursor = Cursor { template, object: &object, path: Vec::new() };
+            walk.value(&document, &mut cursor);
         }
     }
     if let Some(list) = chart.metadata().annotations.get(ANNOTATION) {
         let object = format!("Chart/{}", chart.name());
-        // An annotation that is no YAML is none of the rendered objects.
+        // The annotation is not a rendered object, so invalid YAML in it is not an error.
         for document in gostd::yaml::documents(list, &Limits::default()).unwrap_or_default() {
-            let mut here = Here {
+            let mut cursor = Cursor {
                 template: CHART_FILE,
                 object: &object,
                 path: vec!["annotations".to_owned(), ANNOTATION.to_owned()],
             };
-            walk.value(&document, &mut here);
+            walk.value(&document, &mut cursor);
         }
     }
     let untaken = walk.seen.into_iter().filter(|(reference, _)| !walk.found.contains_key(reference));
@@ -105,30 +106,30 @@ pub fn discover(
     Ok(Discovery { images: images.collect(), unusable: walk.unusable, untaken })
 }
 
-/// What stands for a template where a chart's own annotations name an image.
+/// The `template` of a location in the chart's own annotations.
 pub const CHART_FILE: &str = "Chart.yaml";
 
-/// Where charts list their images for Artifact Hub.
+/// The annotation in which charts list their images for Artifact Hub.
 const ANNOTATION: &str = "artifacthub.io/images";
 
 struct Walk<'a> {
     patterns: &'a [Regex],
-    known: &'static [known::Rule],
+    operator_rules: &'static [operators::Rule],
     found: BTreeMap<String, Vec<ImageLocation>>,
     unusable: Vec<(ImageLocation, String)>,
-    /// What looks like a reference, wherever it is, with the first place.
+    /// Everything that looks like a reference, with its first location.
     seen: BTreeMap<String, ImageLocation>,
 }
 
-/// The place being looked at.
-struct Here<'a> {
+/// The current location of the walk.
+struct Cursor<'a> {
     template: &'a str,
     object: &'a str,
     path: Vec<String>,
 }
 
-impl Here<'_> {
-    fn place(&self) -> ImageLocation {
+impl Cursor<'_> {
+    fn location(&self) -> ImageLocation {
         let mut field = String::new();
         for step in &self.path {
             if !field.is_empty() && !step.starts_with('[') {
@@ -141,49 +142,49 @@ impl Here<'_> {
 }
 
 impl Walk<'_> {
-    // The reader bounds how deep values lie in each other, and with it this recursion.
-    fn value(&mut self, value: &Value, here: &mut Here<'_>) {
+    // The YAML reader bounds the depth of values, and with it this recursion.
+    fn value(&mut self, value: &Value, cursor: &mut Cursor<'_>) {
         match value {
             Value::Object(fields) => {
-                self.environment(fields, here);
+                self.environment(fields, cursor);
                 for (name, value) in fields {
-                    here.path.push(name.clone());
-                    self.field(name, value, here);
-                    self.value(value, here);
-                    here.path.pop();
+                    cursor.path.push(name.clone());
+                    self.field(name, value, cursor);
+                    self.value(value, cursor);
+                    cursor.path.pop();
                 }
             }
             Value::Array(items) => {
                 let mut option = false;
                 for (index, item) in items.iter().enumerate() {
-                    here.path.push(format!("[{index}]"));
+                    cursor.path.push(format!("[{index}]"));
                     if option {
-                        self.possible(item.as_str().unwrap_or_default(), here);
+                        self.possible(item.as_str().unwrap_or_default(), cursor);
                     }
                     option = item.as_str().is_some_and(is_image_option);
-                    self.value(item, here);
-                    here.path.pop();
+                    self.value(item, cursor);
+                    cursor.path.pop();
                 }
             }
-            Value::String(text) => self.text(text, here),
+            Value::String(text) => self.text(text, cursor),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
     /// Rules 1 to 3.
-    fn field(&mut self, name: &str, value: &Value, here: &Here<'_>) {
+    fn field(&mut self, name: &str, value: &Value, cursor: &Cursor<'_>) {
         match value {
-            Value::String(text) if name == "image" && !text.is_empty() => self.certain(text, here),
+            Value::String(text) if name == "image" && !text.is_empty() => self.certain(text, cursor),
             Value::String(text)
                 if ["Image", "_image", "imageName", "ImageName"].iter().any(|end| name.ends_with(end))
                     && text.contains(['/', ':']) =>
             {
-                self.certain(text, here);
+                self.certain(text, cursor);
             }
-            Value::String(text) => self.named(name, text, here),
+            Value::String(text) => self.named(name, text, cursor),
             Value::Object(parts) if name == "image" => {
                 if let Some(reference) = composed(parts) {
-                    self.certain(&reference, here);
+                    self.certain(&reference, cursor);
                 }
             }
             _ => {}
@@ -191,71 +192,71 @@ impl Walk<'_> {
     }
 
     /// Rule 5.
-    fn environment(&mut self, fields: &serde_json::Map<String, Value>, here: &Here<'_>) {
+    fn environment(&mut self, fields: &serde_json::Map<String, Value>, cursor: &Cursor<'_>) {
         if let (Some(Value::String(name)), Some(Value::String(text))) =
             (fields.get("name"), fields.get("value"))
         {
             if name.contains("IMAGE") || is_whole(text) {
-                self.possible(text, here);
+                self.possible(text, cursor);
             }
-            self.named(name, text, here);
+            self.named(name, text, cursor);
         }
     }
 
     /// Rule 6.
-    fn named(&mut self, name: &str, text: &str, here: &Here<'_>) {
-        for rule in self.known.iter().filter(|rule| rule.name.is_match(name)) {
-            for found in rule.found(text) {
-                self.possible(found, here);
+    fn named(&mut self, name: &str, text: &str, cursor: &Cursor<'_>) {
+        for rule in self.operator_rules.iter().filter(|rule| rule.name.is_match(name)) {
+            for reference in rule.references(text) {
+                self.possible(reference, cursor);
             }
         }
     }
 
-    /// Rules 4 and 7, and what is only listed.
-    fn text(&mut self, text: &str, here: &Here<'_>) {
+    /// Rules 4 and 7, and the references that are only listed.
+    fn text(&mut self, text: &str, cursor: &Cursor<'_>) {
         if let Some((option, reference)) = text.strip_prefix("--").and_then(|rest| rest.split_once('='))
             && option.contains("image")
         {
-            self.possible(reference, here);
+            self.possible(reference, cursor);
         }
         for word in text.split(|c: char| c.is_whitespace() || "\"'`,;=()[]{}<>".contains(c)) {
             if is_whole(word)
                 && let Ok(reference) = word.parse::<Reference>()
             {
-                self.seen.entry(reference.to_string()).or_insert_with(|| here.place());
+                self.seen.entry(reference.to_string()).or_insert_with(|| cursor.location());
             }
         }
         for pattern in self.patterns {
             for captures in pattern.captures_iter(text) {
                 if let Some(found) = captures.get(1).or_else(|| captures.get(0)) {
-                    self.certain(found.as_str(), here);
+                    self.certain(found.as_str(), cursor);
                 }
             }
         }
     }
 
-    fn certain(&mut self, text: &str, here: &Here<'_>) {
+    fn certain(&mut self, text: &str, cursor: &Cursor<'_>) {
         match text.parse::<Reference>() {
-            Ok(reference) => self.found.entry(reference.to_string()).or_default().push(here.place()),
-            Err(_) => self.unusable.push((here.place(), text.to_owned())),
+            Ok(reference) => self.found.entry(reference.to_string()).or_default().push(cursor.location()),
+            Err(_) => self.unusable.push((cursor.location(), text.to_owned())),
         }
     }
 
-    /// Only what has a registry or a folder, and a tag or a digest: a flag or a word is not an image.
-    fn possible(&mut self, text: &str, here: &Here<'_>) {
+    /// Accepts only text with a registry or a path, and a tag or a digest: a flag or a word is not an image.
+    fn possible(&mut self, text: &str, cursor: &Cursor<'_>) {
         let last = text.rsplit('/').next().unwrap_or_default();
         if text.contains('/') && last.contains([':', '@']) && text.parse::<Reference>().is_ok() {
-            self.certain(text, here);
+            self.certain(text, cursor);
         }
     }
 }
 
-/// `--...image...`, whose value is the next argument.
+/// Whether the text is an option `--...image...` whose value is the next argument.
 fn is_image_option(text: &str) -> bool {
     text.starts_with('-') && !text.contains('=') && text.to_ascii_lowercase().contains("image")
 }
 
-/// A whole reference: a registry that has a dot or a port or is `localhost`, a path, and a tag or digest.
+/// Whether the text is a full reference: a registry with a dot or a port or `localhost`, a path, and a tag or digest.
 fn is_whole(text: &str) -> bool {
     let Some((host, path)) = text.split_once('/') else { return false };
     let is_host = host.contains(['.', ':']) || host == "localhost";
@@ -263,7 +264,7 @@ fn is_whole(text: &str) -> bool {
     is_host && last.contains([':', '@']) && text.parse::<Reference>().is_ok()
 }
 
-/// The reference that a map with `repository` stands for.
+/// The reference that a map with `repository` describes.
 fn composed(parts: &serde_json::Map<String, Value>) -> Option<String> {
     let text = |name: &str| parts.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     if let Some(reference) = text("reference") {

@@ -1,4 +1,4 @@
-//! The rules, on charts made for them.
+//! Tests of each rule, on charts made for it.
 
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ data:
 ";
 
 #[test]
-fn h8_images_in_the_ways_of_known_operators_are_found_and_the_rest_is_listed() {
+fn h8_images_of_known_operators_are_found_and_other_references_are_listed() {
     let found = found(CHART, OPERATORS, &[]);
     let references: Vec<&str> = found.images.iter().map(|image| image.reference.as_str()).collect();
     assert_eq!(
@@ -154,7 +154,7 @@ annotations:
 }
 
 #[test]
-fn h8_the_settings_of_known_operators_name_their_images() {
+fn h8_images_in_the_configuration_of_known_operators_are_found() {
     let settings = "apiVersion: v1
 kind: ConfigMap
 metadata: {name: longhorn-default-setting}

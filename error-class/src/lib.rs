@@ -28,21 +28,21 @@ pub enum Class {
     Other,
 }
 
-/// An error that knows its class.
+/// An error that has a class.
 pub trait Classified: std::error::Error {
-    /// The class.
+    /// The class of the error.
     fn class(&self) -> Class;
 }
 
 impl Class {
-    /// The same class, or another one if this is [`Class::Other`].
+    /// This class, or `other` if this is [`Class::Other`].
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         if self == Self::Other { other } else { self }
     }
 }
 
-/// A text with a class, for errors that can carry any other, such as [`io::Error`].
+/// A message with a class, for errors that can wrap any other error, such as [`io::Error`].
 #[derive(Debug)]
 pub struct Message {
     class: Class,
@@ -50,7 +50,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A text and its class.
+    /// Makes a message from its class and text.
     #[must_use]
     pub fn new(class: Class, text: String) -> Self {
         Self { class, text }

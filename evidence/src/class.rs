@@ -11,7 +11,7 @@ impl Classified for Error {
             Self::Client(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Read { source, .. } | Self::File { source, .. } => source.class(),
-            Self::Demand(_) | Self::Keyless(_) => Class::Usage,
+            Self::Requirement(_) | Self::Keyless(_) => Class::Usage,
             Self::NotFound(_) => Class::Missing,
             Self::Content(_) | Self::Oci(_) => Class::Refused,
             Self::Sign(error) => error.class(),

@@ -1,4 +1,4 @@
-//! A gate of the trust file, asked about an image by all that a store has about it.
+//! Decides whether an image passes a gate of the trust file, based on the evidence in its source.
 
 use bundle_signer::statement::TYPE_NAMES;
 use bundle_signer::{Gate, ImageName, Mode, NameRule, TrustFile};
@@ -7,30 +7,30 @@ use store::Store;
 
 use super::{Error, EvidenceSource, Question, Until, Verdict, judged};
 
-/// Reasons that are told of one image; the first ones say what is wrong.
-const MOST_REASONS: usize = 8;
+/// The maximum number of reasons for one image; the first ones are the most relevant.
+const MAX_REASONS: usize = 8;
 
-/// What is asked, and how.
+/// A query to a gate.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
-    /// Whose word counts.
+pub struct GateQuery<'a> {
+    /// The trust file.
     pub trust: &'a TrustFile,
-    /// Where.
+    /// The gate.
     pub gate: Gate,
-    /// Whether signatures must say under which name the image is signed.
+    /// Whether signatures must contain the name of the image.
     pub name_rule: NameRule,
-    /// The registry's own name, for repositories without that of an upstream.
+    /// The registry's own host name, for repositories that are not named after an upstream registry.
     pub host: Option<&'a RegistryHost>,
 }
 
-/// What a gate says to an image.
+/// The decision of a gate about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateDecision {
-    /// What a refusal does.
+    /// The effect of a refusal.
     pub mode: Mode,
-    /// The keys whose word counted, by their names in the trust file.
+    /// The names in the trust file of the keys whose signatures counted.
     pub by: Vec<String>,
-    /// The rules that are not met, each with its reasons; empty when all are.
+    /// The unmet rules, each with its reasons; empty if all rules are met.
     pub unmet: Vec<String>,
 }
 
@@ -41,14 +41,14 @@ impl GateDecision {
         self.unmet.is_empty()
     }
 
-    /// Whether to go on.
+    /// Whether the operation may continue.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         self.is_satisfied() || self.mode == Mode::Warn
     }
 }
 
-/// Asks a gate. Whatever an attacker can put beside the image is a reason to refuse, and no error.
+/// Queries a gate. Anything that an attacker can push beside the image leads to a refusal, not to an error.
 ///
 /// # Errors
 /// When the store fails.
@@ -56,68 +56,69 @@ pub async fn ask(
     store: &Store,
     repository: &RepositoryName,
     digest: &Digest,
-    asking: &Asking<'_>,
+    query: &GateQuery<'_>,
 ) -> Result<GateDecision, Error> {
-    ask_at(&EvidenceSource::Store(store.clone(), repository.clone()), repository, digest, asking).await
+    ask_at(&EvidenceSource::Store(store.clone(), repository.clone()), repository, digest, query).await
 }
 
-/// Asks a gate by what is at a place, as [`ask`] does by what a store has.
+/// As [`ask`], for any evidence source.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn ask_at(
-    place: &EvidenceSource,
+    source: &EvidenceSource,
     repository: &RepositoryName,
     digest: &Digest,
-    asking: &Asking<'_>,
+    query: &GateQuery<'_>,
 ) -> Result<GateDecision, Error> {
-    let Asking { trust, gate, .. } = *asking;
-    let mut answer = GateDecision { mode: trust.mode(gate), by: Vec::new(), unmet: Vec::new() };
-    let asked = trust.asked(gate);
-    if asked.is_empty() {
-        return Ok(answer);
+    let GateQuery { trust, gate, .. } = *query;
+    let mut decision = GateDecision { mode: trust.mode(gate), by: Vec::new(), unmet: Vec::new() };
+    let predicate_types = trust.required_statements(gate);
+    if predicate_types.is_empty() {
+        return Ok(decision);
     }
-    let names = names(repository, asking.host);
+    let names = names(repository, query.host);
     let question = |predicate_type, name| {
-        let name_rule = asking.name_rule;
+        let name_rule = query.name_rule;
         Question { digest, name, name_rule, predicate_type, gate, newest_policy: 0 }
     };
-    let questions = asked.iter().flat_map(|kind| names.iter().map(move |name| question(*kind, name)));
-    let verdicts = judged(place, digest, (trust, questions.collect()), Until::Settled).await?;
-    for (at, predicate_type) in asked.into_iter().enumerate() {
+    let questions =
+        predicate_types.iter().flat_map(|kind| names.iter().map(move |name| question(*kind, name)));
+    let verdicts = judged(source, digest, (trust, questions.collect()), Until::Settled).await?;
+    for (at, predicate_type) in predicate_types.into_iter().enumerate() {
         let verdicts = verdicts.iter().skip(at * names.len()).take(names.len());
         if let Some(met) = verdicts.clone().find(|verdict| verdict.decision.satisfied) {
-            answer.by.extend(met.decision.by.iter().cloned());
+            decision.by.extend(met.decision.by.iter().cloned());
         } else {
-            answer.unmet.push(unmet(verdicts.clone().next(), predicate_type, asking));
+            decision.unmet.push(unmet(verdicts.clone().next(), predicate_type, query));
         }
     }
-    answer.by.sort();
-    answer.by.dedup();
-    Ok(answer)
+    decision.by.sort();
+    decision.by.dedup();
+    Ok(decision)
 }
 
-/// Names the rule and why it is not met.
-fn unmet(verdict: Option<&Verdict>, predicate_type: &str, asking: &Asking<'_>) -> String {
+/// Describes an unmet rule, with the reasons.
+fn unmet(verdict: Option<&Verdict>, predicate_type: &str, query: &GateQuery<'_>) -> String {
     let known = TYPE_NAMES.iter().find(|(_, uri)| *uri == predicate_type);
     let what = known.map_or(predicate_type, |(name, _)| name);
-    let by = asking.trust.asked_of(asking.gate, predicate_type);
+    let by = query.trust.required_signer(query.gate, predicate_type);
     let by = by.map_or_else(|| "a key that may sign it".to_owned(), |by| format!("`{by}`"));
     let Some(verdict) = verdict else {
         return format!(
-            "`{what}` by {by}: the repository's name does not say in which registry it is signed"
+            "`{what}` by {by}: the repository name does not contain the registry under which the image is signed"
         );
     };
-    let mut why: Vec<_> = verdict.decision.why_not.iter().map(ToString::to_string).collect();
-    why.extend(verdict.refused.iter().map(|refused| refused.why.clone()));
-    why.extend(verdict.skipped.iter().map(|skipped| skipped.why.clone()));
-    why.dedup();
-    why.truncate(MOST_REASONS);
-    format!("`{what}` by {by}: {}", why.join(", "))
+    let mut reasons: Vec<_> = verdict.decision.reasons.iter().map(ToString::to_string).collect();
+    reasons.extend(verdict.refused.iter().map(|refused| refused.reason.clone()));
+    reasons.extend(verdict.skipped.iter().map(|skipped| skipped.reason.clone()));
+    reasons.dedup();
+    reasons.truncate(MAX_REASONS);
+    format!("`{what}` by {by}: {}", reasons.join(", "))
 }
 
-/// The names under which an image of a repository may be signed: that of its upstream, where the repository is named
-/// after one (`HOST/PATH`, a port after a hyphen), and that in this registry.
+/// The names under which an image of a repository may be signed: its upstream name, if the repository is named after an
+/// upstream (`HOST/PATH`, with the port after a hyphen), and its name in this registry.
 #[must_use]
 pub fn names(repository: &RepositoryName, host: Option<&RegistryHost>) -> Vec<ImageName> {
     let mut names = Vec::new();

@@ -1,4 +1,4 @@
-//! What evidence comes to by a trust file.
+//! Judges evidence by a trust file.
 
 use std::collections::BTreeSet;
 
@@ -13,24 +13,24 @@ use super::{Bounds, Candidate, Error, EvidenceSource, Next, Searched, Skipped, i
 
 const ALL: [Format; 3] = [Format::SimpleSigning, Format::Envelope, Format::Bundle];
 
-/// What is to be known.
+/// A question about an image.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The image.
     pub digest: &'a Digest,
     /// Its name.
     pub name: &'a ImageName,
-    /// Whether the name must be signed.
+    /// Whether signatures must contain the name.
     pub name_rule: NameRule,
-    /// What must be said of it.
+    /// The required predicate type.
     pub predicate_type: &'a str,
-    /// Where it is decided.
+    /// The gate whose rules apply.
     pub gate: Gate,
-    /// The greatest sequence of a trust file that was in force.
+    /// The highest sequence number of any trust file that was in force.
     pub newest_policy: u64,
 }
 
-/// A signature by a trusted key or identity, about this image, that says what was asked.
+/// A signature of this image by a trusted key or identity, with the required predicate type.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counted {
@@ -38,15 +38,15 @@ pub struct Counted {
     pub key: String,
     /// Its hint.
     pub hint: String,
-    /// How it is written down.
+    /// Its format.
     pub format: &'static str,
     /// Where it was found: a tag, or a referrer's digest.
     pub at: String,
     /// The digest of the payload, envelope or bundle.
     pub evidence: Digest,
-    /// What was signed beside it.
+    /// The signed annotations.
     pub annotations: serde_json::Value,
-    /// Where it is by certificate: who signed, when, and what proves it.
+    /// For a signature by certificate: the signer, the time, and the proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certified: Option<keyless::Evidence>,
 }
@@ -55,27 +55,28 @@ pub struct Counted {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
-    /// How it is written down.
+    /// Its format.
     pub format: &'static str,
     /// Where it was found.
     pub at: String,
-    /// Why.
-    pub why: String,
-    /// The same for programs that advise.
+    /// The reason as text.
+    #[serde(rename = "why")]
+    pub reason: String,
+    /// The reason as a value, for advice.
     #[serde(skip)]
-    pub fault: RefusalReason,
+    pub kind: RefusalReason,
 }
 
-/// What is wrong with a signature that does not count.
+/// Why a signature does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
-    /// The trust file does not have its key, whose hint is known where the format tells it.
+    /// The trust file does not contain its key. The hint is known if the format has one.
     UnknownKey(Option<String>),
-    /// It is about this image under another name.
+    /// It signs this image under another name.
     OtherName(String),
-    /// It says no name, though one is asked for.
+    /// It contains no name, although one is required.
     Unnamed,
-    /// Something else, in words.
+    /// Another reason, as text.
     Other(String),
 }
 
@@ -91,46 +92,46 @@ impl RefusalReason {
     }
 }
 
-/// What all of it comes to.
+/// The verdict on one question.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
-    /// By the trust file's rules.
+    /// The decision by the trust file's rules.
     pub decision: Decision,
-    /// Signatures that are good; the rules may still want others.
+    /// Valid signatures; the rules may still require others.
     pub signatures: Vec<Counted>,
-    /// Signatures that are not.
+    /// Signatures that do not count.
     pub refused: Vec<Refused>,
-    /// What could not be read.
+    /// Candidates that could not be read.
     pub skipped: Vec<Skipped>,
-    /// How many trusted statements say something else of this image.
+    /// The number of trusted statements about this image with another predicate type.
     pub others: usize,
 }
 
-/// Signatures that do not count, or that count, and are told of; more are of no help.
-const MOST_TOLD: usize = 64;
+/// The maximum number of reported signatures that count, and of those that do not; more do not help.
+const MAX_REPORTED: usize = 64;
 
-/// The judgement of one question, which hears one thing after the other and keeps only what it comes to.
-pub struct Judging<'a> {
+/// Judges candidates for one question, one after the other, and keeps only the result.
+pub struct Judgement<'a> {
     trust: &'a TrustFile,
     question: Question<'a>,
     claims: Claims,
-    /// Whose word was taken, and how it was written down: the same once more changes nothing.
-    heard: BTreeSet<(String, &'static str, Option<u64>)>,
+    /// The signers, formats and sequence numbers that already counted: a repetition changes nothing.
+    seen: BTreeSet<(String, &'static str, Option<u64>)>,
     signatures: Vec<Counted>,
     refused: Vec<Refused>,
     others: usize,
     satisfied: bool,
 }
 
-impl<'a> Judging<'a> {
-    /// A judgement that has heard nothing.
+impl<'a> Judgement<'a> {
+    /// A judgement without any candidates yet.
     #[must_use]
     pub fn new(trust: &'a TrustFile, question: Question<'a>) -> Self {
         let claims = Claims::image(question.digest, question.name, question.predicate_type);
         let claims = claims.after_policy(question.newest_policy);
-        let (heard, signatures, refused) = (BTreeSet::new(), Vec::new(), Vec::new());
-        Self { trust, question, claims, heard, signatures, refused, others: 0, satisfied: false }
+        let (seen, signatures, refused) = (BTreeSet::new(), Vec::new(), Vec::new());
+        Self { trust, question, claims, seen, signatures, refused, others: 0, satisfied: false }
     }
 
     /// Whether the trust file's rules are met.
@@ -139,8 +140,8 @@ impl<'a> Judging<'a> {
         self.satisfied
     }
 
-    /// Hears something that may be a signature.
-    pub fn hear(&mut self, found: &Candidate) {
+    /// Judges one candidate.
+    pub fn consider(&mut self, found: &Candidate) {
         let question = &self.question;
         let expected = Expectation {
             digest: question.digest,
@@ -149,9 +150,9 @@ impl<'a> Judging<'a> {
             predicate_type: question.predicate_type,
             formats: &ALL,
             keys: self.trust,
-            // Roles are part of the decision, which says whose they are.
+            // Roles are part of the decision, which checks them.
             role: &|_| true,
-            log: LogRule::NotAsked,
+            log: LogRule::Ignored,
             limits: Limits::default(),
         };
         let evidence = found.evidence();
@@ -160,10 +161,10 @@ impl<'a> Judging<'a> {
             Ok(verified) => self.count(&verified, format, at),
             Err(Signer::PredicateType { .. }) => self.others += 1,
             Err(error) => {
-                let (why, fault) = (in_words(&error), RefusalReason::of(&error));
-                let told = self.refused.iter().any(|known| known.fault == fault && known.at == at);
-                if !told && self.refused.len() < MOST_TOLD {
-                    self.refused.push(Refused { format, at, why, fault });
+                let (reason, kind) = (in_words(&error), RefusalReason::of(&error));
+                let is_known = self.refused.iter().any(|known| known.kind == kind && known.at == at);
+                if !is_known && self.refused.len() < MAX_REPORTED {
+                    self.refused.push(Refused { format, at, reason, kind });
                 }
             }
         }
@@ -172,11 +173,11 @@ impl<'a> Judging<'a> {
     fn count(&mut self, verified: &Verified<Attested>, format: &'static str, at: String) {
         let (signer, attested) = (verified.signer(), verified.get());
         let sequence = attested.subject().sequence().unwrap_or_default();
-        if self.heard.insert((signer.hint().to_owned(), format, sequence)) {
+        if self.seen.insert((signer.hint().to_owned(), format, sequence)) {
             self.claims.add(verified);
             self.satisfied = self.trust.decide(self.question.gate, &self.claims).satisfied;
         }
-        if self.signatures.len() < MOST_TOLD {
+        if self.signatures.len() < MAX_REPORTED {
             self.signatures.push(Counted {
                 key: signer.name().to_owned(),
                 hint: signer.hint().to_owned(),
@@ -189,7 +190,7 @@ impl<'a> Judging<'a> {
         }
     }
 
-    /// What it comes to.
+    /// The verdict.
     #[must_use]
     pub fn verdict(self, skipped: Vec<Skipped>) -> Verdict {
         let decision = self.trust.decide(self.question.gate, &self.claims);
@@ -198,48 +199,49 @@ impl<'a> Judging<'a> {
     }
 }
 
-/// How long is looked.
+/// When a search ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// Until each kind of statement that is asked for is there.
+    /// When every required predicate type is found.
     Settled,
-    /// Until all is heard, for a report.
-    Heard,
+    /// When all candidates are judged, for a report.
+    Complete,
 }
 
-/// Looks for what is said about an image, and judges it by several questions: one verdict for each.
+/// Searches for the signatures and attestations of an image, and judges them for several questions: one verdict for each.
 ///
 /// # Errors
-/// When something could not be asked: for a report always, else when what was found does not suffice without it.
+/// When a request failed: always for a report, otherwise only if the other candidates do not suffice.
 pub async fn judged(
-    place: &EvidenceSource,
+    source: &EvidenceSource,
     image: &Digest,
     (trust, questions): (&TrustFile, Vec<Question<'_>>),
     until: Until,
 ) -> Result<Vec<Verdict>, Error> {
-    let mut judging: Vec<_> = questions.into_iter().map(|question| Judging::new(trust, question)).collect();
-    let mut hear = |found: &Candidate| {
-        for judging in &mut judging {
-            judging.hear(found);
+    let mut judgements: Vec<_> =
+        questions.into_iter().map(|question| Judgement::new(trust, question)).collect();
+    let mut visit = |found: &Candidate| {
+        for judgement in &mut judgements {
+            judgement.consider(found);
         }
-        if until == Until::Settled && is_settled(&judging) { Next::Enough } else { Next::More }
+        if until == Until::Settled && is_settled(&judgements) { Next::Enough } else { Next::More }
     };
-    let Searched { skipped, trouble } = search(place, image, &Bounds::default(), &mut hear).await;
-    match trouble {
-        Some(error) if until == Until::Heard || !is_settled(&judging) => Err(error),
-        _ => Ok(judging.into_iter().map(|judging| judging.verdict(skipped.clone())).collect()),
+    let Searched { skipped, outage } = search(source, image, &Bounds::default(), &mut visit).await;
+    match outage {
+        Some(error) if until == Until::Complete || !is_settled(&judgements) => Err(error),
+        _ => Ok(judgements.into_iter().map(|judgement| judgement.verdict(skipped.clone())).collect()),
     }
 }
 
-/// Whether everything that is asked for is said, under whichever name.
-fn is_settled(judging: &[Judging<'_>]) -> bool {
-    judging.iter().all(|asked| {
-        let same = |other: &&Judging<'_>| other.question.predicate_type == asked.question.predicate_type;
-        judging.iter().filter(same).any(Judging::is_satisfied)
+/// Whether every required predicate type is satisfied, under any of the names.
+fn is_settled(judgements: &[Judgement<'_>]) -> bool {
+    judgements.iter().all(|one| {
+        let same = |other: &&Judgement<'_>| other.question.predicate_type == one.question.predicate_type;
+        judgements.iter().filter(same).any(Judgement::is_satisfied)
     })
 }
 
-/// A format's name for programs, as trust files have it.
+/// A format's name, as in trust files.
 fn name(format: Format) -> &'static str {
     match format {
         Format::SimpleSigning => "simpleSigning",

@@ -1,34 +1,35 @@
-//! Signatures and attestations about an image: found where the image is, and judged by a trust file.
+//! Signatures and attestations of an image: found in the image's repository, and judged by a trust file.
 //!
-//! The same for a store and for a registry. What cannot be asked is an error, never "unsigned".
+//! Works the same for a store and for a registry. A failed request is an error, never "unsigned".
 //!
-//! - `search`: finds; `judge`: decides; `shape`: what is evidence at all
-//! - `gate`, `upstream`: questions; `signing`: writes; `gathered`: what becomes of signatures when others come in
+//! - `search`: finds candidates; `judge`: decides; `shape`: which manifests are evidence
+//! - `gate`, `upstream`: the policies that need evidence; `signing`: writes signatures; `tag_update`: merges incoming
+//!   signatures with existing ones
 
 mod class;
 pub mod gate;
-pub mod gathered;
 mod judge;
 mod search;
 pub mod shape;
 pub mod signing;
 mod source;
+pub mod tag_update;
 pub mod upstream;
 
 use bundle_signer::{Error as Signer, Evidence, keyless};
 use oci::{Descriptor, Digest, Manifest, Selector};
 use serde::Serialize;
 
-pub use self::judge::{Counted, Judging, Question, RefusalReason, Refused, Until, Verdict, judged};
-pub use self::search::{Bounds, Listener, Next, Searched, search};
+pub use self::judge::{Counted, Judgement, Question, RefusalReason, Refused, Until, Verdict, judged};
+pub use self::search::{Bounds, Next, Searched, Visitor, search};
 pub use self::source::{Contents, EvidenceSource};
 
-/// Why evidence cannot be had or written.
+/// The errors of reading and writing evidence.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The registry gave no answer.
-    #[error("the registry could not be asked")]
+    /// The request to the registry failed.
+    #[error("the request to the registry failed")]
     Client(#[source] registry::client::Error),
     /// The store failed.
     #[error("the store failed")]
@@ -36,50 +37,50 @@ pub enum Error {
     /// A file of the store cannot be read.
     #[error("cannot read `{digest}` in the store")]
     Read {
-        /// Which blob.
+        /// The blob.
         digest: Digest,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
-    /// A file that was named cannot be read.
+    /// A file that the user named cannot be read.
     #[error("cannot read `{path}`", path = path.display())]
     File {
         /// The file.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
-    /// A key by which upstream is to have signed cannot be used.
-    #[error("the key for upstream's signatures cannot be used")]
-    Demand(#[source] Signer),
+    /// The key or signer that is required for upstream signatures cannot be used.
+    #[error("the required signer for upstream signatures cannot be used")]
+    Requirement(#[source] Signer),
     /// An identity or a trusted root cannot be used.
-    #[error("the identity for upstream's signatures cannot be used")]
+    #[error("the required identity for upstream signatures cannot be used")]
     Keyless(#[source] Box<bundle_signer::keyless::Error>),
-    /// There is no such image.
+    /// The image does not exist.
     #[error("`{0}` does not exist")]
     NotFound(String),
-    /// A blob is not what its digest says.
-    #[error("the content of `{0}` is not what its digest says")]
+    /// The content of a blob does not match its digest.
+    #[error("the content of `{0}` does not match its digest")]
     Content(Digest),
-    /// A manifest cannot be read or made.
+    /// A manifest cannot be read or created.
     #[error("a manifest is malformed")]
     Oci(#[source] oci::Error),
-    /// Others wrote to cosign's tag at the same time, again and again.
+    /// Concurrent writers overwrote cosign's tag repeatedly.
     #[error(
-        "others write to the tag `{0}` at the same time, and the signature is not there; sign again when they are done"
+        "other clients overwrite the tag `{0}` at the same time, and the signature is missing; sign again when they are done"
     )]
     Overwritten(oci::Tag),
-    /// It cannot be signed.
-    #[error("it cannot be signed")]
+    /// Signing failed.
+    #[error("signing failed")]
     Sign(#[source] Signer),
 }
 
 /// Something that may be a signature.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Where: a tag, or a referrer's digest.
+    /// Where it was found: a tag, or a referrer's digest.
     pub at: String,
     /// Its layer, with annotations.
     pub layer: Descriptor,
@@ -95,7 +96,7 @@ enum Encoding {
 }
 
 impl Candidate {
-    /// The same, to be checked.
+    /// The evidence to verify.
     #[must_use]
     pub fn evidence(&self) -> Evidence<'_> {
         match &self.kind {
@@ -115,22 +116,23 @@ impl Candidate {
     }
 }
 
-/// Something that was passed over unread.
+/// A candidate that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    /// Where.
+    /// Where it was found.
     pub at: String,
-    /// Why.
-    pub why: String,
+    /// The reason.
+    #[serde(rename = "why")]
+    pub reason: String,
 }
 
-/// What a reference means: its digest and its manifest.
+/// Resolves a selector to its digest and its manifest.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the place cannot be asked.
-pub async fn resolve(place: &EvidenceSource, selector: &Selector) -> Result<(Digest, Manifest), Error> {
-    let manifest = place.manifest(selector).await?;
-    let manifest = manifest.ok_or_else(|| Error::NotFound(place.named(selector)))?;
+/// [`Error::NotFound`], or when the source cannot be read.
+pub async fn resolve(source: &EvidenceSource, selector: &Selector) -> Result<(Digest, Manifest), Error> {
+    let manifest = source.manifest(selector).await?;
+    let manifest = manifest.ok_or_else(|| Error::NotFound(source.reference(selector)))?;
     let digest = match selector {
         Selector::Digest(digest) => digest.clone(),
         Selector::Tag(_) => manifest.digest(),
@@ -138,7 +140,7 @@ pub async fn resolve(place: &EvidenceSource, selector: &Selector) -> Result<(Dig
     Ok((digest, manifest))
 }
 
-/// An error and its causes, in one line.
+/// An error with its causes, in one line.
 #[must_use]
 pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

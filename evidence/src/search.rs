@@ -1,14 +1,13 @@
-//! The search for what is said about one image, in a place where anyone may have put things beside it.
+//! The search for the signatures and attestations of one image, in a source where anyone may have pushed referrers.
 //!
-//! It is never all or nothing. What may be evidence is in four corners: under each of cosign's tags, among the referrers
-//! that are listed as evidence, and among the others. The corners take turns, and each has bounds of its own, so that
-//! nobody hides what is in one by filling another. Within a corner, what is likely to count is read first, and the small
-//! before the large; what is broken, foreign or too much is passed over and told. How much one user can put beside an
-//! image is for the registry to bound (`store::NamingLimits`). Nothing that was read is kept: a listener hears each thing
-//! once.
+//! A search is never all or nothing. Candidates come from four queues: each of cosign's two tags, the referrers that are
+//! listed as evidence, and the other referrers. The queues alternate, and each has its own bounds, so no one can hide the
+//! content of one queue by filling another. Within a queue, likely evidence is read first, and small items before large
+//! ones; broken, foreign or excess items are skipped and reported. The registry limits how much one user can push beside an
+//! image (`store::NamingLimits`). The search keeps nothing that it read: a visitor sees each candidate once.
 
-mod corner;
 mod list;
+mod queue;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -20,75 +19,76 @@ use oci::{Descriptor, Digest, Manifest, Selector, Tag};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use self::corner::{Corner, Piece, SMALL, Source};
-use self::list::{List, Stretch};
-use super::shape::says_something;
-use super::source::{Entry, is_trouble};
+use self::list::{Batch, List};
+use self::queue::{Origin, PendingBlob, Queue, SMALL};
+use super::shape::has_statement_form;
+use super::source::{Entry, is_outage};
 use super::{Candidate, Encoding, Error, EvidenceSource, Skipped, in_words};
 
-/// Things that are asked for at once.
-const AT_ONCE: usize = 16;
-/// So many referrers are read in the order of the list, and so many after them in that of their sizes.
+/// The number of concurrent requests.
+const CONCURRENCY: usize = 16;
+/// The number of referrers that are read in the order of the list, and of those after them that are read by size.
 const FIRST: usize = 4;
 const FEW: usize = 64;
 /// Larger manifests are read after all others.
 const LARGE_ENTRY: u64 = 64 << 10;
-/// What is large is read by so many searches of this program at once: it may be as large as anyone likes to push.
+/// The number of searches in this process that may read large items at once: anyone can push large items.
 static LARGE: Semaphore = Semaphore::const_new(2);
-/// Things that are named as passed over; others are counted.
-const MOST_TOLD: usize = 64;
+/// The number of skipped items that are reported one by one; the others are counted.
+const MAX_REPORTED: usize = 64;
 
-/// How much is looked at for one image.
+/// The bounds of the search for one image.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Bytes of payloads, envelopes and bundles, in each corner.
+    /// Bytes of payloads, envelopes and bundles, in each queue.
     pub bytes: u64,
-    /// Manifests and blobs, in each corner.
-    pub things: usize,
-    /// Time in all.
+    /// Manifests and blobs, in each queue.
+    pub items: usize,
+    /// The total time.
     pub time: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { bytes: 512 << 20, things: 40_000, time: Duration::from_mins(1) }
+        Self { bytes: 512 << 20, items: 40_000, time: Duration::from_mins(1) }
     }
 }
 
-/// What a listener wants after it heard something.
+/// Whether a visitor needs more candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// To hear more.
+    /// It needs more candidates.
     More,
-    /// Nothing: it is settled.
+    /// It has seen enough.
     Enough,
 }
 
-/// What a search came to, beside what was heard.
+/// The outcome of a search, in addition to the visited candidates.
 #[derive(Debug, Default)]
 pub struct Searched {
-    /// What was passed over.
+    /// The skipped candidates.
     pub skipped: Vec<Skipped>,
-    /// Something could not be asked. Unless it is settled without it, nothing is decided: an outage is never "unsigned".
-    pub trouble: Option<Error>,
+    /// A request that failed. Unless the candidates suffice without it, no decision is possible: an outage is never
+    /// "unsigned".
+    pub outage: Option<Error>,
 }
 
-/// What hears each thing that is found.
-pub type Listener<'a> = dyn FnMut(&Candidate) -> Next + Send + 'a;
+/// A callback for each candidate that is found.
+pub type Visitor<'a> = dyn FnMut(&Candidate) -> Next + Send + 'a;
 
-/// Looks for what is said about an image, under cosign's tags and as referrers.
+/// Searches for the signatures and attestations of an image, under cosign's tags and among its referrers.
 pub async fn search(
-    place: &EvidenceSource,
+    source: &EvidenceSource,
     image: &Digest,
     bounds: &Bounds,
-    hear: &mut Listener<'_>,
+    visit: &mut Visitor<'_>,
 ) -> Searched {
     let mut search = Search {
-        place,
+        source,
         image,
         limits: Limits::default(),
         until: Instant::now() + bounds.time,
-        hear,
+        visit,
         known: BTreeSet::new(),
         others: None,
         is_evidence_listed: false,
@@ -96,69 +96,69 @@ pub async fn search(
         more: 0,
         ended: false,
     };
-    let sources = [Source::Tag("sig"), Source::Tag("att"), Source::Evidence, Source::Others];
-    let mut corners = sources.map(|source| Corner::new(source, bounds));
-    while corners.iter().any(|corner| !corner.is_done()) && !search.ended {
-        for corner in corners.iter_mut().filter(|corner| !corner.is_done()) {
-            search.step(corner).await;
+    let origins = [Origin::Tag("sig"), Origin::Tag("att"), Origin::Evidence, Origin::Others];
+    let mut queues = origins.map(|origin| Queue::new(origin, bounds));
+    while queues.iter().any(|queue| !queue.is_done()) && !search.ended {
+        for queue in queues.iter_mut().filter(|queue| !queue.is_done()) {
+            search.step(queue).await;
         }
     }
     search.finish()
 }
 
 struct Search<'a, 'b> {
-    place: &'a EvidenceSource,
+    source: &'a EvidenceSource,
     image: &'a Digest,
     limits: Limits,
     until: Instant,
-    hear: &'a mut Listener<'b>,
-    /// Referrers that a corner has.
+    visit: &'a mut Visitor<'b>,
+    /// Referrers that are already in a queue.
     known: BTreeSet<Digest>,
-    /// The other referrers, where all are listed together.
+    /// The other referrers, if the source lists all of them together.
     others: Option<Vec<Entry>>,
-    /// Whether all referrers are listed that are listed as evidence.
+    /// Whether the list of referrers with evidence is complete.
     is_evidence_listed: bool,
     found: Searched,
-    /// Things that were passed over and are not named.
+    /// The number of skipped items that are not reported one by one.
     more: usize,
     ended: bool,
 }
 
-/// What a layer is, by the signature beside it.
+/// Makes the encoding of a layer from the signature in its annotation.
 type EncodingOf = fn(String) -> Encoding;
 
 impl Search<'_, '_> {
-    /// Lists some of a corner, and reads some of it.
-    async fn step(&mut self, corner: &mut Corner) {
-        if corner.wants_more() {
-            match corner.source {
-                Source::Tag(suffix) => self.tag(corner, suffix).await,
-                Source::Evidence | Source::Others => self.referrers(corner).await,
+    /// Lists a part of a queue, and reads a part of it.
+    async fn step(&mut self, queue: &mut Queue) {
+        if queue.wants_more() {
+            match queue.origin {
+                Origin::Tag(suffix) => self.tag(queue, suffix).await,
+                Origin::Evidence | Origin::Others => self.referrers(queue).await,
             }
         }
-        if corner.small.is_empty() && !corner.entries.is_empty() {
-            self.manifests(corner).await;
+        if queue.small.is_empty() && !queue.entries.is_empty() {
+            self.manifests(queue).await;
         }
-        let pieces = corner.next();
-        if !pieces.is_empty() && !self.ended {
-            self.blobs(corner, &pieces).await;
+        let pending = queue.next();
+        if !pending.is_empty() && !self.ended {
+            self.blobs(queue, &pending).await;
         }
     }
 
-    /// The manifest under one of cosign's tags. All its layers are read, in the order of their sizes.
-    async fn tag(&mut self, corner: &mut Corner, suffix: &str) {
-        corner.is_listed = true;
+    /// Queues the manifest under one of cosign's tags. All its layers are read, in the order of their sizes.
+    async fn tag(&mut self, queue: &mut Queue, suffix: &str) {
+        queue.is_listed = true;
         let Ok(tag) = Tag::of_attachment(self.image, suffix) else { return };
         let at = tag.to_string();
-        match self.in_time(self.place.manifest(&Selector::Tag(tag))).await {
+        match self.in_time(self.source.manifest(&Selector::Tag(tag))).await {
             None | Some(Ok(None)) => {}
-            Some(Ok(Some(manifest))) => corner.put(self.layers(&at, &manifest)),
+            Some(Ok(Some(manifest))) => queue.put(self.layers(&at, &manifest)),
             Some(Err(error)) => self.failed(at, error, false),
         }
     }
 
-    fn layers(&mut self, at: &str, manifest: &Manifest) -> Vec<Piece> {
-        let mut pieces = Vec::new();
+    fn layers(&mut self, at: &str, manifest: &Manifest) -> Vec<PendingBlob> {
+        let mut pending = Vec::new();
         let readers: [(_, EncodingOf); 2] = [
             (attached::signatures(manifest, &self.limits), Encoding::SimpleSigning),
             (attached::attestations(manifest, &self.limits), |_| Encoding::Envelope),
@@ -166,7 +166,7 @@ impl Search<'_, '_> {
         for (layers, kind) in readers {
             match layers {
                 Ok(layers) => {
-                    pieces.extend(layers.found.into_iter().map(|layer| Piece {
+                    pending.extend(layers.found.into_iter().map(|layer| PendingBlob {
                         at: at.to_owned(),
                         kind: kind(layer.signature),
                         blob: layer.blob,
@@ -178,106 +178,105 @@ impl Search<'_, '_> {
                 }
             }
         }
-        let others = manifest.blobs().count().saturating_sub(1 + pieces.len());
+        let others = manifest.blobs().count().saturating_sub(1 + pending.len());
         if others > 0 {
-            self.skip(at.to_owned(), &format!("{others} layers are no signatures, or too large"));
+            self.skip(at.to_owned(), &format!("{others} layers are not signatures, or are too large"));
         }
-        pieces.sort_by_key(|piece| piece.blob.size);
-        pieces
+        pending.sort_by_key(|pending| pending.blob.size);
+        pending
     }
 
-    async fn referrers(&mut self, corner: &mut Corner) {
-        if corner.is_left && self.others.is_none() {
-            corner.is_listed = true;
+    async fn referrers(&mut self, queue: &mut Queue) {
+        if queue.is_abandoned && self.others.is_none() {
+            queue.is_listed = true;
             return;
         }
         let mut entries = match &mut self.others {
-            Some(others) if corner.source == Source::Others => {
-                corner.is_listed = self.is_evidence_listed;
+            Some(others) if queue.origin == Origin::Others => {
+                queue.is_listed = self.is_evidence_listed;
                 std::mem::take(others)
             }
-            _ => self.listed(corner).await,
+            _ => self.listed(queue).await,
         };
-        if corner.is_left {
+        if queue.is_abandoned {
             return;
         }
         entries.retain(|entry| self.known.insert(entry.digest.clone()));
-        // The first ones in the order of whoever lists them: airlock's registry puts there what no user pushed.
+        // The first ones stay in the order of the source: airlock's registry lists first what no user pushed.
         let rest = entries.get_mut(FIRST..).unwrap_or_default();
         if rest.len() <= FEW {
             rest.sort_by_key(|entry| (!entry.is_statement, entry.size));
         } else {
-            // Whoever put many there did not choose which of them come first, nor do they when it is asked again.
+            // A random order: a user who pushed many cannot choose which of them come first, neither now nor the next time.
             let order = RandomState::new();
             rest.sort_by_cached_key(|entry| {
                 (!entry.is_statement, entry.size > LARGE_ENTRY, order.hash_one(&entry.digest))
             });
         }
-        corner.entries = entries.into();
+        queue.entries = entries.into();
     }
 
-    /// Some more of the list that a corner's things are in.
-    async fn listed(&mut self, corner: &mut Corner) -> Vec<Entry> {
-        let (place, image, is_long) = (self.place, self.image, corner.list.is_long());
-        let _turn = self.turn(is_long).await;
-        let list = &mut corner.list;
-        let stretch = match self.in_time(list.next(place, image)).await {
-            None => Stretch::default(),
-            Some(Ok(stretch)) => stretch,
+    /// Lists more of a queue's referrers.
+    async fn listed(&mut self, queue: &mut Queue) -> Vec<Entry> {
+        let (source, image, is_long) = (self.source, self.image, queue.list.is_long());
+        let _permit = self.permit(is_long).await;
+        let list = &mut queue.list;
+        let batch = match self.in_time(list.next(source, image)).await {
+            None => Batch::default(),
+            Some(Ok(batch)) => batch,
             Some(Err(error)) => {
                 *list = List::default();
                 self.failed(format!("the referrers of {image}"), error, false);
-                Stretch::default()
+                Batch::default()
             }
         };
-        if stretch.cut {
-            self.skip("the list of referrers".to_owned(), "it is longer than is read");
+        if batch.truncated {
+            self.skip("the list of referrers".to_owned(), "it is longer than the search limit");
         }
-        let is_evidence = corner.source == Source::Evidence;
-        corner.is_listed = corner.list.is_done();
-        self.is_evidence_listed |= is_evidence && corner.is_listed;
-        if !(is_evidence && stretch.whole) {
-            return stretch.entries;
+        let is_evidence = queue.origin == Origin::Evidence;
+        queue.is_listed = queue.list.is_done();
+        self.is_evidence_listed |= is_evidence && queue.is_listed;
+        if !(is_evidence && batch.whole) {
+            return batch.entries;
         }
-        let (likely, others): (Vec<_>, Vec<_>) =
-            stretch.entries.into_iter().partition(|entry| entry.is_likely);
+        let (likely, others): (Vec<_>, Vec<_>) = batch.entries.into_iter().partition(|entry| entry.is_likely);
         self.others.get_or_insert_default().extend(others);
         likely
     }
 
     /// Reads the manifests of some referrers.
-    async fn manifests(&mut self, corner: &mut Corner) {
-        let listed = corner.next_entries();
-        let Some(things) = corner.things.checked_sub(listed.len()) else {
-            return self.leave(corner, "there are more things beside the image than are looked at");
+    async fn manifests(&mut self, queue: &mut Queue) {
+        let listed = queue.next_entries();
+        let Some(items) = queue.items.checked_sub(listed.len()) else {
+            return self.abandon(queue, "the image has more referrers than the search limit");
         };
-        corner.things = things;
-        let place = self.place;
-        let asked = join_all(listed.iter().map(|entry| {
+        queue.items = items;
+        let source = self.source;
+        let requests = join_all(listed.iter().map(|entry| {
             let selector = Selector::Digest(entry.digest.clone());
-            async move { place.manifest(&selector).await }
+            async move { source.manifest(&selector).await }
         }));
-        let _turn = self.turn(listed.iter().any(|entry| entry.size > SMALL)).await;
-        let Some(asked) = self.in_time(asked).await else { return };
-        for (entry, asked) in listed.iter().zip(asked) {
+        let _permit = self.permit(listed.iter().any(|entry| entry.size > SMALL)).await;
+        let Some(results) = self.in_time(requests).await else { return };
+        for (entry, result) in listed.iter().zip(results) {
             let at = entry.digest.to_string();
-            match asked {
-                Ok(None) => self.skip(at, "it is listed, but not there"),
+            match result {
+                Ok(None) => self.skip(at, "it is listed, but does not exist"),
                 Err(error) => self.failed(at, error, true),
-                Ok(Some(manifest)) => corner.put(self.pieces(&at, &manifest)),
+                Ok(Some(manifest)) => queue.put(self.pending(&at, &manifest)),
             }
         }
     }
 
-    /// What a referrer holds: one bundle, or layers as under cosign's tags.
-    fn pieces(&mut self, at: &str, manifest: &Manifest) -> Vec<Piece> {
+    /// The blobs to read from a referrer: one bundle, or layers as under cosign's tags.
+    fn pending(&mut self, at: &str, manifest: &Manifest) -> Vec<PendingBlob> {
         match referrer::read(manifest, self.image, &self.limits) {
-            Ok(referrer::Holds::Bundle(layer)) => {
+            Ok(referrer::ReferrerContent::Bundle(layer)) => {
                 let blob = Descriptor::new(layer.media_type.clone(), layer.digest.clone(), layer.size);
-                vec![Piece { at: at.to_owned(), blob, kind: Encoding::Bundle }]
+                vec![PendingBlob { at: at.to_owned(), blob, kind: Encoding::Bundle }]
             }
-            Ok(referrer::Holds::Layers) => self.layers(at, manifest),
-            Ok(referrer::Holds::Other) => Vec::new(),
+            Ok(referrer::ReferrerContent::Layers) => self.layers(at, manifest),
+            Ok(referrer::ReferrerContent::Other) => Vec::new(),
             Err(error) => {
                 self.skip(at.to_owned(), &error.to_string());
                 Vec::new()
@@ -285,104 +284,107 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Reads some blobs at once, each once.
-    async fn blobs(&mut self, corner: &mut Corner, pieces: &[Piece]) {
+    /// Reads some blobs concurrently, each only once.
+    async fn blobs(&mut self, queue: &mut Queue, pending: &[PendingBlob]) {
         let mut blobs: Vec<&Descriptor> = Vec::new();
-        for piece in pieces {
-            let same =
-                |known: &&Descriptor| known.digest == piece.blob.digest && known.size == piece.blob.size;
+        for item in pending {
+            let same = |known: &&Descriptor| known.digest == item.blob.digest && known.size == item.blob.size;
             if !blobs.iter().any(same) {
-                blobs.push(&piece.blob);
+                blobs.push(&item.blob);
             }
         }
         let size = blobs.iter().map(|blob| blob.size).sum();
-        let (Some(bytes), Some(things)) =
-            (corner.bytes.checked_sub(size), corner.things.checked_sub(blobs.len()))
+        let (Some(bytes), Some(items)) =
+            (queue.bytes.checked_sub(size), queue.items.checked_sub(blobs.len()))
         else {
-            return self.leave(corner, "there is more beside the image than is read");
+            return self
+                .abandon(queue, "the image has more signatures and attestations than the search limit");
         };
-        (corner.bytes, corner.things) = (bytes, things);
-        let place = self.place;
-        let asked = join_all(blobs.iter().map(|blob| place.blob(blob)));
-        let _turn = self.turn(blobs.iter().any(|blob| blob.size > SMALL)).await;
-        let Some(asked) = self.in_time(asked).await else { return };
-        let mut asked: Vec<_> =
-            blobs.into_iter().zip(asked).map(|(blob, asked)| (blob, Some(asked))).collect();
-        for piece in pieces {
-            let found = asked
+        (queue.bytes, queue.items) = (bytes, items);
+        let source = self.source;
+        let requests = join_all(blobs.iter().map(|blob| source.blob(blob)));
+        let _permit = self.permit(blobs.iter().any(|blob| blob.size > SMALL)).await;
+        let Some(results) = self.in_time(requests).await else { return };
+        let mut results: Vec<_> =
+            blobs.into_iter().zip(results).map(|(blob, result)| (blob, Some(result))).collect();
+        for item in pending {
+            let found = results
                 .iter_mut()
-                .find(|(blob, _)| blob.digest == piece.blob.digest && blob.size == piece.blob.size);
-            let Some((_, answer)) = found else { continue };
-            match answer {
-                Some(Ok(bytes)) if !says_something(bytes) => {
-                    self.skip(piece.at.clone(), "its content is not text that says something");
+                .find(|(blob, _)| blob.digest == item.blob.digest && blob.size == item.blob.size);
+            let Some((_, result)) = found else { continue };
+            match result {
+                Some(Ok(bytes)) if !has_statement_form(bytes) => {
+                    self.skip(
+                        item.at.clone(),
+                        "its content does not have the form of a signature or attestation",
+                    );
                 }
                 Some(Ok(bytes)) => {
-                    let (blob, kind) = (piece.blob.clone(), piece.kind.clone());
-                    let found = Candidate { at: piece.at.clone(), layer: blob, bytes: bytes.clone(), kind };
+                    let (blob, kind) = (item.blob.clone(), item.kind.clone());
+                    let found = Candidate { at: item.at.clone(), layer: blob, bytes: bytes.clone(), kind };
                     if Instant::now() >= self.until {
-                        return self.end("the time for looking is over");
+                        return self.end("the search timed out");
                     }
-                    if (self.hear)(&found) == Next::Enough {
+                    if (self.visit)(&found) == Next::Enough {
                         self.ended = true;
                         return;
                     }
                 }
-                // Told once.
+                // Reported once.
                 other => {
                     if let Some(Err(error)) = other.take() {
-                        self.failed(piece.at.clone(), error, true);
+                        self.failed(item.at.clone(), error, true);
                     }
                 }
             }
         }
     }
 
-    /// Waits as long as there is time.
-    async fn in_time<T>(&mut self, asked: impl Future<Output = T>) -> Option<T> {
+    /// Waits for a future until the search times out.
+    async fn in_time<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         if self.ended {
             return None;
         }
-        let answer = timeout_at(self.until, asked).await.ok();
-        if answer.is_none() {
-            self.end("the time for looking is over");
+        let output = timeout_at(self.until, future).await.ok();
+        if output.is_none() {
+            self.end("the search timed out");
         }
-        answer
+        output
     }
 
-    /// Waits for a turn at what is large.
-    async fn turn(&mut self, is_large: bool) -> Option<SemaphorePermit<'static>> {
+    /// Waits for a permit to read large items.
+    async fn permit(&mut self, is_large: bool) -> Option<SemaphorePermit<'static>> {
         if is_large { self.in_time(LARGE.acquire()).await?.ok() } else { None }
     }
 
-    fn end(&mut self, why: &str) {
-        self.skip("the rest".to_owned(), why);
+    fn end(&mut self, reason: &str) {
+        self.skip("the remaining candidates".to_owned(), reason);
         self.ended = true;
     }
 
-    /// Leaves what is left of a corner.
-    fn leave(&mut self, corner: &mut Corner, why: &str) {
-        let rest = match corner.source {
-            Source::Tag(suffix) => format!("the rest under the tag for `{suffix}`"),
-            Source::Evidence | Source::Others => "the rest of the referrers".to_owned(),
+    /// Abandons the rest of a queue.
+    fn abandon(&mut self, queue: &mut Queue, reason: &str) {
+        let rest = match queue.origin {
+            Origin::Tag(suffix) => format!("the remaining layers under the `{suffix}` tag"),
+            Origin::Evidence | Origin::Others => "the remaining referrers".to_owned(),
         };
-        self.skip(rest, why);
-        corner.leave();
+        self.skip(rest, reason);
+        queue.abandon();
     }
 
-    /// What one thing's failure means. What was only `listed` is anyone's: that it is not given out says nothing of the
-    /// place as a whole.
+    /// Handles the failure of one item. Anyone can push an item that was only `listed`, so its failure proves no outage of
+    /// the source.
     fn failed(&mut self, at: String, error: Error, listed: bool) {
-        if is_trouble(&error, listed) {
-            self.found.trouble.get_or_insert(error);
+        if is_outage(&error, listed) {
+            self.found.outage.get_or_insert(error);
         } else {
             self.skip(at, &in_words(&error));
         }
     }
 
-    fn skip(&mut self, at: String, why: &str) {
-        if self.found.skipped.len() < MOST_TOLD {
-            self.found.skipped.push(Skipped { at, why: why.to_owned() });
+    fn skip(&mut self, at: String, reason: &str) {
+        if self.found.skipped.len() < MAX_REPORTED {
+            self.found.skipped.push(Skipped { at, reason: reason.to_owned() });
         } else {
             self.more += 1;
         }
@@ -390,8 +392,8 @@ impl Search<'_, '_> {
 
     fn finish(mut self) -> Searched {
         if self.more > 0 {
-            let why = format!("{} more things were passed over", self.more);
-            self.found.skipped.push(Skipped { at: self.image.to_string(), why });
+            let reason = format!("{} more items were skipped", self.more);
+            self.found.skipped.push(Skipped { at: self.image.to_string(), reason });
         }
         self.found
     }

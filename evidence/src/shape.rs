@@ -1,7 +1,7 @@
-//! What is evidence, by content and shape: a manifest that no runtime can unpack, whatever it calls its layers.
+//! Recognises evidence by its content: a manifest that no runtime can unpack, whatever the media types of its layers.
 //!
 //! Runtimes look at content. podman unpacks every layer that is a tar, compressed or not, under any media type. So a
-//! manifest is evidence only when each layer is text that says something, and the configuration describes no image.
+//! manifest is evidence only if each layer has the form of a statement and the configuration does not describe an image.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,8 +17,8 @@ use store::Store;
 
 use super::Error;
 
-/// Types of layers that say something of others.
-const KINDS: [&str; 10] = [
+/// The media types of layers with statements about other manifests.
+const STATEMENT_TYPES: [&str; 10] = [
     "application/vnd.dev.cosign.simplesigning.v1+json",
     "application/vnd.dsse.envelope.v1+json",
     "application/vnd.in-toto+json",
@@ -30,13 +30,13 @@ const KINDS: [&str; 10] = [
     "application/jose+json",
     "application/cose",
 ];
-/// Bytes that are looked at for one manifest. What has more is not looked through, and needs a signature.
-const MOST_BYTES: u64 = 64 << 20;
-const MOST_CONFIG: u64 = 1 << 20;
+/// The maximum number of bytes to check for one manifest. A larger manifest is not checked and needs a signature.
+const MAX_BYTES: u64 = 64 << 20;
+const MAX_CONFIG: u64 = 1 << 20;
 const BLOCK: usize = 512;
 
-/// Whether a manifest holds nothing but what is said of others: signatures, attestations, bills of materials. Gates let
-/// it pass without a signature of its own: without it nothing else could pass.
+/// Whether a manifest contains only statements about other manifests: signatures, attestations, bills of materials. Gates
+/// admit it without a signature of its own: otherwise nothing could ever be admitted.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -44,28 +44,28 @@ pub fn is_evidence(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
     let Content::Image(image) = manifest.content() else { return Ok(false) };
     let named = |layer: &Descriptor| {
         let kind = layer.media_type.as_str();
-        KINDS.contains(&kind) || kind.starts_with("application/vnd.dev.sigstore.bundle")
+        STATEMENT_TYPES.contains(&kind) || kind.starts_with("application/vnd.dev.sigstore.bundle")
     };
     if image.layers.is_empty() || !image.layers.iter().all(named) {
         return Ok(false);
     }
-    let Some(config) = read(store, &image.config, MOST_CONFIG)? else { return Ok(false) };
+    let Some(config) = read(store, &image.config, MAX_CONFIG)? else { return Ok(false) };
     if serde_json::from_slice::<NoImage>(&config).is_err() {
         return Ok(false);
     }
-    let (mut left, mut seen) = (MOST_BYTES, BTreeSet::new());
+    let (mut left, mut seen) = (MAX_BYTES, BTreeSet::new());
     for layer in &image.layers {
         if !seen.insert((&layer.digest, layer.size)) {
             continue;
         }
-        let said = read(store, layer, left)?.filter(|bytes| says_something(bytes));
-        let Some(said) = said else { return Ok(false) };
-        left -= said.len() as u64;
+        let statement = read(store, layer, left)?.filter(|bytes| has_statement_form(bytes));
+        let Some(statement) = statement else { return Ok(false) };
+        left -= statement.len() as u64;
     }
     Ok(true)
 }
 
-/// What a manifest of evidence holds, in a word for people and records: what its layers and annotations call themselves.
+/// The kind of evidence in a manifest, in one word for reports and records, according to its layers and annotations.
 #[must_use]
 pub fn label(manifest: &Manifest) -> &'static str {
     let Content::Image(image) = manifest.content() else { return "statement" };
@@ -79,30 +79,30 @@ pub fn label(manifest: &Manifest) -> &'static str {
     image.layers.first().map_or("statement", of)
 }
 
-/// A blob that is there in the size that the manifest tells, and is not too large.
-fn read(store: &Store, blob: &Descriptor, most: u64) -> Result<Option<Vec<u8>>, Error> {
+/// Reads a blob; none if it does not exist, differs in size from the manifest, or is larger than `limit`.
+fn read(store: &Store, blob: &Descriptor, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let Some(found) = store.blob(&blob.digest)? else { return Ok(None) };
-    if found.size != blob.size || found.size > most {
+    if found.size != blob.size || found.size > limit {
         return Ok(None);
     }
     let mut bytes = Vec::new();
     let digest = blob.digest.clone();
-    found.file.take(most).read_to_end(&mut bytes).map_err(|source| Error::Read { digest, source })?;
+    found.file.take(limit).read_to_end(&mut bytes).map_err(|source| Error::Read { digest, source })?;
     Ok((Digest::of(blob.digest.algorithm(), &bytes) == blob.digest).then_some(bytes))
 }
 
-/// Whether bytes are a statement's form, and nothing that can be unpacked: JSON texts, SPDX's own text, or a COSE
+/// Whether bytes have the form of a statement, which no runtime can unpack: JSON texts, SPDX's own text format, or a COSE
 /// signature.
 #[must_use]
-pub fn says_something(bytes: &[u8]) -> bool {
+pub fn has_statement_form(bytes: &[u8]) -> bool {
     if is_tar(bytes) || bytes.starts_with(b"BZh") {
         return false;
     }
-    // COSE_Sign1 (RFC 9052, section 4.2), as notation writes it: tag 18, a list of four.
+    // COSE_Sign1 (RFC 9052, section 4.2), as notation writes it: tag 18, an array of four items.
     if bytes.starts_with(&[0xd2, 0x84]) {
         return true;
     }
-    // No compressed stream that a runtime knows is UTF-8 without control characters; `bzip2` alone begins with text.
+    // No compressed stream that a runtime knows is UTF-8 without control characters; only `bzip2` begins with text.
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     is_json(text) || is_spdx(text)
 }
@@ -113,16 +113,16 @@ fn is_json(text: &str) -> bool {
     begins && values.peek().is_some() && values.all(|value| value.is_ok())
 }
 
-/// Lines of `Tag: value`, the first of which names the version.
+/// Whether the text consists of `Tag: value` lines, the first of which states the SPDX version.
 fn is_spdx(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let shows = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    lines.next().is_some_and(|line| line.starts_with("SPDXVersion:")) && text.chars().all(shows)
+    let printable = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    lines.next().is_some_and(|line| line.starts_with("SPDXVersion:")) && text.chars().all(printable)
 }
 
-/// Whether the first block is a tar header. Old ones have no magic number, and can be written so that they are JSON as
-/// well; the checksum tells.
+/// Whether the first block is a tar header. Old headers have no magic number and can also be valid JSON, so the checksum
+/// decides.
 fn is_tar(bytes: &[u8]) -> bool {
     let Some(block) = bytes.first_chunk::<BLOCK>() else { return false };
     let (before, rest) = block.split_at(148);
@@ -137,8 +137,8 @@ fn is_tar(bytes: &[u8]) -> bool {
     stated == unsigned || stated == signed
 }
 
-/// A configuration that describes no image: `{}`, or what cosign and buildkit write because something has to stand
-/// there. Names are compared as Go does.
+/// A configuration that does not describe an image: `{}`, or the placeholder that cosign and buildkit write. Names are
+/// compared as Go does.
 struct NoImage;
 
 impl<'de> Deserialize<'de> for NoImage {
@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for NoImage {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object that describes no image")
+        f.write_str("an object that does not describe an image")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
@@ -189,8 +189,8 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    /// A tar of the seventh edition, which has no magic number, and JSON in one.
-    fn both() -> Vec<u8> {
+    /// Bytes that are both JSON and a tar in the Unix v7 format, which has no magic number.
+    fn polyglot() -> Vec<u8> {
         let mut block = [b' '; BLOCK];
         let mut put = |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
         put(0, r#"{"a":"run"#);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a1_nothing_that_a_runtime_unpacks_says_something() {
+    fn a1_nothing_that_a_runtime_unpacks_has_the_form_of_a_statement() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&tar("a")).unwrap();
         let zstd = zstd::encode_all(&tar("a")[..], 1).unwrap();
@@ -217,31 +217,31 @@ mod tests {
             skippable,
             bzip2,
             xz,
-            both(),
+            polyglot(),
             Vec::new(),
         ] {
-            assert!(!says_something(&bytes), "{bytes:?}");
+            assert!(!has_statement_form(&bytes), "{bytes:?}");
         }
-        assert!(is_json(std::str::from_utf8(&both()).unwrap()), "the trap is one");
+        assert!(is_json(std::str::from_utf8(&polyglot()).unwrap()), "the polyglot is JSON");
         for text in ["#!/bin/sh\n", "hello", "\"text\"", "{\"a\":1} x", "SPDXVersion: 2.3\n\u{1b}[0m", "{"] {
-            assert!(!says_something(text.as_bytes()), "{text}");
+            assert!(!has_statement_form(text.as_bytes()), "{text}");
         }
     }
 
     #[test]
-    fn statements_say_something() {
+    fn statements_have_the_form_of_a_statement() {
         for text in
             ["{}", " [1]\n", "{\"a\":1}\n{\"b\":2}\n", "# made by hand\nSPDXVersion: SPDX-2.3\nSPDXID: x\n"]
         {
-            assert!(says_something(text.as_bytes()), "{text}");
+            assert!(has_statement_form(text.as_bytes()), "{text}");
         }
-        assert!(says_something(&[0xd2, 0x84, 0x58, 0x20]));
+        assert!(has_statement_form(&[0xd2, 0x84, 0x58, 0x20]));
         let long = format!("{{\"payload\":\"{}\"}}", "A".repeat(4096));
-        assert!(says_something(long.as_bytes()));
+        assert!(has_statement_form(long.as_bytes()));
     }
 
     #[test]
-    fn a1_a_configuration_that_describes_an_image_is_told_by_its_members() {
+    fn a1_a_configuration_that_describes_an_image_is_recognised_by_its_members() {
         let describes = |text: &str| serde_json::from_str::<NoImage>(text).is_err();
         for text in [
             "{}",

@@ -1,4 +1,4 @@
-//! Signatures and attestations written beside an image, in both of cosign's formats. What is there stays.
+//! Writes signatures and attestations of an image, in both of cosign's formats. Existing ones are kept.
 
 use std::collections::BTreeMap;
 
@@ -12,27 +12,27 @@ use serde_json::Value;
 
 use super::{Bounds, Candidate, Error, EvidenceSource, Next, search};
 
-/// What to say of an image, and how to write it down.
-pub struct Order<'a> {
-    /// Who says it.
+/// What to sign or attest for an image, and in which formats.
+pub struct SignRequest<'a> {
+    /// The signing key.
     pub key: &'a PrivateKey,
     /// The image's name.
     pub name: &'a ImageName,
-    /// What is signed beside it.
+    /// Annotations to sign with it.
     pub annotations: &'a BTreeMap<String, String>,
-    /// What kind of thing is said.
+    /// The predicate type.
     pub predicate_type: &'a str,
-    /// What is said; nothing for a signature.
+    /// The predicate; none for a signature.
     pub predicate: Option<&'a Value>,
-    /// Under cosign's tags.
+    /// Whether to write it under cosign's tags.
     pub legacy: bool,
-    /// As a referrer.
+    /// Whether to write it as a referrer.
     pub bundle: bool,
-    /// When, in RFC 3339, for people.
+    /// The time of creation in RFC 3339, for information only.
     pub created: &'a str,
 }
 
-/// Something that was written, or was there.
+/// A signature or attestation that was written or already existed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Written {
@@ -42,17 +42,17 @@ pub struct Written {
     pub format: &'static str,
     /// The tag, or the referrer's digest.
     pub at: String,
-    /// Whether the same was signed by the same key before, so that nothing was written.
+    /// Whether the same key had already signed the same statement, so that nothing was written.
     pub present: bool,
 }
 
-/// The images that a reference comes to: itself and, if asked for, all below it that are there; and how many
-/// are not.
+/// The images to sign for a reference: the manifest itself and, if `recursive`, all manifests below it that exist; and the
+/// number of those that do not exist.
 ///
 /// # Errors
-/// When the place cannot be asked.
+/// When the source cannot be read.
 pub async fn targets(
-    place: &EvidenceSource,
+    source: &EvidenceSource,
     root: (Digest, Manifest),
     recursive: bool,
 ) -> Result<(Vec<Descriptor>, usize), Error> {
@@ -65,7 +65,7 @@ pub async fn targets(
         found.push(Descriptor::new(manifest.media_type().clone(), digest, size));
         let children = manifest.children().iter().filter(|child| recursive && child.media_type.is_manifest());
         for child in children {
-            match place.manifest(&Selector::Digest(child.digest.clone())).await? {
+            match source.manifest(&Selector::Digest(child.digest.clone())).await? {
                 Some(manifest) => open.push((child.digest.clone(), manifest)),
                 None => absent += 1,
             }
@@ -74,37 +74,37 @@ pub async fn targets(
     Ok((found, absent))
 }
 
-/// How often it is signed again under a tag that others write at the same time.
+/// The number of attempts to write a tag that others write at the same time.
 const TRIES: usize = 5;
 
-/// Signs an image, or attests something of it.
+/// Signs an image, or attests a statement about it.
 ///
 /// # Errors
-/// When the place cannot be asked or written, or cosign's tag is full.
+/// When the source cannot be read or written, or cosign's tag is full.
 pub async fn sign(
-    place: &EvidenceSource,
+    source: &EvidenceSource,
     image: &Descriptor,
-    order: &Order<'_>,
+    request: &SignRequest<'_>,
 ) -> Result<Vec<Written>, Error> {
-    let said = order.said(place, &image.digest).await?;
+    let existing = request.existing(source, &image.digest).await?;
     let mut written = Vec::new();
-    if order.legacy {
-        written.push(Box::pin(legacy(place, image, order, said.legacy)).await?);
+    if request.legacy {
+        written.push(Box::pin(legacy(source, image, request, existing.legacy)).await?);
     }
-    if order.bundle {
-        written.push(bundled(place, image, order, said.bundle).await?);
+    if request.bundle {
+        written.push(bundled(source, image, request, existing.bundle).await?);
     }
     Ok(written)
 }
 
-/// Where the same is said by the same key, in each format.
+/// Where the same statement by the same key already exists, in each format.
 #[derive(Default)]
-struct Said {
+struct Existing {
     legacy: Option<String>,
     bundle: Option<String>,
 }
 
-impl Order<'_> {
+impl SignRequest<'_> {
     fn is_signature(&self) -> bool {
         self.predicate_type == statement::COSIGN_SIGN
     }
@@ -126,10 +126,10 @@ impl Order<'_> {
         Envelope::sign(statement, |bytes| self.key.sign(bytes)).map_err(Error::Sign)
     }
 
-    async fn said(&self, place: &EvidenceSource, image: &Digest) -> Result<Said, Error> {
+    async fn existing(&self, source: &EvidenceSource, image: &Digest) -> Result<Existing, Error> {
         let own = self.key.public_key().map_err(Error::Sign)?;
         let own = TrustFile::new(vec![("own".to_owned(), own)]).map_err(Error::Sign)?;
-        // An own statement carries the name once more as an annotation.
+        // A statement by airlock also contains the name as an annotation.
         let statement = self.statement(image);
         let payload = self.payload(image).to_bytes().map_err(Error::Sign)?;
         let same = |found: &Candidate| {
@@ -141,110 +141,111 @@ impl Order<'_> {
                 formats: &[Format::SimpleSigning, Format::Envelope, Format::Bundle],
                 keys: &own,
                 role: &|_| true,
-                log: bundle_signer::LogRule::NotAsked,
+                log: bundle_signer::LogRule::Ignored,
                 limits: Limits::default(),
             };
             verify_image(&found.evidence(), &expected).is_ok_and(|verified| match found.evidence().format() {
                 Format::SimpleSigning => found.bytes() == payload,
                 Format::Envelope | Format::Bundle => {
-                    let said = verified.get().statement();
+                    let found = verified.get().statement();
                     let empty = Value::Object(serde_json::Map::new());
-                    said.subjects() == statement.subjects()
-                        && said.predicate().unwrap_or(&empty) == statement.predicate().unwrap_or(&empty)
+                    found.subjects() == statement.subjects()
+                        && found.predicate().unwrap_or(&empty) == statement.predicate().unwrap_or(&empty)
                 }
             })
         };
-        let mut said = Said::default();
-        let mut hear = |found: &Candidate| {
+        let mut existing = Existing::default();
+        let mut visit = |found: &Candidate| {
             let slot = match found.evidence().format() {
-                Format::Bundle => &mut said.bundle,
-                Format::SimpleSigning | Format::Envelope => &mut said.legacy,
+                Format::Bundle => &mut existing.bundle,
+                Format::SimpleSigning | Format::Envelope => &mut existing.legacy,
             };
             if slot.is_none() && same(found) {
                 *slot = Some(found.at.clone());
             }
-            let all = (said.legacy.is_some() || !self.legacy) && (said.bundle.is_some() || !self.bundle);
+            let all =
+                (existing.legacy.is_some() || !self.legacy) && (existing.bundle.is_some() || !self.bundle);
             if all { Next::Enough } else { Next::More }
         };
-        let searched = search(place, image, &Bounds::default(), &mut hear).await;
-        match searched.trouble {
+        let searched = search(source, image, &Bounds::default(), &mut visit).await;
+        match searched.outage {
             Some(error) => Err(error),
-            None => Ok(said),
+            None => Ok(existing),
         }
     }
 }
 
 async fn legacy(
-    place: &EvidenceSource,
+    source: &EvidenceSource,
     image: &Descriptor,
-    order: &Order<'_>,
-    said: Option<String>,
+    request: &SignRequest<'_>,
+    existing: Option<String>,
 ) -> Result<Written, Error> {
-    let suffix = if order.is_signature() { "sig" } else { "att" };
+    let suffix = if request.is_signature() { "sig" } else { "att" };
     let tag = Tag::of_attachment(&image.digest, suffix).map_err(Error::Oci)?;
     let (image, format) = (image.digest.clone(), "legacy");
-    if let Some(at) = said {
+    if let Some(at) = existing {
         return Ok(Written { image, format, at, present: true });
     }
     let selector = Selector::Tag(tag.clone());
-    // Signers of one store take turns; in a registry, where nobody can, it is read again whether the signature is there.
-    let _turn = match place {
-        EvidenceSource::Store(store, _) => Some(tokio::task::block_in_place(|| store.take_turn())?),
+    // Signers of one store lock it. A registry has no locks, so the tag is read again to check for the signature.
+    let _lock = match source {
+        EvidenceSource::Store(store, _) => Some(tokio::task::block_in_place(|| store.lock_exclusive())?),
         EvidenceSource::Registry(..) | EvidenceSource::Shipment(..) => None,
     };
     let limits = Limits::default();
-    let (blob, signature) = if order.is_signature() {
-        let payload = order.payload(&image).to_bytes().map_err(Error::Sign)?;
-        let signature = order.key.sign(&payload).map_err(Error::Sign)?;
+    let (blob, signature) = if request.is_signature() {
+        let payload = request.payload(&image).to_bytes().map_err(Error::Sign)?;
+        let signature = request.key.sign(&payload).map_err(Error::Sign)?;
         (payload, Some(signature))
     } else {
-        let envelope = order.envelope(&image)?.to_json().into_bytes();
-        within(envelope.len())?;
+        let envelope = request.envelope(&image)?.to_json().into_bytes();
+        check_size(envelope.len())?;
         (envelope, None)
     };
-    let mut present = place.manifest(&selector).await?;
+    let mut present = source.manifest(&selector).await?;
     for _ in 0..TRIES {
         let attachment = match &signature {
             Some(signature) => attached::sign(present.as_ref(), &blob, signature, &limits),
-            None => attached::attest(present.as_ref(), &blob, order.predicate_type, &limits),
+            None => attached::attest(present.as_ref(), &blob, request.predicate_type, &limits),
         };
         let attachment = attachment.map_err(Error::Sign)?;
-        place.put_blob(blob.clone()).await?;
-        place.put_blob(attachment.config).await?;
-        place.put_manifest(&selector, &attachment.manifest).await?;
-        present = place.manifest(&selector).await?;
+        source.put_blob(blob.clone()).await?;
+        source.put_blob(attachment.config).await?;
+        source.put_manifest(&selector, &attachment.manifest).await?;
+        present = source.manifest(&selector).await?;
         let lacks =
-            |there: &Manifest| attached::lacking(there, &attachment.manifest).map(|layers| layers.len());
-        if present.as_ref().is_some_and(|there| matches!(lacks(there), Ok(0))) {
+            |found: &Manifest| attached::lacking(found, &attachment.manifest).map(|layers| layers.len());
+        if present.as_ref().is_some_and(|found| matches!(lacks(found), Ok(0))) {
             return Ok(Written { image, format, at: tag.to_string(), present: false });
         }
     }
     Err(Error::Overwritten(tag))
 }
 
-fn within(len: usize) -> Result<(), Error> {
+fn check_size(len: usize) -> Result<(), Error> {
     if len > Limits::default().len { Err(Error::Sign(Signer::EvidenceTooLarge(len))) } else { Ok(()) }
 }
 
 async fn bundled(
-    place: &EvidenceSource,
+    source: &EvidenceSource,
     image: &Descriptor,
-    order: &Order<'_>,
-    said: Option<String>,
+    request: &SignRequest<'_>,
+    existing: Option<String>,
 ) -> Result<Written, Error> {
     let (digest, format) = (image.digest.clone(), "bundle");
-    if let Some(at) = said {
+    if let Some(at) = existing {
         return Ok(Written { image: digest, format, at, present: true });
     }
-    let public = order.key.public_key().map_err(Error::Sign)?;
-    let bytes = bundle::attestation(&public, &order.envelope(&digest)?, &[]);
-    // What would not be read is not written.
-    within(bytes.len())?;
-    let manifest = referrer::manifest(&bytes, image, order.predicate_type, order.created);
+    let public = request.key.public_key().map_err(Error::Sign)?;
+    let bytes = bundle::attestation(&public, &request.envelope(&digest)?, &[]);
+    // A bundle that is too large to be read is not written.
+    check_size(bytes.len())?;
+    let manifest = referrer::manifest(&bytes, image, request.predicate_type, request.created);
     let manifest = manifest.map_err(Error::Sign)?;
-    place.put_blob(bytes).await?;
-    place.put_blob(referrer::CONFIG.to_vec()).await?;
+    source.put_blob(bytes).await?;
+    source.put_blob(referrer::CONFIG.to_vec()).await?;
     let id = manifest.digest();
-    place.put_manifest(&Selector::Digest(id.clone()), &manifest).await?;
+    source.put_manifest(&Selector::Digest(id.clone()), &manifest).await?;
     Ok(Written { image: digest, format, at: id.to_string(), present: false })
 }

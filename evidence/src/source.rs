@@ -1,4 +1,4 @@
-//! A repository: in a store, in a registry, or as far as it goes onto a drive.
+//! Evidence sources: a repository in a store, in a registry, or the part of a repository that is packed onto a drive.
 
 use std::fmt;
 use std::io::Read as _;
@@ -8,45 +8,45 @@ use bundle_signer::referrer;
 use futures::StreamExt as _;
 use futures::stream;
 use oci::{Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector};
-use registry::client::{Client, Error as Unanswered, NextPage, ReferrerPage};
+use registry::client::{Client, Error as ClientError, NextPage, ReferrerPage};
 use store::{Change, PageLimits, ReferrerPage as StorePage, ReferrerPosition, Store};
 
 use super::Error;
 
-/// Content that is to be carried away as a whole, as onto a drive: what lies beside it in its store is not in it.
+/// The content of a drive or a similar shipment. It excludes other content of the store that it comes from.
 pub trait Contents: Send + Sync {
-    /// A manifest that goes along.
+    /// A manifest of the shipment.
     fn manifest(&self, repository: &RepositoryName, selector: &Selector) -> Option<&Manifest>;
-    /// What goes along that refers to a manifest.
+    /// The referrers of a manifest in the shipment.
     fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> &[Descriptor];
-    /// Whether a blob goes along.
+    /// Whether the shipment contains a blob.
     fn has_blob(&self, repository: &RepositoryName, digest: &Digest) -> bool;
     /// The store that the content is read from.
     fn store(&self) -> &Store;
 }
 
-/// Where an image is and what is said about it.
+/// The repository that contains an image with its signatures and attestations.
 #[derive(Clone)]
 pub enum EvidenceSource {
-    /// A repository of a store.
+    /// A repository in a store.
     Store(Store, RepositoryName),
-    /// A repository of a registry.
+    /// A repository in a registry.
     Registry(Client, RegistryHost, RepositoryName),
-    /// What goes onto a drive of a repository, and nothing that lies beside it in the store.
+    /// The part of a repository that is packed onto a drive, without other content of the store.
     Shipment(Arc<dyn Contents>, RepositoryName),
 }
 
-/// Referrers of a store that are read at first, and at once after that.
+/// The limits of the first page of a store's referrers, and of each later page.
 const FIRST_PAGE: PageLimits = PageLimits { entries: 16, bytes: 2 << 20, large: false };
 const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20, large: true };
 
-/// A referrer, as it is listed.
+/// A referrer in a list.
 pub(super) struct Entry {
     pub(super) digest: Digest,
     pub(super) size: u64,
-    /// Whether it is listed as a signature or attestation of any kind.
+    /// Whether its artifact type is that of any signature or attestation.
     pub(super) is_statement: bool,
-    /// Whether it is listed as evidence.
+    /// Whether its artifact type is one of evidence that airlock reads.
     pub(super) is_likely: bool,
 }
 
@@ -62,16 +62,16 @@ impl From<Descriptor> for Entry {
 /// A page of an image's referrers.
 pub(super) struct Page {
     pub(super) entries: Vec<Entry>,
-    /// Whether those of all artifact types are listed, though one was asked for.
+    /// Whether the page lists all artifact types, although one was requested.
     pub(super) whole: bool,
-    /// What is read for it.
+    /// How many bytes were read for it.
     pub(super) bytes: usize,
-    pub(super) next: Option<At>,
+    pub(super) next: Option<PagePosition>,
 }
 
-/// Where a list of referrers goes on.
+/// The position in a list of referrers at which the next page starts.
 #[derive(PartialEq, Eq)]
-pub(super) enum At {
+pub(super) enum PagePosition {
     Store(ReferrerPosition),
     Registry(NextPage),
 }
@@ -87,24 +87,24 @@ impl fmt::Display for EvidenceSource {
 }
 
 impl EvidenceSource {
-    /// What a tag or a digest means there, as a reference is written: `name:tag`, or `name@digest`.
-    pub(crate) fn named(&self, selector: &Selector) -> String {
-        let sign = match selector {
+    /// The reference for a tag or a digest in this source: `name:tag` or `name@digest`.
+    pub(crate) fn reference(&self, selector: &Selector) -> String {
+        let separator = match selector {
             Selector::Tag(_) => ':',
             Selector::Digest(_) => '@',
         };
         match self {
-            Self::Registry(_, host, repository) => format!("{host}/{repository}{sign}{selector}"),
+            Self::Registry(_, host, repository) => format!("{host}/{repository}{separator}{selector}"),
             Self::Store(_, repository) | Self::Shipment(_, repository) => {
-                format!("{repository}{sign}{selector}")
+                format!("{repository}{separator}{selector}")
             }
         }
     }
 
-    /// A manifest; none when it is certain that there is none.
+    /// A manifest; none only if it certainly does not exist.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When the source cannot be read.
     pub async fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>, Error> {
         match self {
             Self::Registry(client, host, repository) => {
@@ -118,33 +118,42 @@ impl EvidenceSource {
         }
     }
 
-    /// What refers to an image, of one artifact type or of all: a page.
+    /// A page of an image's referrers, of one artifact type or of all.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When the source cannot be read.
     pub(super) async fn referrers(
         &self,
         subject: &Digest,
         kind: Option<&str>,
-        at: Option<&At>,
+        at: Option<&PagePosition>,
     ) -> Result<Page, Error> {
         let entries = |listed: Vec<Descriptor>| listed.into_iter().map(Entry::from).collect();
         Ok(match self {
             Self::Registry(client, host, repository) => {
-                let at = at.and_then(|at| if let At::Registry(next) = at { Some(next) } else { None });
+                let at =
+                    at.and_then(|at| if let PagePosition::Registry(next) = at { Some(next) } else { None });
                 let page = client.referrer_page(host, repository, subject, kind, at).await;
                 let ReferrerPage { entries: listed, filtered, bytes, next } = page.map_err(Error::Client)?;
                 let whole = kind.is_some() && !filtered;
-                Page { entries: entries(listed), whole, bytes, next: next.map(At::Registry) }
+                Page { entries: entries(listed), whole, bytes, next: next.map(PagePosition::Registry) }
             }
             Self::Store(store, repository) => {
-                let at = at.and_then(|at| if let At::Store(position) = at { Some(position) } else { None });
+                let at =
+                    at.and_then(
+                        |at| if let PagePosition::Store(position) = at { Some(position) } else { None },
+                    );
                 let limits = if at.is_some() { PAGE } else { FIRST_PAGE };
                 let page = || store.referrer_page(repository, subject, kind, at, limits);
                 let StorePage { descriptors, next } = tokio::task::block_in_place(page)?;
                 let bytes = descriptors.iter().map(|listed| usize::try_from(listed.size).unwrap_or_default());
                 let bytes = bytes.sum();
-                Page { entries: entries(descriptors), whole: false, bytes, next: next.map(At::Store) }
+                Page {
+                    entries: entries(descriptors),
+                    whole: false,
+                    bytes,
+                    next: next.map(PagePosition::Store),
+                }
             }
             Self::Shipment(shipment, repository) => {
                 let listed = shipment.referrers(repository, subject).to_vec();
@@ -153,24 +162,24 @@ impl EvidenceSource {
         })
     }
 
-    /// A small blob, whole and hashed. Its size is the manifest's word, which the caller has bounded.
+    /// Reads and hashes a small blob. Its size comes from the manifest; the caller has checked it against a limit.
     ///
     /// # Errors
-    /// When it cannot be had, or is another than its digest says.
+    /// When the blob cannot be read or does not match its digest.
     pub async fn blob(&self, blob: &Descriptor) -> Result<Vec<u8>, Error> {
         let wrong = || Error::Content(blob.digest.clone());
         let limit = usize::try_from(blob.size).map_err(|_| wrong())?;
         let mut bytes = Vec::new();
         match self {
             Self::Registry(client, host, repository) => {
-                let came = client.small_blob(host, repository, blob, blob.size).await;
-                let came = came.map_err(|error| match error {
-                    Unanswered::Digest { .. } | Unanswered::TooLong { .. } | Unanswered::Short { .. } => {
+                let received = client.small_blob(host, repository, blob, blob.size).await;
+                let received = received.map_err(|error| match error {
+                    ClientError::Digest { .. } | ClientError::TooLong { .. } | ClientError::Short { .. } => {
                         wrong()
                     }
                     error => Error::Client(error),
                 });
-                bytes = came?.to_vec();
+                bytes = received?.to_vec();
             }
             Self::Store(store, _) => tokio::task::block_in_place(|| read(store, blob, &mut bytes))?,
             Self::Shipment(shipment, repository) if shipment.has_blob(repository, &blob.digest) => {
@@ -182,7 +191,7 @@ impl EvidenceSource {
         if same { Ok(bytes) } else { Err(wrong()) }
     }
 
-    /// Puts a small blob.
+    /// Writes a small blob.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -199,12 +208,12 @@ impl EvidenceSource {
                 client.push_blob(host, repository, &blob, None, &open).await.map_err(Error::Client)?;
             }
             Self::Store(store, _) => tokio::task::block_in_place(|| store.put_bytes(&bytes)).map(drop)?,
-            Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, as a place to write to"))),
+            Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, as a writable repository"))),
         }
         Ok(())
     }
 
-    /// Puts a manifest whose blobs are there.
+    /// Writes a manifest whose blobs exist.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -226,12 +235,12 @@ impl EvidenceSource {
                 }
                 tokio::task::block_in_place(|| Ok(store.commit(changes)?))
             }
-            Self::Shipment(..) => Err(Error::NotFound(format!("{self}, as a place to write to"))),
+            Self::Shipment(..) => Err(Error::NotFound(format!("{self}, as a writable repository"))),
         }
     }
 }
 
-/// A blob's bytes, and at most one more than its size.
+/// Reads a blob, and at most one byte more than its size.
 fn read(store: &Store, blob: &Descriptor, bytes: &mut Vec<u8>) -> Result<(), Error> {
     let found = store.blob(&blob.digest)?;
     let found = found.ok_or_else(|| Error::NotFound(blob.digest.to_string()))?;
@@ -240,8 +249,8 @@ fn read(store: &Store, blob: &Descriptor, bytes: &mut Vec<u8>) -> Result<(), Err
     read.map(drop).map_err(|source| Error::Read { digest, source })
 }
 
-/// Whether a failure is the place's, and not that of a thing in it.
-pub(super) fn is_trouble(error: &Error, listed: bool) -> bool {
+/// Whether an error is a failure of the source as a whole, and not of one item in it.
+pub(super) fn is_outage(error: &Error, listed: bool) -> bool {
     use error_class::{Class, Classified as _};
     use registry::client::Error as E;
     match error {

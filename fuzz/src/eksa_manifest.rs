@@ -7,12 +7,12 @@ use bundle_signer::eksa::{
     Coverage, bundles_keys, distro_keys, package_keys, sign_bundle, verify_bundles, verify_package_bundle,
     verify_release,
 };
-use bundle_signer::trust::What;
+use bundle_signer::trust::ContentKind;
 
 use super::{KEY, TRUST};
 
 /// Trusts our own key for package bundles, too.
-static OWN: LazyLock<TrustFile> = LazyLock::new(|| TRUST.clone().limited_to(&[What::PackageBundle]));
+static OWN: LazyLock<TrustFile> = LazyLock::new(|| TRUST.clone().limited_to(&[ContentKind::PackageBundle]));
 
 /// AWS's own.
 static AWS: LazyLock<[TrustFile; 3]> = LazyLock::new(|| {

@@ -50,12 +50,12 @@ pub fn expectation() -> Expectation<'static> {
     Expectation {
         digest: &IMAGE,
         name: &NAME,
-        name_rule: NameRule::MayBeSilent,
+        name_rule: NameRule::Optional,
         predicate_type: COSIGN_SIGN,
         formats: &[Format::SimpleSigning, Format::Envelope, Format::Bundle],
         keys: &TRUST,
         role: &|_| true,
-        log: LogRule::NotAsked,
+        log: LogRule::Ignored,
         limits: bundle_signer::Limits::default(),
     }
 }

@@ -1,4 +1,4 @@
-//! What of the bounds has been used.
+//! How much of each limit a render has used.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -6,34 +6,34 @@ use std::time::Instant;
 use crate::limits::Limits;
 use crate::value::{ELEMENT, held};
 
-/// Why a function, and with it the render, stops.
+/// The reason why a function, and with it the render, stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// What Go's function would say.
-    Said(String),
-    /// A bound of [`Limits`], by the name of its field.
+    /// The error text of the Go function.
+    Message(String),
+    /// A limit was exceeded: the name of a field of [`Limits`].
     Limit(&'static str),
 }
 
 impl<S: Into<String>> From<S> for Failure {
     fn from(text: S) -> Self {
-        Self::Said(text.into())
+        Self::Message(text.into())
     }
 }
 
-/// The bounds of one render, and what has been used of them.
+/// The limits of one render, and how much of each is used.
 pub struct Budget<'a> {
-    /// The bounds.
+    /// The limits.
     pub limits: &'a Limits,
     steps: Cell<u64>,
     produced: Cell<u64>,
-    /// What this thread held before: a chart that makes cycles leaves some behind.
+    /// What this thread held before the render: a chart that builds cycles leaks them.
     held: usize,
     deadline: Instant,
 }
 
 impl<'a> Budget<'a> {
-    /// The budget of one render, which starts now: the deadline counts from here.
+    /// The budget of a render that starts now; the deadline counts from this call.
     #[must_use]
     pub fn new(limits: &'a Limits) -> Self {
         Self {
@@ -45,10 +45,10 @@ impl<'a> Budget<'a> {
         }
     }
 
-    /// Accounts for `count` nodes evaluated or elements made, before they are.
+    /// Accounts for `count` evaluated nodes or created elements, before they exist.
     ///
     /// # Errors
-    /// A bound is met: `steps`, `held_bytes` or `time`.
+    /// A limit is exceeded: `steps`, `held_bytes` or `time`.
     pub fn step(&self, count: u64) -> Result<(), Failure> {
         let before = self.steps.get();
         let after = before.saturating_add(count);
@@ -57,29 +57,29 @@ impl<'a> Budget<'a> {
             return Err(Failure::Limit("steps"));
         }
         self.room(0)?;
-        // The clock is asked once in a thousand steps: it costs more than a step.
+        // Reading the clock costs more than a step, so it is read only every 1024 steps.
         if before >> 10 == after >> 10 { Ok(()) } else { self.in_time() }
     }
 
-    /// Whether there is time left.
+    /// Checks that the deadline has not passed.
     ///
     /// # Errors
-    /// The bound `time` is met.
+    /// The limit `time` is exceeded.
     pub fn in_time(&self) -> Result<(), Failure> {
         if Instant::now() > self.deadline { Err(Failure::Limit("time")) } else { Ok(()) }
     }
 
-    /// Accounts for one more element of a list that has `length` and is being made.
+    /// Accounts for one more element of a list that has `length` elements and is still growing.
     ///
     /// # Errors
-    /// A bound is met: `held_bytes`, `steps` or `time`.
+    /// A limit is exceeded: `held_bytes`, `steps` or `time`.
     pub fn grow(&self, length: usize) -> Result<(), Failure> {
-        // A vector that grows is for a moment there twice.
+        // While a vector reallocates, the old and the new buffer both exist.
         self.room(length.saturating_mul(2))?;
         self.step(1)
     }
 
-    /// Whether so many elements more may be held.
+    /// Checks that this many more elements may be held.
     fn room(&self, elements: usize) -> Result<(), Failure> {
         let made = held().saturating_sub(self.held);
         if made.saturating_add(elements.saturating_mul(ELEMENT)) > self.limits.held_bytes {
@@ -88,10 +88,10 @@ impl<'a> Budget<'a> {
         Ok(())
     }
 
-    /// Accounts for `bytes` of text, before it is made.
+    /// Accounts for `bytes` of text, before it is produced.
     ///
     /// # Errors
-    /// A bound is met: `output_bytes`, or `time`.
+    /// A limit is exceeded: `output_bytes`, `steps`, `held_bytes` or `time`.
     pub fn produce(&self, bytes: usize) -> Result<(), Failure> {
         let after = self.produced.get().saturating_add(bytes as u64);
         self.produced.set(after);

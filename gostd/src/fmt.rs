@@ -1,7 +1,7 @@
-//! Go's `fmt` for the values of templates: `print`, `println`, `printf` and what an action prints.
+//! Go's `fmt` for template values: `print`, `println`, `printf` and the output of actions.
 //!
-//! Follows `src/fmt/print.go` and `format.go` of Go 1.26, whose texts for wrong verbs and missing arguments
-//! are part of what charts print. All text is accounted for by [`Budget::produce`] before it is made.
+//! Follows `src/fmt/print.go` and `format.go` of Go 1.26. Their texts for wrong verbs and missing arguments are part
+//! of what charts print. [`Budget::produce`] accounts for all text before it is produced.
 
 mod directive;
 mod float;
@@ -21,7 +21,7 @@ use printer::Printer;
 /// `fmt.Sprint`: a space between two operands when neither is a string.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub fn sprint(scope: &Budget<'_>, values: &[Value]) -> Result<Value, Failure> {
     let mut printer = Printer::new(scope);
     let mut after_string = true;
@@ -39,7 +39,7 @@ pub fn sprint(scope: &Budget<'_>, values: &[Value]) -> Result<Value, Failure> {
 /// `fmt.Sprintln`: a space between all operands and a line feed at the end.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub fn sprintln(scope: &Budget<'_>, values: &[Value]) -> Result<Value, Failure> {
     let mut printer = Printer::new(scope);
     for (index, value) in values.iter().enumerate() {
@@ -55,19 +55,19 @@ pub fn sprintln(scope: &Budget<'_>, values: &[Value]) -> Result<Value, Failure> 
 /// `fmt.Sprintf`.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub fn sprintf(scope: &Budget<'_>, format: &[u8], values: &[Value]) -> Result<Value, Failure> {
     let mut printer = Printer::new(scope);
     directive::run(&mut printer, format, values)?;
     Ok(Value::string(printer.finish()))
 }
 
-/// What `%v` prints of one value, added to `out`.
+/// Appends what `%v` prints for one value to `out`.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub fn append(scope: &Budget<'_>, out: &mut Vec<u8>, value: &Value) -> Result<(), Failure> {
-    // Nearly all that templates print is text: no printer for it.
+    // Nearly everything that templates print is text, which needs no printer.
     if let Some(bytes) = value.bytes()
         && value.kind() == "string"
     {
@@ -81,10 +81,10 @@ pub fn append(scope: &Budget<'_>, out: &mut Vec<u8>, value: &Value) -> Result<()
     result
 }
 
-/// What `%v` prints of one value.
+/// What `%v` prints for one value.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub fn display(scope: &Budget<'_>, value: &Value) -> Result<Value, Failure> {
     let mut out = Vec::new();
     append(scope, &mut out, value)?;

@@ -1,4 +1,4 @@
-//! JSON as Go's `encoding/json` reads and writes it, and the way between the engine's values and `serde_json`'s.
+//! JSON as Go's `encoding/json` reads and writes it, and conversions between template values and `serde_json` values.
 
 pub mod number;
 pub mod reader;
@@ -12,12 +12,12 @@ use crate::value::Value;
 use tree::{Number, Scalar, Sink, Target, Walk, walk};
 use writer::{Style, Writer};
 
-/// Keys in the order of their bytes, as Go sorts them in JSON.
+/// Orders keys by their bytes, as Go sorts them in JSON.
 fn bytewise(a: &str, b: &str) -> bool {
     a < b
 }
 
-/// A walk in the order of JSON, within the bounds of `scope`.
+/// A walk in JSON order, within the limits of `scope`.
 fn bounded<'a>(scope: &'a Budget<'_>, step: &'a dyn Fn(u64) -> Result<(), Failure>) -> Walk<'a> {
     Walk { before: bytewise, keeps_fields: true, depth: scope.limits.value_depth, step }
 }
@@ -25,15 +25,15 @@ fn bounded<'a>(scope: &'a Budget<'_>, step: &'a dyn Fn(u64) -> Result<(), Failur
 /// The JSON text of a value.
 ///
 /// # Errors
-/// [`Failure::Said`] what Go would say, or a bound.
+/// [`Failure::Message`] with Go's error text, or [`Failure::Limit`].
 pub fn write(value: &Value, style: Style, scope: &Budget<'_>) -> Result<String, Failure> {
     let mut writer = Writer::new(style, Some(scope));
     walk(value.clone(), bounded(scope, &|nodes| scope.step(nodes)), &mut writer)?;
     Ok(writer.finish())
 }
 
-/// The engine's form of a `serde_json` value. Whole numbers become int64, as Kubernetes' unstructured objects
-/// hold them.
+/// Converts a `serde_json` value into a template value. Integers become int64, as in Kubernetes' unstructured
+/// objects.
 #[must_use]
 pub fn to_value(json: &serde_json::Value) -> Value {
     let number = |number| match number {
@@ -41,16 +41,16 @@ pub fn to_value(json: &serde_json::Value) -> Value {
         other => Target::number(other),
     };
     let mut builder = Builder { number, stack: Vec::new(), root: Value::Nil };
-    // What is in memory already needs no bound, and this walk has no other way to fail.
+    // The value is already in memory, so the walk needs no limit, and it cannot fail otherwise.
     let unbounded = Walk { before: bytewise, keeps_fields: true, depth: usize::MAX, step: &|_| Ok(()) };
     let _ = walk(json, unbounded, &mut builder);
     builder.root
 }
 
-/// The `serde_json` form of a value: what Go's JSON text of it would read as.
+/// Converts a template value into the `serde_json` value that Go's JSON text of it would parse to.
 ///
 /// # Errors
-/// It has no JSON form, or meets a bound.
+/// The value has no JSON form, or exceeds a limit.
 #[cfg(test)]
 pub fn from_value(value: &Value, scope: &Budget<'_>) -> Result<serde_json::Value, Failure> {
     let mut builder = Builder { number: Target::number, stack: Vec::new(), root: serde_json::Value::Null };
@@ -63,7 +63,7 @@ enum Level<T: Target> {
     Map(T::Entries, String),
 }
 
-/// Builds what a walk tells.
+/// Builds a value from a walk.
 struct Builder<T: Target> {
     number: fn(Number) -> T,
     stack: Vec<Level<T>>,

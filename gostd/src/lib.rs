@@ -1,12 +1,13 @@
-//! What Go's standard library and `sigs.k8s.io/yaml` do, in Rust: the values that templates see, and what Go prints,
-//! reads and writes of them.
+//! Parts of Go's standard library and `sigs.k8s.io/yaml` in Rust: the values that templates see, and how Go prints,
+//! reads and writes them.
 //!
-//! Text that comes in is untrusted. Whatever it can make grow is bounded by [`Limits`], and counted in a [`Budget`].
+//! Input is untrusted. [`Limits`] bounds everything that it can make grow, and a [`Budget`] counts it.
 //!
 //! - [`value`]: Go's `any`; [`object`]: values with methods
-//! - [`mod@fmt`]: Go's `fmt`; [`time`]: its instants, layouts and durations
-//! - [`json`]: Go's `encoding/json`; [`yaml`]: the reader and writer of YAML for all that airlock hands to Kubernetes
-//! - [`limits`]: every bound, with its default; [`budget`]: what is used of them
+//! - [`mod@fmt`]: Go's `fmt`; [`time`]: Go's instants, layouts and durations
+//! - [`json`]: Go's `encoding/json`; [`yaml`]: the YAML reader and writer for everything that airlock passes to
+//!   Kubernetes
+//! - [`limits`]: every limit, with its default; [`budget`]: how much of each is used
 
 pub mod budget;
 pub mod fmt;

@@ -1,39 +1,40 @@
-//! Every bound on what a chart may cost, with its default, in one place.
+//! Every limit on the cost of a chart, with its default, in one place.
 
 use std::time::Duration;
 
-/// The bounds of one load and one render. A chart that meets one is refused with an error that names it.
+/// The limits of one load and one render. A chart that exceeds one is rejected with an error that names the limit.
 ///
 /// The defaults are above what the largest public charts need (kube-prometheus-stack renders 0.7 MB) and
-/// below what would hurt a machine with 256 MiB to spare.
+/// below what a machine with 256 MiB of free memory can bear.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a chart archive once decompressed, sub-charts included. Helm's own: 100 MiB.
+    /// Bytes of a decompressed chart archive, sub-charts included. Helm's own limit: 100 MiB.
     pub archive_bytes: u64,
-    /// Bytes of one file in a chart archive. Helm's own: 5 MiB. In a folder only `archive_bytes` bounds it, as in Helm.
+    /// Bytes of one file in a chart archive. Helm's own limit: 5 MiB. In a directory only `archive_bytes` applies, as
+    /// in Helm.
     pub file_bytes: u64,
     /// Files in a chart, sub-charts included.
     pub files: usize,
-    /// Charts within charts.
+    /// Nesting of charts within charts.
     pub chart_depth: usize,
-    /// `include`, `template` and `tpl` within each other. Helm's own: 1000.
+    /// Nesting of `include`, `template` and `tpl`. Helm's own limit: 1000.
     pub include_depth: usize,
-    /// Parentheses and control structures within each other in one template. Helm's own for parentheses: 10,000.
+    /// Nesting of parentheses and control structures in one template. Helm's own limit for parentheses: 10,000.
     pub syntax_depth: usize,
-    /// Nodes of the trees of all templates of a chart, at up to 200 bytes each; a tree can be sixty times as
-    /// large as its source. Harbor has 17,000.
+    /// Nodes of the syntax trees of all templates of a chart, at up to 200 bytes each. A tree can be sixty times as
+    /// large as its source. Harbor has 17,000 nodes.
     pub syntax_nodes: usize,
-    /// Maps and lists within each other in YAML, JSON, TOML and values.
+    /// Nesting of maps and lists in YAML, JSON, TOML and values.
     pub value_depth: usize,
     /// Nodes that one YAML, JSON or TOML document may hold after its aliases are expanded.
     pub value_nodes: usize,
-    /// Template nodes evaluated, loop turns and list elements made. An RSA key of 4096 bits counts for 2,000,000.
+    /// Template nodes evaluated, loop iterations and list elements created. A 4096-bit RSA key counts for 2,000,000.
     pub steps: u64,
     /// Calls of `lookup`.
     pub lookups: usize,
-    /// Bytes of text produced, intermediate strings included.
+    /// Bytes of text produced, including intermediate strings.
     pub output_bytes: u64,
-    /// Bytes of lists and maps held at a time, their texts aside.
+    /// Bytes of lists and maps held at the same time, without their text.
     pub held_bytes: usize,
     /// Bytes of one regular expression's compiled program.
     pub regex_bytes: usize,

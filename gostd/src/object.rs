@@ -3,10 +3,10 @@
 use crate::budget::Failure;
 use crate::value::Value;
 
-/// The `string` that a method asks for.
+/// The bytes of an argument that must be a `string`.
 ///
 /// # Errors
-/// What Go's evaluator says of anything else.
+/// The argument is not a string; the error text is that of Go's evaluator.
 pub fn string(argument: &Value) -> Result<&[u8], Failure> {
     match argument {
         Value::Str(text) => Ok(text.as_bytes()),
@@ -16,7 +16,7 @@ pub fn string(argument: &Value) -> Result<&[u8], Failure> {
     }
 }
 
-/// A value whose Go type has fields or methods that templates may name.
+/// A value whose Go type has fields or methods that templates can use.
 pub trait Object {
     /// Go's type as `%T` prints it, for example `*semver.Version`.
     fn type_name(&self) -> &'static str;
@@ -24,17 +24,17 @@ pub trait Object {
     /// Go's `reflect.Kind` by name: `struct`, `ptr`, `slice`, `map`.
     fn kind(&self) -> &'static str;
 
-    /// The field or the result of the method `name`; `Ok(None)` when the type has neither.
+    /// The field `name` or the result of the method `name`; `Ok(None)` if the type has neither.
     ///
     /// # Errors
-    /// What Go's method would return as its error.
+    /// The error of the Go method.
     fn member(&self, name: &str, arguments: &[Value]) -> Result<Option<Value>, Failure>;
 
-    /// What JSON, and hence YAML, makes of it.
+    /// The value that JSON, and hence YAML, represents it as.
     fn plain(&self) -> Value;
 
-    /// The fields of a structure in their order, which JSON keeps and YAML does not; none of what is no structure, or
-    /// has them in the order of their names.
+    /// The fields of a struct in their declared order, which JSON keeps and YAML does not. `None` if the value is not a
+    /// struct, or if its fields are declared in the order of their names.
     fn fields(&self) -> Option<Vec<(&'static str, Value)>> {
         None
     }
@@ -42,7 +42,7 @@ pub trait Object {
     /// What `%v` prints.
     fn print(&self) -> String;
 
-    /// What an action prints, which unlike a function has the value's address and so all its methods.
+    /// What an action prints. Unlike a function, an action has the address of the value, and so all its methods.
     fn shown(&self) -> String {
         self.print()
     }
@@ -52,16 +52,16 @@ pub trait Object {
         self.print()
     }
 
-    /// Whether `if` takes it.
+    /// Whether `if` treats it as true.
     fn truth(&self) -> bool {
         true
     }
 
-    /// Keys and elements, in order, for `range`, `index` and `len`; none for what cannot be walked.
+    /// Keys and elements, in order, for `range`, `index` and `len`; `None` if the value has no elements.
     fn items(&self) -> Option<Vec<(Value, Value)>> {
         None
     }
 
-    /// The type itself, for the functions of the module that made it.
+    /// The concrete type, for the functions of the module that created the value.
     fn as_any(&self) -> &dyn std::any::Any;
 }

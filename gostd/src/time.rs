@@ -1,5 +1,5 @@
-//! Go's `time`: instants with a zone, layouts, durations. No clock, no file of the host: zones come from the
-//! IANA database that is compiled in, and "Local" is UTC.
+//! Go's `time`: instants with a zone, layouts, durations. It reads neither the clock nor files of the host: zones come
+//! from the compiled-in IANA database, and "Local" is UTC.
 //!
 //! Source: Go's package `time` (`time.go`, `format.go`, `zoneinfo.go`), release 1.26.
 
@@ -64,7 +64,7 @@ pub enum Zone {
     Named(Rc<str>, TimeZone),
 }
 
-/// What a zone says of one instant.
+/// The offset of a zone at one instant.
 pub struct Offset {
     /// Its abbreviation; empty for a fixed zone without a name.
     pub name: Rc<str>,
@@ -100,7 +100,7 @@ impl Zone {
             "Local" => Some(Self::Local),
             _ => {
                 let zone = TimeZone::get(name).ok()?;
-                // Go opens a file of this name, so case matters to it.
+                // Go opens a file of this name, so the case must match.
                 if zone.iana_name() == Some(name) { Some(Self::Named(name.into(), zone)) } else { None }
             }
         }
@@ -116,7 +116,7 @@ impl Zone {
         }
     }
 
-    /// What is in force `seconds` after 1970-01-01 UTC.
+    /// The offset in force `seconds` after 1970-01-01 UTC.
     #[must_use]
     pub fn lookup(&self, seconds: i64) -> Offset {
         match self {
@@ -168,7 +168,7 @@ impl Time {
         self.seconds == -ZERO_TO_EPOCH && self.nanos == 0
     }
 
-    /// What its zone says of it.
+    /// The offset of its zone at this instant.
     #[must_use]
     pub fn offset(&self) -> Offset {
         self.zone.lookup(self.seconds)
@@ -194,7 +194,7 @@ impl Time {
         Self { seconds, nanos: u32::try_from(sum % NANOS).unwrap_or_default(), zone: self.zone.clone() }
     }
 
-    /// `Time.Sub`: saturates.
+    /// `Time.Sub`, which saturates.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> i64 {
         saturate(self.total() - earlier.total())
@@ -248,7 +248,7 @@ impl Time {
 }
 
 impl Civil {
-    /// The date and time of day that is `seconds` after 1970-01-01 00:00:00.
+    /// The date and time of day `seconds` after 1970-01-01 00:00:00.
     #[must_use]
     pub fn from_seconds(seconds: i64) -> Self {
         let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
@@ -266,7 +266,7 @@ impl Civil {
 
     /// Days since 1970-01-01; the month may be out of range.
     fn days(self) -> i64 {
-        // As above, days_from_civil; years beyond a few billions mean nothing and wrap.
+        // As above, days_from_civil. Years beyond a few billion are meaningless and wrap.
         let year = self.year.wrapping_add((self.month.wrapping_sub(1)).div_euclid(12));
         let month = self.month.wrapping_sub(1).rem_euclid(12) + 1;
         let year = if month <= 2 { year.wrapping_sub(1) } else { year };
@@ -280,7 +280,7 @@ impl Civil {
             .wrapping_sub(1)
     }
 
-    /// Seconds since 1970-01-01 00:00:00 of the same clock.
+    /// Seconds since 1970-01-01 00:00:00 on the same clock.
     #[must_use]
     pub fn seconds(self) -> i64 {
         let clock = self.hour.wrapping_mul(3600).wrapping_add(self.minute.wrapping_mul(60));
@@ -296,7 +296,7 @@ impl Civil {
     }
 }
 
-/// The days of a month, which may be 1 to 12.
+/// The number of days in a month from 1 to 12.
 fn days_in(month: i64, year: i64) -> i64 {
     match month {
         2 if leap(year) => 29,
@@ -314,7 +314,7 @@ fn saturate(nanos: i128) -> i64 {
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// A text in double quotes as Go's `time` quotes it in errors: every byte that is not ASCII in hexadecimal.
+/// Quotes a text as the errors of Go's `time` do: every byte that is not ASCII becomes an escape in hexadecimal.
 fn quote(text: &[u8]) -> String {
     let mut quoted = String::from("\"");
     for &byte in text {

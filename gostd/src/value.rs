@@ -1,7 +1,7 @@
 //! Go's values as templates see them.
 //!
-//! Go has two nils: an interface that holds nothing ([`Value::Nil`], a list or map element that is null or
-//! absent) and no value at all, which only the evaluator knows and which is `None` there.
+//! Go has two nils: an interface that holds nothing ([`Value::Nil`], a list or map element that is null or absent),
+//! and no value at all, which exists only in the evaluator and is `None` there.
 
 mod storage;
 
@@ -20,7 +20,7 @@ pub enum Value {
     Bool(bool),
     /// `int`: literals, lengths, indexes.
     Int(i64),
-    /// `int64`: arithmetic of Sprig, `--set`.
+    /// `int64`: Sprig's arithmetic, `--set`.
     Int64(i64),
     /// `uint64`: parts of a semantic version.
     Uint64(u64),
@@ -34,13 +34,13 @@ pub enum Value {
     Bytes(Rc<[u8]>),
     /// A slice.
     List(List),
-    /// A map with string keys, shared: whoever holds it sees changes.
+    /// A map with string keys. It is shared: every holder sees changes.
     Map(Map),
     /// A value of a named type with fields or methods.
     Object(Rc<dyn Object>),
 }
 
-/// The element type of a slice or map, which `typeOf` tells and some parameters ask for.
+/// The element type of a slice or map. `typeOf` returns it, and some parameters require it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
     /// `interface {}`
@@ -53,25 +53,25 @@ pub enum Element {
     Map,
     /// `[]interface {}`
     List,
-    /// `interface {}` too, of a map whose type has Helm's name `common.Values`.
+    /// `interface {}`, in a map of Helm's type `common.Values`.
     Values,
 }
 
-/// A slice. Elements are never changed in place, so sharing is invisible, and `append` shares.
+/// A slice. Elements never change in place, so sharing is invisible, and `append` shares the elements.
 #[derive(Clone)]
 pub struct List {
-    /// What its type says it holds.
+    /// The element type.
     pub element: Element,
-    /// What it holds.
+    /// The elements.
     pub items: Rc<Items>,
 }
 
 /// A `map[string]...`, by reference as in Go.
 #[derive(Clone)]
 pub struct Map {
-    /// What its type says it holds.
+    /// The element type.
     pub element: Element,
-    /// What it holds, in the order in which Go's templates walk it.
+    /// The entries, in the order in which Go's templates iterate over them.
     pub entries: Rc<Entries>,
 }
 
@@ -102,7 +102,7 @@ impl Value {
         Self::Map(Map::new(entries))
     }
 
-    /// Whether `if` takes it: not the zero value of its type, as Go's `template.IsTrue` says.
+    /// Whether `if` treats it as true: it is not the zero value of its type, as in Go's `template.IsTrue`.
     #[must_use]
     pub fn truth(&self) -> bool {
         match self {
@@ -162,7 +162,7 @@ impl Value {
         }
     }
 
-    /// The element of a map, if this is a map that has it.
+    /// The element for `key`, if this is a map that has the key.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<Value> {
         if let Self::Map(map) = self { map.entries.borrow().get(key).cloned() } else { None }
@@ -184,20 +184,20 @@ impl Value {
 }
 
 thread_local! {
-    /// The storage of every nil slice, and of nothing else.
+    /// The storage of every nil slice, and only of those.
     static NO_STORAGE: Rc<Items> = Rc::new(Items::new(Vec::new()));
-    /// The storage of every nil map.
+    /// The storage of every nil map, and only of those.
     static NO_ENTRIES: Rc<Entries> = Rc::new(Entries::new(BTreeMap::new()));
 }
 
 impl List {
-    /// A new slice whose type says that it holds `element`.
+    /// A new slice with this element type.
     #[must_use]
     pub fn of(element: Element, items: Vec<Value>) -> Self {
         Self { element, items: Rc::new(Items::new(items)) }
     }
 
-    /// A new `[]interface {}`: this slice and one more element. Nothing is copied.
+    /// A new `[]interface {}`: this slice and one more element. It copies nothing.
     #[must_use]
     pub fn appended(&self, last: Value) -> Self {
         Self { element: Element::Any, items: Rc::new(Items::appended(Rc::clone(&self.items), last)) }
@@ -216,7 +216,7 @@ impl List {
 }
 
 impl Map {
-    /// Go's nil map of texts: as empty as `{}`, but `null` in JSON and YAML. No function changes a map of texts.
+    /// Go's nil `map[string]string`: as empty as `{}`, but `null` in JSON and YAML. No function changes such a map.
     pub fn nil() -> Self {
         Self { element: Element::Str, entries: NO_ENTRIES.with(Rc::clone) }
     }
@@ -233,7 +233,7 @@ impl Map {
         Self { element: Element::Values, entries: self.entries.clone() }
     }
 
-    /// This map as what a parameter of type `map[string]interface {}` makes of it.
+    /// This map as a parameter of type `map[string]interface {}` receives it.
     #[must_use]
     pub fn unnamed(&self) -> Self {
         let element = if self.element == Element::Values { Element::Any } else { self.element };
@@ -245,7 +245,7 @@ impl Map {
         Self::of(Element::Any, entries)
     }
 
-    /// A new map whose type says that it holds `element`.
+    /// A new map with this element type.
     pub fn of<K: Into<Rc<str>>>(element: Element, entries: impl IntoIterator<Item = (K, Value)>) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
         Self { element, entries: Rc::new(Entries::new(entries)) }

@@ -1,13 +1,12 @@
-//! YAML for all that airlock hands to Kubernetes: read and written as `sigs.k8s.io/yaml` does, which is
-//! go-yaml v2 and JSON. A YAML 1.2 reader would make other values of the same text: `yes` is true here,
-//! `0777` is 511.
+//! YAML for everything that airlock passes to Kubernetes, read and written as `sigs.k8s.io/yaml` does: go-yaml v2 plus
+//! JSON. A YAML 1.2 reader would return other values for the same text: here `yes` is true and `0777` is 511.
 //!
-//! - Scalars are YAML 1.1: `y`, `on`, `~`, octal numbers, `1_000`; timestamps and `1:20` stay strings.
-//! - Keys are made strings; a null key is an error. Of two equal keys the last one wins, unless reading is
+//! - Scalars are YAML 1.1: `y`, `on`, `~`, octal numbers, `1_000`; timestamps and `1:20` remain strings.
+//! - Keys are converted to strings; a null key is an error. The last of several equal keys wins, unless reading is
 //!   [strict](parse_strict).
-//! - `<<` merges where it stands: keys before it are overwritten, as go-yaml v2 does.
-//! - Aliases are expanded within [`Limits::value_nodes`], [`Limits::value_depth`] and go-yaml's own measure.
-//! - Numbers are those of the JSON text: whole ones that 64 bits hold are integers.
+//! - `<<` merges at its position: it overwrites the keys before it, as in go-yaml v2.
+//! - Aliases are expanded within [`Limits::value_nodes`], [`Limits::value_depth`] and go-yaml's own limit on aliasing.
+//! - Numbers are those of the JSON text: whole numbers that fit 64 bits are integers.
 //!
 //! ```
 //! use gostd::{Limits, yaml};
@@ -42,7 +41,7 @@ use reader::Reader;
 pub use writer::Dialect;
 use writer::Writer;
 
-/// Reads the first document of `text`; text without one is null.
+/// Reads the first document of `text`; text without a document is null.
 ///
 /// ```
 /// use gostd::{Limits, yaml};
@@ -54,12 +53,12 @@ use writer::Writer;
 /// ```
 ///
 /// # Errors
-/// The document is not YAML, has no JSON form, or meets a bound.
+/// The document is not valid YAML, has no JSON form, or exceeds a limit.
 pub fn parse(text: &str, limits: &Limits) -> Result<serde_json::Value, Error> {
     first(text, Duplicates::Last, limits)
 }
 
-/// Reads the first document of `text`, where no map may have a key twice, not even by `<<`.
+/// Reads the first document of `text` and rejects duplicate keys, even those from `<<`.
 ///
 /// ```
 /// use gostd::{Limits, yaml};
@@ -70,12 +69,12 @@ pub fn parse(text: &str, limits: &Limits) -> Result<serde_json::Value, Error> {
 /// ```
 ///
 /// # Errors
-/// As [`parse`], and on a key that is there already.
+/// As [`parse`], and on a duplicate key.
 pub fn parse_strict(text: &str, limits: &Limits) -> Result<serde_json::Value, Error> {
-    first(text, Duplicates::Refused, limits)
+    first(text, Duplicates::Rejected, limits)
 }
 
-/// Reads all documents of `text`, those without content as null. The bounds are each document's.
+/// Reads all documents of `text`; a document without content is null. The limits apply to each document.
 ///
 /// ```
 /// use gostd::{Limits, yaml};
@@ -86,7 +85,7 @@ pub fn parse_strict(text: &str, limits: &Limits) -> Result<serde_json::Value, Er
 /// ```
 ///
 /// # Errors
-/// A document is not YAML, has no JSON form, or meets a bound.
+/// A document is not valid YAML, has no JSON form, or exceeds a limit.
 pub fn documents(text: &str, limits: &Limits) -> Result<Vec<serde_json::Value>, Error> {
     repairing(&prepare(text), |text| {
         let mut reader = Reader::new(text, limits)?;
@@ -100,9 +99,9 @@ pub fn documents(text: &str, limits: &Limits) -> Result<Vec<serde_json::Value>, 
 
 /// Writes `value` as `sigs.k8s.io/yaml.Marshal` does, with a line break at the end.
 ///
-/// Where Marshal itself cannot (a string with U+007F, a key over 1022 characters) or loses something (U+0085),
-/// this writes what reads back as the same. What does not come back: a key `<<`, which Marshal writes so that it
-/// merges, and texts with U+2028, U+2029 or U+FEFF, which the reader takes otherwise.
+/// Where Marshal itself fails (a string with U+007F, a key over 1022 characters) or loses data (U+0085), this writes
+/// text that reads back as the same value. Two things do not read back: a key `<<`, which Marshal writes so that it
+/// merges, and text with U+2028, U+2029 or U+FEFF, which the reader treats differently.
 ///
 /// ```
 /// let value = serde_json::json!({"a10": "yes", "a2": [1.5, "x: y", "two\nlines\n"]});
@@ -113,11 +112,11 @@ pub fn write(value: &serde_json::Value) -> String {
     let mut writer = Writer::new(Dialect::V2, None);
     let unbounded =
         Walk { before: Dialect::V2.order(), keeps_fields: false, depth: usize::MAX, step: &|_| Ok(()) };
-    // Unbounded, and with JSON's numbers only, nothing can fail.
+    // Without limits, and with JSON's numbers only, nothing can fail.
     walk(value, unbounded, &mut writer).and_then(|()| writer.finish()).unwrap_or_default()
 }
 
-/// Reads the first document of `text` as a template's value, numbers as float64.
+/// Reads the first document of `text` as a template value; numbers are float64.
 ///
 /// # Errors
 /// As [`parse`].
@@ -125,7 +124,7 @@ pub fn parse_value(text: &str, limits: &Limits) -> Result<Value, Error> {
     first(text, Duplicates::Last, limits)
 }
 
-/// Reads the first document of `text` with its numbers as they are written: 1 is an integer, 1.0 is none.
+/// Reads the first document of `text` with its numbers as written: 1 is an integer, 1.0 is not.
 ///
 /// # Errors
 /// As [`parse`].
@@ -133,10 +132,10 @@ pub fn parse_typed(text: &str, limits: &Limits) -> Result<Value, Error> {
     first(text, Duplicates::Last, limits).map(|Typed(value)| value)
 }
 
-/// Writes a template's value, with a line break at the end.
+/// Writes a template value, with a line break at the end.
 ///
 /// # Errors
-/// [`Failure::Said`] what Go would say, or a bound.
+/// [`Failure::Message`] with Go's error text, or [`Failure::Limit`].
 pub fn write_value(value: &Value, dialect: Dialect, scope: &Budget<'_>) -> Result<String, Failure> {
     let mut writer = Writer::new(dialect, Some(scope));
     let step = |nodes| scope.step(nodes);
@@ -153,7 +152,7 @@ fn first<T: Target>(text: &str, duplicates: Duplicates, limits: &Limits) -> Resu
     })
 }
 
-/// The text up to the `...` that ends its first document: libyaml does not look at what follows.
+/// The text up to the `...` that ends its first document. libyaml does not read the text after it.
 fn first_document(text: &str) -> &str {
     let (mut at, mut has_begun, mut has_content) = (0, false, false);
     for line in text.split_inclusive('\n') {
@@ -162,7 +161,7 @@ fn first_document(text: &str) -> &str {
             return text.get(..at + 3).unwrap_or(text);
         }
         if has_begun && !has_content && line.starts_with('%') {
-            // A directive after a `---` without anything begins the next document.
+            // A directive after a `---` without content begins the next document.
             return text.get(..at).unwrap_or(text);
         }
         let is_content = !line.trim().is_empty() && !line.starts_with(['#', '%']);
@@ -173,7 +172,7 @@ fn first_document(text: &str) -> &str {
     text
 }
 
-/// Text with the line breaks of YAML 1.1 as libyaml reads them, line feeds, and without a byte order mark.
+/// Converts all YAML 1.1 line breaks to line feeds, as libyaml does, and removes a byte order mark.
 fn prepare(text: &str) -> Cow<'_, str> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.contains(['\r', '\u{85}']) {

@@ -1,4 +1,4 @@
-//! `.Capabilities`: what the cluster can do, and which Helm this would be.
+//! `.Capabilities`: the versions of the cluster and its APIs, and the version of Helm that templates see.
 //!
 //! Source: `pkg/chart/common/capabilities.go` of Helm 4.3.
 
@@ -7,14 +7,14 @@ mod scope;
 
 use crate::error::Error;
 
-/// What templates may learn of the cluster without asking it.
+/// The information about the cluster that templates have without a request to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
     /// The cluster's version.
     pub kube_version: KubeVersion,
-    /// `group/version`, and `group/version/Kind` if the cluster was asked.
+    /// `group/version`, and also `group/version/Kind` if they come from a cluster.
     pub api_versions: Vec<String>,
-    /// The version of Helm that templates are told.
+    /// The version of Helm that templates see.
     pub helm_version: String,
 }
 
@@ -22,14 +22,14 @@ pub struct Capabilities {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeVersion {
     version: String,
-    /// Without what a vendor adds; empty if the cluster told its version.
+    /// The version without a vendor suffix; empty if the version comes from a cluster.
     normalized: String,
     major: String,
     minor: String,
 }
 
 impl Default for Capabilities {
-    /// Those of Helm 4.3 without a cluster: what its client library knows of Kubernetes 1.37.
+    /// The capabilities of Helm 4.3 without a cluster: those that its client library has for Kubernetes 1.37.
     fn default() -> Self {
         Self {
             kube_version: KubeVersion {
@@ -45,21 +45,21 @@ impl Default for Capabilities {
 }
 
 impl KubeVersion {
-    /// A version as a user gives it, with or without `v`; a constraint sees it without suffix.
+    /// Parses a version from a user, with or without `v`. Constraints see it without its suffix.
     ///
     /// # Errors
     /// It does not begin with at least two numbers.
     pub fn parse(version: &str) -> Result<Self, Error> {
-        let fault = || Error::KubeVersion { version: version.to_owned() };
+        let invalid = || Error::KubeVersion { version: version.to_owned() };
         let trimmed = version.trim_start();
         let plain = trimmed.strip_prefix('v').unwrap_or(trimmed);
         let end = plain.find(|character: char| !character.is_ascii_digit() && character != '.');
         let numbers = plain.get(..end.unwrap_or(plain.len())).unwrap_or_default();
         let numbers: Vec<&str> = numbers.split('.').take_while(|part| !part.is_empty()).collect();
         let is_number = |part: &&str| part.len() < 20 && (part.len() == 1 || !part.starts_with('0'));
-        let [major, minor, ..] = numbers.as_slice() else { return Err(fault()) };
+        let [major, minor, ..] = numbers.as_slice() else { return Err(invalid()) };
         if !numbers.iter().all(is_number) {
-            return Err(fault());
+            return Err(invalid());
         }
         let prefix = if version.starts_with('v') { "" } else { "v" };
         Ok(Self {
@@ -70,7 +70,7 @@ impl KubeVersion {
         })
     }
 
-    /// What a cluster's `/version` says. As in Helm, a constraint then sees the vendor's suffix too.
+    /// The version from a cluster's `/version`. As in Helm, constraints then see the vendor suffix too.
     #[must_use]
     pub fn of_cluster(git_version: &str, major: &str, minor: &str) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl KubeVersion {
         }
     }
 
-    /// The full version, as a cluster has it.
+    /// The full version, as a cluster reports it.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
@@ -92,7 +92,7 @@ impl KubeVersion {
         &self.minor
     }
 
-    /// What constraints are checked against.
+    /// The version that constraints are checked against.
     #[must_use]
     pub fn constrained(&self) -> &str {
         if self.normalized.is_empty() { &self.version } else { &self.normalized }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clusters_version_stays_as_it_is() {
+    fn the_version_of_a_cluster_is_not_normalised() {
         let version = KubeVersion::of_cluster("v1.33.4-eks-1", "1", "33+");
         assert_eq!(version.constrained(), "v1.33.4-eks-1");
     }

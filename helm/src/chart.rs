@@ -1,7 +1,7 @@
-//! A chart: metadata, default values, templates, files and the charts it brings along.
+//! A chart: metadata, default values, templates, files and sub-charts.
 //!
-//! Source: `pkg/chart/v2/loader/load.go`. A chart is loaded once and can be rendered any number of times; what
-//! a render makes of its values and dependencies never touches it.
+//! Source: `pkg/chart/v2/loader/load.go`. A chart is loaded once and can be rendered any number of times. A render
+//! never changes the chart's values and dependencies.
 
 mod archive;
 mod coalesce;
@@ -28,9 +28,9 @@ use crate::error::Error;
 pub(crate) use archive::File;
 pub(crate) use coalesce::Meter;
 pub(crate) use dependencies::{Node, at, is_compatible, join, resolve};
-pub(crate) use document::{Fault, Fields, read as read_document};
+pub(crate) use document::{DocumentError, Fields, read as read_document};
 pub(crate) use files::Files;
-pub use metadata::{Dependency, Maintainer, Metadata, Unfit};
+pub use metadata::{Dependency, InvalidMetadata, Maintainer, Metadata};
 pub(crate) use schema::{fits, validate};
 pub(crate) use values::to_json;
 pub use values::{ReadFile, Values};
@@ -49,19 +49,19 @@ pub struct Chart {
 }
 
 impl Chart {
-    /// Loads the chart in a directory, less what its `.helmignore` names.
+    /// Loads the chart in a directory, without the files that its `.helmignore` excludes.
     ///
     /// # Errors
-    /// It cannot be read, has a link or a device, is no chart, or is beyond a bound.
+    /// It cannot be read, contains a link or a device, is not a chart, or exceeds a limit.
     pub fn from_directory(path: &Path, limits: &Limits) -> Result<Self, Error> {
         let budget = Budget::new(limits);
         Self::load(directory::read(path, &budget)?, &budget, 0)
     }
 
-    /// Loads a packaged chart, a `.tgz`. Nothing is written anywhere.
+    /// Loads a packaged chart, a `.tgz`, without writing to disk.
     ///
     /// # Errors
-    /// It cannot be read, has a hostile name, a link or a device, is no chart, or is beyond a bound.
+    /// It cannot be read, contains a hostile name, a link or a device, is not a chart, or exceeds a limit.
     pub fn from_archive(archive: impl Read, limits: &Limits) -> Result<Self, Error> {
         let budget = Budget::new(limits);
         Self::load(archive::read(archive, &budget)?, &budget, 0)
@@ -70,7 +70,7 @@ impl Chart {
     /// Loads a chart from its files by name, each relative to the chart. No `.helmignore` is applied.
     ///
     /// # Errors
-    /// A name is hostile, it is no chart, or it is beyond a bound.
+    /// A name is hostile, the files are not a chart, or they exceed a limit.
     pub fn from_files(
         files: impl IntoIterator<Item = (String, Vec<u8>)>,
         limits: &Limits,
@@ -100,7 +100,7 @@ impl Chart {
         &self.metadata.version
     }
 
-    /// What `Chart.yaml` says.
+    /// The content of `Chart.yaml`.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
@@ -112,20 +112,20 @@ impl Chart {
         self.values.as_ref()
     }
 
-    /// `values.yaml` as it was written, with its comments; empty if there is none.
+    /// The text of `values.yaml`, with its comments; empty if the chart has none.
     #[must_use]
     pub fn values_text(&self) -> &[u8] {
         &self.values_text
     }
 
-    /// `Chart.yaml` as it was written.
+    /// The text of `Chart.yaml`.
     #[must_use]
     pub fn metadata_text(&self) -> &[u8] {
         &self.metadata_text
     }
 
-    /// The files that are neither templates nor of a meaning to Helm, by path: `README.md`, `crds/`, and what
-    /// templates reach through `.Files`.
+    /// The files that are not templates and have no special meaning to Helm, by path: `README.md`, `crds/`, and the
+    /// files that templates read through `.Files`.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files.iter().map(|file| (file.name.as_str(), file.data.as_slice()))
     }
@@ -141,17 +141,17 @@ impl Chart {
         self.schema.as_deref()
     }
 
-    /// The charts it brings along, whether or not its values want them.
+    /// The sub-charts in `charts/`, whether or not the values enable them.
     #[must_use]
     pub fn charts(&self) -> &[Chart] {
         &self.charts
     }
 
-    /// That the chart brings along all that it declares to depend on, as Helm's command line demands
-    /// (`action.CheckDependencies`), also of what its values switch off. Rendering does not ask.
+    /// Checks that `charts/` contains all declared dependencies, even disabled ones, as Helm's command line requires
+    /// (`action.CheckDependencies`). Rendering does not check this.
     ///
     /// # Errors
-    /// [`Error::MissingDependencies`] names what is missing.
+    /// [`Error::MissingDependencies`] names the missing charts.
     pub fn check_dependencies(&self) -> Result<(), Error> {
         let names: Vec<String> = self.missing_dependencies().into_iter().map(str::to_owned).collect();
         if names.is_empty() {
@@ -160,11 +160,11 @@ impl Chart {
         Err(Error::MissingDependencies { chart: self.name().to_owned(), names })
     }
 
-    /// That the chart can be installed, as Helm's command line demands (`checkIfInstallable`): a library cannot.
-    /// Rendering does not ask.
+    /// Checks that the chart can be installed, as Helm's command line requires (`checkIfInstallable`): a library chart
+    /// cannot. Rendering does not check this.
     ///
     /// # Errors
-    /// [`Error::NotInstallable`] names its kind.
+    /// [`Error::NotInstallable`] names the chart's type.
     pub fn check_installable(&self) -> Result<(), Error> {
         match self.metadata.kind.as_str() {
             "" | "application" => Ok(()),
@@ -172,8 +172,8 @@ impl Chart {
         }
     }
 
-    /// Packs the chart in a directory, less what its `.helmignore` names, as a `.tgz`. The same files give the same
-    /// bytes.
+    /// Packages the chart in a directory, without the files that its `.helmignore` excludes, as a `.tgz`. The same
+    /// files give the same bytes.
     ///
     /// # Errors
     /// As [`Chart::from_directory`].
@@ -184,7 +184,7 @@ impl Chart {
         archive::write(&name, &files)
     }
 
-    /// The names of dependencies that are declared but not brought along.
+    /// The names of declared dependencies that are not in `charts/`.
     #[must_use]
     pub fn missing_dependencies(&self) -> Vec<&str> {
         let declared = self.metadata.dependencies.iter().flatten().map(|dependency| dependency.name.as_str());
@@ -221,11 +221,11 @@ impl Chart {
         Ok(chart)
     }
 
-    /// Puts a file in its place; gives back one of a sub-chart with the sub-chart's file or directory.
+    /// Stores a file; returns a file of a sub-chart, with the name of the sub-chart's archive or directory.
     fn take(&mut self, mut file: File, limits: &Limits) -> Result<Option<(String, File)>, Error> {
-        let content = |fault: Fault| {
+        let content = |error: DocumentError| {
             let name = file.name.clone();
-            fault.into_error(|reason| Error::Content { file: name, reason })
+            error.into_error(|reason| Error::Content { file: name, reason })
         };
         match file.name.as_str() {
             "Chart.yaml" => self.metadata_text = file.data,
@@ -298,7 +298,7 @@ impl Chart {
     }
 }
 
-/// The metadata of `Chart.yaml`, wherever among the files it stands.
+/// Reads the metadata from `Chart.yaml`, at any position among the files.
 fn read_metadata(files: &[File], limits: &Limits) -> Result<Metadata, Error> {
     let mut metadata = Metadata::default();
     let mut found = false;
@@ -321,11 +321,11 @@ fn read_into(metadata: &mut Metadata, file: &File, limits: &Limits) -> Result<()
     document::read(&file.data, limits)
         .and_then(|value| Fields::of_document(&value, "v2.Metadata"))
         .and_then(|fields| metadata.read(&fields))
-        .map_err(|fault| fault.into_error(|reason| Error::Content { file: file.name.clone(), reason }))
+        .map_err(|error| error.into_error(|reason| Error::Content { file: file.name.clone(), reason }))
 }
 
-/// A lock must be YAML; a render needs nothing of it.
-fn check_lock(data: &[u8], limits: &Limits) -> Result<(), Fault> {
+/// Checks that a lock file is valid; a render does not use its content.
+fn check_lock(data: &[u8], limits: &Limits) -> Result<(), DocumentError> {
     let value = document::read(data, limits)?;
     Fields::of_document(&value, "v2.Lock").map(|_| ())
 }

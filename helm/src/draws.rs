@@ -1,11 +1,11 @@
-//! Where a chart draws randomness: each place draws from a stream of its own, so that what one place needs, or no longer
-//! needs, changes nothing elsewhere.
+//! The random draws of a chart. Each location draws from its own stream, so that a draw that is added or removed in one
+//! location changes nothing elsewhere.
 //!
-//! Certificates are known by what they say instead ([`Draws::named`]), where their keys are to be kept.
+//! A location is a file, the current line of each template being executed, and a function. With the same seed, the
+//! password in a Secret stays the same if a new version of the chart adds another one before it, or reads that one back
+//! with `lookup`.
 //!
-//! A place is a file, the lines that its templates have got to, and a function. Under the same seed the password of a
-//! Secret's entry stays the same when a new version of the chart adds another one before it, or reads that one back by
-//! `lookup`.
+//! Certificates whose keys are kept are identified by their content instead ([`Draws::named`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,36 +14,36 @@ use ring::digest::{Context, SHA256};
 
 use crate::function::Random;
 
-/// No more of a line counts.
+/// Maximum number of bytes of a line that identify a location.
 const LINE: usize = 256;
-/// No more values are remembered.
-const MOST: usize = 256;
-/// What templates call that draw.
+/// Maximum number of recorded texts.
+const MAX_DRAWN: usize = 256;
+/// The calls in templates that draw; prefixes suffice.
 const CALLS: [&str; 9] =
     ["rand", "genCA", "genS", "genPrivateKey", "uuidv4", "shuffle", "htpasswd", "bcrypt", "encryptAES"];
 
-/// The draws of one render.
+/// The random draws of one render.
 pub(crate) struct Draws {
     seed: [u8; 32],
-    /// Whether lines are followed: that costs something, and most charts draw nothing.
-    follows: Cell<bool>,
+    /// Whether lines are tracked. Tracking has a cost, and most charts draw nothing.
+    tracks_lines: Cell<bool>,
     file: RefCell<String>,
-    /// The unfinished line of each template that is being executed, from the file inwards.
+    /// The unfinished line of each template being executed, the file's own first.
     lines: RefCell<Vec<String>>,
     counts: RefCell<HashMap<[u8; 32], u64>>,
-    made: RefCell<Vec<Made>>,
+    drawn: RefCell<Vec<DrawnText>>,
 }
 
-/// Text that was drawn.
-pub(crate) struct Made {
+/// A random text.
+pub(crate) struct DrawnText {
     pub(crate) text: String,
-    pub(crate) again: Again,
+    pub(crate) kind: DrawnKind,
 }
 
-/// How text like it is made.
+/// The kind of a random text, from which another one can be drawn.
 #[derive(Clone, Copy)]
-pub(crate) enum Again {
-    /// So many characters that are wanted.
+pub(crate) enum DrawnKind {
+    /// This many characters that the predicate accepts.
     Text(usize, fn(&u8) -> bool),
     Uuid,
 }
@@ -52,28 +52,28 @@ impl Draws {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         Self {
             seed,
-            follows: Cell::new(false),
+            tracks_lines: Cell::new(false),
             file: RefCell::default(),
             lines: RefCell::default(),
             counts: RefCell::default(),
-            made: RefCell::default(),
+            drawn: RefCell::default(),
         }
     }
 
-    /// Follows lines if one of these templates may draw.
+    /// Turns on the tracking of lines if one of these templates may draw.
     pub(crate) fn expect<'t>(&self, mut templates: impl Iterator<Item = &'t str>) {
-        self.follows.set(templates.any(|text| CALLS.iter().any(|call| text.contains(call))));
+        self.tracks_lines.set(templates.any(|text| CALLS.iter().any(|call| text.contains(call))));
     }
 
-    /// A file begins.
+    /// Starts a file.
     pub(crate) fn begin(&self, file: &str) {
         file.clone_into(&mut self.file.borrow_mut());
         self.lines.borrow_mut().clear();
     }
 
-    /// The template at `level` got to here: to what it wrote last, or to a variable.
+    /// Sets the current line of the template at `level`: the end of the text that it has written, or a variable name.
     pub(crate) fn at(&self, level: usize, written: &[u8], variable: Option<&str>) {
-        if !self.follows.get() {
+        if !self.tracks_lines.get() {
             return;
         }
         let mut lines = self.lines.borrow_mut();
@@ -90,22 +90,22 @@ impl Draws {
         }
     }
 
-    /// The stream of this place, for what is drawn here.
+    /// The next random stream of the current location, for the purpose `what`.
     pub(crate) fn stream(&self, what: &str) -> Random {
-        let mut place = Context::new(&SHA256);
-        place.update(&self.seed);
+        let mut location = Context::new(&SHA256);
+        location.update(&self.seed);
         let mut add = |part: &str| {
-            place.update(&(part.len() as u64).to_be_bytes());
-            place.update(part.as_bytes());
+            location.update(&(part.len() as u64).to_be_bytes());
+            location.update(part.as_bytes());
         };
         add(&self.file.borrow());
         add(what);
         self.lines.borrow().iter().for_each(|line| add(line));
-        Random::new(self.next(finish(place)))
+        Random::new(self.next(finish(location)))
     }
 
-    /// The seed of something that is known by what it is and not by where it is made: of a chart, these words, and how many
-    /// of the same were made before.
+    /// The seed of something that is identified by its content and not by its location: by the chart, these words, and
+    /// the number of earlier calls with the same words.
     pub(crate) fn named<'w>(&self, words: impl Iterator<Item = &'w str>) -> [u8; 32] {
         let mut name = Context::new(&SHA256);
         name.update(&self.seed);
@@ -119,7 +119,7 @@ impl Draws {
         self.next(finish(name))
     }
 
-    /// The next of what is the same but for its number.
+    /// Derives the next seed of the identity `what` by counting its draws.
     fn next(&self, what: [u8; 32]) -> [u8; 32] {
         let mut counts = self.counts.borrow_mut();
         let count = counts.entry(what).or_default();
@@ -130,16 +130,16 @@ impl Draws {
         finish(one)
     }
 
-    pub(crate) fn made(&self, text: &str, again: Again) {
-        let mut made = self.made.borrow_mut();
-        if made.len() < MOST {
-            made.push(Made { text: text.to_owned(), again });
+    pub(crate) fn record(&self, text: &str, kind: DrawnKind) {
+        let mut drawn = self.drawn.borrow_mut();
+        if drawn.len() < MAX_DRAWN {
+            drawn.push(DrawnText { text: text.to_owned(), kind });
         }
     }
 
-    /// All that was drawn.
-    pub(crate) fn take(&self) -> Vec<Made> {
-        self.made.take()
+    /// Takes all recorded texts.
+    pub(crate) fn take(&self) -> Vec<DrawnText> {
+        self.drawn.take()
     }
 }
 

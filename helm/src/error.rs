@@ -1,30 +1,30 @@
-//! Why a chart cannot be loaded or rendered: one variant for each way to fail.
+//! The errors of loading and rendering a chart.
 
 use std::io;
 use std::path::PathBuf;
 
 use error_class::{Class, Classified};
 
-use crate::chart::Unfit;
+use crate::chart::InvalidMetadata;
 use crate::template::RenderError;
 
-/// The crate's error. Where Helm has words for a failure, they are Helm's.
+/// The crate's error. If Helm has a text for a failure, the message is Helm's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The chart costs more than [`gostd::Limits`] allows.
-    #[error("the chart is beyond the limit `{name}`")]
+    #[error("the chart exceeds the limit `{name}`")]
     Limit {
         /// The field of [`gostd::Limits`].
         name: &'static str,
     },
 
-    /// A file of the chart is larger than [`gostd::Limits::file_bytes`] allows in an archive, or the whole chart may be.
+    /// A file exceeds [`gostd::Limits::file_bytes`] in an archive, or [`gostd::Limits::archive_bytes`] in a directory.
     #[error("chart file {path:?} is larger than the maximum file size {bound}")]
     LargeFile {
-        /// As the chart names it.
+        /// The path in the chart.
         path: String,
-        /// How large a file may be.
+        /// The maximum size of a file.
         bound: u64,
     },
 
@@ -33,11 +33,11 @@ pub enum Error {
     MissingDependencies {
         /// The chart.
         chart: String,
-        /// The names of the charts that it lacks.
+        /// The names of the missing charts.
         names: Vec<String>,
     },
 
-    /// A chart is for other charts, not for clusters.
+    /// A chart cannot be installed in a cluster, such as a library chart.
     #[error("{kind} charts are not installable")]
     NotInstallable {
         /// Its `type`.
@@ -47,37 +47,37 @@ pub enum Error {
     /// The bytes do not begin with gzip's magic number.
     #[error("chart archive is not gzip")]
     NotGzip,
-    /// The archive is broken or cannot be read.
+    /// The archive is damaged or cannot be read.
     #[error("chart archive cannot be read")]
     Archive(#[source] io::Error),
     /// The archive holds no file.
     #[error("no files in chart archive")]
     NoFiles,
-    /// The archive has its `Chart.yaml` beside, not in, its one directory.
+    /// The archive has its `Chart.yaml` next to its base directory instead of inside it.
     #[error("chart yaml not in base directory")]
     OutsideBase,
-    /// A file has no place inside the archive's one directory.
+    /// A file is not inside the archive's base directory.
     #[error("chart illegally contains content outside the base directory: {path:?}")]
     NoDirectory {
-        /// As the archive names it.
+        /// The path in the archive.
         path: String,
     },
-    /// A name begins at the root of a file system.
+    /// A name is an absolute path.
     #[error("chart illegally contains absolute paths: {path:?}")]
     AbsolutePath {
-        /// As the chart names it.
+        /// The path in the chart.
         path: String,
     },
     /// A name leads out of the chart.
     #[error("chart illegally references parent directory: {path:?}")]
     ParentPath {
-        /// As the chart names it.
+        /// The path in the chart.
         path: String,
     },
     /// A name begins with a Windows drive.
     #[error("chart contains illegally named files: {path:?}")]
     DrivePath {
-        /// As the chart names it.
+        /// The path in the chart.
         path: String,
     },
     /// A name is not UTF-8, or holds a NUL.
@@ -86,22 +86,22 @@ pub enum Error {
         /// The name, with its bad bytes replaced.
         path: String,
     },
-    /// A symbolic link, which could show what is not the chart's.
+    /// The chart contains a symbolic link, which could point outside the chart.
     #[error("chart contains a symbolic link: {path:?}")]
     SymbolicLink {
-        /// As the chart names it.
+        /// The path in the chart.
         path: String,
     },
-    /// A hard link, which could show what is not the chart's.
+    /// The chart contains a hard link, which could point outside the chart.
     #[error("chart contains a hard link: {path:?}")]
     HardLink {
-        /// As the chart names it.
+        /// The path in the chart.
         path: String,
     },
-    /// A device, pipe, socket or an unknown kind of archive entry.
+    /// The chart contains a device, pipe, socket or an unknown kind of archive entry.
     #[error("cannot load irregular file {path:?}")]
     Irregular {
-        /// As the chart names it.
+        /// The path in the chart.
         path: String,
     },
 
@@ -110,7 +110,7 @@ pub enum Error {
     Read {
         /// The directory or file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -120,33 +120,33 @@ pub enum Error {
         /// The line.
         rule: String,
     },
-    /// A rule of `.helmignore` is no pattern.
+    /// A rule of `.helmignore` is not a valid pattern.
     #[error("syntax error in pattern: {rule:?}")]
     Pattern {
         /// The line.
         rule: String,
     },
 
-    /// There is no `Chart.yaml`.
+    /// The chart has no `Chart.yaml`.
     #[error("Chart.yaml file is missing")]
     NoMetadata,
     /// `apiVersion` is neither `v1` nor `v2`.
     #[error("unsupported chart version {version:?}")]
     ApiVersion {
-        /// What it is.
+        /// The value of the field.
         version: String,
     },
-    /// A file of the chart is not what its name says.
+    /// The content of a file does not match its name.
     #[error("cannot load {file}: {reason}")]
     Content {
         /// The file, relative to its chart.
         file: String,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// `Chart.yaml` says something that Helm does not accept.
+    /// Helm does not accept the content of `Chart.yaml`.
     #[error("validation: {0}")]
-    Metadata(Unfit),
+    Metadata(InvalidMetadata),
     /// A chart in `charts/` cannot be loaded.
     #[error("error unpacking subchart {name} in {parent}")]
     Subchart {
@@ -154,7 +154,7 @@ pub enum Error {
         name: String,
         /// The chart it belongs to.
         parent: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<Error>,
     },
@@ -165,28 +165,28 @@ pub enum Error {
         name: String,
         /// The chart it belongs to.
         parent: String,
-        /// What lies there.
+        /// The path of the directory's first file.
         path: String,
     },
     /// A template is not UTF-8.
     #[error("template {path:?} is not valid UTF-8")]
     TemplateEncoding {
-        /// The file, with the charts it is in.
+        /// The path of the file, including its parent charts.
         path: String,
     },
 
-    /// A document of values is not YAML, or no map.
+    /// A values document is not valid YAML, or not a map.
     #[error("values cannot be read: {reason}")]
     Values {
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// A `--set` expression cannot be understood.
+    /// A `--set` expression is invalid.
     #[error("failed parsing --{flag} data: {reason}")]
     Set {
-        /// The command-line flag whose grammar it is.
+        /// The command-line flag.
         flag: &'static str,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The values of a sub-chart are not a map.
@@ -194,16 +194,16 @@ pub enum Error {
     NotATable {
         /// The sub-chart.
         chart: String,
-        /// What stands in place of its values.
+        /// The value that was found instead.
         value: String,
     },
-    /// The values do not fit a `values.schema.json`.
+    /// The values violate a `values.schema.json`.
     #[error("values don't meet the specifications of the schema(s) in the following chart(s):\n{violations}")]
     Schema {
-        /// Chart by chart, what is wrong.
+        /// The violations, chart by chart.
         violations: String,
     },
-    /// Helm refuses the release's name.
+    /// Helm does not accept the release name.
     #[error(
         "release name {name:?}: invalid release name, must match regex ^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$ and the length must not be longer than 53"
     )]
@@ -211,49 +211,49 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A Kubernetes version is no version.
+    /// A Kubernetes version is invalid.
     #[error("could not parse {version:?} as version")]
     KubeVersion {
-        /// What was given.
+        /// The invalid text.
         version: String,
     },
-    /// The chart is not for this cluster.
+    /// The chart is incompatible with the version of the cluster.
     #[error("chart requires kubeVersion: {constraint} which is incompatible with Kubernetes {version}")]
     Incompatible {
-        /// What `Chart.yaml` asks for.
+        /// The constraint in `Chart.yaml`.
         constraint: String,
-        /// What the cluster is.
+        /// The version of the cluster.
         version: String,
     },
     /// A template cannot be parsed.
     #[error("{text}")]
     Syntax {
-        /// What Helm says.
+        /// Helm's error text.
         text: String,
     },
     /// A template cannot be executed.
     #[error("{text}")]
     Execution {
-        /// What Helm says.
+        /// Helm's error text.
         text: String,
     },
     /// A template costs more than [`gostd::Limits`] allows.
-    #[error("{place}: the chart is beyond the limit `{name}`")]
+    #[error("{location}: the chart exceeds the limit `{name}`")]
     RenderLimit {
-        /// The template with the line, and the column if it is known.
-        place: String,
+        /// The template with the line, and the column if known.
+        location: String,
         /// The field of [`gostd::Limits`].
         name: &'static str,
     },
-    /// The system gives no thread for the render.
-    #[error("no thread to render in")]
+    /// The system cannot create a thread for the render.
+    #[error("cannot create a thread for the render")]
     Thread(#[source] io::Error),
-    /// A rendered document is not YAML, or no Kubernetes object.
+    /// A rendered document is not valid YAML, or not a Kubernetes object.
     #[error("YAML parse error on {path}: {reason}")]
     Manifest {
         /// The template.
         path: String,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
 }
@@ -264,16 +264,16 @@ impl From<schema_bounds::Exceeded> for Error {
     }
 }
 
-/// The longest text of a chart that an error repeats: a template that calls itself names each call.
-const MOST_TEXT: usize = 4096;
+/// Maximum length of a chart's text in an error. The error of a template that calls itself lists each call.
+const MAX_TEXT: usize = 4096;
 
-/// A text as it is, or the beginning and the end of a long one, with how much is missing between them.
-pub(crate) fn brief(text: String) -> String {
-    if text.len() <= MOST_TEXT {
+/// Shortens a long text to its beginning and end, with the number of omitted bytes between them.
+pub(crate) fn truncated(text: String) -> String {
+    if text.len() <= MAX_TEXT {
         return text;
     }
-    let head = text.floor_char_boundary(MOST_TEXT / 2);
-    let tail = text.ceil_char_boundary(text.len() - MOST_TEXT / 4);
+    let head = text.floor_char_boundary(MAX_TEXT / 2);
+    let tail = text.ceil_char_boundary(text.len() - MAX_TEXT / 4);
     let (first, last) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
     format!("{first}\n[{} bytes of this message are omitted]\n{last}", tail - head)
 }
@@ -281,9 +281,9 @@ pub(crate) fn brief(text: String) -> String {
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
-            RenderError::Syntax { text } => Self::Syntax { text: brief(text) },
-            RenderError::Execution { text } => Self::Execution { text: brief(text) },
-            RenderError::Limit { place, limit } => Self::RenderLimit { place, name: limit },
+            RenderError::Syntax { text } => Self::Syntax { text: truncated(text) },
+            RenderError::Execution { text } => Self::Execution { text: truncated(text) },
+            RenderError::Limit { location, limit } => Self::RenderLimit { location, name: limit },
         }
     }
 }

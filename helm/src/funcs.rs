@@ -1,4 +1,4 @@
-//! The functions that templates may call: one table joined of those of the submodules.
+//! The functions that templates can call, in one table that joins those of the submodules.
 //!
 //! The few that need the evaluator (`and`, `or`, `call`, `include`, `tpl`, `required`, `fail`, `lookup`) are in
 //! `template::exec`, since a plain function cannot reach templates or leave an argument unevaluated.
@@ -30,7 +30,7 @@ use std::sync::LazyLock;
 
 use crate::function::Function;
 
-/// The submodules' tables. No name is in two of them: a test says so.
+/// The tables of the submodules. A test checks that no name is in two of them.
 const TABLES: &[&[Function]] = &[
     builtin::FUNCTIONS,
     crypto::FUNCTIONS,
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// `functions.txt` holds every name that Helm itself took for a function.
+    /// `functions.txt` contains every name that Helm itself accepts as a function.
     #[test]
     fn the_functions_are_those_of_helm() {
         let helms: BTreeSet<&str> = include_str!("../tests/data/conformance/functions.txt").lines().collect();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_stands_for_two_functions() {
+    fn no_two_functions_have_the_same_name() {
         let count: usize = TABLES.iter().map(|table| table.len()).sum();
         assert_eq!(BY_NAME.len(), count);
     }

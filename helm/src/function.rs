@@ -1,4 +1,4 @@
-//! What a template function is: its signature, its body, and all that it may reach.
+//! Template functions: signature, body, and the scope that they can access.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -12,14 +12,14 @@ use crate::draws::Draws;
 use crate::primes::Primes;
 use crate::render::Keys;
 
-/// One function of the table. The evaluator checks number and types of the arguments as Go's reflection
-/// would, before the body runs; nil is an empty map where a map is asked for.
+/// One function of the table. Before the body runs, the evaluator checks the number and types of the arguments, as Go's
+/// reflection does; for a map parameter, nil is an empty map.
 pub(crate) struct Function {
     /// The name in templates.
     pub(crate) name: &'static str,
     /// The fixed parameters.
     pub(crate) parameters: &'static [Parameter],
-    /// The type of any number of further arguments.
+    /// The type of the variadic arguments, if any.
     pub(crate) rest: Option<Parameter>,
     /// The body.
     pub(crate) body: Body,
@@ -51,22 +51,22 @@ pub(crate) enum Parameter {
 #[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a>(pub(crate) &'a [Value]);
 
-/// What a function may reach: bounds, the injected clock and the seeded randomness. Nothing of the host.
+/// Everything that a function can access: limits, the injected clock and seeded randomness, but nothing of the host.
 pub(crate) struct Scope<'a> {
     budget: Budget<'a>,
-    /// The time that `now` gives, since 1970-01-01 UTC.
+    /// The time that `now` returns, since 1970-01-01 UTC.
     pub(crate) now: Duration,
-    /// When what is kept was first made: certificates count their time from here.
-    pub(crate) born: Duration,
-    /// Seeded randomness, by where it is drawn.
+    /// The time at which the seed was created: the lifetimes of certificates count from here.
+    pub(crate) seeded_at: Duration,
+    /// Seeded randomness, by the location of the draw.
     pub(crate) draws: Draws,
-    /// The primes of certificates, out of the same seed.
+    /// The primes of certificates, from the same seed.
     pub(crate) primes: Primes,
-    /// What the keys of certificates belong to.
+    /// What determines the keys of certificates.
     pub(crate) keys: Keys,
-    /// `lookup`, as the caller allows it.
+    /// The implementation of `lookup` from the caller.
     pub(crate) lookup: &'a dyn crate::lookup::Lookup,
-    asked: Cell<usize>,
+    lookups: Cell<usize>,
 }
 
 impl<'a> Deref for Scope<'a> {
@@ -78,7 +78,7 @@ impl<'a> Deref for Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The scope of one render, which starts now: the deadline counts from here.
+    /// The scope of a render that starts now; the deadline counts from this call.
     pub(crate) fn new(
         limits: &'a Limits,
         now: Duration,
@@ -88,22 +88,22 @@ impl<'a> Scope<'a> {
         Self {
             budget: Budget::new(limits),
             now,
-            born: now,
+            seeded_at: now,
             primes: Primes::new(random.seed()),
             keys: Keys::Ordered,
             draws: Draws::new(random.seed()),
             lookup,
-            asked: Cell::new(0),
+            lookups: Cell::new(0),
         }
     }
 
-    /// Accounts for one more question to the cluster, before it is asked.
+    /// Accounts for one more `lookup`, before it runs.
     ///
     /// # Errors
-    /// A bound is met: `lookups` or `time`.
-    pub(crate) fn ask(&self) -> Result<(), Failure> {
-        self.asked.set(self.asked.get().saturating_add(1));
-        if self.asked.get() > self.limits.lookups {
+    /// A limit is exceeded: `lookups` or `time`.
+    pub(crate) fn count_lookup(&self) -> Result<(), Failure> {
+        self.lookups.set(self.lookups.get().saturating_add(1));
+        if self.lookups.get() > self.limits.lookups {
             return Err(Failure::Limit("lookups"));
         }
         self.in_time()
@@ -111,12 +111,12 @@ impl<'a> Scope<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// How many there are.
+    /// The number of arguments.
     pub(crate) fn len(self) -> usize {
         self.0.len()
     }
 
-    /// The argument at `index`; the signature says that it is there.
+    /// The argument at `index`; the signature guarantees that it exists.
     pub(crate) fn any(self, index: usize) -> &'a Value {
         self.0.get(index).unwrap_or(&Value::Nil)
     }
@@ -124,7 +124,7 @@ impl<'a> Arguments<'a> {
     /// A `string` that is text.
     ///
     /// # Errors
-    /// It is a Go string that is not UTF-8, which this function does not take.
+    /// It is a Go string that is not UTF-8, which this function does not accept.
     pub(crate) fn str(self, index: usize) -> Result<&'a str, Failure> {
         match self.any(index) {
             Value::Str(text) => Ok(text),
@@ -172,7 +172,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// Reproducible randomness: the bytes of `ChaCha20` under the caller's seed.
+/// Reproducible randomness: the `ChaCha20` stream of the caller's seed.
 pub(crate) struct Random(rand_chacha::ChaCha20Rng);
 
 impl Random {
@@ -181,7 +181,7 @@ impl Random {
         Self(rand_chacha::rand_core::SeedableRng::from_seed(seed))
     }
 
-    /// What decides it all.
+    /// The seed of the stream.
     fn seed(&self) -> [u8; 32] {
         self.0.get_seed()
     }
@@ -191,9 +191,10 @@ impl Random {
         rand_chacha::rand_core::Rng::fill_bytes(&mut self.0, bytes);
     }
 
-    /// The next number below `bound`, each as likely as the other.
+    /// The next number below `bound`, uniformly distributed.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         let bound = bound.max(1);
+        // Numbers beyond the largest multiple of the bound would favour small remainders.
         let fair = u64::MAX - u64::MAX % bound;
         loop {
             let mut bytes = [0; 8];

@@ -1,20 +1,20 @@
-//! Charts: what Helm renders, rendered here. Chart, values and capabilities go in; ordered manifests,
-//! hooks and notes come out, equal to what Helm 4 makes of the same input.
+//! Renders Helm charts. From a chart, values and capabilities, it produces ordered manifests, hooks and notes that are
+//! equal to those of Helm 4 for the same input.
 //!
-//! The vocabulary's one engine: pure Rust, no process, no network, no file or environment of the host. A chart
-//! is untrusted input, so everything it can make grow is bounded by [`Limits`]; clock, randomness and `lookup`
-//! come in from the caller, so a render with the same seed gives the same bytes.
+//! It is a pure Rust engine that starts no process and accesses neither the network nor files or environment variables
+//! of the host. A chart is untrusted input, so [`Limits`] bounds everything that it can make grow. Clock, randomness
+//! and `lookup` come from the caller, so a render with the same seed returns the same bytes.
 //!
 //! - `chart`: loading, values, dependencies, schemas; [`Chart`], [`Values`]
-//! - `capabilities`: what templates may learn of the cluster unasked; [`Capabilities`]
-//! - `render`: templates to manifests, hooks and notes; [`render()`], [`Options`], [`Rendered`]
-//! - `function`: what a template function is, and what it may reach
+//! - `capabilities`: the versions of the cluster and its APIs; [`Capabilities`]
+//! - `render`: from templates to manifests, hooks and notes; [`render()`], [`Options`], [`Rendered`]
+//! - `function`: template functions, and the scope that they can access
 //! - `template`: Go's text/template: lexer, parser, evaluator
-//! - `funcs`: the functions themselves; `semver`: versions and the constraints on them; `toml`: TOML in and out
-//! - `primes`: what RSA keys are made of, made ahead
-//! - [`lookup`]: what a chart may learn of a cluster
+//! - `funcs`: the functions; `semver`: versions and constraints; `toml`: reading and writing TOML
+//! - `primes`: the primes of RSA keys, generated ahead of their use
+//! - [`lookup`]: access of a chart to a cluster
 //!
-//! Go's values, `fmt`, `time`, JSON and YAML are [`gostd`]'s; [`Limits`] is its type.
+//! Go's values, `fmt`, `time`, JSON and YAML are in [`gostd`], as is [`Limits`].
 //!
 //! `Chart + Values + Capabilities -> Rendered`
 
@@ -34,7 +34,7 @@ mod template;
 mod toml;
 
 pub use capabilities::{Capabilities, KubeVersion};
-pub use chart::{Chart, Dependency, Maintainer, Metadata, ReadFile, Unfit, Values};
+pub use chart::{Chart, Dependency, InvalidMetadata, Maintainer, Metadata, ReadFile, Values};
 pub use error::Error;
 pub use funcs::crypto::is_due;
 pub use gostd::Limits;

@@ -1,9 +1,9 @@
-//! What `helm lint` of Helm 4.3 finds in a chart, in its words and order, and objects that no cluster takes.
+//! The findings of `helm lint` of Helm 4.3, with its texts and in its order, plus objects that no cluster accepts.
 //!
 //! Source: `pkg/chart/v2/lint/rules`.
 //!
-//! - `about`: `Chart.yaml`; `templates`: what the chart's own templates make
-//! - `names`: names of objects; `deprecated`: kinds that Kubernetes gives up
+//! - `about`: `Chart.yaml`; `templates`: the output of the chart's own templates
+//! - `names`: names of objects; `deprecated`: deprecated kinds of Kubernetes
 
 mod about;
 mod deprecated;
@@ -14,7 +14,7 @@ use std::error::Error as _;
 use std::fmt;
 
 use gostd::limits::Limits;
-use gostd::value::Value as Held;
+use gostd::value::Value as TemplateValue;
 use gostd::yaml;
 use serde_json::Value;
 
@@ -22,14 +22,14 @@ use crate::chart::{self, Chart};
 use crate::error::Error;
 use crate::render::{Options, SchemaCheck};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// What would be nicer.
+    /// A recommendation.
     Info,
-    /// Advice.
+    /// A warning.
     Warning,
-    /// The chart is not fit for use.
+    /// An error: the chart cannot be used.
     Error,
 }
 
@@ -43,59 +43,59 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What is wrong, and where.
+/// A finding in a file of the chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// The file of the chart.
-    pub place: String,
-    /// What is wrong with it.
+    pub path: String,
+    /// The message.
     pub message: String,
 }
 
 impl Finding {
-    fn new(severity: Severity, place: &str, message: impl Into<String>) -> Self {
-        Self { severity, place: place.to_owned(), message: message.into() }
+    fn new(severity: Severity, path: &str, message: impl Into<String>) -> Self {
+        Self { severity, path: path.to_owned(), message: message.into() }
     }
 
-    fn info(place: &str, message: impl Into<String>) -> Self {
-        Self::new(Severity::Info, place, message)
+    fn info(path: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Info, path, message)
     }
 
-    fn error(place: &str, message: impl Into<String>) -> Self {
-        Self::new(Severity::Error, place, message)
+    fn error(path: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, path, message)
     }
 
-    fn warning(place: &str, message: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, place, message)
+    fn warning(path: &str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, path, message)
     }
 }
 
-/// Looks through the files of `chart`, and through what its templates make with these options.
+/// Checks the files of `chart`, and the output of its templates with these options.
 #[must_use]
 pub fn lint(chart: &Chart, options: &Options<'_>) -> Vec<Finding> {
     let mut findings = about::check(chart);
     values(chart, options, &mut findings);
     templates::check(chart, options, &mut findings);
     dependencies(chart, &mut findings);
-    definitions(chart, &mut findings);
+    crds(chart, &mut findings);
     findings
 }
 
-/// An error with what led to it.
-fn words(error: &Error) -> String {
-    let mut words = error.to_string();
+/// An error with its causes.
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
+        text.push_str(": ");
+        text.push_str(&error.to_string());
         source = error.source();
     }
-    words
+    text
 }
 
-/// `values.yaml`, and whether it fits the chart's own schema.
+/// Checks `values.yaml`, also against the chart's own schema.
 fn values(chart: &Chart, options: &Options<'_>, findings: &mut Vec<Finding>) {
     const FILE: &str = "values.yaml";
     let Some(own) = chart.values() else {
@@ -103,15 +103,15 @@ fn values(chart: &Chart, options: &Options<'_>, findings: &mut Vec<Finding>) {
     };
     let Some(schema) = chart.schema().filter(|_| options.schema == SchemaCheck::Enforce) else { return };
     let mut values = Value::Object(own.clone());
-    merge(&mut values, &chart::to_json(&Held::Map(options.values.to_map())));
+    merge(&mut values, &chart::to_json(&TemplateValue::Map(options.values.to_map())));
     match chart::fits(schema, &values, &options.limits) {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => findings.push(Finding::error(FILE, reason)),
-        Err(error) => findings.push(Finding::error(FILE, words(&error))),
+        Err(error) => findings.push(Finding::error(FILE, with_causes(&error))),
     }
 }
 
-/// Puts the user's values over the chart's.
+/// Overrides the chart's values with the user's.
 fn merge(values: &mut Value, over: &Value) {
     let (Value::Object(values), Value::Object(over)) = (values, over) else { return };
     for (key, value) in over {
@@ -127,32 +127,32 @@ fn merge(values: &mut Value, over: &Value) {
     }
 }
 
-/// What `Chart.yaml` declares and `charts/` holds.
+/// Compares the dependencies in `Chart.yaml` with `charts/`.
 fn dependencies(chart: &Chart, findings: &mut Vec<Finding>) {
-    const PLACE: &str = "charts/";
+    const FOLDER: &str = "charts/";
     let declared = chart.metadata().dependencies.iter().flatten();
     let declared: Vec<&str> = declared.map(|dependency| dependency.name.as_str()).collect();
     let names = chart.charts().iter().map(Chart::name);
     let undeclared: Vec<&str> = names.filter(|name| !declared.contains(name)).collect();
     if !undeclared.is_empty() {
         let message = format!("chart metadata is missing these dependencies: {}", undeclared.join(","));
-        findings.push(Finding::error(PLACE, message));
+        findings.push(Finding::error(FOLDER, message));
     }
     let missing = chart.missing_dependencies();
     if !missing.is_empty() {
         let message = format!("chart directory is missing these dependencies: {}", missing.join(","));
-        findings.push(Finding::warning(PLACE, message));
+        findings.push(Finding::warning(FOLDER, message));
     }
 }
 
-/// What lies in `crds/`.
-fn definitions(chart: &Chart, findings: &mut Vec<Finding>) {
+/// Checks the files in `crds/`.
+fn crds(chart: &Chart, findings: &mut Vec<Finding>) {
     let is_manifest = |name: &str| [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
     for (name, data) in chart.files().filter(|(name, _)| name.starts_with("crds/") && is_manifest(name)) {
         match yaml::documents(&String::from_utf8_lossy(data), &Limits::default()) {
             Err(error) => {
                 return findings
-                    .push(Finding::error(name, format!("unable to parse YAML: {}", error.in_go())));
+                    .push(Finding::error(name, format!("unable to parse YAML: {}", error.go_message())));
             }
             Ok(documents) => {
                 for document in documents.iter().filter(|document| !document.is_null()) {

@@ -1,13 +1,13 @@
-//! What a chart may learn of a cluster: nothing, unless the caller says so.
+//! Access of a chart to a cluster: none, unless the caller allows it.
 
 use serde_json::Value;
 
-/// The answers to the template function `lookup`. A render runs on a thread of its own, hence `Sync`.
+/// The results of the template function `lookup`. A render runs on its own thread, hence `Sync`.
 pub trait Lookup: Sync {
-    /// The object `name` in `namespace`, or with an empty name the list of them; `None` when there is none.
+    /// The object `name` in `namespace`, or with an empty name the list of objects; `None` if nothing exists.
     ///
     /// # Errors
-    /// The text that the chart's author sees when the answer cannot be had.
+    /// The lookup failed: the error text for the user.
     fn lookup(
         &self,
         api_version: &str,
@@ -17,7 +17,7 @@ pub trait Lookup: Sync {
     ) -> Result<Option<Value>, String>;
 }
 
-/// Knows no cluster: every answer is empty, as in `helm template`.
+/// Denies access to a cluster: every result is empty, as in `helm template`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Deny;
 

@@ -1,4 +1,4 @@
-//! Chart and options in, manifests, hooks and notes out.
+//! Renders a chart with options into manifests, hooks and notes.
 //!
 //! Source: `pkg/action/install.go` and `action.go` (`renderResources`), `pkg/engine/engine.go`. The steps and
 //! their order are Helm's: dependencies, values, schema, Kubernetes version, templates, notes, manifests.
@@ -27,43 +27,43 @@ pub use manifests::Manifest;
 pub use options::{Keys, Options, Release, SchemaCheck};
 pub use order::Order;
 
-/// What a chart makes of its values.
+/// The result of a render.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rendered {
-    /// What the release holds, in install order.
+    /// The manifests of the release, in install order.
     pub manifests: Vec<Manifest>,
-    /// What runs beside it, in install order; [`Rendered::hooks_for`] gives the order in which they run.
+    /// The hooks, in install order; [`Rendered::hooks_for`] returns them in the order in which they run.
     pub hooks: Vec<Hook>,
-    /// What the user is told.
+    /// The notes for the user.
     pub notes: Option<String>,
-    /// What the `crds/` directories hold, to be applied before all else.
+    /// The files of the `crds/` directories, to be applied before everything else.
     pub crds: Vec<Crd>,
     includes_crds: bool,
 }
 
-/// A file of a `crds/` directory, which is no template.
+/// A file of a `crds/` directory, which is not a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Crd {
-    /// The file, with the charts it is in.
+    /// The path of the file, including its parent charts.
     pub source: String,
     /// Its text.
     pub content: String,
 }
 
-/// Renders `chart`. The same chart and options give the same bytes.
+/// Renders `chart`. The same chart and options return the same bytes.
 ///
 /// # Errors
-/// The values do not fit, the chart is not for this cluster, a template fails, what it makes is not YAML, or
-/// it costs more than the limits allow.
+/// The values violate a schema, the chart is incompatible with the cluster, a template fails, its output is not valid
+/// YAML, or the render exceeds a limit.
 pub fn render(chart: &Chart, options: &Options<'_>) -> Result<Rendered, Error> {
     options.release.check()?;
     with_stack(&options.limits, || run(chart, options)).map_err(Error::Thread)?
 }
 
-/// What `helm lint` looks at: the output of every template that is no partial, by its path. It does not ask whether the
-/// chart is for this version of Kubernetes.
+/// The files that `helm lint` checks: the output of every template that is not a partial, by path. This does not check
+/// the chart's constraint on the version of Kubernetes.
 ///
 /// # Errors
 /// As [`render`].
@@ -75,7 +75,7 @@ pub(crate) fn files(chart: &Chart, options: &Options<'_>) -> Result<BTreeMap<Str
     with_stack(&options.limits, work).map_err(Error::Thread)?
 }
 
-/// The chart with the charts that it uses, and the values of all.
+/// The chart with its enabled sub-charts, and the values of all of them.
 fn resolved<'c>(chart: &'c Chart, options: &Options<'_>) -> Result<(chart::Node<'c>, Map), Error> {
     let limits = &options.limits;
     let user = options.values.to_map();
@@ -109,7 +109,7 @@ fn run(chart: &Chart, options: &Options<'_>) -> Result<Rendered, Error> {
     })
 }
 
-/// The output of every template that is no partial, by its path.
+/// The output of every template that is not a partial, by path.
 fn execute(
     root: &chart::Node<'_>,
     values: &Map,
@@ -118,7 +118,7 @@ fn execute(
     let templates = scope::templates(root, values, options)?;
     let random = Random::new(options.seed);
     let mut functions = Scope::new(&options.limits, options.now, &random, options.lookup);
-    functions.born = options.born;
+    functions.seeded_at = options.seeded_at;
     functions.draws.expect(templates.values().map(|template| template.text.as_str()));
     functions.keys = options.keys;
     if options.keys == Keys::Ordered {
@@ -141,7 +141,7 @@ fn execute(
 }
 
 impl Rendered {
-    /// The release's manifest, byte for byte as Helm stores it.
+    /// The manifest of the release, byte for byte as Helm stores it.
     #[must_use]
     pub fn manifest_text(&self) -> String {
         let crds = self.crds.iter().filter(|_| self.includes_crds).map(|crd| (&crd.source, &crd.content));

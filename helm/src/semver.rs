@@ -1,4 +1,4 @@
-//! Semantic versions as Masterminds/semver 3.5 reads them: loosely, `v1.2` is a version.
+//! Semantic versions as Masterminds/semver 3.5 parses them: loosely, so that `v1.2` is a version.
 
 mod constraint;
 mod object;
@@ -8,32 +8,32 @@ use std::fmt;
 
 pub(crate) use constraint::Constraint;
 
-/// A version.
+/// A semantic version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Version {
     /// The first number.
     pub(crate) major: u64,
-    /// The second number; 0 if it was left out.
+    /// The second number; 0 if omitted.
     pub(crate) minor: u64,
-    /// The third number; 0 if it was left out.
+    /// The third number; 0 if omitted.
     pub(crate) patch: u64,
-    /// What follows the first `-`.
+    /// The text after the first `-`.
     pub(crate) prerelease: String,
-    /// What follows the `+`.
+    /// The text after the `+`.
     pub(crate) metadata: String,
-    /// The text as it was read.
+    /// The original text.
     pub(crate) original: String,
     /// Whether it is a `semver.Version` in Go, not a pointer to one.
     value: bool,
 }
 
-/// Why a text is not a version or constraint.
+/// The reason why a text is not a version or constraint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Invalid {
-    /// The text is no version at all.
+    /// The text is not a version.
     #[error("invalid semantic version")]
     Version,
-    /// A version is longer than the library takes.
+    /// A version is longer than the library accepts.
     #[error("version string is too long (max 256 bytes)")]
     VersionLength,
     /// A number of a version does not fit 64 bits.
@@ -42,22 +42,22 @@ pub(crate) enum Invalid {
     /// A number in a prerelease starts with zero.
     #[error("version segment starts with 0")]
     LeadingZero,
-    /// A constraint is longer than the library takes.
+    /// A constraint is longer than the library accepts.
     #[error("constraint string is too long (max 512 bytes)")]
     ConstraintLength,
-    /// A constraint has more alternatives than the library takes.
+    /// A constraint has more alternatives than the library accepts.
     #[error("too many constraint groups (max 32)")]
     ConstraintGroups,
-    /// The text is no constraint.
+    /// The text is not a constraint.
     #[error("improper constraint: {0}")]
     Constraint(String),
-    /// The version of a constraint is none.
+    /// The version in a constraint is invalid.
     #[error("constraint parser error")]
     ConstraintVersion,
 }
 
 impl Version {
-    /// The version in `text`, coerced: one to three numbers, `v` before them or not.
+    /// Parses a version with one to three numbers, with or without a leading `v`.
     ///
     /// # Errors
     /// The text is not a version.
@@ -101,7 +101,7 @@ impl Version {
         if version.prerelease.split('.').any(padded) { Err(Invalid::LeadingZero) } else { Ok(version) }
     }
 
-    /// The order of precedence, which knows nothing of metadata.
+    /// The order of precedence, which ignores metadata.
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
         let numbers = |version: &Self| (version.major, version.minor, version.patch);
         numbers(self).cmp(&numbers(other)).then_with(|| {
@@ -115,8 +115,8 @@ impl Version {
     }
 }
 
-/// The greatest of `versions` that is in the range `range`, as Helm chooses a chart's version; none if none is, or the
-/// range cannot be read.
+/// The greatest of `versions` that is in `range`, as Helm chooses a chart's version; `None` if there is none, or the
+/// range is invalid.
 pub fn newest<'a>(range: &str, versions: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let range = Constraint::parse(range).ok()?;
     let fitting = versions.into_iter().filter_map(|text| {
@@ -139,13 +139,13 @@ impl fmt::Display for Version {
     }
 }
 
-/// Letters, digits and hyphens, parted by single dots.
+/// Whether the text consists of identifiers of letters, digits and hyphens, separated by single dots.
 fn is_identifiers(text: &str) -> bool {
     text.split('.')
         .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
 }
 
-/// Numbers below names; the shorter below the longer.
+/// Numbers come before names, and a shorter prerelease before a longer one.
 fn compare_prereleases(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left.split('.'), right.split('.'));
     loop {

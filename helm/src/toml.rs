@@ -1,6 +1,6 @@
-//! TOML as Helm reads and writes it: the form and the errors of BurntSushi/toml 1.6 (TOML 1.1).
+//! TOML as Helm reads and writes it: the output format and the errors of BurntSushi/toml 1.6 (TOML 1.1).
 //!
-//! - `read`: text to values; `tables`: which key may be said where; `scan`: letters and lines; `scalar`: strings,
+//! - `read`: text to values; `tables`: where each key may be defined; `scan`: characters and lines; `scalar`: strings,
 //!   numbers, dates
 //! - `write`: values to text
 
@@ -13,8 +13,8 @@ mod write;
 pub(crate) use read::read;
 pub(crate) use write::write;
 
-/// How deep arrays and tables may stand within each other, where `Limits::value_depth` does not say less: what a
-/// stack of 2 MiB holds in a debug build too. No known chart is within a tenth of it.
+/// The maximum nesting of arrays and tables, unless `Limits::value_depth` is lower. It fits a stack of 2 MiB, also in a
+/// debug build. Known charts use less than a tenth of it.
 const DEPTH: usize = 250;
 
 /// A text as Go's `%q` quotes it.
@@ -27,8 +27,8 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// A letter as Go's `%q` quotes it; the end of the text is a zero there.
-fn quoted_letter(letter: Option<char>) -> String {
+/// A character as Go's `%q` quotes it. Go represents the end of the text as a NUL character.
+fn quoted_char(letter: Option<char>) -> String {
     let mut out = String::from("'");
     escaped(letter.unwrap_or('\0'), '\'', &mut out);
     out.push('\'');
@@ -52,7 +52,7 @@ fn escaped(letter: char, quote: char, out: &mut String) {
     }
 }
 
-/// A key as it stands in a table's head: its parts, quoted where they must be.
+/// A key as written in a table header: its parts, quoted where necessary.
 fn dotted<K: AsRef<str>>(parts: &[K]) -> String {
     let parts: Vec<String> = parts.iter().map(|part| key(part.as_ref())).collect();
     parts.join(".")

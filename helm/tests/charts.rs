@@ -1,7 +1,7 @@
-//! Charts written for the purpose, each against what real Helm 4.3 made of it (`charts.json`): how values meet,
-//! which sub-charts take part, what templates see, what is refused and in which words.
+//! Charts written for these tests, each compared with the result of real Helm 4.3 (`charts.json`): merging of values,
+//! enabled sub-charts, the data that templates see, and rejected charts with their error texts.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be read or rendered fails its test")]
+#![expect(clippy::unwrap_used, reason = "a chart that cannot be read or rendered fails its test")]
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -11,7 +11,7 @@ use helm::{Chart, Error, KubeVersion, Limits, Options, Rendered, Values, render}
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// One chart and what Helm said.
+/// One chart and Helm's result.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Case {
@@ -60,7 +60,7 @@ fn hooks(rendered: &Rendered) -> Vec<Value> {
                 json!(hook.output_log_policies.iter().map(helm::OutputLogPolicy::as_str).collect::<Vec<_>>()),
             ),
         ]);
-        // Go leaves out what is empty.
+        // Go omits empty fields.
         fields.retain(|_, value| *value != json!(0) && *value != json!([]));
         json!(fields)
     };
@@ -68,7 +68,7 @@ fn hooks(rendered: &Rendered) -> Vec<Value> {
 }
 
 /// The error with its causes, as Go joins them.
-fn told(error: &Error) -> String {
+fn with_causes(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -86,7 +86,7 @@ fn differences(case: &Case) -> Vec<String> {
         }
     };
     let result = run(case);
-    // What fails only once it is applied has a manifest nonetheless.
+    // A chart that fails only when it is applied has a manifest nonetheless.
     let failed =
         case.manifest.as_deref().unwrap_or_default().is_empty().then_some(case.error.as_ref()).flatten();
     match (result, failed) {
@@ -100,12 +100,12 @@ fn differences(case: &Case) -> Vec<String> {
             check("hooks", &format!("{:#}", json!(hooks(&rendered))), &format!("{:#}", json!(case.hooks)));
         }
         (Ok(_), Some(error)) => check("error", "none", error),
-        (Err(error), None) => check("error", &told(&error), "none"),
+        (Err(error), None) => check("error", &with_causes(&error), "none"),
         (Err(error), Some(expected)) => {
             let expected = expected.split_once(": ").map_or(expected.as_str(), |(_, rest)| rest);
-            let told = told(&error);
-            if !told.starts_with(expected.trim_end()) {
-                check("error", &told, expected);
+            let text = with_causes(&error);
+            if !text.starts_with(expected.trim_end()) {
+                check("error", &text, expected);
             }
         }
     }
@@ -125,13 +125,13 @@ fn chart(files: &[(String, String)]) -> Chart {
     Chart::from_files(files, &Limits::default()).unwrap()
 }
 
-fn refused(chart: &Chart) -> String {
+fn render_error(chart: &Chart) -> String {
     let options = Options::new("rel", "default", [0; 32], Duration::ZERO);
     render(chart, &options).unwrap_err().to_string()
 }
 
 #[test]
-fn aliases_that_multiply_meet_a_bound() {
+fn aliases_that_multiply_exceed_a_limit() {
     let aliases: String =
         (0..50).map(|number| format!("- {{name: c, version: '*', alias: a{number}}}\n")).collect();
     let files: Vec<(String, String)> = (0..6)
@@ -140,11 +140,11 @@ fn aliases_that_multiply_meet_a_bound() {
             (format!("{}Chart.yaml", "charts/c/".repeat(depth)), text)
         })
         .collect();
-    assert!(refused(&chart(&files)).starts_with("the chart is beyond the limit"));
+    assert!(render_error(&chart(&files)).starts_with("the chart exceeds the limit"));
 }
 
 #[test]
-fn an_import_to_a_long_path_meets_a_bound() {
+fn an_import_to_a_long_path_exceeds_a_limit() {
     let parent = ".a".repeat(100_000);
     let files = [
         (
@@ -157,11 +157,11 @@ fn an_import_to_a_long_path_meets_a_bound() {
         ("charts/s/Chart.yaml".to_owned(), "apiVersion: v2\nname: s\nversion: 1.0.0\n".to_owned()),
         ("charts/s/values.yaml".to_owned(), "x: {y: 1}\n".to_owned()),
     ];
-    assert_eq!(refused(&chart(&files)), "the chart is beyond the limit `value_depth`");
+    assert_eq!(render_error(&chart(&files)), "the chart exceeds the limit `value_depth`");
 }
 
 #[test]
-fn a_schema_that_would_take_forever_meets_a_bound() {
+fn a_schema_that_would_take_forever_exceeds_a_limit() {
     let nested = (0..60).fold("{}".to_owned(), |inner, _| format!("{{x: {inner}}}"));
     let files = [
         ("Chart.yaml".to_owned(), "apiVersion: v2\nname: p\nversion: 1.0.0\n".to_owned()),
@@ -171,16 +171,16 @@ fn a_schema_that_would_take_forever_meets_a_bound() {
             r##"{"properties": {"x": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}"##.to_owned(),
         ),
     ];
-    assert_eq!(refused(&chart(&files)), "the chart is beyond the limit `steps`");
+    assert_eq!(render_error(&chart(&files)), "the chart exceeds the limit `steps`");
 }
 
 #[test]
-fn a_schema_reaches_nothing_outside_the_chart() {
+fn a_schema_cannot_reach_anything_outside_the_chart() {
     for reference in ["http://127.0.0.1:1/x.json", "file:///etc/passwd", "other.json"] {
         let files = [
             ("Chart.yaml".to_owned(), "apiVersion: v2\nname: p\nversion: 1.0.0\n".to_owned()),
             ("values.schema.json".to_owned(), format!(r#"{{"$ref": "{reference}"}}"#)),
         ];
-        assert!(refused(&chart(&files)).contains("jsonschema compilation failed"), "{reference}");
+        assert!(render_error(&chart(&files)).contains("jsonschema compilation failed"), "{reference}");
     }
 }

@@ -1,9 +1,9 @@
-//! Every function, verb and construct of templates against what real Helm 4 made of them.
+//! Compares every function, verb and construct of templates with the results of real Helm 4.
 //!
-//! `data/conformance/goldens.jsonl` holds the answers, `make.py` beside it makes them; the cases are written in
-//! `cases.txt`. Each case is rendered alone, in the chart of the folder `chart`, as `make.py` had Helm render it.
+//! `data/conformance/goldens.jsonl` holds the results. `make.py` in the same directory generates them from the cases in
+//! `cases.txt`. Each case is rendered alone, in the chart of the directory `chart`, in the same way as `make.py` does.
 
-#![expect(clippy::unwrap_used, reason = "a rig that cannot be built fails its test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails its test")]
 
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
@@ -17,39 +17,39 @@ use helm::{Chart, KubeVersion, Limits, Options, render};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-/// Fewer cases than this prove too little.
-const FLOOR: usize = 5000;
-/// Fewer error texts than this in Helm's own words are a step back.
-const SAME_WORDS: usize = 1576;
+/// The minimum number of cases.
+const MIN_CASES: usize = 5000;
+/// The minimum number of error texts that equal Helm's.
+const MIN_SAME_TEXTS: usize = 1576;
 /// 2026-01-02 03:04:05 UTC
 const NOW: Duration = Duration::from_secs(1_767_323_045);
 
-/// The first line of the goldens.
+/// The first line of the golden file.
 #[derive(Deserialize)]
 struct Head {
     helm: String,
     cases: usize,
 }
 
-/// What Helm made of one case.
+/// Helm's result for one case.
 #[derive(Deserialize)]
 struct Golden {
     id: String,
     source: String,
     #[serde(flatten)]
-    answer: Answer,
+    outcome: Outcome,
 }
 
-/// The value as text, through `toJson` and through `printf "%T"`, or why there is none.
+/// The value as text, through `toJson` and through `printf "%T"`, or the error.
 #[derive(Deserialize, Default, PartialEq, Eq, Clone)]
 #[serde(default)]
-struct Answer {
+struct Outcome {
     text: Option<String>,
     text_base64: Option<String>,
     json: Option<String>,
     r#type: Option<String>,
     error: Option<String>,
-    /// The error comes only where the case is included.
+    /// The error occurs only if the case is included from another template.
     included: bool,
 }
 
@@ -64,12 +64,12 @@ fn goldens() -> (Head, Vec<Golden>) {
     (head, lines.map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// A copy of the chart around the cases, to put one case at a time into.
-struct Rig {
+/// A copy of the chart around the cases, which gets one case at a time.
+struct Workspace {
     folder: TempDir,
 }
 
-impl Rig {
+impl Workspace {
     fn new() -> Self {
         fn copy(from: &Path, to: &Path) {
             fs::create_dir(to).unwrap();
@@ -79,16 +79,16 @@ impl Rig {
                 if path.is_dir() { copy(&path, &copied) } else { fs::copy(&path, &copied).map(drop).unwrap() }
             }
         }
-        let rig = Self { folder: TempDir::new().unwrap() };
-        copy(&folder().join("chart"), &rig.chart());
-        rig
+        let workspace = Self { folder: TempDir::new().unwrap() };
+        copy(&folder().join("chart"), &workspace.chart());
+        workspace
     }
 
     fn chart(&self) -> PathBuf {
         self.folder.path().join("conf")
     }
 
-    /// The manifest of the chart with these templates more, or the error's text.
+    /// The manifest of the chart with these additional templates, or the error text.
     fn render(&self, templates: &[(&str, String)]) -> Result<String, String> {
         let path = |name: &str| self.chart().join("templates").join(name);
         for (name, text) in templates {
@@ -108,14 +108,14 @@ impl Rig {
     }
 }
 
-/// The reasons of `accepted.txt`, by the source of the case.
+/// The reasons in `accepted.txt`, by the source of the case.
 fn accepted() -> BTreeMap<String, String> {
     let text = fs::read_to_string(folder().join("accepted.txt")).unwrap();
     let mut reason = String::new();
     let mut sources = BTreeMap::new();
     for line in text.lines() {
-        if let Some(words) = line.strip_prefix("# ") {
-            words.clone_into(&mut reason);
+        if let Some(text) = line.strip_prefix("# ") {
+            text.clone_into(&mut reason);
         } else if !line.is_empty() {
             sources.insert(line.replace('↵', "\n"), reason.clone());
         }
@@ -123,18 +123,18 @@ fn accepted() -> BTreeMap<String, String> {
     sources
 }
 
-/// How the engine's answer stands beside Helm's.
+/// How the engine's outcome compares with Helm's.
 enum Verdict {
-    /// The same value, or both refuse; whether in the same words.
-    Same { words: bool },
-    /// What differs.
+    /// The same value, or an error in both cases; `text` says whether the error texts are equal.
+    Same { text: bool },
+    /// The differences.
     Different(String),
 }
 
-fn judge(helm: &Answer, ours: &Answer) -> Verdict {
+fn judge(helm: &Outcome, ours: &Outcome) -> Verdict {
     match (&helm.error, &ours.error) {
-        (Some(theirs), Some(words)) => Verdict::Same { words: theirs == words },
-        (None, None) if helm == ours => Verdict::Same { words: true },
+        (Some(theirs), Some(ours)) => Verdict::Same { text: theirs == ours },
+        (None, None) if helm == ours => Verdict::Same { text: true },
         _ => {
             let pairs = [
                 ("error", &helm.error, &ours.error),
@@ -145,26 +145,26 @@ fn judge(helm: &Answer, ours: &Answer) -> Verdict {
             ];
             let different = pairs.iter().filter(|(_, helms, ours)| helms != ours);
             let lines = different.map(|(part, helms, ours)| {
-                format!("    {part}: Helm {helms:?}\n    {part}: here {ours:?}\n")
+                format!("    {part}: Helm {helms:?}\n    {part}: ours {ours:?}\n")
             });
             Verdict::Different(lines.collect())
         }
     }
 }
 
-/// The engine's answer to one case, found as `make.py` finds Helm's.
-fn answer(rig: &Rig, golden: &Golden) -> Answer {
+/// The engine's outcome for one case, determined as `make.py` determines Helm's.
+fn outcome(workspace: &Workspace, golden: &Golden) -> Outcome {
     let source = &golden.source;
-    if golden.answer.error.is_some() && !golden.answer.included {
+    if golden.outcome.error.is_some() && !golden.outcome.included {
         let whole = if source.contains("{{") { source.clone() } else { format!("{{{{ {source} }}}}") };
-        return match rig.render(&[("case.yaml", whole)]) {
-            Ok(out) => Answer { text: Some(out), ..Answer::default() },
-            Err(error) => Answer { error: Some(error), ..Answer::default() },
+        return match workspace.render(&[("case.yaml", whole)]) {
+            Ok(out) => Outcome { text: Some(out), ..Outcome::default() },
+            Err(error) => Outcome { error: Some(error), ..Outcome::default() },
         };
     }
-    let parts = if golden.answer.r#type.is_some() {
-        // What is a string has no JSON among the goldens: the text says it.
-        let is_string = golden.answer.r#type.as_deref() == Some("string");
+    let parts = if golden.outcome.r#type.is_some() {
+        // The goldens have no JSON for a string: it would repeat the text.
+        let is_string = golden.outcome.r#type.as_deref() == Some("string");
         let json = if is_string { String::new() } else { format!("{{{{ toJson ({source}) }}}}") };
         [format!("{{{{ {source} }}}}"), json, format!("{{{{ printf \"%T\" ({source}) }}}}")]
     } else if source.contains("{{") {
@@ -177,14 +177,14 @@ fn answer(rig: &Rig, golden: &Golden) -> Answer {
         .map(|part| format!("{part}: \"{{{{ include \"conf/templates/_{part}.tpl\" . | b64enc }}}}\"\n"))
         .concat();
     let files = [("_case.tpl", case), ("_json.tpl", json), ("_type.tpl", r#type), ("out.yaml", out)];
-    match rig.render(&files) {
+    match workspace.render(&files) {
         Ok(out) => values(&out),
-        Err(error) => Answer { error: Some(error), ..Answer::default() },
+        Err(error) => Outcome { error: Some(error), ..Outcome::default() },
     }
 }
 
-/// What `out.yaml` says, decoded.
-fn values(out: &str) -> Answer {
+/// The decoded values of `out.yaml`.
+fn values(out: &str) -> Outcome {
     let part = |name: &str| {
         let line = out.lines().find_map(|line| line.strip_prefix(&format!("{name}: \""))).unwrap();
         STANDARD.decode(line.strip_suffix('"').unwrap()).unwrap()
@@ -195,22 +195,22 @@ fn values(out: &str) -> Answer {
         Ok(text) => (Some(text), None),
         Err(encoded) => (None, Some(encoded)),
     };
-    Answer { text, text_base64, json: some(part("json")), r#type: some(part("type")), ..Answer::default() }
+    Outcome { text, text_base64, json: some(part("json")), r#type: some(part("type")), ..Outcome::default() }
 }
 
-/// Judges every `step`th case.
+/// Compares every `step`th case.
 fn judge_every(goldens: &[Golden], from: usize, step: usize) -> Vec<(&Golden, Verdict)> {
-    let rig = Rig::new();
+    let workspace = Workspace::new();
     let some = goldens.iter().skip(from).step_by(step);
     some.map(|golden| {
-        let ours = catch_unwind(|| answer(&rig, golden));
+        let ours = catch_unwind(|| outcome(&workspace, golden));
         let panics = |_| Verdict::Different("    the engine panics\n".to_owned());
-        (golden, ours.map_or_else(panics, |ours| judge(&golden.answer, &ours)))
+        (golden, ours.map_or_else(panics, |ours| judge(&golden.outcome, &ours)))
     })
     .collect()
 }
 
-/// The cases on which the engine and Helm differ, and the number of errors in the same words.
+/// The cases on which the engine and Helm differ, and the number of errors with the same text.
 fn differences(goldens: &[Golden]) -> (Vec<(&Golden, String)>, usize) {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let judged: Vec<_> = thread::scope(|scope| {
@@ -218,27 +218,27 @@ fn differences(goldens: &[Golden]) -> (Vec<(&Golden, String)>, usize) {
         let handles: Vec<_> = (0..workers).map(start).collect();
         handles.into_iter().flat_map(|handle| handle.join().unwrap()).collect()
     });
-    let mut words = 0;
+    let mut same_texts = 0;
     let mut found = Vec::new();
     for (golden, verdict) in judged {
         match verdict {
-            Verdict::Same { words: same } => words += usize::from(same && golden.answer.error.is_some()),
+            Verdict::Same { text } => same_texts += usize::from(text && golden.outcome.error.is_some()),
             Verdict::Different(text) => found.push((golden, text)),
         }
     }
-    (found, words)
+    (found, same_texts)
 }
 
 #[test]
-fn templates_give_what_helm_gives() {
+fn templates_render_as_they_do_in_helm() {
     let (head, goldens) = goldens();
-    assert_eq!(goldens.len(), head.cases, "the goldens are torn");
-    assert!(goldens.len() >= FLOOR, "{} cases prove too little", goldens.len());
+    assert_eq!(goldens.len(), head.cases, "the golden file is truncated");
+    assert!(goldens.len() >= MIN_CASES, "only {} cases", goldens.len());
     let mut accepted = accepted();
-    let (found, words) = differences(&goldens);
-    let errors = goldens.iter().filter(|golden| golden.answer.error.is_some()).count();
+    let (found, same_texts) = differences(&goldens);
+    let errors = goldens.iter().filter(|golden| golden.outcome.error.is_some()).count();
     println!(
-        "{} cases of Helm {}, {errors} of them errors, {words} in the same words",
+        "{} cases of Helm {}, {errors} of them errors, {same_texts} with the same text",
         goldens.len(),
         head.helm
     );
@@ -252,6 +252,6 @@ fn templates_give_what_helm_gives() {
         }
     }
     assert_eq!(unexpected, 0, "of {} cases differ from Helm", goldens.len());
-    assert!(accepted.is_empty(), "no longer different: {accepted:?}");
-    assert!(words >= SAME_WORDS, "only {words} errors are in Helm's words");
+    assert!(accepted.is_empty(), "these no longer differ: {accepted:?}");
+    assert!(same_texts >= MIN_SAME_TEXTS, "only {same_texts} errors have Helm's text");
 }

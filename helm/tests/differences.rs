@@ -1,6 +1,6 @@
-//! Small things that charts show, each with what `helm template` of Helm 4.3 printed or said (`differences.json`).
+//! Details of charts, each with the output or the error of `helm template` of Helm 4.3 (`differences.json`).
 
-#![expect(clippy::unwrap_used, reason = "what cannot be read fails its test")]
+#![expect(clippy::unwrap_used, reason = "a file that cannot be read fails its test")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use helm::{Chart, Error, KubeVersion, Limits, Options, render};
 use serde::Deserialize;
 
-/// One chart, and what Helm printed or why it refused.
+/// One chart, and Helm's output or error.
 #[derive(Deserialize)]
 struct Row {
     group: String,
@@ -18,16 +18,16 @@ struct Row {
     error: Option<String>,
 }
 
-/// Whether refusals must have Helm's words.
+/// Whether errors must have Helm's text.
 #[derive(Clone, Copy, PartialEq)]
-enum Words {
+enum ErrorText {
     Same,
-    Free,
+    Any,
 }
 
 fn run(row: &Row) -> Result<String, Error> {
-    let about = ("Chart.yaml".to_owned(), "apiVersion: v2\nname: c\nversion: 1.0.0\n".to_owned());
-    let files = BTreeMap::from([about]).into_iter().chain(row.files.clone()).collect::<BTreeMap<_, _>>();
+    let metadata = ("Chart.yaml".to_owned(), "apiVersion: v2\nname: c\nversion: 1.0.0\n".to_owned());
+    let files = BTreeMap::from([metadata]).into_iter().chain(row.files.clone()).collect::<BTreeMap<_, _>>();
     let files = files.into_iter().map(|(name, text)| (name, text.into_bytes()));
     let chart = Chart::from_files(files, &Limits::default())?;
     chart.check_installable()?;
@@ -36,16 +36,16 @@ fn run(row: &Row) -> Result<String, Error> {
     render(&chart, &options).map(|rendered| format!("{}\n", rendered.manifest_text().trim()))
 }
 
-/// Fails with all rows of `group` that differ from Helm.
-fn check(group: &str, words: Words, least: usize) {
+/// Fails with all rows of `group` whose result differs from Helm's.
+fn check(group: &str, error_text: ErrorText, minimum: usize) {
     let rows: Vec<Row> = serde_json::from_str(include_str!("data/differences.json")).unwrap();
     let rows: Vec<Row> = rows.into_iter().filter(|row| row.group == group).collect();
-    assert!(rows.len() >= least, "{} rows", rows.len());
+    assert!(rows.len() >= minimum, "{} rows", rows.len());
     let different = rows.iter().filter_map(|row| {
         let ours = run(row).map_err(|error| error.to_string());
         let is_same = match (&ours, &row.output, &row.error) {
             (Ok(ours), Some(helm), None) => *ours == if helm.trim().is_empty() { "\n" } else { helm },
-            (Err(_), None, Some(_)) if words == Words::Free => true,
+            (Err(_), None, Some(_)) if error_text == ErrorText::Any => true,
             (Err(ours), None, Some(helm)) => ours == helm,
             _ => false,
         };
@@ -58,60 +58,60 @@ fn check(group: &str, words: Words, least: usize) {
 
 #[test]
 fn h10_documents_and_directives_in_values_are_read_as_helm_reads_them() {
-    check("values", Words::Free, 40);
+    check("values", ErrorText::Any, 40);
 }
 
 #[test]
 fn h10_documents_and_directives_in_chart_yaml_are_read_as_helm_reads_them() {
-    check("about", Words::Free, 25);
+    check("about", ErrorText::Any, 25);
 }
 
 #[test]
 fn h10_documents_and_directives_in_templates_are_read_as_helm_reads_them() {
-    check("manifest", Words::Free, 40);
+    check("manifest", ErrorText::Any, 40);
 }
 
 #[test]
 fn h10_a_number_as_app_version_is_printed_as_helm_prints_it() {
-    check("appVersion", Words::Free, 40);
+    check("appVersion", ErrorText::Any, 40);
 }
 
 #[test]
-fn h10_annotations_that_are_not_there_are_null() {
-    check("annotations", Words::Same, 50);
+fn h10_absent_annotations_are_null() {
+    check("annotations", ErrorText::Same, 50);
 }
 
 #[test]
 fn h10_capabilities_keep_the_order_of_their_fields() {
-    check("capabilities", Words::Same, 10);
+    check("capabilities", ErrorText::Same, 10);
 }
 
 #[test]
 fn h10_line_and_paragraph_separators_are_written_as_helm_writes_them() {
-    check("separators", Words::Same, 25);
+    check("separators", ErrorText::Same, 25);
 }
 
 #[test]
-fn h10_escapes_in_quotes_are_taken_and_refused_as_in_helm() {
-    check("quotes", Words::Same, 20);
+fn h10_escapes_in_quotes_are_accepted_and_rejected_as_in_helm() {
+    check("quotes", ErrorText::Same, 20);
 }
 
 #[test]
-fn h10_patterns_of_files_match_what_they_match_in_helm_also_when_they_are_wrong() {
-    check("glob", Words::Same, 15);
+fn h10_file_patterns_match_as_in_helm_even_if_they_are_invalid() {
+    check("glob", ErrorText::Same, 15);
 }
 
 #[test]
 fn h10_library_charts_are_not_installable() {
-    check("library", Words::Same, 4);
+    check("library", ErrorText::Same, 4);
 }
 
 #[test]
-fn h10_escapes_in_yaml_are_taken_and_refused_as_in_helm() {
-    check("escapes", Words::Same, 80);
+fn h10_escapes_in_yaml_are_accepted_and_rejected_as_in_helm() {
+    check("escapes", ErrorText::Same, 80);
 }
 
 #[test]
-fn h10_references_in_schemas_that_go_round_end() {
-    check("schema", Words::Free, 10);
+fn h10_circular_references_in_schemas_end() {
+    check("schema", ErrorText::Any, 10);
 }

@@ -1,11 +1,15 @@
-//! Real charts against what real Helm 4.3 made of them: Harbor, `MetalLB`, cert-manager, Emissary,
+//! Compares real charts with the output of real Helm 4.3: Harbor, `MetalLB`, cert-manager, Emissary,
 //! metrics-server, hello-eks-anywhere.
 //!
-//! Every line must be Helm's. Only where two runs of Helm differ, as passwords, keys and what is hashed from them
-//! do, the line is held to what it must be: a certificate of the same content that its CA signed, the key that
-//! belongs to it, a password file that takes the password, text of the same length and alphabet.
+//! Every line must equal Helm's. Where two runs of Helm differ (passwords, keys and their hashes), the line must
+//! have the right form: a certificate with the same content, signed by its CA; the matching key; a password file that
+//! accepts the password; text of the same length and alphabet.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be read or rendered fails its test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a chart that cannot be read or rendered fails its test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,7 +23,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use x509_parser::prelude::*;
 
-/// What Helm made of a chart, twice.
+/// Helm's output for a chart, from two runs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Golden {
@@ -102,7 +106,7 @@ fn helms_hooks(golden: &Golden) -> Value {
     golden.hooks.iter().flatten().map(describe).collect()
 }
 
-/// The lines that differ, each with what is wrong; random ones only if they are not what they must be.
+/// The differing lines, each with its problem. Random lines count only if they have the wrong form.
 fn compare(golden: &Golden, ours: &str) -> Vec<String> {
     let helms: Vec<&str> = golden.manifest.split('\n').collect();
     let second =
@@ -118,46 +122,50 @@ fn compare(golden: &Golden, ours: &str) -> Vec<String> {
         if our == helm {
             continue;
         }
-        let fault = if helm == again { Some("differs".to_owned()) } else { shape(our, helm).err() };
-        if let Some(fault) = fault {
-            wrong.push(format!("line {}: {fault}\n  ours   {our}\n  Helm's {helm}", number + 1));
+        let problem = if helm == again { Some("differs".to_owned()) } else { shape(our, helm).err() };
+        if let Some(problem) = problem {
+            wrong.push(format!("line {}: {problem}\n  ours   {our}\n  Helm's {helm}", number + 1));
         }
     }
     wrong
 }
 
-/// Whether a random line is one that Helm could have made.
+/// Checks that Helm could have produced a random line.
 fn shape(our: &str, helm: &str) -> Result<(), String> {
     let (our_key, our) = our.split_once(": ").ok_or("no key")?;
     let (helm_key, helm) = helm.split_once(": ").ok_or("no key")?;
     if our_key != helm_key {
-        return Err("another key".to_owned());
+        return Err("different key".to_owned());
     }
     let (our, helm) = (our.trim_matches('"'), helm.trim_matches('"'));
     let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hex(helm) {
-        return if is_hex(our) { Ok(()) } else { Err("no SHA-256".to_owned()) };
+        return if is_hex(our) { Ok(()) } else { Err("not a SHA-256 digest".to_owned()) };
     }
     let decode = |text: &str| {
-        STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or("no base64 of text")
+        STANDARD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .ok_or("not Base64 of a text")
     };
     let (our, helm) = (decode(our)?, decode(helm)?);
     if let Some(label) = helm.strip_prefix("-----BEGIN ").and_then(|rest| rest.split("-----").next()) {
         if !our.starts_with(&format!("-----BEGIN {label}-----\n")) {
-            return Err(format!("no {label}"));
+            return Err(format!("not a {label}"));
         }
-        return if label == "CERTIFICATE" { certificates_alike(&our, &helm) } else { Ok(()) };
+        return if label == "CERTIFICATE" { compare_certificates(&our, &helm) } else { Ok(()) };
     }
     match (our.split_once(":$2a$10$"), helm.split_once(":$2a$10$")) {
         (Some((our, hash)), Some((helm, other))) if our == helm && hash.len() == other.len() => return Ok(()),
-        (_, Some(_)) => return Err("no password file".to_owned()),
+        (_, Some(_)) => return Err("not a password file".to_owned()),
         _ => {}
     }
     let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if our.len() == helm.len() && is_plain(&our) == is_plain(&helm) {
         Ok(())
     } else {
-        Err("another length or alphabet".to_owned())
+        Err("different length or alphabet".to_owned())
     }
 }
 
@@ -165,8 +173,8 @@ fn der(pem: &str) -> Vec<u8> {
     ::pem::parse(pem).unwrap().into_contents()
 }
 
-/// Names, purposes and validity must be the same; keys, numbers and the identifiers of keys are random.
-fn certificates_alike(our: &str, helm: &str) -> Result<(), String> {
+/// Names, purposes and validity must be the same; keys, serial numbers and key identifiers are random.
+fn compare_certificates(our: &str, helm: &str) -> Result<(), String> {
     let (our, helm) = (der(our), der(helm));
     let (_, our) = X509Certificate::from_der(&our).map_err(|error| error.to_string())?;
     let (_, helm) = X509Certificate::from_der(&helm).map_err(|error| error.to_string())?;
@@ -187,10 +195,10 @@ fn certificates_alike(our: &str, helm: &str) -> Result<(), String> {
         format!("{} {} {valid} {key} {extensions:?}", certificate.subject(), certificate.issuer())
     };
     let (our, helm) = (describe(&our), describe(&helm));
-    if our == helm { Ok(()) } else { Err(format!("another certificate\n  {our}\n  {helm}")) }
+    if our == helm { Ok(()) } else { Err(format!("different certificate\n  {our}\n  {helm}")) }
 }
 
-/// Everything that a manifest's Secrets and bundles hold must belong together.
+/// The certificates, keys, CA bundles and passwords in a manifest must match each other.
 fn check_secrets(manifest: &str) {
     let documents = yaml::documents(manifest, &Limits::default()).unwrap();
     let secrets: Vec<BTreeMap<String, String>> = documents
@@ -213,17 +221,17 @@ fn check_secrets(manifest: &str) {
             let key = ring::rsa::KeyPair::from_der(&der(key)).unwrap();
             assert_eq!(certificate.public_key().subject_public_key.data.as_ref(), key.public().as_ref());
             match secret.get("ca.crt").or(bundles.first()) {
-                Some(authority) => {
-                    let authority = der(authority);
-                    let (_, authority) = X509Certificate::from_der(&authority).unwrap();
-                    certificate.verify_signature(Some(authority.public_key())).unwrap();
+                Some(ca) => {
+                    let ca = der(ca);
+                    let (_, ca) = X509Certificate::from_der(&ca).unwrap();
+                    certificate.verify_signature(Some(ca.public_key())).unwrap();
                 }
-                // What signs tokens stands for itself.
+                // The certificate that signs tokens is self-signed.
                 None => certificate.verify_signature(None).unwrap(),
             }
         }
         if let (Some(file), Some(password)) = (secret.get("REGISTRY_HTPASSWD"), password) {
-            // A file that the user's values give is theirs.
+            // A password file from the values is used as it is.
             let Some((_, hash)) = file.split_once(':').filter(|(_, hash)| hash.starts_with("$2a$")) else {
                 continue;
             };
@@ -232,7 +240,7 @@ fn check_secrets(manifest: &str) {
     }
 }
 
-/// Two seeds may differ only where two runs of Helm do.
+/// The output of two seeds may differ only where two runs of Helm differ.
 fn check_randomness(golden: &Golden, ours: &str, others: &str) {
     let differing = |a: &str, b: &str| -> BTreeSet<usize> {
         a.split('\n')
@@ -257,10 +265,11 @@ fn real_charts_render_as_they_do_in_helm() {
     let mut files: Vec<PathBuf> = directory.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() >= 18, "{} goldens", files.len());
-    let mut faults = Vec::new();
+    let mut differences = Vec::new();
     for file in files {
         let golden: Golden = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        // An error with a manifest is a cluster's, met after rendering; without one, rendering must fail here too.
+        // An error with a manifest is a cluster error after rendering. Without a manifest, rendering must fail here,
+        // too.
         assert!(golden.error.is_none() || !golden.manifest.is_empty(), "{}", file.display());
         let rendered = ours(&golden, &fixtures.join("charts"), 1);
         let manifest = rendered.manifest_text();
@@ -277,7 +286,7 @@ fn real_charts_render_as_they_do_in_helm() {
             assert_eq!(manifest, ours(&golden, &fixtures.join("charts"), 1).manifest_text());
             check_randomness(&golden, &manifest, &ours(&golden, &fixtures.join("charts"), 2).manifest_text());
         }
-        faults.extend(wrong.into_iter().map(|fault| format!("{}: {fault}", file.display())));
+        differences.extend(wrong.into_iter().map(|problem| format!("{}: {problem}", file.display())));
     }
-    assert!(faults.is_empty(), "{} differences\n{}", faults.len(), faults.join("\n"));
+    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
 }

@@ -1,8 +1,8 @@
-//! Charts made to hurt: each must end in less than two seconds of processor time and 256 MiB, without a crash.
+//! Hostile charts: each must end within two seconds of processor time and 256 MiB, without a crash.
 //!
-//! A case runs in a process of its own, this test binary started again, which tells what it cost.
+//! Each case runs in a separate process: this test binary starts itself again and reports the cost.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a rig that cannot be built fails its test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed setup fails its test")]
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,25 +14,25 @@ use std::{env, fs, thread};
 use flate2::{Compress, Compression, FlushCompress};
 use helm::{Chart, Error, Limits, Options, render};
 
-/// What a case may cost.
+/// The maximum cost of a case.
 const PROCESSOR: Duration = Duration::from_secs(2);
 const MEMORY: u64 = 256 << 20;
-/// The render's own bound, which the cases that would run on for hours meet.
+/// The time limit of a render, which stops the cases that would run for hours.
 const TIME: Duration = Duration::from_secs(1);
-/// When the parent gives up on a child, however busy the machine.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// Fewer cases than this prove too little.
-const FLOOR: usize = 250;
+/// After this time the parent kills a child, even on a busy machine.
+const CHILD_TIMEOUT: Duration = Duration::from_mins(1);
+/// The minimum number of cases.
+const MIN_CASES: usize = 250;
 
-/// The variable that tells the child which case to run.
+/// The environment variable with the case that the child runs.
 const CASE: &str = "HOSTILE_CASE";
 
-/// How a case must end.
+/// The expected end of a case.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum End {
-    /// Refused, with these words.
-    Refused(String),
-    /// As it likes.
+    /// An error that contains this text.
+    Error(String),
+    /// Success or any error.
     Any,
 }
 
@@ -52,7 +52,7 @@ fn templates() -> Vec<Case> {
             (section, number) = (name, 0);
         } else if !line.is_empty() && !line.starts_with('#') {
             let end = match line.strip_prefix("error") {
-                Some(words) => End::Refused(words.trim().to_owned()),
+                Some(text) => End::Error(text.trim().to_owned()),
                 None => End::Any,
             };
             number += 1;
@@ -63,11 +63,11 @@ fn templates() -> Vec<Case> {
     cases
 }
 
-/// What the child tells.
+/// The report of the child.
 #[derive(Debug)]
 struct Cost {
-    /// The error's text, or none.
-    refusal: Option<String>,
+    /// The error text, if any.
+    error: Option<String>,
     processor: Duration,
     memory: u64,
 }
@@ -109,7 +109,7 @@ fn render_chart(chart: &Chart) -> Result<(), Error> {
 }
 
 /// The error with all its sources.
-fn words(error: &Error) -> String {
+fn with_causes(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -119,7 +119,7 @@ fn words(error: &Error) -> String {
     text
 }
 
-/// Nanoseconds that the threads of this process have run.
+/// The processor time of all threads of this process.
 fn processor() -> Duration {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let run = tasks.map(|task| {
@@ -129,14 +129,14 @@ fn processor() -> Duration {
     Duration::from_nanos(run.sum())
 }
 
-/// The most memory that this process ever held.
+/// The peak memory of this process.
 fn memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-/// Runs the one case of this process; in the parent there is none.
+/// Runs the case of this process; does nothing in the parent.
 #[test]
 fn child() {
     let Ok(name) = env::var(CASE) else { return };
@@ -146,18 +146,18 @@ fn child() {
         None => run_archive(&name),
     };
     let cost = (processor().saturating_sub(before)).as_nanos();
-    // Both ends of what can be a long text.
+    // Only both ends of the text, which can be long.
     let shown = |error: &Error| {
-        let text: Vec<char> = words(error).chars().collect();
+        let text: Vec<char> = with_causes(error).chars().collect();
         let (from, to) = (text.len().min(300), text.len().saturating_sub(300).max(text.len().min(300)));
         text.iter().take(from).chain(text.iter().skip(to)).collect::<String>()
     };
-    let refusal = result.as_ref().err().map(shown);
-    let told = serde_json::json!({"refusal": refusal, "processor": cost, "memory": memory()});
-    writeln!(std::io::stdout(), "\ncost {told}").unwrap();
+    let error = result.as_ref().err().map(shown);
+    let report = serde_json::json!({"error": error, "processor": cost, "memory": memory()});
+    writeln!(std::io::stdout(), "\ncost {report}").unwrap();
 }
 
-/// What a case costs, in a process of its own; an error is the way in which it died.
+/// The cost of a case in a separate process. An error describes how that process died.
 fn cost(name: &str) -> Result<Cost, String> {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
@@ -168,10 +168,10 @@ fn cost(name: &str) -> Result<Cost, String> {
         .unwrap();
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > CHILD_TIMEOUT {
             child.kill().unwrap();
             child.wait().unwrap();
-            return Err("goes on and on".to_owned());
+            return Err("does not end".to_owned());
         }
         thread::sleep(Duration::from_millis(5));
     }
@@ -179,50 +179,50 @@ fn cost(name: &str) -> Result<Cost, String> {
     let stdout = String::from_utf8_lossy(&stdout);
     let Some(line) = stdout.lines().find_map(|line| line.strip_prefix("cost ")) else {
         let tail: Vec<u8> = stderr.iter().rev().take(400).rev().copied().collect();
-        return Err(format!("dies with {status}: {}", String::from_utf8_lossy(&tail)));
+        return Err(format!("died with {status}: {}", String::from_utf8_lossy(&tail)));
     };
-    let told: serde_json::Value = serde_json::from_str(line).unwrap();
+    let report: serde_json::Value = serde_json::from_str(line).unwrap();
     Ok(Cost {
-        refusal: told["refusal"].as_str().map(str::to_owned),
-        processor: Duration::from_nanos(told["processor"].as_u64().unwrap()),
-        memory: told["memory"].as_u64().unwrap(),
+        error: report["error"].as_str().map(str::to_owned),
+        processor: Duration::from_nanos(report["processor"].as_u64().unwrap()),
+        memory: report["memory"].as_u64().unwrap(),
     })
 }
 
-/// What is wrong with the end of a case.
-fn fault(name: &str, end: &End) -> Option<String> {
+/// Runs a case and describes what is wrong with its end.
+fn problem(name: &str, end: &End) -> Option<String> {
     let cost = match cost(name) {
         Ok(cost) => cost,
         Err(death) => return Some(death),
     };
-    let refusal = cost.refusal.as_deref();
-    let mut faults = Vec::new();
+    let error = cost.error.as_deref();
+    let mut problems = Vec::new();
     if cost.processor > PROCESSOR {
-        faults.push(format!("runs {:?}", cost.processor));
+        problems.push(format!("takes {:?} of processor time", cost.processor));
     }
     if cost.memory > MEMORY {
-        faults.push(format!("holds {} MiB", cost.memory >> 20));
+        problems.push(format!("uses {} MiB", cost.memory >> 20));
     }
-    match (end, refusal) {
-        (End::Refused(_), None) => faults.push("is not refused".to_owned()),
-        (End::Refused(words), Some(text)) if !text.contains(words.as_str()) => {
-            faults.push(format!("does not say {words:?} but {text:.200?}"));
+    match (end, error) {
+        (End::Error(_), None) => problems.push("is not rejected".to_owned()),
+        (End::Error(expected), Some(text)) if !text.contains(expected.as_str()) => {
+            problems.push(format!("the error is {text:.200?}, without {expected:?}"));
         }
         _ => {}
     }
-    (!faults.is_empty()).then(|| format!("{} ({refusal:.100?})", faults.join(", ")))
+    (!problems.is_empty()).then(|| format!("{} ({error:.100?})", problems.join(", ")))
 }
 
-/// The faults of all cases, found by as many processes as there are processors.
-fn faults(cases: Vec<(String, End, String)>) -> Vec<String> {
+/// The problems of all cases, found by as many processes as there are processors.
+fn problems(cases: Vec<(String, End, String)>) -> Vec<String> {
     let queue = Mutex::new(cases);
     let found = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some((name, end, shown)) = { queue.lock().unwrap().pop() } {
-                    if let Some(fault) = fault(&name, &end) {
-                        found.lock().unwrap().push(format!("{name} {shown:.300}\n    {fault}"));
+                    if let Some(problem) = problem(&name, &end) {
+                        found.lock().unwrap().push(format!("{name} {shown:.300}\n    {problem}"));
                     }
                 }
             });
@@ -237,35 +237,35 @@ fn faults(cases: Vec<(String, End, String)>) -> Vec<String> {
 fn a_hostile_template_ends() {
     let only = env::var("HOSTILE_ONLY").unwrap_or_default();
     let cases = templates();
-    assert!(cases.len() >= FLOOR, "{} cases prove too little", cases.len());
+    assert!(cases.len() >= MIN_CASES, "only {} cases", cases.len());
     let chosen = cases.into_iter().filter(|case| case.name.starts_with(&only));
-    let found = faults(chosen.map(|case| (case.name, case.end, case.template)).collect());
-    assert!(found.is_empty(), "{} do not end well:\n{}", found.len(), found.join("\n"));
+    let found = problems(chosen.map(|case| (case.name, case.end, case.template)).collect());
+    assert!(found.is_empty(), "{} cases fail:\n{}", found.len(), found.join("\n"));
 }
 
-/// Archives and sources of values, by what is wrong with them.
+/// Archives and value files, named by their defect.
 fn archives() -> Vec<(&'static str, End)> {
-    let refused = |words: &str| End::Refused(words.to_owned());
+    let rejected = |text: &str| End::Error(text.to_owned());
     vec![
-        ("ten-gigabytes", refused("larger than the maximum file size")),
-        ("ten-gigabytes-of-files", refused("")),
-        ("long-name", refused("")),
-        ("pax-bomb", refused("")),
-        ("charts-in-charts", refused("chart_depth")),
-        ("archives-in-archives", refused("chart_depth")),
-        ("parent", refused("parent directory")),
-        ("absolute", refused("absolute")),
-        ("drive", refused("illegally named")),
-        ("backslash", refused("parent directory")),
-        ("symlink", refused("symbolic link")),
-        ("hardlink", refused("hard link")),
-        ("device", refused("irregular")),
-        ("nul", refused("")),
-        ("torn", refused("")),
-        ("values-aliases", refused("")),
-        ("values-depth", refused("")),
-        ("values-json-depth", refused("")),
-        ("metadata-aliases", refused("")),
+        ("ten-gigabytes", rejected("larger than the maximum file size")),
+        ("ten-gigabytes-of-files", rejected("")),
+        ("long-name", rejected("")),
+        ("pax-bomb", rejected("")),
+        ("charts-in-charts", rejected("chart_depth")),
+        ("archives-in-archives", rejected("chart_depth")),
+        ("parent", rejected("parent directory")),
+        ("absolute", rejected("absolute")),
+        ("drive", rejected("illegally named")),
+        ("backslash", rejected("parent directory")),
+        ("symlink", rejected("symbolic link")),
+        ("hardlink", rejected("hard link")),
+        ("device", rejected("irregular")),
+        ("nul", rejected("")),
+        ("torn", rejected("")),
+        ("values-aliases", rejected("")),
+        ("values-depth", rejected("")),
+        ("values-json-depth", rejected("")),
+        ("metadata-aliases", rejected("")),
         ("schema-recursion", End::Any),
         ("schema-pattern", End::Any),
         ("schema-depth", End::Any),
@@ -278,11 +278,11 @@ fn archives() -> Vec<(&'static str, End)> {
 #[test]
 fn a_hostile_archive_ends() {
     let cases = archives().into_iter().map(|(name, end)| (name.to_owned(), end, String::new()));
-    let found = faults(cases.collect());
-    assert!(found.is_empty(), "{} do not end well:\n{}", found.len(), found.join("\n"));
+    let found = problems(cases.collect());
+    assert!(found.is_empty(), "{} cases fail:\n{}", found.len(), found.join("\n"));
 }
 
-/// Numbers at the ends of their range, texts that are none, and the wrong types, for every function.
+/// Calls every function with numbers at the ends of their range, strings that are not UTF-8, and wrong types.
 #[test]
 fn no_function_panics() {
     let few = [
@@ -304,7 +304,7 @@ fn no_function_panics() {
         "(toDate \"2006\" \"9999\")",
     ];
     let names = include_str!("data/conformance/functions.txt").lines();
-    // Their costs are those of keys and passwords, which other cases meet.
+    // These functions generate keys and passwords, which is expensive. Other cases cover them.
     let names = names
         .filter(|name| !name.starts_with("gen") && !["bcrypt", "htpasswd", "derivePassword"].contains(name));
     let mut templates = Vec::new();
@@ -331,7 +331,7 @@ fn no_function_panics() {
 
 const METADATA: &str = "apiVersion: v2\nname: conf\nversion: 1.0.0\n";
 
-/// One entry of an archive, as the archive has it.
+/// One raw entry of an archive.
 struct Entry<'a> {
     name: &'a [u8],
     kind: tar::EntryType,
@@ -375,7 +375,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The gzip of `head` and then of `block` `times` over, without ever holding that.
+/// The gzip of `head` and then `block`, `times` times, without holding the uncompressed data.
 fn repeated(head: &[u8], block: &[u8], times: usize) -> Vec<u8> {
     let deflate = |bytes: &[u8]| {
         let mut out = Vec::with_capacity(bytes.len() + 1024);
@@ -395,7 +395,7 @@ fn load(archive: &[u8]) -> Result<(), Error> {
     Chart::from_archive(archive, &limits()).and_then(|chart| render_chart(&chart))
 }
 
-/// An archive with `Chart.yaml` and one entry more.
+/// Loads an archive with `Chart.yaml` and one more entry.
 fn with_entry(entry: Entry<'_>) -> Result<(), Error> {
     load(&gzip(&tarball(&[Entry::file("conf/Chart.yaml", METADATA.as_bytes()), entry])))
 }
@@ -408,7 +408,7 @@ fn linked(kind: tar::EntryType) -> Result<(), Error> {
     with_entry(Entry { name: b"conf/values.yaml", kind, link: "/etc/hostname", data: b"" })
 }
 
-/// A chart of files with one file more.
+/// Renders a small chart with one more file.
 fn with_file(name: &str, content: &str) -> Result<(), Error> {
     render_files(vec![
         text("Chart.yaml", METADATA),

@@ -1,6 +1,7 @@
-//! Schemas of values, each with what Helm 4.3.0 said of some values (`schemas.json`): circles, references, identifiers.
+//! Schemas of values, each with the result of Helm 4.3.0 for some values (`schemas.json`): cycles, references,
+//! identifiers.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be read fails its test")]
+#![expect(clippy::unwrap_used, reason = "a file that cannot be read fails its test")]
 
 use std::time::Duration;
 
@@ -13,12 +14,12 @@ struct Row {
     name: String,
     schema: Value,
     values: Value,
-    /// Why Helm refused.
+    /// Helm's error.
     error: Option<String>,
 }
 
-/// What is said of the values.
-fn refusal(row: &Row) -> Option<String> {
+/// The error for the values.
+fn schema_error(row: &Row) -> Option<String> {
     let files = [
         ("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n".to_owned()),
         ("values.yaml", row.values.to_string()),
@@ -37,11 +38,11 @@ fn refusal(row: &Row) -> Option<String> {
 }
 
 #[test]
-fn h10_schemas_take_and_refuse_what_they_do_in_helm() {
+fn h10_schemas_accept_and_reject_the_same_values_as_in_helm() {
     let rows: Vec<Row> = serde_json::from_str(include_str!("data/schemas.json")).unwrap();
     let (mut wrong, mut same) = (Vec::new(), 0);
     for row in &rows {
-        let found = refusal(row);
+        let found = schema_error(row);
         if found.is_some() != row.error.is_some() {
             wrong.push(format!("{}: {found:?}, Helm: {:?}", row.name, row.error));
         }
@@ -52,6 +53,6 @@ fn h10_schemas_take_and_refuse_what_they_do_in_helm() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // Where a schema cannot be used at all the words are our own.
+    // The error text for an unusable schema differs from Helm's.
     assert!(rows.len() >= 75 && same >= 48, "{same} of {}", rows.len());
 }

@@ -1,9 +1,9 @@
 //! Files that a user names: keys, values, certificates, configurations, charts.
 //!
 //! Invariants:
-//! - No read is without a limit.
-//! - Nothing waits for a writer that may never come: a FIFO, a socket or a device is refused. A pipe that was handed to the
-//!   process, as by `<(command)` of a shell, is read, and `/dev/null` is an empty file.
+//! - Every read has a limit.
+//! - No read waits for a writer that may never come: FIFOs, sockets and devices are rejected. A pipe that the process
+//!   inherited, for example from a shell's `<(command)`, is read, and `/dev/null` is an empty file.
 //!
 //! `path -> File | bytes`
 
@@ -15,60 +15,60 @@ use std::path::Path;
 use error_class::{Class, Message};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// The limit for files that have no smaller one of their own.
-pub const MOST: u64 = 64 << 20;
+/// The size limit for files that have no smaller limit.
+pub const MAX_SIZE: u64 = 64 << 20;
 
-/// Opens a regular file, or a pipe that was handed to the process.
+/// Opens a regular file, or a pipe that the process inherited.
 ///
 /// # Errors
-/// What the system says, and that the file is of another kind.
+/// Any I/O error, or the file has another type.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Opening some devices does something already, so the kind is looked at before.
-    let handed = is_handed(path);
-    check(&path.metadata()?, handed)?;
-    // The path may have become a FIFO since: opening one must not wait either.
+    // Opening a device can have side effects, so the file type is checked first.
+    let inherited = is_inherited(path);
+    check(&path.metadata()?, inherited)?;
+    // The path may have become a FIFO in the meantime. Opening it must not wait either.
     let nonblocking = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(nonblocking.bits()).map_err(io::Error::other)?;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    check(&file.metadata()?, handed)?;
+    check(&file.metadata()?, inherited)?;
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
 }
 
-/// Reads a whole file of at most so many bytes.
+/// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`], and that the file is larger.
-pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    read_from(open(path)?, most)
+/// As [`open`], or the file is larger.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_from(open(path)?, limit)
 }
 
-/// Reads a whole text of at most so many bytes.
+/// Reads a whole text file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`read`], and that the text is not UTF-8.
-pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    text(read(path, most)?)
+/// As [`read`], or the text is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    text(read(path, limit)?)
 }
 
-/// Reads all that comes, as of standard input, but at most so many bytes.
+/// Reads a stream, such as standard input, to its end, but at most `limit` bytes.
 ///
 /// # Errors
-/// What the reader says, and that there is more.
-pub fn read_from(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+/// Any error of the reader, or the stream is longer.
+pub fn read_from(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        let message = format!("it is larger than {}", size(most));
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let message = format!("it is larger than {}", size(limit));
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, Message::new(Class::Usage, message)));
     }
     Ok(bytes)
 }
 
-/// Bytes as a text.
+/// Converts bytes to text.
 ///
 /// # Errors
-/// That they are not UTF-8.
+/// The bytes are not UTF-8.
 pub fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| {
         io::Error::new(io::ErrorKind::InvalidData, Message::new(Class::Other, "it is not UTF-8".to_owned()))
@@ -83,28 +83,28 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Whether a path names a file that the process has open already.
-fn is_handed(path: &Path) -> bool {
+/// Whether a path names a file that the process already has open.
+fn is_inherited(path: &Path) -> bool {
     let folders = ["/dev/fd", "/proc/self/fd", "/proc/thread-self/fd"];
     path == Path::new("/dev/stdin")
         || path.parent().is_some_and(|folder| folders.iter().any(|known| folder == Path::new(known)))
 }
 
-fn check(found: &Metadata, handed: bool) -> io::Result<()> {
+fn check(found: &Metadata, inherited: bool) -> io::Result<()> {
     let kind = found.file_type();
-    // `/dev/null` is what people name for an empty file. Linux gives it these numbers (admin-guide/devices.txt).
+    // Users name `/dev/null` for an empty file. Linux assigns it these numbers (admin-guide/devices.txt).
     let is_null = kind.is_char_device() && found.rdev() == rustix::fs::makedev(1, 3);
-    if kind.is_file() || is_null || handed && kind.is_fifo() {
+    if kind.is_file() || is_null || inherited && kind.is_fifo() {
         return Ok(());
     }
     if kind.is_dir() {
         return Err(rustix::io::Errno::ISDIR.into());
     }
-    let message = format!("it is {}, not a regular file", word(kind));
+    let message = format!("it is {}, not a regular file", type_name(kind));
     Err(io::Error::new(io::ErrorKind::InvalidInput, Message::new(Class::Usage, message)))
 }
 
-fn word(kind: FileType) -> &'static str {
+fn type_name(kind: FileType) -> &'static str {
     if kind.is_fifo() {
         "a FIFO"
     } else if kind.is_socket() {
@@ -127,11 +127,11 @@ mod tests {
 
     #[test]
     fn the_null_device_is_an_empty_file() {
-        assert_eq!(read(Path::new("/dev/null"), MOST).unwrap(), b"");
+        assert_eq!(read(Path::new("/dev/null"), MAX_SIZE).unwrap(), b"");
     }
 
     #[test]
-    fn a10_a_fifo_a_socket_and_a_device_are_refused_at_once() {
+    fn a10_a_fifo_a_socket_and_a_device_are_rejected_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let (fifo, socket) = (folder.path().join("fifo"), folder.path().join("socket"));
         mknodat(CWD, &fifo, Kind::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -144,7 +144,7 @@ mod tests {
             (&socket, "a socket"),
             (Path::new("/dev/zero"), "a device"),
         ] {
-            let refused = read(path, MOST).unwrap_err();
+            let refused = read(path, MAX_SIZE).unwrap_err();
             assert_eq!(refused.class(), Class::Usage);
             assert_eq!(refused.to_string(), format!("it is {word}, not a regular file"));
         }
@@ -161,18 +161,18 @@ mod tests {
             (refused.class(), refused.to_string().as_str()),
             (Class::Usage, "it is larger than 4 bytes")
         );
-        // A sparse file of a terabyte costs no memory.
+        // A sparse file of one terabyte uses no memory.
         File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(read(&path, MOST).unwrap_err().to_string(), "it is larger than 64 MiB");
+        assert_eq!(read(&path, MAX_SIZE).unwrap_err().to_string(), "it is larger than 64 MiB");
         assert_eq!(read(&folder.path().join("none"), 4).unwrap_err().class(), Class::Missing);
         assert_eq!(read(folder.path(), 4).unwrap_err().kind(), io::ErrorKind::IsADirectory);
     }
 
     #[test]
-    fn a10_a_pipe_that_the_process_was_given_is_read() {
+    fn a10_a_pipe_that_the_process_inherited_is_read() {
         let (reader, mut writer) = io::pipe().unwrap();
         let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
-        let waiting = std::thread::spawn(move || read_text(Path::new(&path), MOST));
+        let waiting = std::thread::spawn(move || read_text(Path::new(&path), MAX_SIZE));
         std::thread::sleep(std::time::Duration::from_millis(20));
         writer.write_all(b"later").unwrap();
         drop(writer);

@@ -1,15 +1,15 @@
-//! Fields that Helm owned become this engine's, so that server-side apply can change and remove them.
+//! Transfers the ownership of fields from Helm to this engine, so that server-side apply can change and remove them.
 //!
-//! Source: `util/csaupgrade` of client-go, which does the same between kubectl's two ways to apply. Only objects
-//! that carry the release's marks are taken over.
+//! Source: `util/csaupgrade` of client-go, which does the same between kubectl's client-side and server-side apply. Only
+//! objects with the release's labels and annotations are taken over.
 
 use serde_json::{Map, Value, json};
 
-/// Field managers that installed the same releases before: Helm's own, and EKS Anywhere's controller.
+/// Field managers that may have installed the same releases: Helm's own, and EKS Anywhere's controller.
 const PREDECESSORS: [&str; 2] = ["helm", "package-manager"];
 
-/// The JSON patch that makes what predecessors own `manager`'s; none if they own nothing. It is refused when the
-/// object changes meanwhile.
+/// The JSON patch that transfers the predecessors' fields to `manager`; `None` if they own no fields. The API server
+/// rejects it if the object changes in the meantime.
 pub(crate) fn patch(live: &Value, manager: &str) -> Option<Value> {
     let entries = live.pointer("/metadata/managedFields")?.as_array()?;
     let version = live.pointer("/metadata/resourceVersion")?;
@@ -56,7 +56,7 @@ fn of<'a>(entry: &'a Value, name: &str) -> &'a str {
     entry.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Sets of fields are trees, and their union is that of the trees.
+/// Merges two sets of fields, which are trees.
 fn merge(into: &mut Value, from: &Value) {
     let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
     for (key, value) in from {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_helm_owned_becomes_ours_and_others_keep_theirs() {
+    fn fields_of_helm_are_transferred_and_fields_of_others_are_kept() {
         let status = json!({"manager": "helm", "operation": "Update", "subresource": "status", "fieldsV1": {"f:s": {}}});
         let kubectl = json!({"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:k": {}}});
         let live = live(&json!([
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_helm_never_owned_is_left_alone() {
+    fn objects_without_fields_of_helm_are_not_changed() {
         assert_eq!(patch(&live(&json!([{"manager": "kubectl", "operation": "Update"}])), "airlock"), None);
         assert_eq!(patch(&json!({"metadata": {}}), "airlock"), None);
     }

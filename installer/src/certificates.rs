@@ -1,14 +1,14 @@
-//! Certificates in manifests: one that is over, or soon will be, is not put back over what took its place.
+//! Certificates in manifests: one that has expired, or soon will, does not overwrite its replacement.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 const PEM: &str = "-----BEGIN ";
-/// The same in base64.
+/// The same text in base64.
 const ENCODED: &str = "LS0tLS1CRUdJTi";
 
-/// Whether an object holds a certificate of whose time less than a third is left, as PEM or as base64 of it.
+/// Whether an object contains a certificate with less than a third of its validity left, as PEM or as base64 of PEM.
 pub(crate) fn are_due(object: &Value, now: i64) -> bool {
     match object {
         Value::String(text) if text.trim_start().starts_with(ENCODED) => {

@@ -1,7 +1,7 @@
-//! The target cluster: what it can do, and objects of any kind as JSON.
+//! The target cluster: its discovery, and objects of any kind as JSON.
 //!
-//! Everything asked here may be asked twice: reads, server-side apply, deletions and writes that name the version
-//! they replace. So what fails for a moment, as while the API server restarts, is tried again here.
+//! Every request here can be repeated: reads, server-side apply, deletions, and writes that state the resource version
+//! that they replace. So temporary failures, as while the API server restarts, are retried here.
 
 mod discovery;
 
@@ -20,30 +20,30 @@ use crate::error::is_transient;
 use crate::limits::Conflicts;
 use crate::object::Object;
 
-/// How long one answer may take, and how long what fails for a moment is tried again.
-const ANSWER: Duration = Duration::from_mins(1);
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long what a cluster can do is remembered.
-const FRESH: Duration = Duration::from_secs(30);
-/// What grants rights, unless the cluster's name is known.
-const GRANTS: &str = "`airlock package rights --apply` grants what packages need";
+/// The timeout of one request, and how long temporary failures are retried.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the discovery of a cluster is cached.
+const DISCOVERY_LIFETIME: Duration = Duration::from_secs(30);
+/// How to grant permissions, if the name of the cluster is not known.
+const PERMISSION_HINT: &str = "`airlock package rights --apply` grants the permissions that packages need";
 
 #[derive(Clone)]
 pub(crate) struct Cluster {
     client: kube::Client,
     manager: &'static str,
-    known: Arc<Mutex<Option<Known>>>,
-    /// How far the work is, for whoever wants to know.
+    discovery: Arc<Mutex<Option<DiscoveryCache>>>,
+    /// Receives progress messages.
     progress: Option<Arc<watch::Sender<String>>>,
-    /// What grants rights, for people.
-    grants: Arc<str>,
+    /// How to grant permissions, as text for people.
+    permission_hint: Arc<str>,
 }
 
-/// What the cluster could do, and when that was.
-type Known = (Instant, Arc<Discovery>);
+/// The discovery of the cluster, and when it was fetched.
+type DiscoveryCache = (Instant, Arc<Discovery>);
 
-/// A request that can be made again.
-pub(crate) struct Ask<'a> {
+/// A request that can be repeated.
+pub(crate) struct ApiRequest<'a> {
     pub(crate) action: String,
     pub(crate) method: Method,
     pub(crate) path: String,
@@ -56,16 +56,20 @@ pub(crate) const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
 const PATCH: &str = "application/json-patch+json";
 
-/// Whether a server-side apply is for real.
+/// Whether a server-side apply is real or a dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
     Real,
     Dry,
 }
 
-/// Whether an object that is not there may be made. What else is wrong is told when it is made: the namespace or a
-/// definition may be missing that comes before.
-pub(crate) async fn may(cluster: &Cluster, object: &Object, conflicts: Conflicts) -> Result<(), Error> {
+/// Checks the permission to create an object. Other errors are reported when it is created: the namespace or a CRD may
+/// not exist yet.
+pub(crate) async fn check_create_permission(
+    cluster: &Cluster,
+    object: &Object,
+    conflicts: Conflicts,
+) -> Result<(), Error> {
     if cluster.discovery().await?.resource(&object.api_version, &object.kind).is_none() {
         return Ok(());
     }
@@ -75,7 +79,7 @@ pub(crate) async fn may(cluster: &Cluster, object: &Object, conflicts: Conflicts
     }
 }
 
-/// The answer's code, if the API server gave one.
+/// The status code of the response, if the API server sent one.
 pub(crate) fn code(error: &Error) -> Option<u16> {
     match error {
         Error::Kube { source, .. } => match source.as_ref() {
@@ -88,37 +92,45 @@ pub(crate) fn code(error: &Error) -> Option<u16> {
 
 impl Cluster {
     pub(crate) fn new(client: kube::Client, manager: &'static str) -> Self {
-        Self { client, manager, known: Arc::default(), progress: None, grants: GRANTS.into() }
-    }
-
-    /// The same cluster, telling how far the work is.
-    pub(crate) fn telling(self, progress: watch::Sender<String>) -> Self {
-        Self { progress: Some(Arc::new(progress)), ..self }
-    }
-
-    /// The same cluster, where `grants` is what a person does who wants to grant rights.
-    pub(crate) fn granted_by(self, grants: &str) -> Self {
-        Self { grants: grants.into(), ..self }
-    }
-
-    /// Whether somebody wants to know how far the work is.
-    pub(crate) fn is_told(&self) -> bool {
-        self.progress.is_some()
-    }
-
-    /// Tells how far the work is, if somebody wants to know.
-    pub(crate) fn tell(&self, words: impl FnOnce() -> String) {
-        if let Some(progress) = &self.progress {
-            progress.send_replace(words());
+        Self {
+            client,
+            manager,
+            discovery: Arc::default(),
+            progress: None,
+            permission_hint: PERMISSION_HINT.into(),
         }
     }
 
-    /// What the API server's authorizer refuses, told as a lack of rights; what admission refuses stays as it is.
-    fn rights(&self, object: &Object, error: Error) -> Error {
+    /// The same cluster, which reports progress.
+    pub(crate) fn with_progress(self, progress: watch::Sender<String>) -> Self {
+        Self { progress: Some(Arc::new(progress)), ..self }
+    }
+
+    /// The same cluster. `permission_hint` states how to grant permissions.
+    pub(crate) fn with_permission_hint(self, permission_hint: &str) -> Self {
+        Self { permission_hint: permission_hint.into(), ..self }
+    }
+
+    /// Whether progress is reported.
+    pub(crate) fn has_progress(&self) -> bool {
+        self.progress.is_some()
+    }
+
+    /// Reports progress.
+    pub(crate) fn report(&self, message: impl FnOnce() -> String) {
+        if let Some(progress) = &self.progress {
+            progress.send_replace(message());
+        }
+    }
+
+    /// Converts a rejection by the API server's authorizer to [`Error::Rights`]. Rejections by admission are not changed.
+    fn classify(&self, object: &Object, error: Error) -> Error {
         match error {
-            Error::Kube { source, .. } if is_lack_of_rights(&source) => {
-                Error::Rights { object: object.to_string(), grants: self.grants.to_string(), source }
-            }
+            Error::Kube { source, .. } if is_missing_permission(&source) => Error::Rights {
+                object: object.to_string(),
+                permission_hint: self.permission_hint.to_string(),
+                source,
+            },
             error => error,
         }
     }
@@ -127,67 +139,69 @@ impl Cluster {
         self.manager
     }
 
-    /// Asks until there is an answer that is no trouble of the moment.
-    pub(crate) async fn ask(&self, ask: &Ask<'_>) -> Result<Value, Error> {
+    /// Sends a request, and repeats it after temporary failures.
+    pub(crate) async fn request(&self, request: &ApiRequest<'_>) -> Result<Value, Error> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(100);
         loop {
-            let error = match self.ask_once(ask).await {
+            let error = match self.request_once(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let passes = matches!(&error, Error::Kube { source, .. } if is_transient(source));
-            if !passes || start.elapsed() + pause > PATIENCE {
+            let is_temporary = matches!(&error, Error::Kube { source, .. } if is_transient(source));
+            if !is_temporary || start.elapsed() + pause > RETRY_TIMEOUT {
                 return Err(error);
             }
-            tracing::debug!(action = ask.action, error = %error.words(), "the API server is asked again");
+            tracing::debug!(action = request.action, error = %error.one_line(), "repeating the request to the API server");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(3));
         }
     }
 
-    async fn ask_once(&self, ask: &Ask<'_>) -> Result<Value, Error> {
-        let failed = |source| Error::Kube { action: ask.action.clone(), source: Box::new(source) };
-        let request = Request::builder()
-            .method(ask.method.clone())
-            .uri(&ask.path)
-            .header(header::ACCEPT, ask.accept)
-            .header(header::CONTENT_TYPE, ask.content)
-            .body(ask.body.to_vec())
+    async fn request_once(&self, request: &ApiRequest<'_>) -> Result<Value, Error> {
+        let failed = |source| Error::Kube { action: request.action.clone(), source: Box::new(source) };
+        let http = Request::builder()
+            .method(request.method.clone())
+            .uri(&request.path)
+            .header(header::ACCEPT, request.accept)
+            .header(header::CONTENT_TYPE, request.content)
+            .body(request.body.to_vec())
             .map_err(|source| failed(kube::Error::HttpError(source)))?;
-        match tokio::time::timeout(ANSWER, self.client.request::<Value>(request)).await {
-            Ok(answer) => answer.map_err(failed),
-            Err(_) => Err(Error::Silent { action: ask.action.clone(), seconds: ANSWER.as_secs() }),
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.client.request::<Value>(http)).await {
+            Ok(response) => response.map_err(failed),
+            Err(_) => {
+                Err(Error::Timeout { action: request.action.clone(), seconds: REQUEST_TIMEOUT.as_secs() })
+            }
         }
     }
 
-    /// An answer that may be "there is none".
-    pub(crate) async fn find(&self, ask: &Ask<'_>) -> Result<Option<Value>, Error> {
-        match self.ask(ask).await {
-            Ok(answer) => Ok(Some(answer)),
+    /// Sends a request; a status of 404 is not an error.
+    pub(crate) async fn find(&self, request: &ApiRequest<'_>) -> Result<Option<Value>, Error> {
+        match self.request(request).await {
+            Ok(response) => Ok(Some(response)),
             Err(error) if code(&error) == Some(404) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// What the cluster can do, asked a moment ago at most.
+    /// The discovery of the cluster, from the cache if it is recent.
     pub(crate) async fn discovery(&self) -> Result<Arc<Discovery>, Error> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
-            Some((when, known)) if when.elapsed() < FRESH => Ok(known),
+        let cached = self.discovery.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match cached {
+            Some((fetched, discovery)) if fetched.elapsed() < DISCOVERY_LIFETIME => Ok(discovery),
             _ => self.discover().await,
         }
     }
 
-    /// What the cluster can do now.
+    /// Fetches the discovery of the cluster.
     pub(crate) async fn discover(&self) -> Result<Arc<Discovery>, Error> {
-        let found = Arc::new(Discovery::ask(self).await?);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some((Instant::now(), Arc::clone(&found)));
+        let found = Arc::new(Discovery::fetch(self).await?);
+        let mut cached = self.discovery.lock().unwrap_or_else(PoisonError::into_inner);
+        *cached = Some((Instant::now(), Arc::clone(&found)));
         Ok(found)
     }
 
-    /// Where objects of a kind are. What is not known is asked for again, as it may be new.
+    /// The resource of an object's kind. If it is not in the cache, the discovery is fetched again, as the kind may be new.
     pub(crate) async fn resource(&self, object: &Object) -> Result<Resource, Error> {
         match self.try_resource(&object.api_version, &object.kind).await? {
             Some(resource) => Ok(resource),
@@ -197,7 +211,7 @@ impl Cluster {
         }
     }
 
-    /// Where objects of a kind are, if there is such a kind.
+    /// The resource of a kind, if the kind exists.
     pub(crate) async fn try_resource(
         &self,
         api_version: &str,
@@ -209,16 +223,16 @@ impl Cluster {
         Ok(self.discover().await?.resource(api_version, kind))
     }
 
-    /// An object as it is in the cluster. One of a kind that the cluster does not know is not there.
+    /// The object in the cluster; `None` if it does not exist, or if the cluster does not have its kind.
     pub(crate) async fn get(&self, object: &Object) -> Result<Option<Value>, Error> {
         let found = self.try_resource(&object.api_version, &object.kind).await?;
         let Some(resource) = found else { return Ok(None) };
         let path = resource.path(&object.namespace, &object.name);
-        let found = self.find(&Ask::get(format!("read {object}"), path)).await;
-        found.map_err(|error| self.rights(object, error))
+        let found = self.find(&ApiRequest::get(format!("read {object}"), path)).await;
+        found.map_err(|error| self.classify(object, error))
     }
 
-    /// Server-side apply; the answer is the object.
+    /// Applies an object server-side, and returns it.
     pub(crate) async fn apply(
         &self,
         object: &Object,
@@ -242,11 +256,12 @@ impl Cluster {
         // JSON is YAML.
         let body = value.to_string().into_bytes();
         let action = format!("apply {object}");
-        let ask = Ask { action, method: Method::PATCH, path, content: APPLY, accept: JSON, body: &body };
-        self.ask(&ask).await.map_err(|error| self.rights(object, conflict(object, error)))
+        let request =
+            ApiRequest { action, method: Method::PATCH, path, content: APPLY, accept: JSON, body: &body };
+        self.request(&request).await.map_err(|error| self.classify(object, conflict(object, error)))
     }
 
-    /// What happens to an object from a version of it on, as far as the API server tells.
+    /// Watches an object, starting at a resource version.
     pub(crate) async fn watch(
         &self,
         object: &Object,
@@ -263,34 +278,36 @@ impl Cluster {
         );
         let request = Request::get(path).header(header::ACCEPT, JSON).body(Vec::new());
         let request = request.map_err(|source| failed(kube::Error::HttpError(source)))?;
-        match tokio::time::timeout(ANSWER, self.client.request_events::<Value>(request)).await {
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.client.request_events::<Value>(request)).await {
             Ok(events) => events.map_err(failed),
-            Err(_) => Err(Error::Silent { action, seconds: ANSWER.as_secs() }),
+            Err(_) => Err(Error::Timeout { action, seconds: REQUEST_TIMEOUT.as_secs() }),
         }
     }
 
-    /// Makes a namespace, unless somebody was faster. Applying it would take the right to patch every namespace.
-    pub(crate) async fn make_namespace(&self, namespace: &Object) -> Result<(), Error> {
+    /// Creates a namespace, unless it exists. Applying it would require the permission to patch every namespace.
+    pub(crate) async fn create_namespace(&self, namespace: &Object) -> Result<(), Error> {
         let body = namespace.value.to_string().into_bytes();
-        let action = format!("make {namespace}");
+        let action = format!("create {namespace}");
         let path = format!("/api/v1/namespaces?fieldManager={}", self.manager);
-        let ask = Ask { action, method: Method::POST, path, content: JSON, accept: JSON, body: &body };
-        match self.ask(&ask).await {
+        let request =
+            ApiRequest { action, method: Method::POST, path, content: JSON, accept: JSON, body: &body };
+        match self.request(&request).await {
             Err(error) if code(&error) == Some(409) => Ok(()),
-            answer => answer.map(|_| ()).map_err(|error| self.rights(namespace, error)),
+            result => result.map(|_| ()).map_err(|error| self.classify(namespace, error)),
         }
     }
 
-    /// Changes an object by a JSON patch.
+    /// Changes an object with a JSON patch.
     pub(crate) async fn rewrite(&self, object: &Object, changes: &Value) -> Result<Value, Error> {
         let path = self.resource(object).await?.path(&object.namespace, &object.name);
         let body = changes.to_string().into_bytes();
         let action = format!("take over {object}");
-        let ask = Ask { action, method: Method::PATCH, path, content: PATCH, accept: JSON, body: &body };
-        self.ask(&ask).await.map_err(|error| self.rights(object, error))
+        let request =
+            ApiRequest { action, method: Method::PATCH, path, content: PATCH, accept: JSON, body: &body };
+        self.request(&request).await.map_err(|error| self.classify(object, error))
     }
 
-    /// Deletes an object, if it is still the one with this UID. What depends on it goes in the background.
+    /// Deletes an object, if it still has this UID. Its dependents are deleted in the background.
     pub(crate) async fn delete(&self, object: &Object, uid: &str) -> Result<(), Error> {
         let found = self.try_resource(&object.api_version, &object.kind).await?;
         let Some(resource) = found else { return Ok(()) };
@@ -303,22 +320,23 @@ impl Cluster {
         let body = options.to_string().into_bytes();
         let path = resource.path(&object.namespace, &object.name);
         let action = format!("delete {object}");
-        let ask = Ask { action, method: Method::DELETE, path, content: JSON, accept: JSON, body: &body };
-        match self.find(&ask).await {
-            // Another object has taken the name.
+        let request =
+            ApiRequest { action, method: Method::DELETE, path, content: JSON, accept: JSON, body: &body };
+        match self.find(&request).await {
+            // Another object now has the name.
             Err(error) if code(&error) == Some(409) => Ok(()),
-            answer => answer.map(|_| ()).map_err(|error| self.rights(object, error)),
+            result => result.map(|_| ()).map_err(|error| self.classify(object, error)),
         }
     }
 }
 
-impl Ask<'_> {
+impl ApiRequest<'_> {
     pub(crate) fn get(action: String, path: String) -> Self {
         Self { action, method: Method::GET, path, content: JSON, accept: JSON, body: &[] }
     }
 }
 
-/// A conflict of managers told by manager and field; any other error as it is.
+/// Converts a conflict of field managers to [`Error::Conflict`]. Other errors are not changed.
 fn conflict(object: &Object, error: Error) -> Error {
     let Error::Kube { source, .. } = &error else { return error };
     let kube::Error::Api(status) = source.as_ref() else { return error };
@@ -335,9 +353,9 @@ fn conflict(object: &Object, error: Error) -> Error {
     }
 }
 
-/// The refusals of RBAC have no reason of their own: that somebody may not do it, that he may not grant what he does
-/// not hold, and that only who may do everything may make a role that is the sum of others.
-fn is_lack_of_rights(error: &kube::Error) -> bool {
+/// RBAC rejections have no machine-readable reason. There are three: a missing permission, granting permissions that the
+/// user does not have, and creating an aggregated role without cluster-admin.
+fn is_missing_permission(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let text = &status.message;
     let refused = text.contains(" cannot ") && text.contains(" resource \"");
@@ -353,24 +371,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_authorizer_refuses_is_told_from_what_admission_does() {
-        let lacks = |message: &str| {
+    fn rejections_by_the_authorizer_and_by_admission_are_distinguished() {
+        let is_missing = |message: &str| {
             let status = Status::failure(message, "Forbidden").with_code(403);
-            is_lack_of_rights(&kube::Error::Api(Box::new(status)))
+            is_missing_permission(&kube::Error::Api(Box::new(status)))
         };
         for message in [
             "services \"a\" is forbidden: User \"u\" cannot patch resource \"services\" in API group \"\" in the namespace \"n\"",
             "roles \"a\" is forbidden: user \"u\" (groups=[]) is attempting to grant RBAC permissions not currently held:\n{}",
             "clusterroles \"a\" is forbidden: must have cluster-admin privileges to use the aggregationRule",
         ] {
-            assert!(lacks(message), "{message}");
+            assert!(is_missing(message), "{message}");
         }
         for message in [
             "admission webhook \"w\" denied the request: the image is not signed",
             "pods \"a\" is forbidden: exceeded quota: q",
             "pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true",
         ] {
-            assert!(!lacks(message), "{message}");
+            assert!(!is_missing(message), "{message}");
         }
     }
 }

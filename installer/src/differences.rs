@@ -1,8 +1,8 @@
-//! Where two objects differ, as paths.
+//! The differences between two objects, as paths.
 
 use serde_json::Value;
 
-/// Where two states of an object differ, but for what every write changes.
+/// The differences between two states of an object, except for fields that change with every write.
 pub(crate) fn differences(live: &Value, after: &Value) -> Vec<String> {
     let mut found = Vec::new();
     differ(live, after, String::new(), &mut found);
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_are_told_by_path_and_noise_is_none() {
+    fn differences_are_paths_without_fields_that_always_change() {
         let live = json!({"metadata": {"resourceVersion": "1", "generation": 1, "labels": {"a": "b"}},
             "spec": {"replicas": 1, "ports": [{"port": 80}], "args": ["x"]}});
         let after = json!({"metadata": {"resourceVersion": "2", "generation": 2},

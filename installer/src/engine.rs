@@ -1,5 +1,5 @@
-//! The engine: one target cluster, the charts that were pulled, and what a package's objects are held to. What it does
-//! stands where it is done.
+//! The engine: one target cluster, the cache of charts, and the bounds of a package. Its operations are in the modules
+//! that implement them.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::guard::Bounds;
 use crate::release::Record;
 use crate::storage::Storage;
 
-/// What installs charts in one cluster. Clones share what they know of the cluster and the charts they pulled.
+/// Installs charts in one cluster. Clones share the discovery of the cluster and the cached charts.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) cluster: Cluster,
     pub(crate) charts: Charts,
-    /// What a package's objects are held to; without a package, nothing.
+    /// The bounds for the objects of a package; `None` without a package.
     pub(crate) bounds: Option<Arc<Bounds>>,
 }
 
 impl Engine {
-    /// An engine for a cluster. `mirror` stands for every host that charts name; `manager` is the field manager.
+    /// An engine for a cluster. `mirror` replaces every registry host of charts; `manager` is the field manager.
     #[must_use]
     pub fn new(
         target: kube::Client,
@@ -33,40 +33,40 @@ impl Engine {
         Self { cluster: Cluster::new(target, manager), charts: Charts::new(registry, mirror), bounds: None }
     }
 
-    /// The same engine for one package, whose objects are held to these bounds.
+    /// The same engine for one package, whose objects must stay within these bounds.
     #[must_use]
     pub fn within(mut self, bounds: Bounds) -> Self {
         self.bounds = Some(Arc::new(bounds));
         self
     }
 
-    /// The same engine, which tells how far an installation or a removal is.
+    /// The same engine, which reports the progress of installations and removals.
     #[must_use]
-    pub fn telling(mut self, progress: tokio::sync::watch::Sender<String>) -> Self {
-        self.cluster = self.cluster.telling(progress);
+    pub fn with_progress(mut self, progress: tokio::sync::watch::Sender<String>) -> Self {
+        self.cluster = self.cluster.with_progress(progress);
         self
     }
 
-    /// The same engine; `grants` says what a person does who wants to grant it rights.
+    /// The same engine. `hint` states how to grant permissions to it, and is added to errors.
     #[must_use]
-    pub fn granted_by(mut self, grants: &str) -> Self {
-        self.cluster = self.cluster.granted_by(grants);
+    pub fn with_permission_hint(mut self, hint: &str) -> Self {
+        self.cluster = self.cluster.with_permission_hint(hint);
         self
     }
 
-    /// The newest revision of a release, in whatever state it is; `namespace` is that of the records.
+    /// The newest revision of a release, in any state. `namespace` is the namespace of the records.
     ///
     /// # Errors
-    /// The cluster does not answer, or a record cannot be read.
+    /// If the request to the cluster fails, or a record cannot be read.
     pub async fn current(&self, namespace: &str, release: &str) -> Result<Option<Record>, Error> {
         let newest = Storage::new(&self.cluster, namespace, release).newest().await?;
         Ok(newest.map(|stored| stored.record))
     }
 
-    /// All revisions of a release that are kept, from old to new.
+    /// All stored revisions of a release, from old to new.
     ///
     /// # Errors
-    /// The cluster does not answer, or a record cannot be read.
+    /// If the request to the cluster fails, or a record cannot be read.
     pub async fn history(&self, namespace: &str, release: &str) -> Result<Vec<Record>, Error> {
         let storage = Storage::new(&self.cluster, namespace, release);
         let mut records = Vec::new();

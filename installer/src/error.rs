@@ -1,136 +1,136 @@
-//! Why a chart cannot be installed, upgraded, rolled back or taken away.
+//! Errors of installing, upgrading, rolling back and uninstalling charts.
 
 mod class;
 
 use std::time::Duration;
 
-use brief::few;
+use error_text::join_first;
 use oci::Digest;
 
-use crate::marks::TAKE_OWNERSHIP;
+use crate::annotations::TAKE_OWNERSHIP;
 
-/// Of so many objects it is told what they lack.
-const MOST: usize = 8;
+/// The most objects in a message.
+const MAX_LISTED: usize = 8;
 
-/// Why a chart cannot be installed, upgraded, rolled back or taken away.
+/// A chart cannot be installed, upgraded, rolled back or uninstalled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The API server refused, or did not answer.
+    /// The API server rejected the request, or did not answer.
     #[error("cannot {action}")]
     Kube {
-        /// What was to be done.
+        /// The failed action.
         action: String,
-        /// What it said.
+        /// The error.
         #[source]
         source: Box<kube::Error>,
     },
-    /// The controller has no right to an object.
-    #[error("the controller has no right to {object}; {grants}")]
+    /// The controller has no permission for an object.
+    #[error("the controller has no permission for {object}; {permission_hint}")]
     Rights {
         /// The object.
         object: String,
-        /// What a person does who wants to grant it.
-        grants: String,
-        /// What the API server said.
+        /// How to grant the permission.
+        permission_hint: String,
+        /// The error response of the API server.
         #[source]
         source: Box<kube::Error>,
     },
-    /// The API server took too long.
-    #[error("cannot {action}: the API server sent no answer in {seconds} s")]
-    Silent {
-        /// What was to be done.
+    /// The API server did not answer in time.
+    #[error("cannot {action}: the API server did not answer within {seconds} s")]
+    Timeout {
+        /// The failed action.
         action: String,
-        /// How long it had.
+        /// The timeout.
         seconds: u64,
     },
-    /// The registry failed.
+    /// The request to the registry failed.
     #[error("cannot pull the chart `{chart}`")]
     Pull {
-        /// Where it should be.
+        /// The chart.
         chart: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: registry::client::Error,
     },
     /// The registry has no such chart.
     #[error("the registry has no chart `{chart}`; mirror it, and import it here")]
     NoChart {
-        /// Where it should be.
+        /// The chart.
         chart: String,
     },
-    /// What the plan calls a chart's place is none.
-    #[error("`{place}` is not a place of a chart")]
-    Place {
-        /// What it says.
-        place: String,
-        /// What is wrong.
+    /// The location of a chart or an image in a plan is invalid.
+    #[error("`{location}` is not a valid location of a chart")]
+    Location {
+        /// The location.
+        location: String,
+        /// The cause.
         #[source]
         source: oci::Error,
     },
-    /// The digest names something that is no chart, or a larger one than is taken.
+    /// The digest is not of a chart, or of a chart that is too large.
     #[error("`{chart}` is not a chart: {reason}")]
     NotAChart {
-        /// Where it is.
+        /// The chart.
         chart: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// What was sent is not what the digest says.
-    #[error("the chart `{chart}` is not what was asked for: {found} came for {expected}")]
+    /// The registry sent other content than the requested digest.
+    #[error("the registry sent other content for the chart `{chart}`: expected {expected}, received {found}")]
     Digest {
-        /// Where it is.
+        /// The chart.
         chart: String,
-        /// What was asked for.
+        /// The requested digest.
         expected: Digest,
-        /// What came.
+        /// The digest of the received content.
         found: Digest,
     },
     /// The chart cannot be loaded or rendered.
     #[error(transparent)]
     Chart(#[from] helm::Error),
-    /// What the chart comes to is more than the package may bring.
+    /// The chart contains more than the bounds of the package allow.
     #[error("{reason}")]
     Refused {
-        /// Which object, why, and what to do.
+        /// The object, the reason, and what to do.
         reason: String,
     },
-    /// A document of a manifest is no object that can be applied.
-    #[error("a document of the manifest is no object: {reason}")]
+    /// A document of a manifest is not an object that can be applied.
+    #[error("a document of the manifest is not an object: {reason}")]
     Document {
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// The cluster has no such kind.
-    #[error("the cluster has no kind `{kind}` of `{api_version}`; its definition must be installed first")]
+    /// The cluster does not have the kind.
+    #[error("the cluster has no kind `{kind}` of `{api_version}`; its CRD must be installed first")]
     UnknownKind {
         /// The kind.
         kind: String,
         /// Its group and version.
         api_version: String,
     },
-    /// An object is there already and belongs to somebody else.
+    /// An object exists and does not belong to the release.
     #[error(
-        "{object} exists and cannot be imported into the release: {reason}; delete it, give it the release's labels, or set \
+        "{object} exists and cannot be imported into the release: {reason}; delete it, add the release's labels to it, or set \
          the package's annotation `{TAKE_OWNERSHIP}: \"true\"`"
     )]
     Foreign {
         /// The object.
         object: String,
-        /// What it lacks.
+        /// The missing labels and annotations.
         reason: String,
     },
-    /// A definition of the chart's `crds/` is there already, is not the release's and is another.
+    /// A different CRD of the chart's `crds/` exists, and does not belong to the release.
     #[error(
-        "{definition} exists, is not the release's and differs from the chart's; nothing was changed. Install the chart \
-         version that it is from, or set the package's annotation `{TAKE_OWNERSHIP}: \"true\"`, which replaces it unless \
+        "{definition} exists, does not belong to the release and differs from the chart's; nothing was changed. Install the \
+         chart version that it is from, or set the package's annotation `{TAKE_OWNERSHIP}: \"true\"` to replace it, unless \
          that would prune data"
     )]
     ForeignDefinition {
-        /// The definition.
+        /// The CRD.
         definition: String,
     },
-    /// What is installed cannot go to another namespace.
+    /// An installed release cannot move to another namespace.
     #[error(
         "the release `{release}` is installed in the namespace `{installed}` and cannot move to `{wanted}`; nothing was \
          changed. Set targetNamespace to `{installed}`, or delete the package and create it again"
@@ -138,148 +138,148 @@ pub enum Error {
     Moved {
         /// The release.
         release: String,
-        /// Where it is.
+        /// The current namespace.
         installed: String,
-        /// Where it was to go.
+        /// The requested namespace.
         wanted: String,
     },
-    /// The API server does not allow this change of an object that is there.
+    /// The API server does not allow this change of an existing object.
     #[error(
-        "{object} cannot be changed like that, and nothing was changed; take the change back, or delete the object first"
+        "{object} cannot be changed in this way, and nothing was changed; revert the change, or delete the object first"
     )]
     Invalid {
         /// The object.
         object: String,
-        /// What the API server said.
+        /// The error response of the API server.
         #[source]
         source: Box<kube::Error>,
     },
     /// Fields of an object belong to another manager.
-    #[error("{object} was changed by others: {}; undo the change, or let go of these fields", list(.fields))]
+    #[error("{object} was changed by others: {}; revert the change, or give up the ownership of these fields", list(.fields))]
     Conflict {
         /// The object.
         object: String,
-        /// Manager and field.
+        /// The managers and their fields.
         fields: Vec<(String, String)>,
     },
-    /// An object did not get ready in time.
-    #[error("not ready after {} s: {}", .timeout.as_secs(), few(.waiting.iter().cloned(), MOST, "; "))]
+    /// Objects did not become ready in time.
+    #[error("not ready after {} s: {}", .timeout.as_secs(), join_first(.waiting.iter().cloned(), MAX_LISTED, "; "))]
     NotReady {
-        /// How long it was waited for.
+        /// The timeout.
         timeout: Duration,
-        /// The objects, each with what it lacks.
+        /// The objects, each with what is missing.
         waiting: Vec<String>,
     },
-    /// An object cannot get ready any more.
+    /// An object failed and cannot become ready.
     #[error("{object} failed: {reason}")]
     ObjectFailed {
         /// The object.
         object: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// An object is gone before it was done.
+    /// An object was deleted before it finished.
     #[error("{object} was deleted before it finished; last seen: {seen}")]
     Vanished {
         /// The object.
         object: String,
-        /// What was seen of it last.
+        /// Its last observed state.
         seen: String,
     },
-    /// A hook failed, or did not end.
+    /// A hook failed or did not finish.
     #[error("the {event} hook {hook} failed: {reason}")]
     Hook {
-        /// When it ran.
+        /// The event of the hook.
         event: &'static str,
         /// The hook.
         hook: String,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// Whether the hook itself said so, or still runs. Else nothing is known of its end.
-        is_judged: bool,
+        /// Whether the hook itself reported the failure, or is still running. Otherwise its result is unknown.
+        is_known: bool,
     },
-    /// Objects that are to be taken away do not go.
-    #[error("not gone after {} s: {}", .timeout.as_secs(), .objects.join(", "))]
+    /// Objects were not deleted in time.
+    #[error("not deleted after {} s: {}", .timeout.as_secs(), .objects.join(", "))]
     NotGone {
-        /// How long it was waited for.
+        /// The timeout.
         timeout: Duration,
         /// The objects.
         objects: Vec<String>,
     },
-    /// A record is none of Helm's.
+    /// A Secret is not a valid release record.
     #[error("the release record `{record}` cannot be read: {reason}")]
     Record {
         /// The Secret.
         record: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// The record of the revision is beyond what a Secret holds, even without the chart's files.
+    /// The record of a revision is too large for a Secret, even without the chart's files.
     #[error(
-        "the release record would have {bytes} bytes, and a Secret holds {limit}: the manifest is too large"
+        "the release record would have {bytes} bytes, but a Secret holds at most {limit}: the manifest is too large"
     )]
     RecordTooLarge {
-        /// How many there are.
+        /// The size of the record.
         bytes: usize,
-        /// How many may be.
+        /// The maximum size.
         limit: usize,
     },
-    /// Somebody else changed the release meanwhile.
-    #[error("somebody else changed the release `{release}` meanwhile")]
+    /// Another client changed the release at the same time.
+    #[error("another client changed the release `{release}` at the same time")]
     Changed {
         /// The release.
         release: String,
     },
-    /// Another program's operation on the release is under way.
-    #[error("another operation on the release `{release}` is in progress: {status} since {seconds} s")]
+    /// Another program's operation on the release is in progress.
+    #[error("another operation on the release `{release}` is in progress: {status} for {seconds} s")]
     Busy {
         /// The release.
         release: String,
-        /// The state.
+        /// The status.
         status: &'static str,
-        /// For how long.
+        /// The time since the operation began.
         seconds: i64,
     },
-    /// There is no such release or revision.
-    #[error("there is no {what} of the release `{release}`")]
+    /// The release or the revision does not exist.
+    #[error("the release `{release}` has no {what}")]
     NoRevision {
         /// The release.
         release: String,
-        /// What was asked for.
+        /// The requested revision.
         what: String,
     },
-    /// The installation failed, and this became of the release.
+    /// The installation failed.
     #[error("revision {revision} failed; {outcome}")]
     Failed {
         /// The revision.
         revision: u32,
-        /// What became of the release.
+        /// What happened to the release.
         outcome: String,
-        /// Why it failed.
+        /// The cause of the failure.
         #[source]
         source: Box<Error>,
     },
-    /// Why another process saw it fail.
+    /// The failure that another process recorded.
     #[error("{reason}")]
     Earlier {
-        /// What it wrote down.
+        /// The recorded reason.
         reason: String,
     },
-    /// No randomness.
-    #[error("the system gives no random numbers")]
+    /// The system's random number generator failed.
+    #[error("cannot get random numbers from the system")]
     Random,
-    /// A part of the work ended by itself.
-    #[error("the render ended by itself")]
+    /// The task that renders the chart was aborted.
+    #[error("rendering the chart was aborted")]
     Render,
 }
 
 fn list(fields: &[(String, String)]) -> String {
-    let words = fields.iter().map(|(manager, field)| format!("`{field}` belongs to `{manager}`"));
-    words.collect::<Vec<_>>().join(", ")
+    let fields = fields.iter().map(|(manager, field)| format!("`{field}` belongs to `{manager}`"));
+    fields.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether somebody deletes the namespace: once it is gone, who tries again makes it again.
-fn is_namespace_going(error: &kube::Error) -> bool {
+/// Whether the namespace is being deleted. After the deletion, another attempt creates it again.
+fn is_namespace_terminating(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let Some(details) = &status.details else { return false };
     match status.code {
@@ -290,34 +290,35 @@ fn is_namespace_going(error: &kube::Error) -> bool {
 }
 
 impl Error {
-    /// Whether trying again without any change may help: the cluster or the registry is not well.
+    /// Whether a retry without any change may succeed, because the cluster or the registry has a temporary problem.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Kube { source, .. } => is_transient(source) || is_namespace_going(source),
-            Self::Silent { .. } | Self::Changed { .. } | Self::Busy { .. } | Self::Pull { .. } => true,
+            Self::Kube { source, .. } => is_transient(source) || is_namespace_terminating(source),
+            Self::Timeout { .. } | Self::Changed { .. } | Self::Busy { .. } | Self::Pull { .. } => true,
             _ => false,
         }
     }
 
-    /// Whether it was refused before anything was changed, and will be again until the package or the cluster changes.
+    /// Whether the change was rejected before anything was changed, and will be rejected again until the package or the
+    /// cluster changes.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::ForeignDefinition { .. } | Self::Moved { .. } | Self::Invalid { .. })
     }
 
-    /// What failed and why, in one line for people: the error with all that it comes from.
+    /// The error and its causes in one line, as text for people.
     #[must_use]
-    pub fn words(&self) -> String {
-        brief::words(self)
+    pub fn one_line(&self) -> String {
+        error_text::one_line(self)
     }
 }
 
-/// What is no answer, or one that a moment later may be another.
+/// Whether the request got no response, or an error response that may be temporary.
 pub(crate) fn is_transient(error: &kube::Error) -> bool {
     match error {
-        // A 500 without these reasons is the server's answer to what was sent. The second is kube's for a body that is no
-        // `Status`: a request that was dropped on its way, and nobody's judgement of it.
+        // A 500 without these reasons is the server's response to the content of the request. The second reason is kube's for
+        // a body that is not a `Status`: the request was dropped on its way and never evaluated.
         kube::Error::Api(status) if status.code == 500 => {
             matches!(status.reason.as_str(), "InternalError" | "Failed to parse error data")
         }

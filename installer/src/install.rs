@@ -1,4 +1,4 @@
-//! Installing and upgrading: which revision is next, and how it gets there.
+//! Installation and upgrade: determines the next revision and applies it.
 
 mod next;
 mod parts;
@@ -11,29 +11,29 @@ use serde_json::json;
 
 use self::next::{Next, next};
 pub(crate) use self::parts::Parts;
-use crate::apply::{Planned, Terms, apply, examine, settle};
-use crate::definitions::{self, Fate};
+use crate::apply::{ApplyOptions, Planned, apply, examine, resolve_scopes};
+use crate::definitions::{self, CrdAction};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::hooks::{Runner, moment};
+use crate::hooks::{Runner, timestamp};
 use crate::limits::Limits;
-use crate::object::{Key, Object, Owner, goes_by_itself, read};
+use crate::object::{Key, Object, Owner, is_deleted_when_finished, read};
 use crate::prepared::Prepared;
 use crate::readiness;
 use crate::record::Stored;
 use crate::release::{Record, Status};
-use crate::remove::{Data, Leftover, Past, leftovers, remove};
+use crate::remove::{CrdsInUse, Leftover, PastRevision, leftovers, remove};
 use crate::storage::{Revisions, Storage, last, now};
-use crate::uninstall::{Why, uninstall};
+use crate::uninstall::{UninstallReason, uninstall};
 use crate::wait::{self, Until};
 
 impl Engine {
-    /// Installs or upgrades, and waits until all is ready. What was begun before, and what is there already, is
-    /// gone on with: calling it again never installs twice.
+    /// Installs or upgrades, and waits until all objects are ready. An interrupted installation is resumed: another call
+    /// never installs twice.
     ///
     /// # Errors
-    /// An object is refused, belongs to somebody else or does not get ready in time. By then the release is back
-    /// at its last good revision, or gone if it had none, as `limits` want it.
+    /// If an object is rejected, belongs to others or does not become ready in time. Depending on `limits`, the release was
+    /// then rolled back to its last successful revision, or removed if it had none.
     pub async fn install(&self, prepared: &Prepared, limits: &Limits) -> Result<Record, Error> {
         Box::pin(install(self, prepared, limits)).await
     }
@@ -47,25 +47,25 @@ pub(crate) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limit
     let mut newest = storage.newest().await?;
     if let Some(failed) = undo::unfinished(&storage, newest.as_ref(), prepared).await? {
         let work = Work { engine, storage: &storage, limits, until: Until::after(limits.timeout) };
-        return work.undo_on(failed, newest).await;
+        return work.resume_undo(failed, newest).await;
     }
-    let was_good = last(&revisions, Status::was_good).is_some();
-    if next(newest.as_ref(), was_good, prepared, limits, now()) == Next::Clear {
-        uninstall(engine, plan.release_namespace, &plan.release, limits, Why::Undo).await?;
+    let was_deployed = last(&revisions, Status::was_deployed).is_some();
+    if next(newest.as_ref(), was_deployed, prepared, limits, now()) == Next::Clear {
+        uninstall(engine, plan.release_namespace, &plan.release, limits, UninstallReason::Undo).await?;
         (revisions, newest) = (Revisions::new(), None);
     }
     let work = Work { engine, storage: &storage, limits, until: Until::after(limits.timeout) };
-    match (next(newest.as_ref(), was_good, prepared, limits, now()), newest) {
+    match (next(newest.as_ref(), was_deployed, prepared, limits, now()), newest) {
         (Next::Moved, Some(newest)) => Err(crate::prepare::moved(&newest.record, &prepared.namespace)),
         (Next::Busy(seconds), Some(newest)) => {
             let (release, status) = (plan.release.clone(), newest.record.status.as_str());
             Err(Error::Busy { release, status, seconds })
         }
         (Next::Keep, Some(newest)) => work.keep(newest).await,
-        (Next::Resume, Some(newest)) => work.begun(&newest).resume(newest, prepared, &revisions).await,
+        (Next::Resume, Some(newest)) => work.started_at(&newest).resume(newest, prepared, &revisions).await,
         (_, newest) => {
             let basis = crate::prepare::basis(&revisions);
-            // The cluster went on since the plan was prepared, so the manifest might be another now.
+            // The release changed since the plan was prepared, so the manifest may be different now.
             if (basis.revision, basis.is_upgrade) == (prepared.revision, prepared.is_upgrade) {
                 work.begin(newest, prepared, &revisions).await
             } else {
@@ -76,7 +76,7 @@ pub(crate) async fn install(engine: &Engine, prepared: &Prepared, limits: &Limit
     }
 }
 
-/// One revision on its way.
+/// The installation of one revision.
 pub(crate) struct Work<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) storage: &'a Storage<'a>,
@@ -85,22 +85,22 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The time of a revision counts from its beginning, whoever began it.
-    pub(crate) fn begun(self, stored: &Stored) -> Self {
+    /// Counts the timeout from the start of the revision, regardless of the process that started it.
+    pub(crate) fn started_at(self, stored: &Stored) -> Self {
         Self { until: Until::since(stored.created, now(), self.limits.timeout), ..self }
     }
 
-    /// A revision that is done already: its objects are put back where they are not as they should be.
+    /// Keeps a finished revision, and restores objects that differ from the manifest.
     pub(crate) async fn keep(&self, stored: Stored) -> Result<Record, Error> {
         let objects = self.objects(&stored, &[]).await?;
         let parts = Parts::default();
-        let terms = Terms { is_again: true, ..self.terms(&stored, &parts, false) };
-        let mut planned = examine(&self.engine.cluster, objects, terms).await?;
-        // A job that ended and went is not run again.
-        planned.retain(|planned| planned.is_there || !goes_by_itself(&planned.object.value));
-        let applied = self.apply(planned, terms).await?;
+        let options = ApplyOptions { is_repeated: true, ..self.options(&stored, &parts, false) };
+        let mut planned = examine(&self.engine.cluster, objects, options).await?;
+        // A Job that finished and was deleted is not run again.
+        planned.retain(|planned| planned.exists || !is_deleted_when_finished(&planned.object.value));
+        let applied = self.apply(planned, options).await?;
         wait::ready(&self.engine.cluster, applied, readiness::of, self.until).await?;
-        self.tidy(stored.record.revision).await?;
+        self.supersede_earlier(stored.record.revision).await?;
         Ok(stored.record)
     }
 
@@ -114,14 +114,14 @@ impl Work<'_> {
         let mut document = prepared.document.clone();
         let first = newest.as_ref().filter(|_| prepared.is_upgrade);
         let first = first.and_then(|newest| newest.document.pointer("/info/first_deployed").cloned());
-        let moment = json!(moment());
-        document["info"]["first_deployed"] = first.unwrap_or_else(|| moment.clone());
-        document["info"]["last_deployed"] = moment;
+        let now_text = json!(timestamp());
+        document["info"]["first_deployed"] = first.unwrap_or_else(|| now_text.clone());
+        document["info"]["last_deployed"] = now_text;
         let mut stored = Stored::new(document, prepared.plan.release_namespace, now())?;
         stored.seed = Some(prepared.seed);
         stored.record.chart_digest = Some(prepared.digest.clone());
-        let doing = if prepared.is_upgrade { "Preparing upgrade" } else { "Initial install underway" };
-        stored.set(status, doing);
+        let description = if prepared.is_upgrade { "Preparing upgrade" } else { "Initial install underway" };
+        stored.set(status, description);
         let parts = Parts::of(prepared, self.earlier(revisions, stored.record.revision).await?)?;
         self.create(newest, stored, parts).await
     }
@@ -137,23 +137,32 @@ impl Work<'_> {
         if stored.record.status == Status::PendingRollback {
             parts = Parts { earlier: parts.earlier, ..Parts::default() };
         }
-        tracing::info!(release = stored.record.name, revision = stored.record.revision, "going on with it");
+        tracing::info!(
+            release = stored.record.name,
+            revision = stored.record.revision,
+            "resuming the installation"
+        );
         self.run(stored, parts, None).await
     }
 
-    /// The manifests whose objects may still be in the cluster: from the last good revision on.
-    pub(crate) async fn earlier(&self, revisions: &Revisions, before: u32) -> Result<Vec<Past>, Error> {
+    /// The manifests whose objects may still be in the cluster: those since the last successful revision.
+    pub(crate) async fn earlier(
+        &self,
+        revisions: &Revisions,
+        before: u32,
+    ) -> Result<Vec<PastRevision>, Error> {
         let older: Revisions =
             revisions.range(..before).map(|(revision, status)| (*revision, *status)).collect();
-        let from = last(&older, Status::was_good).unwrap_or_default();
+        let from = last(&older, Status::was_deployed).unwrap_or_default();
         let mut pasts = Vec::new();
         for revision in older.range(from..).map(|(revision, _)| *revision) {
-            pasts.extend(self.storage.read(revision).await?.as_ref().map(Past::of));
+            pasts.extend(self.storage.read(revision).await?.as_ref().map(PastRevision::of));
         }
         Ok(pasts)
     }
 
-    /// Writes a new revision's record and goes on with it. What is refused is refused before anything is written.
+    /// Writes the record of a new revision and applies it. Changes that the cluster would reject are rejected before anything
+    /// is written.
     pub(crate) async fn create(
         &self,
         newest: Option<Stored>,
@@ -165,32 +174,32 @@ impl Work<'_> {
             stored.found = self.found(newest.as_ref(), &planned, &parts.earlier).await?;
         }
         if let Some(mut newest) = newest.filter(|newest| newest.record.status.is_pending()) {
-            newest.set(Status::Failed, "given up half-way");
+            newest.set(Status::Failed, "abandoned before completion");
             self.storage.update(&mut newest).await?;
         }
         self.storage.create(&mut stored).await?;
         self.run(stored, parts, Some(planned)).await
     }
 
-    /// What was there before anything of the release was made: not what a try that was given up left.
+    /// The objects that existed before the release created any. Objects that an abandoned attempt created do not count.
     async fn found(
         &self,
         newest: Option<&Stored>,
         planned: &[Planned],
-        earlier: &[Past],
+        earlier: &[PastRevision],
     ) -> Result<BTreeSet<String>, Error> {
-        let made = leftovers(&self.engine.cluster, earlier, &HashSet::new()).await?;
-        let made: HashSet<Key> = made.iter().map(|left| left.object.key()).collect();
-        let there = planned.iter().filter(|planned| planned.is_there).map(|planned| planned.object.key());
+        let created = leftovers(&self.engine.cluster, earlier, &HashSet::new()).await?;
+        let created: HashSet<Key> = created.iter().map(|left| left.object.key()).collect();
+        let existing = planned.iter().filter(|planned| planned.exists).map(|planned| planned.object.key());
         let before = newest.map(|newest| newest.found.clone()).unwrap_or_default();
-        Ok(there.filter(|key| !made.contains(key)).map(|key| key.to_string()).chain(before).collect())
+        Ok(existing.filter(|key| !created.contains(key)).map(|key| key.to_string()).chain(before).collect())
     }
 
-    /// Learns what would be refused. Nothing is changed.
+    /// Determines the actions, and checks that the cluster would accept them. Nothing is changed.
     async fn examine(&self, stored: &Stored, parts: &Parts) -> Result<Vec<Planned>, Error> {
         let cluster = &self.engine.cluster;
         for definition in &parts.definitions {
-            definitions::decide(cluster, definition, self.rule(stored)).await?;
+            definitions::decide(cluster, definition, self.crd_policy(stored)).await?;
         }
         let (before, after) = events(stored.record.status);
         let hooks = self.hooks(&parts.earlier);
@@ -198,17 +207,17 @@ impl Work<'_> {
         hooks.examine(stored, after).await?;
         let has_hooks = Runner::has(stored, before);
         let objects = self.objects(stored, &parts.definitions).await?;
-        examine(cluster, objects, self.terms(stored, parts, has_hooks)).await
+        examine(cluster, objects, self.options(stored, parts, has_hooks)).await
     }
 
-    fn rule(&self, stored: &Stored) -> definitions::Rule {
+    fn crd_policy(&self, stored: &Stored) -> definitions::CrdPolicy {
         let is_first = stored.record.status == Status::PendingInstall;
         let Limits { ownership, conflicts, .. } = *self.limits;
-        definitions::Rule { is_first, ownership, conflicts }
+        definitions::CrdPolicy { is_first, ownership, conflicts }
     }
 
-    fn terms<'t>(&self, stored: &'t Stored, parts: &'t Parts, has_hooks: bool) -> Terms<'t> {
-        Terms {
+    fn options<'t>(&self, stored: &'t Stored, parts: &'t Parts, has_hooks: bool) -> ApplyOptions<'t> {
+        ApplyOptions {
             owner: owner(stored),
             records: &stored.record.release_namespace,
             conflicts: self.limits.conflicts,
@@ -216,41 +225,41 @@ impl Work<'_> {
             definitions: &parts.definitions,
             replaced: &parts.replaced,
             has_hooks,
-            is_again: stored.record.status == Status::PendingRollback,
+            is_repeated: stored.record.status == Status::PendingRollback,
         }
     }
 
-    fn hooks<'h>(&'h self, earlier: &'h [Past]) -> Runner<'h> {
+    fn hooks<'h>(&'h self, earlier: &'h [PastRevision]) -> Runner<'h> {
         let Self { engine, storage, limits, until } = self;
         Runner { cluster: &engine.cluster, storage, until: *until, earlier, ownership: limits.ownership }
     }
 
-    /// Everything after the record is written. All of it may be done again.
+    /// Everything after the record is written. All of it can be repeated.
     pub(crate) async fn run(
         &self,
         mut stored: Stored,
         parts: Parts,
         planned: Option<Vec<Planned>>,
     ) -> Result<Record, Error> {
-        match self.go(&mut stored, &parts, planned).await {
+        match self.execute(&mut stored, &parts, planned).await {
             Ok(()) => Ok(stored.record),
             Err(error) if error.is_transient() => Err(error),
             Err(error) => self.fail(stored, error).await,
         }
     }
 
-    async fn go(
+    async fn execute(
         &self,
         stored: &mut Stored,
         parts: &Parts,
         planned: Option<Vec<Planned>>,
     ) -> Result<(), Error> {
         let cluster = &self.engine.cluster;
-        self.define(stored, &parts.definitions).await?;
+        self.apply_definitions(stored, &parts.definitions).await?;
         if let Some(namespace) = &parts.namespace
             && cluster.get(namespace).await?.is_none()
         {
-            cluster.make_namespace(namespace).await?;
+            cluster.create_namespace(namespace).await?;
         }
         let (before, after) = events(stored.record.status);
         let hooks = self.hooks(&parts.earlier);
@@ -259,35 +268,35 @@ impl Work<'_> {
             Some(planned) => planned,
             None => self.examine(stored, parts).await?,
         };
-        // A definition that moves from the manifest to `crds/` stays, with all objects of its kind.
+        // A CRD that moves from the manifest to `crds/` stays, with all objects of its kind.
         let staying = planned.iter().map(|planned| &planned.object).chain(&parts.definitions);
         let staying: HashSet<Key> = staying.map(Object::key).collect();
-        let applied = self.apply(planned, self.terms(stored, parts, false)).await?;
+        let applied = self.apply(planned, self.options(stored, parts, false)).await?;
         let left = leftovers(cluster, &parts.earlier, &staying).await?;
-        // What a rollback could not bring back goes when all else succeeded.
+        // Objects with data, which a rollback could not restore, are removed only after everything else has succeeded.
         let (data, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(Leftover::holds_data);
-        remove(cluster, &rest, &stored.record.name, Data::Stays).await?;
+        remove(cluster, &rest, &stored.record.name, CrdsInUse::Keep).await?;
         wait::ready(cluster, applied, readiness::of, self.until).await?;
         hooks.run(stored, after).await?;
-        remove(cluster, &data, &stored.record.name, Data::Stays).await?;
-        let done = match stored.record.status {
+        remove(cluster, &data, &stored.record.name, CrdsInUse::Keep).await?;
+        let description = match stored.record.status {
             Status::PendingUpgrade => "Upgrade complete".to_owned(),
             Status::PendingRollback => stored.record.description.clone(),
             _ => "Install complete".to_owned(),
         };
-        stored.set(Status::Deployed, &done);
+        stored.set(Status::Deployed, &description);
         self.storage.update(stored).await?;
-        self.tidy(stored.record.revision).await
+        self.supersede_earlier(stored.record.revision).await
     }
 
-    /// The definitions of `crds/`, which as in Helm an upgrade adds to but does not change.
-    async fn define(&self, stored: &Stored, definitions: &[Object]) -> Result<(), Error> {
+    /// Applies the CRDs in `crds/`. As in Helm, an upgrade adds CRDs and does not change existing ones.
+    async fn apply_definitions(&self, stored: &Stored, definitions: &[Object]) -> Result<(), Error> {
         let cluster = &self.engine.cluster;
         let mut applied = Vec::new();
         for definition in definitions {
-            let live = match definitions::decide(cluster, definition, self.rule(stored)).await? {
-                Fate::Leave(live) => live,
-                Fate::Apply(conflicts) => {
+            let live = match definitions::decide(cluster, definition, self.crd_policy(stored)).await? {
+                CrdAction::Leave(live) => live,
+                CrdAction::Apply(conflicts) => {
                     wait::until_gone(cluster, definition, self.until).await?;
                     cluster.apply(definition, crate::cluster::Run::Real, conflicts).await?
                 }
@@ -306,25 +315,25 @@ impl Work<'_> {
         for object in &mut objects {
             object.own(owner(stored));
         }
-        settle(&self.engine.cluster, objects, definitions).await
+        resolve_scopes(&self.engine.cluster, objects, definitions).await
     }
 
-    /// Applies in the manifest's order, which is Helm's.
+    /// Applies objects in the manifest's order, which is Helm's.
     async fn apply(
         &self,
         planned: Vec<Planned>,
-        terms: Terms<'_>,
+        options: ApplyOptions<'_>,
     ) -> Result<Vec<(Object, serde_json::Value)>, Error> {
         let cluster = &self.engine.cluster;
         let mut applied = Vec::new();
         let mut defined = Vec::new();
         for planned in planned {
-            // Definitions stand before all that may be of their kinds.
+            // CRDs come before all objects that may be of their kinds.
             if !planned.object.is_definition() && !defined.is_empty() {
                 wait::ready(cluster, std::mem::take(&mut defined), readiness::of, self.until).await?;
                 cluster.discover().await?;
             }
-            let live = apply(cluster, &planned, terms, self.until.deadline).await?;
+            let live = apply(cluster, &planned, options, self.until.deadline).await?;
             if planned.object.is_definition() {
                 defined.push((planned.object.clone(), live.clone()));
             }
@@ -333,8 +342,8 @@ impl Work<'_> {
         Ok(applied)
     }
 
-    /// What was deployed before is superseded, and the oldest revisions go.
-    async fn tidy(&self, revision: u32) -> Result<(), Error> {
+    /// Marks earlier deployed revisions as superseded, and deletes the oldest revisions.
+    async fn supersede_earlier(&self, revision: u32) -> Result<(), Error> {
         let revisions = self.storage.list().await?;
         let older = revisions.range(..revision).filter(|(_, status)| **status == Status::Deployed);
         for older in older.map(|(revision, _)| *revision) {
@@ -352,7 +361,7 @@ fn owner(stored: &Stored) -> Owner<'_> {
     Owner { release: &stored.record.name, namespace: &stored.record.namespace }
 }
 
-/// The hooks before and after.
+/// The events of the hooks before and after.
 fn events(status: Status) -> (HookEvent, HookEvent) {
     match status {
         Status::PendingUpgrade => (HookEvent::PreUpgrade, HookEvent::PostUpgrade),

@@ -1,19 +1,21 @@
-//! Charts installed, upgraded, rolled back and taken away as Helm does, with records that Helm reads.
+//! Installs, upgrades, rolls back and uninstalls charts as Helm does, with records that Helm can read.
 //!
-//! The record of a revision, with the whole manifest, is written before its first object is applied, and every step
-//! after that may be done twice. So whoever was killed in between goes on where it was: [`Engine::install`] called
-//! again with the same plan finishes that revision and makes no other.
+//! The record of a revision, with the whole manifest, is written before its first object is applied, and every later step
+//! can be repeated. So a process that was killed in between can be resumed: another call of [`Engine::install`] with the
+//! same plan completes that revision and creates no other.
 //!
-//! - [`Install`]: what is to be installed; [`Engine`]: one target cluster; [`Limits`]: how long, and what becomes of a failure
-//! - [`Record`]: a release's revision as Helm stores it
+//! - [`Install`]: the plan of an installation; [`Engine`]: one target cluster; [`Limits`]: timeouts, and what to do on
+//!   failure
+//! - [`Record`]: a revision of a release as Helm stores it
 //! - [`Prepared`]: a chart, pulled by its digest and rendered for this cluster, before anything is changed
-//! - [`readiness`]: when an object is ready, by kstatus' and Helm's rules
-//! - [`objects`]: the one reading of what a chart renders to; [`guard`]: what a package's objects are held to;
-//!   [`rights`]: what who installs a chart must be allowed
+//! - [`readiness`]: when an object is ready, by the rules of kstatus and Helm
+//! - [`objects`]: parses the documents of a rendered chart; [`guard`]: restricts the objects of a package;
+//!   [`rights`]: the permissions for installing a chart
 //!
 //! `Install -> Prepared -> Record`
 
 mod adopt;
+mod annotations;
 mod apply;
 mod certificates;
 mod chart;
@@ -28,7 +30,6 @@ mod hooks;
 mod install;
 mod limits;
 mod lookup;
-mod marks;
 mod object;
 pub mod objects;
 mod plan;
@@ -48,10 +49,10 @@ mod tests;
 mod uninstall;
 mod wait;
 
+pub use annotations::TAKE_OWNERSHIP;
 pub use engine::Engine;
 pub use error::Error;
 pub use limits::{Conflicts, Limits, OnFailure, Ownership};
-pub use marks::TAKE_OWNERSHIP;
 pub use plan::{IMAGE_REGISTRY, Install, SOURCE_REGISTRY, gives_registry, with_registry};
 pub use prepared::Prepared;
 pub use release::{Change, Drift, Record, Status};

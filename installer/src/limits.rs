@@ -1,20 +1,20 @@
-//! How long an installation may take, and what becomes of what is in its way.
+//! The timeout of an installation, and how failures and conflicts are handled.
 
 use std::time::Duration;
 
-/// How long an installation may take, and what becomes of one that fails.
+/// The timeout of an installation, and how failures and conflicts are handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Until all is ready, hooks included.
+    /// The timeout until all objects are ready, including hooks.
     pub timeout: Duration,
-    /// What becomes of a release that fails.
+    /// How a failed release is handled.
     pub on_failure: OnFailure,
-    /// What becomes of fields that another manager owns.
+    /// How fields of other managers are handled.
     pub conflicts: Conflicts,
-    /// What becomes of objects that are there and not the release's.
+    /// How existing objects that do not belong to the release are handled.
     pub ownership: Ownership,
-    /// How many revisions are kept.
+    /// The number of revisions to keep.
     pub history: usize,
 }
 
@@ -30,29 +30,29 @@ impl Default for Limits {
     }
 }
 
-/// What becomes of a release that fails.
+/// How a failed release is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Back to the last good revision; without one, what was installed goes away.
+    /// Roll back to the last successful revision. If there is none, remove what was installed.
     RollBack,
-    /// It stays as it is, to be looked at.
+    /// Leave it as it is, for inspection.
     Leave,
 }
 
-/// What becomes of fields that another manager owns and that should be other.
+/// How fields that should change, but belong to another manager, are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflicts {
-    /// An error that names the manager.
+    /// Return an error with the name of the manager.
     Refuse,
-    /// They are taken over.
+    /// Take them over.
     Take,
 }
 
-/// What becomes of objects that are there and do not carry the release's marks.
+/// How existing objects without the release's labels and annotations are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// An error that names the object, before anything is changed.
+    /// Return an error with the name of the object, before anything is changed.
     Refuse,
-    /// They become the release's.
+    /// Take them over into the release.
     Take,
 }

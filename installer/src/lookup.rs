@@ -1,8 +1,8 @@
-//! What a chart may ask of the cluster while it is rendered.
+//! The template function `lookup`, restricted to the objects of the release.
 //!
-//! A chart is rendered with the controller's permissions, and its values, which `tpl` evaluates, are anyone's who may
-//! create packages. So `lookup` answers with what the release itself made and with nothing else: such objects are in the
-//! release's namespace or in none, and bear Helm's three marks. What belongs to others is not there, as in
+//! A chart is rendered with the controller's permissions, and its values, which `tpl` evaluates, come from any user who
+//! can create packages. So `lookup` returns only objects that the release itself created: they are cluster-scoped or in
+//! the release's namespace, and have Helm's label and annotations. Other objects seem to be absent, as in
 //! `helm template`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,31 +11,31 @@ use helm::Lookup;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::cluster::{Ask, Cluster, code};
+use crate::cluster::{ApiRequest, Cluster, code};
 use crate::object::{Owner, belongs};
 
-/// A chart that asks more often than this is not a chart's author's intent.
-const MOST: usize = 10_000;
+/// The most lookups of one render. No chart needs more intentionally.
+const MAX_LOOKUPS: usize = 10_000;
 
-/// Answers `lookup` from the cluster. A render runs on a thread of its own, so it may wait.
-pub(crate) struct Asking {
+/// Implements `lookup` with requests to the cluster. Charts are rendered on a separate thread, so it may block.
+pub(crate) struct ClusterLookup {
     cluster: Cluster,
     runtime: Handle,
-    asked: AtomicUsize,
-    /// Whether what may not be read counts as not there. That is right before the first installation: nothing of
-    /// the release is there, and rights come with it.
+    count: AtomicUsize,
+    /// Whether objects that the controller may not read count as absent. That is correct before the first installation:
+    /// no object of the release exists, and the permissions are granted with it.
     lenient: bool,
     release: String,
     namespace: String,
 }
 
-impl Asking {
+impl ClusterLookup {
     pub(crate) fn new(cluster: Cluster, lenient: bool, (release, namespace): (&str, &str)) -> Self {
         let (release, namespace) = (release.to_owned(), namespace.to_owned());
-        Self { cluster, runtime: Handle::current(), asked: AtomicUsize::new(0), lenient, release, namespace }
+        Self { cluster, runtime: Handle::current(), count: AtomicUsize::new(0), lenient, release, namespace }
     }
 
-    /// Leaves of an answer what is the release's own.
+    /// Keeps only the release's own objects of a response.
     fn own(&self, mut found: Value) -> Option<Value> {
         let owner = Owner { release: &self.release, namespace: &self.namespace };
         if let Some(items) = found.get_mut("items").and_then(Value::as_array_mut) {
@@ -46,7 +46,7 @@ impl Asking {
     }
 }
 
-impl Lookup for Asking {
+impl Lookup for ClusterLookup {
     fn lookup(
         &self,
         api_version: &str,
@@ -54,25 +54,25 @@ impl Lookup for Asking {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Value>, String> {
-        if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST {
-            return Err(format!("the chart asks for more than {MOST} objects"));
+        if self.count.fetch_add(1, Ordering::Relaxed) >= MAX_LOOKUPS {
+            return Err(format!("the chart looks up more than {MAX_LOOKUPS} objects"));
         }
         let about = format!("look up {kind} {namespace}/{name} for the chart");
-        let ask = async {
+        let request = async {
             let Some(resource) = self.cluster.try_resource(api_version, kind).await? else { return Ok(None) };
             if resource.is_namespaced() && namespace != self.namespace {
                 tracing::debug!(release = self.release, "not allowed to {about}");
                 return Ok(None);
             }
-            match self.cluster.find(&Ask::get(about, resource.path(namespace, name))).await {
-                // Nothing that is lost without it, such as a password, has no namespace.
+            match self.cluster.find(&ApiRequest::get(about, resource.path(namespace, name))).await {
+                // Objects that must not be lost, such as passwords, are always namespaced.
                 Err(error) if code(&error) == Some(403) && (self.lenient || !resource.is_namespaced()) => {
                     Ok(None)
                 }
-                answer => answer,
+                result => result,
             }
         };
-        let found = self.runtime.block_on(ask).map_err(|error: crate::error::Error| error.words())?;
+        let found = self.runtime.block_on(request).map_err(|error: crate::error::Error| error.one_line())?;
         Ok(found.and_then(|found| self.own(found)))
     }
 }

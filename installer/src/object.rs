@@ -1,12 +1,12 @@
-//! Objects of a manifest: what they are called, whom they belong to, what Helm's annotations ask for.
+//! Objects of a manifest: their identity, their release, and Helm's annotations.
 
 use std::fmt;
 
 use helm::{Manifest, Order};
 use serde_json::{Map, Value, json};
 
+use crate::annotations::RELEASE_NAME;
 use crate::error::Error;
-use crate::marks::RELEASE_NAME;
 use crate::objects;
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -15,7 +15,7 @@ const RELEASE_NAMESPACE: &str = "meta.helm.sh/release-namespace";
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 const KEEP: &str = "keep";
 
-/// What tells objects apart. Versions of a group show the same objects, so the version is no part of it.
+/// Identifies an object. All versions of a group have the same objects, so the version is not part of the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) group: String,
@@ -24,15 +24,15 @@ pub(crate) struct Key {
     pub(crate) name: String,
 }
 
-/// An object to be applied.
+/// An object to apply.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Object {
-    /// As it stands in the manifest, until [`Object::own`] was called.
+    /// The object as in the manifest, until [`Object::own`] is called.
     pub(crate) value: Value,
     pub(crate) api_version: String,
     pub(crate) kind: String,
     pub(crate) name: String,
-    /// Where it is; empty for what has none.
+    /// The namespace; empty for cluster-scoped objects.
     pub(crate) namespace: String,
 }
 
@@ -58,8 +58,8 @@ impl fmt::Display for Key {
 }
 
 impl Object {
-    /// An object out of a document. Without a namespace it gets `namespace`; whether it has one at all, the
-    /// cluster says.
+    /// Parses an object of a document. If it has no namespace, it gets `namespace`. The cluster determines later whether its
+    /// kind is namespaced.
     pub(crate) fn new(value: Value, namespace: &str) -> Result<Self, Error> {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
         let metadata = value.get("metadata");
@@ -87,8 +87,8 @@ impl Object {
         }
     }
 
-    /// Marks the object as the release's, as Helm does. The rules of a role that is the sum of others are left to
-    /// the controller that adds them up, as Kubernetes overwrites what a chart says of them.
+    /// Adds the release's label and annotations, as Helm does. The rules of an aggregated role are removed, as Kubernetes
+    /// overwrites them.
     pub(crate) fn own(&mut self, owner: Owner<'_>) {
         if self.value.get("aggregationRule").is_some_and(Value::is_object)
             && let Some(role) = self.value.as_object_mut()
@@ -101,14 +101,14 @@ impl Object {
         put(metadata, "annotations", RELEASE_NAMESPACE, owner.namespace);
     }
 
-    /// Puts an annotation on the object.
+    /// Adds an annotation to the object.
     pub(crate) fn annotate(&mut self, name: &str, value: &str) {
         if let Some(metadata) = self.value.get_mut("metadata").and_then(Value::as_object_mut) {
             put(metadata, "annotations", name, value);
         }
     }
 
-    /// Whether the object outlives its release.
+    /// Whether the object stays after its release is uninstalled.
     pub(crate) fn is_kept(&self) -> bool {
         is_kept(&self.value)
     }
@@ -118,18 +118,18 @@ impl Object {
     }
 }
 
-/// Whether an object is a job that Kubernetes deletes some time after it ended.
-pub(crate) fn goes_by_itself(object: &Value) -> bool {
+/// Whether an object is a Job that Kubernetes deletes some time after it finished.
+pub(crate) fn is_deleted_when_finished(object: &Value) -> bool {
     let is_job = object.get("kind").is_some_and(|kind| kind == "Job") && objects::group(object) == "batch";
     is_job && object.pointer("/spec/ttlSecondsAfterFinished").is_some_and(Value::is_number)
 }
 
-/// Whether an object asks to outlive its release.
+/// Whether an object has the annotation to stay after its release is uninstalled.
 pub(crate) fn is_kept(object: &Value) -> bool {
     annotation(object, RESOURCE_POLICY).is_some_and(|policy| policy.trim().eq_ignore_ascii_case(KEEP))
 }
 
-/// Sets an entry of the map `name`, which is made when there is none or null.
+/// Sets an entry of the map `name`, which is created if it is absent or null.
 fn put(metadata: &mut Map<String, Value>, name: &str, key: &str, value: &str) {
     let entry = metadata.entry(name).or_insert_with(|| json!({}));
     if !entry.is_object() {
@@ -144,15 +144,16 @@ pub(crate) fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get("metadata")?.get("annotations")?.get(name)?.as_str()
 }
 
-/// Whether an object of the cluster belongs to the release; if not, why. Helm's three marks and its words.
+/// Whether an object in the cluster belongs to the release; if not, the reason. Uses Helm's label and annotations, and
+/// its texts.
 pub(crate) fn belongs(live: &Value, owner: Owner<'_>) -> Result<(), String> {
     let label = live.get("metadata").and_then(|metadata| metadata.get("labels")?.get(MANAGED_BY)?.as_str());
-    let marks = [
+    let metadata = [
         ("label", MANAGED_BY, label, HELM),
         ("annotation", RELEASE_NAME, annotation(live, RELEASE_NAME), owner.release),
         ("annotation", RELEASE_NAMESPACE, annotation(live, RELEASE_NAMESPACE), owner.namespace),
     ];
-    let wrong = marks.iter().filter_map(|(what, key, found, wanted)| match found {
+    let wrong = metadata.iter().filter_map(|(what, key, found, wanted)| match found {
         Some(found) if found == wanted => None,
         Some(found) => Some(format!("{what} `{key}` is `{found}` and must be `{wanted}`")),
         None => Some(format!("{what} `{key}` is missing and must be `{wanted}`")),
@@ -161,12 +162,12 @@ pub(crate) fn belongs(live: &Value, owner: Owner<'_>) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ")) }
 }
 
-/// The objects of a manifest in the order they stand there, those of lists one by one.
+/// The objects of a manifest in its order, with lists expanded.
 pub(crate) fn read(manifest: &str, namespace: &str) -> Result<Vec<Object>, Error> {
     read_in(None, manifest, namespace)
 }
 
-/// The objects of a manifest in Helm's order for taking them away.
+/// The objects of a manifest in Helm's order for uninstalling them.
 pub(crate) fn read_to_remove(manifest: &str, namespace: &str) -> Result<Vec<Object>, Error> {
     read_in(Some(Order::Uninstall), manifest, namespace)
 }
@@ -211,7 +212,7 @@ mod tests {
     const OWNER: Owner<'_> = Owner { release: "web", namespace: "shop" };
 
     #[test]
-    fn documents_and_items_of_lists_become_objects_in_their_order() {
+    fn documents_and_items_of_lists_are_parsed_in_order() {
         let manifest = "---\n# Source: a\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n# only words\n\
             ---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: b, namespace: x}}\n\
             - {apiVersion: apps/v1, kind: Deployment, metadata: {name: c}}\n";
@@ -222,13 +223,16 @@ mod tests {
     }
 
     #[test]
-    fn an_object_without_a_name_is_refused() {
+    fn an_object_without_a_name_is_rejected() {
         let error = read("apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\n", "shop").unwrap_err();
-        assert_eq!(error.to_string(), "a document of the manifest is no object: Pod  has no metadata.name");
+        assert_eq!(
+            error.to_string(),
+            "a document of the manifest is not an object: Pod  has no metadata.name"
+        );
     }
 
     #[test]
-    fn what_is_marked_belongs_to_its_release_and_to_no_other() {
+    fn an_object_with_the_annotations_belongs_to_its_release_and_to_no_other() {
         let plain =
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": null}});
         let mut object = Object::new(plain.clone(), "shop").unwrap();
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_kubernetes_adds_up_are_left_to_it() {
+    fn rules_of_aggregated_roles_are_removed() {
         let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
             "metadata": {"name": "a"}, "aggregationRule": {}, "rules": []});
         let mut object = Object::new(role, "").unwrap();
@@ -250,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_to_be_kept_is_kept() {
+    fn objects_with_the_resource_policy_keep_are_kept() {
         let kept = |policy: &str| {
             is_kept(&json!({"metadata": {"annotations": {"helm.sh/resource-policy": policy}}}))
         };

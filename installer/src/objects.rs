@@ -1,17 +1,17 @@
-//! The one reading of a document that a chart renders to: the objects that it holds. The guard, permissions, apply,
-//! prune and readiness all see this reading, so that nothing is applied that was not judged.
+//! Parses the documents of a rendered chart into objects. The guard, permissions, apply, prune and readiness all use this
+//! module, so that only objects that were checked are applied.
 
 use error_class::{Class, Classified};
 use serde_json::{Map, Value, json};
 
-/// Why a document cannot be read as objects.
+/// A document cannot be parsed as objects.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The items of a list are not a list.
     #[error("`items` of the {kind} is not a list")]
     Items {
-        /// The list's kind.
+        /// The kind of the list.
         kind: String,
     },
     /// A document, or an item of a list, is not an object.
@@ -20,16 +20,16 @@ pub enum Error {
 }
 
 /// The objects of a document, in order. As in Helm (`UnstructuredJSONScheme` of apimachinery), a document with a member
-/// `items` is a list whatever its kind is called, and lists may hold lists. Items of a typed list take its kind.
+/// `items` is a list regardless of its kind, and lists may contain lists. Items of a typed list inherit its kind.
 ///
 /// # Errors
-/// [`Error`]; an empty document holds no objects.
+/// [`Error`]. An empty document has no objects and is not an error.
 pub fn flatten(document: Value) -> Result<Vec<Value>, Error> {
     let mut found = Vec::new();
     if document.is_null() || document.as_object().is_some_and(Map::is_empty) {
         return Ok(found);
     }
-    // The next object is the last one, so that lists of any depth are read without recursion.
+    // The next object is the last one, so that lists of any depth are parsed without recursion.
     let mut rest = vec![document];
     while let Some(next) = rest.pop() {
         let Value::Object(mut table) = next else { return Err(Error::NotAnObject) };
@@ -51,7 +51,7 @@ pub fn flatten(document: Value) -> Result<Vec<Value>, Error> {
     Ok(found)
 }
 
-/// An item of a typed list, such as `RoleList`, need not repeat its kind.
+/// Sets the kind of an item of a typed list, such as `RoleList`, if the item does not repeat it.
 fn typed(mut item: Value, kind: &str, api_version: &str) -> Value {
     if let Some(table) = item.as_object_mut() {
         let is_empty = |name: &str| table.get(name).and_then(Value::as_str).unwrap_or_default().is_empty();
@@ -63,7 +63,7 @@ fn typed(mut item: Value, kind: &str, api_version: &str) -> Value {
     item
 }
 
-/// Changes every object of a document in place, those within lists too; whether any of them changed.
+/// Changes every object of a document in place, including those in lists. Returns whether any of them changed.
 pub(crate) fn change(document: &mut Value, object: &mut impl FnMut(&mut Value) -> bool) -> bool {
     let mut changed = false;
     let mut rest = vec![document];
@@ -84,12 +84,12 @@ pub(crate) fn change(document: &mut Value, object: &mut impl FnMut(&mut Value) -
     changed
 }
 
-/// The group of an object's kind.
+/// The API group of an object.
 pub(crate) fn group(object: &Value) -> &str {
     text(object, "/apiVersion").split_once('/').map_or("", |(group, _)| group)
 }
 
-/// The text at a JSON pointer; empty if there is none.
+/// The text at a JSON pointer; empty if it is absent.
 pub(crate) fn text<'a>(object: &'a Value, at: &str) -> &'a str {
     object.pointer(at).and_then(Value::as_str).unwrap_or_default()
 }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a2b_lists_within_lists_are_read_to_the_last_object_and_in_order() {
+    fn a2b_nested_lists_are_parsed_completely_and_in_order() {
         let inner = list("List", vec![map("b"), list("ConfigMapList", vec![map("c")])]);
         assert_eq!(names(list("List", vec![map("a"), inner, map("d")])), ["a", "b", "c", "d"]);
         assert_eq!(names(map("a")), ["a"]);
@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn a2b_whatever_has_items_is_a_list_by_any_name() {
+    fn a2b_every_document_with_items_is_a_list() {
         assert_eq!(names(list("Bundle", vec![map("a")])), ["a"]);
         assert_eq!(names(json!({ "items": [map("a")] })), ["a"]);
         assert!(names(json!({ "kind": "List", "items": null })).is_empty());
     }
 
     #[test]
-    fn a2b_an_item_of_a_typed_list_is_of_its_kind() {
+    fn a2b_an_item_of_a_typed_list_inherits_its_kind() {
         let bare = json!({ "metadata": { "name": "a" } });
         let found =
             flatten(json!({ "apiVersion": "apps/v1", "kind": "DeploymentList", "items": [bare] })).unwrap();
@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn a2b_a_list_that_cannot_be_read_is_refused() {
+    fn a2b_an_invalid_list_is_rejected() {
         assert!(matches!(flatten(json!({ "kind": "List", "items": {} })), Err(Error::Items { .. })));
         assert_eq!(flatten(json!({ "kind": "List", "items": ["x"] })), Err(Error::NotAnObject));
         assert_eq!(flatten(json!("x")), Err(Error::NotAnObject));
     }
 
     #[test]
-    fn a2b_a_list_may_be_nested_as_deeply_as_a_document_can() {
+    fn a2b_lists_can_be_nested_as_deeply_as_documents() {
         let deep = (0..300).fold(map("a"), |inner, _| list("List", vec![inner]));
         assert_eq!(names(deep), ["a"]);
     }

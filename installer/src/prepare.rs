@@ -1,4 +1,4 @@
-//! A plan becomes a manifest: the chart pulled, its values joined, everything rendered for this cluster.
+//! Prepares a plan: pulls the chart, merges its values and renders everything for the cluster.
 
 mod bounded;
 mod document;
@@ -11,45 +11,45 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::guard::{Brought, Powers};
-use crate::lookup::Asking;
+use crate::guard::{ChartObject, Privileges};
+use crate::lookup::ClusterLookup;
 use crate::plan::Install;
 use crate::prepared::Prepared;
 use crate::record::{Seed, Stored};
 use crate::release::{Record, Status};
 use crate::storage::{Revisions, Storage, last, now};
 
-/// What a chart's values call the namespace that it wants.
+/// The value with which a chart sets its default namespace.
 const DEFAULT_NAMESPACE: &str = "defaultNamespace";
 
-/// What a render starts from.
+/// The basis of the new revision.
 pub(crate) struct Basis {
-    /// The revision it becomes.
+    /// The number of the new revision.
     pub(crate) revision: u32,
-    /// Whether the release was good before.
+    /// Whether the release was deployed before.
     pub(crate) is_upgrade: bool,
 }
 
-/// What the next revision is, by those that are there. A release that is on its way out begins anew.
+/// Determines the next revision from the existing ones. A release that is being uninstalled starts again.
 pub(crate) fn basis(revisions: &Revisions) -> Basis {
     match revisions.last_key_value() {
         None | Some((_, Status::Uninstalling)) => Basis { revision: 1, is_upgrade: false },
         Some((newest, status)) => Basis {
             revision: newest.saturating_add(1),
-            is_upgrade: *status != Status::Uninstalled && last(revisions, Status::was_good).is_some(),
+            is_upgrade: *status != Status::Uninstalled && last(revisions, Status::was_deployed).is_some(),
         },
     }
 }
 
 impl Engine {
-    /// Pulls the chart by its digest, checks it and the values, renders it for this cluster, judges every object and names
-    /// images by their digests. Nothing is changed.
+    /// Pulls the chart by its digest, checks it and the values, renders it for this cluster, checks every object and pins
+    /// images to their digests. Nothing is changed.
     ///
     /// # Errors
-    /// The chart is not there, is another, cannot be rendered with these values for this cluster, or comes to more than
-    /// the package may bring.
+    /// If the chart does not exist, has another digest, cannot be rendered with these values for this cluster, or exceeds the
+    /// bounds of the package.
     pub async fn prepare(&self, plan: &Install) -> Result<Prepared, Error> {
-        // The futures are large, and callers are not to carry them.
+        // Boxed, because the future is large.
         Box::pin(prepare(self, plan)).await
     }
 }
@@ -65,11 +65,11 @@ pub(crate) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared,
         Some((revision, _)) => storage.read(*revision).await?,
         None => None,
     };
-    let known = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| stored.record.namespace.as_str());
-    let namespace = namespace(plan, known, &chart);
+    let current = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| stored.record.namespace.as_str());
+    let namespace = namespace(plan, current, &chart);
     if let Some(bounds) = &engine.bounds {
-        // Before the chart asks for anything in it.
-        bounds.target(&namespace).map_err(bounded::refused)?;
+        // Before the chart can look up objects in it.
+        bounds.target(&namespace).map_err(bounded::rejected)?;
     }
     if let Some(installed) = newest.as_ref().filter(|_| basis.is_upgrade).map(|stored| &stored.record)
         && installed.namespace != namespace
@@ -77,13 +77,13 @@ pub(crate) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared,
         return Err(moved(installed, &namespace));
     }
     let seed = seed(&storage, &revisions, newest.as_ref()).await?;
-    let facts = Facts { basis: &basis, namespace: &namespace, seed };
-    let (plan, mut rendered) = fitting(engine, plan, &chart, &facts).await?;
-    let objects = within(engine, &plan, &chart, &facts, &mut rendered).await?;
-    let (revision, seed) = (basis.revision, facts.seed);
-    let facts = document::Facts { plan: &plan, namespace: &namespace, revision };
+    let input = RenderInput { basis: &basis, namespace: &namespace, seed };
+    let (plan, mut rendered) = render_with_fallback(engine, plan, &chart, &input).await?;
+    let objects = check_bounds(engine, &plan, &chart, &input, &mut rendered).await?;
+    let (revision, seed) = (basis.revision, input.seed);
+    let input = document::DocumentInput { plan: &plan, namespace: &namespace, revision };
     Ok(Prepared {
-        document: document::document(&chart, &rendered, &facts),
+        document: document::document(&chart, &rendered, &input),
         manifest: rendered.manifest_text(),
         definitions: bounded::definitions(&rendered),
         notes: rendered.notes.unwrap_or_default(),
@@ -99,72 +99,73 @@ pub(crate) async fn prepare(engine: &Engine, plan: &Install) -> Result<Prepared,
     })
 }
 
-/// Every object of a render, judged, with its images named by digests.
-async fn within(
+/// Checks every object of a rendered chart, and pins its images to digests.
+async fn check_bounds(
     engine: &Engine,
     plan: &Install,
     chart: &Arc<Chart>,
-    facts: &Facts<'_>,
+    input: &RenderInput<'_>,
     rendered: &mut Rendered,
 ) -> Result<Vec<Value>, Error> {
-    let values = |objects: Vec<Brought>| objects.into_iter().map(|brought| brought.value).collect();
-    let objects = bounded::objects(engine, rendered, facts.namespace).await?;
+    let values = |objects: Vec<ChartObject>| objects.into_iter().map(|object| object.value).collect();
+    let objects = bounded::objects(engine, rendered, input.namespace).await?;
     let Some(bounds) = &engine.bounds else { return Ok(values(objects)) };
-    let mut judged = bounded::judge(bounds, facts.namespace, &objects)?;
-    bounded::add_images(bounds, chart, rendered, &mut judged.powers)?;
-    if !judged.powers.is_empty() {
-        let by_default = by_default(engine, plan, chart, facts).await?;
-        bounds.powers(&judged.powers, &by_default).map_err(bounded::refused)?;
+    let mut checked = bounded::check(bounds, input.namespace, &objects)?;
+    bounded::add_images(bounds, chart, rendered, &mut checked.privileges)?;
+    if !checked.privileges.is_empty() {
+        let by_default = by_default(engine, plan, chart, input).await?;
+        bounds.check_privileges(&checked.privileges, &by_default).map_err(bounded::rejected)?;
     }
-    if judged.tags.is_empty() {
+    if checked.tags.is_empty() {
         return Ok(values(objects));
     }
-    let pins = bounded::pins(engine, &judged.tags).await?;
+    let pins = bounded::pins(engine, &checked.tags).await?;
     bounded::pin(rendered, &pins)?;
-    // What is recorded and applied is what was judged: read once more, and no image is without a digest.
-    let objects = bounded::objects(engine, rendered, facts.namespace).await?;
-    match bounded::judge(bounds, facts.namespace, &objects)?.tags.keys().next() {
-        Some(image) => Err(bounded::refused(format!("the image {image} cannot be named by its digest"))),
+    // The result is parsed and checked again, so that what is recorded and applied is what was checked, and every image
+    // has a digest.
+    let objects = bounded::objects(engine, rendered, input.namespace).await?;
+    match bounded::check(bounds, input.namespace, &objects)?.tags.keys().next() {
+        Some(image) => Err(bounded::rejected(format!("the image {image} cannot be pinned to its digest"))),
         None => Ok(values(objects)),
     }
 }
 
-/// What the chart reaches for without a value of the package. A chart that does not render without has nothing.
+/// The privileges of the chart without the values of the package. If the chart does not render without them, it has none.
 async fn by_default(
     engine: &Engine,
     plan: &Install,
     chart: &Arc<Chart>,
-    facts: &Facts<'_>,
-) -> Result<Powers, Error> {
+    input: &RenderInput<'_>,
+) -> Result<Privileges, Error> {
     let plan = plan.without_values();
-    let Some(bounds) = &engine.bounds else { return Ok(Powers::default()) };
-    match fitting(engine, &plan, chart, facts).await {
+    let Some(bounds) = &engine.bounds else { return Ok(Privileges::default()) };
+    match render_with_fallback(engine, &plan, chart, input).await {
         Ok((_, rendered)) => {
-            let objects = bounded::objects(engine, &rendered, facts.namespace).await?;
-            let mut powers = bounds.powers_of(facts.namespace, &objects);
-            bounded::add_images(bounds, chart, &rendered, &mut powers)?;
-            Ok(powers)
+            let objects = bounded::objects(engine, &rendered, input.namespace).await?;
+            let mut privileges = bounds.privileges_of(input.namespace, &objects);
+            bounded::add_images(bounds, chart, &rendered, &mut privileges)?;
+            Ok(privileges)
         }
-        Err(Error::Chart(_) | Error::Document { .. }) => Ok(Powers::default()),
+        Err(Error::Chart(_) | Error::Document { .. }) => Ok(Privileges::default()),
         Err(error) => Err(error),
     }
 }
 
-/// What the user asks for, then where the release is, then what the chart wants.
-fn namespace(plan: &Install, known: Option<&str>, chart: &Chart) -> String {
+/// The target namespace: the one in the plan, else the current namespace of the release, else the default of the chart.
+fn namespace(plan: &Install, current: Option<&str>, chart: &Chart) -> String {
     let wanted = || chart.values()?.get(DEFAULT_NAMESPACE)?.as_str().filter(|name| !name.is_empty());
-    let given = plan.target_namespace.as_deref().or(known).or_else(wanted);
+    let given = plan.target_namespace.as_deref().or(current).or_else(wanted);
     given.unwrap_or("default").to_owned()
 }
 
-/// What is installed is found by its namespace, so it stays there.
+/// The error for a changed namespace. Installed objects are found by their namespace, so it cannot change.
 pub(crate) fn moved(installed: &Record, wanted: &str) -> Error {
     let (release, installed) = (installed.name.clone(), installed.namespace.clone());
     Error::Moved { release, installed, wanted: wanted.to_owned() }
 }
 
-/// What randomness is made from: as before, so that an upgrade changes no password. Another program that wrote the newest
-/// record dropped it there.
+/// The seed of random values: the one of an earlier revision, so that an upgrade does not change passwords. If another
+/// program wrote the newest record, the seed is missing there.
 async fn seed(storage: &Storage<'_>, revisions: &Revisions, newest: Option<&Stored>) -> Result<Seed, Error> {
     if let Some(seed) = newest.and_then(|stored| stored.seed) {
         return Ok(seed);
@@ -183,25 +184,26 @@ fn random() -> Result<[u8; 32], Error> {
     Ok(bytes)
 }
 
-/// Renders; a chart whose schema does not take what EKS Anywhere adds to every package's values is rendered without.
-async fn fitting(
+/// Renders a chart. If its schema rejects the value that EKS Anywhere adds to every package, the chart is rendered without
+/// it.
+async fn render_with_fallback(
     engine: &Engine,
     plan: &Install,
     chart: &Arc<Chart>,
-    facts: &Facts<'_>,
+    input: &RenderInput<'_>,
 ) -> Result<(Install, Rendered), Error> {
-    match render(engine, plan, chart, facts).await {
+    match render(engine, plan, chart, input).await {
         Ok(rendered) => Ok((plan.clone(), rendered)),
         Err(Error::Chart(helm::Error::Schema { violations })) => {
             let without = plan.without_registry().ok_or(helm::Error::Schema { violations })?;
-            let rendered = render(engine, &without, chart, facts).await?;
+            let rendered = render(engine, &without, chart, input).await?;
             Ok((without, rendered))
         }
         Err(error) => Err(error),
     }
 }
 
-struct Facts<'a> {
+struct RenderInput<'a> {
     basis: &'a Basis,
     namespace: &'a str,
     seed: Seed,
@@ -211,9 +213,9 @@ async fn render(
     engine: &Engine,
     plan: &Install,
     chart: &Arc<Chart>,
-    facts: &Facts<'_>,
+    input: &RenderInput<'_>,
 ) -> Result<Rendered, Error> {
-    let Facts { basis, namespace, seed } = facts;
+    let RenderInput { basis, namespace, seed } = input;
     let definitions = definitions(chart)?;
     let capabilities = engine.cluster.discovery().await?.capabilities(&definitions);
     let seconds = |time: i64| Duration::from_secs(u64::try_from(time).unwrap_or_default());
@@ -222,23 +224,23 @@ async fn render(
     let (chart, release, namespace) = (Arc::clone(chart), plan.release.clone(), (*namespace).to_owned());
     let (revision, is_upgrade, bytes) = (i64::from(basis.revision), basis.is_upgrade, seed.bytes);
     let keys = seed.keys;
-    let asking = Asking::new(engine.cluster.clone(), !is_upgrade, (&release, &namespace));
+    let lookup = ClusterLookup::new(engine.cluster.clone(), !is_upgrade, (&release, &namespace));
     let work = move || {
         let mut options = Options::new(release, namespace, bytes, now);
-        options.born = born.min(now);
+        options.seeded_at = born.min(now);
         options.keys = keys;
         options.fresh = Some(fresh);
         options.values = values;
         options.capabilities = capabilities;
         options.release.revision = revision;
         options.release.is_upgrade = is_upgrade;
-        options.lookup = &asking;
+        options.lookup = &lookup;
         helm::render(&chart, &options)
     };
     Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Error::Render)??)
 }
 
-/// The definitions in the chart's `crds/`, and in those of the charts in it.
+/// The CRDs in `crds/` of the chart and of its subcharts.
 fn definitions(chart: &Chart) -> Result<Vec<Value>, Error> {
     let is_manifest =
         |name: &str| [".yaml", ".yml", ".json"].iter().any(|extension| name.ends_with(extension));
@@ -260,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_revision_follows_from_those_that_are_there() {
+    fn the_next_revision_follows_from_the_existing_ones() {
         let of = |states: &[Status]| {
             let revisions = (1_u32..).zip(states.iter().copied()).collect();
             let basis = basis(&revisions);

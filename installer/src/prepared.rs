@@ -1,4 +1,4 @@
-//! What a plan comes to in a cluster, before anything is changed.
+//! A prepared installation: the rendered chart, before anything is changed.
 
 use oci::Digest;
 use serde_json::Value;
@@ -9,26 +9,26 @@ use crate::plan::Install;
 use crate::record::Seed;
 use crate::release::Record;
 
-/// A chart pulled, verified and rendered for a cluster.
+/// A chart that was pulled, verified and rendered for a cluster.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Prepared {
-    /// The plan it is made of.
+    /// The plan.
     pub plan: Install,
-    /// The namespace that it goes to.
+    /// The target namespace.
     pub namespace: String,
-    /// The objects, as YAML documents in install order, byte for byte as Helm has them but for images that were named by
-    /// the bundle's digests.
+    /// The objects, as YAML documents in install order, byte for byte as in Helm, except for images that were pinned to the
+    /// digests of the bundle.
     pub manifest: String,
-    /// The definitions that are applied before, as YAML documents.
+    /// The CRDs that are applied first, as YAML documents.
     pub definitions: String,
-    /// What the chart tells the user.
+    /// The notes of the chart.
     pub notes: String,
-    /// The revision it would become.
+    /// The number of the new revision.
     pub revision: u32,
-    /// The chart's name.
+    /// The name of the chart.
     pub chart: String,
-    /// The chart's version.
+    /// The version of the chart.
     pub chart_version: String,
     pub(crate) is_upgrade: bool,
     pub(crate) digest: Digest,
@@ -39,13 +39,13 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// The chart's digest.
+    /// The digest of the chart.
     #[must_use]
     pub fn chart_digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// Whether a revision is of this very plan: its chart, its values and its namespace.
+    /// Whether a revision is of this plan: it has the same chart, values and namespace.
     #[must_use]
     pub fn is_of(&self, record: &Record) -> bool {
         record.chart_digest.as_ref() == Some(&self.digest)
@@ -53,26 +53,24 @@ impl Prepared {
             && record.namespace == self.namespace
     }
 
-    /// Every object that it comes to, in lists too: definitions, the manifest's and hooks'. Those of kinds with
-    /// namespaces say theirs.
+    /// All objects, with lists expanded: CRDs, the manifest and hooks. Objects of namespaced kinds have a namespace.
     #[must_use]
     pub fn objects(&self) -> &[Value] {
         &self.objects
     }
 
-    /// The roles that are the sum of others, as the release has them. Kubernetes lets only those make or change them
-    /// who may do everything.
+    /// The aggregated roles, with the release's annotations. In Kubernetes, only a cluster-admin can create or change them.
     ///
     /// # Errors
-    /// When what was rendered is no YAML, or no object.
-    pub fn sums(&self) -> Result<Vec<Value>, Error> {
+    /// If the rendered text is not YAML, or not an object.
+    pub fn aggregated_roles(&self) -> Result<Vec<Value>, Error> {
         self.owned(|object| object.value.get("aggregationRule").is_some_and(Value::is_object))
     }
 
-    /// The namespaces that the chart brings, as the release has them.
+    /// The namespaces in the chart, with the release's annotations.
     ///
     /// # Errors
-    /// When what was rendered is no YAML, or no object.
+    /// If the rendered text is not YAML, or not an object.
     pub fn namespaces(&self) -> Result<Vec<Value>, Error> {
         self.owned(|object| object.kind == "Namespace" && object.api_version == "v1")
     }

@@ -1,25 +1,25 @@
-//! When an object is ready: pure functions over the objects that the API server shows.
+//! The readiness of objects: pure functions of the objects in the API server.
 //!
-//! Source: kstatus (`pkg/kstatus/status/core.go` and `generic.go` of fluxcd/cli-utils), by which Helm 4 waits, and
-//! for jobs and pods that are hooks `pkg/kube/statuswait.go` of Helm. One rule is Helm 3's (`ready.go`): a paused
-//! deployment is not waited for, as it would never get ready.
+//! Source: kstatus (`pkg/kstatus/status/core.go` and `generic.go` of fluxcd/cli-utils), which Helm 4 uses, and
+//! `pkg/kube/statuswait.go` of Helm for Jobs and pods that are hooks. One rule is from Helm 3 (`ready.go`): a paused
+//! Deployment counts as ready, because it would never become ready.
 
 use serde_json::Value;
 
-/// How far an object is.
+/// The readiness of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It is what it should be.
+    /// The object is ready.
     Ready,
-    /// Not yet, and this is missing.
+    /// The object is not ready yet: what is missing.
     Waiting(String),
-    /// It will not get ready by itself.
+    /// The object failed and will not become ready by itself: the reason.
     Failed(String),
 }
 
 use Readiness::{Failed, Ready, Waiting};
 
-/// How far an object of a release is.
+/// The readiness of an object of a release.
 #[must_use]
 pub fn of(object: &Value) -> Readiness {
     if let Some(known) = generic(object) {
@@ -32,7 +32,7 @@ pub fn of(object: &Value) -> Readiness {
         ("apps", "ReplicaSet") | ("", "ReplicationController") => replica_set(object),
         ("", "Pod") => pod(object),
         ("batch", "Job") => match job(object) {
-            // Started is all that a release asks of a job.
+            // A Job of a release only needs to be started.
             Waiting(_) if object.pointer("/status/startTime").is_some() => Ready,
             other => other,
         },
@@ -41,31 +41,31 @@ pub fn of(object: &Value) -> Readiness {
         ("", "Service")
             if text(object, "/spec/type") == "LoadBalancer" && text(object, "/spec/clusterIP").is_empty() =>
         {
-            Waiting("no cluster address".to_owned())
+            Waiting("no cluster IP".to_owned())
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(object),
         _ => match condition(object, "Ready") {
             Some(("True", _, _)) | None => Ready,
-            Some((_, reason, message)) => Waiting(words(reason, message)),
+            Some((_, reason, message)) => Waiting(with_message(reason, message)),
         },
     }
 }
 
-/// How far an object is that runs as a hook: jobs and pods to their end, anything else is done at once.
+/// The readiness of a hook: Jobs and pods must finish; other objects are ready at once.
 #[must_use]
 pub fn of_hook(object: &Value) -> Readiness {
     match kind(object) {
         ("batch", "Job") => job(object),
         ("", "Pod") => match text(object, "/status/phase") {
             "Succeeded" => Ready,
-            "Failed" => Failed(pod_words(object)),
+            "Failed" => Failed(pod_reason(object)),
             _ => Waiting("running".to_owned()),
         },
         _ => Ready,
     }
 }
 
-/// Whether a job or pod runs: it will tell how it ended.
+/// Whether a Job or pod is running and will report its result.
 pub(crate) fn runs(object: &Value) -> bool {
     match kind(object) {
         ("batch", "Job") => status(object, "ready") > 0,
@@ -74,20 +74,20 @@ pub(crate) fn runs(object: &Value) -> bool {
     }
 }
 
-/// What holds for all kinds, where it says something.
+/// The readiness by the rules for all kinds, if they apply.
 fn generic(object: &Value) -> Option<Readiness> {
     if object.pointer("/metadata/deletionTimestamp").is_some() {
         return Some(Waiting("being deleted".to_owned()));
     }
     let observed = number(object, "/status/observedGeneration");
     if observed.is_some_and(|observed| Some(observed) != number(object, "/metadata/generation")) {
-        return Some(Waiting("the last change was not seen yet".to_owned()));
+        return Some(Waiting("the last change was not observed yet".to_owned()));
     }
     if let Some(("True", reason, message)) = condition(object, "Reconciling") {
-        return Some(Waiting(words(reason, message)));
+        return Some(Waiting(with_message(reason, message)));
     }
     if let Some(("True", reason, message)) = condition(object, "Stalled") {
-        return Some(Failed(words(reason, message)));
+        return Some(Failed(with_message(reason, message)));
     }
     None
 }
@@ -100,7 +100,7 @@ fn deployment(object: &Value) -> Readiness {
     let mut progressed = deadline == i64::from(i32::MAX);
     if let Some((status, reason, message)) = condition(object, "Progressing") {
         if reason == "ProgressDeadlineExceeded" {
-            return Failed(words(reason, message));
+            return Failed(with_message(reason, message));
         }
         progressed |= status == "True" && reason == "NewReplicaSetAvailable";
     }
@@ -115,7 +115,7 @@ fn deployment(object: &Value) -> Readiness {
         return of_count("updated", updated, wanted);
     }
     if replicas > wanted {
-        return too_many(replicas - wanted, "of the version before", replicas > available);
+        return too_many(replicas - wanted, "of the previous version", replicas > available);
     }
     if updated > available {
         return of_count("available", available, updated);
@@ -146,7 +146,7 @@ fn stateful_set(object: &Value) -> Readiness {
         return of_count("ready", ready, wanted);
     }
     if replicas > wanted {
-        return too_many(replicas - wanted, "more than wanted", false);
+        return too_many(replicas - wanted, "more than desired", false);
     }
     if let Some(partition) = number(object, "/spec/updateStrategy/rollingUpdate/partition").filter(|p| *p > 0)
     {
@@ -157,14 +157,14 @@ fn stateful_set(object: &Value) -> Readiness {
         return of_count("current", current, wanted);
     }
     if text(object, "/status/currentRevision") != text(object, "/status/updateRevision") {
-        return Waiting("the new revision is not everywhere".to_owned());
+        return Waiting("the new revision is not rolled out completely".to_owned());
     }
     Ready
 }
 
 fn daemon_set(object: &Value) -> Readiness {
     if number(object, "/status/observedGeneration").is_none() {
-        return Waiting("not seen yet".to_owned());
+        return Waiting("not observed yet".to_owned());
     }
     if text(object, "/spec/updateStrategy/type") == "OnDelete" {
         return Ready;
@@ -177,15 +177,15 @@ fn daemon_set(object: &Value) -> Readiness {
         ("ready", "numberReady"),
     ];
     let short = counts.iter().find(|(_, name)| status(object, name) < wanted);
-    short.map_or(Ready, |(word, name)| of_count(word, status(object, name), wanted))
+    short.map_or(Ready, |(label, name)| of_count(label, status(object, name), wanted))
 }
 
 fn replica_set(object: &Value) -> Readiness {
     if let Some(("True", reason, message)) = condition(object, "ReplicaFailure") {
-        return Waiting(words(reason, message));
+        return Waiting(with_message(reason, message));
     }
     if number(object, "/status/observedGeneration").is_none() {
-        return Waiting("not seen yet".to_owned());
+        return Waiting("not observed yet".to_owned());
     }
     let wanted = number(object, "/spec/replicas").unwrap_or(1);
     let counts = [
@@ -193,26 +193,26 @@ fn replica_set(object: &Value) -> Readiness {
         ("available", "availableReplicas"),
         ("ready", "readyReplicas"),
     ];
-    if let Some((word, name)) = counts.iter().find(|(_, name)| status(object, name) < wanted) {
-        return of_count(word, status(object, name), wanted);
+    if let Some((label, name)) = counts.iter().find(|(_, name)| status(object, name) < wanted) {
+        return of_count(label, status(object, name), wanted);
     }
     let replicas = status(object, "replicas");
-    if replicas > wanted { too_many(replicas - wanted, "more than wanted", false) } else { Ready }
+    if replicas > wanted { too_many(replicas - wanted, "more than desired", false) } else { Ready }
 }
 
 fn pod(object: &Value) -> Readiness {
     match text(object, "/status/phase") {
         "Succeeded" => Ready,
-        "Failed" => Failed(pod_words(object)),
+        "Failed" => Failed(pod_reason(object)),
         "Running" if matches!(condition(object, "Ready"), Some(("True", ..))) => Ready,
         "" => Waiting("not started".to_owned()),
-        _ => Waiting(pod_words(object)),
+        _ => Waiting(pod_reason(object)),
     }
 }
 
 fn job(object: &Value) -> Readiness {
     if let Some(("True", reason, message)) = condition(object, "Failed") {
-        return Failed(words(reason, message));
+        return Failed(with_message(reason, message));
     }
     match condition(object, "Complete") {
         Some(("True", ..)) => Ready,
@@ -226,28 +226,28 @@ fn job(object: &Value) -> Readiness {
 
 fn definition(object: &Value) -> Readiness {
     if let Some(("False", reason, message)) = condition(object, "NamesAccepted") {
-        return Failed(words(reason, message));
+        return Failed(with_message(reason, message));
     }
     match condition(object, "Established") {
         Some(("True", ..)) => Ready,
-        Some(("False", reason, message)) if reason != "Installing" => Failed(words(reason, message)),
+        Some(("False", reason, message)) if reason != "Installing" => Failed(with_message(reason, message)),
         _ => Waiting("not established".to_owned()),
     }
 }
 
-fn of_count(word: &str, found: i64, wanted: i64) -> Readiness {
-    Waiting(format!("{found} of {wanted} {word}"))
+fn of_count(label: &str, found: i64, wanted: i64) -> Readiness {
+    Waiting(format!("{found} of {wanted} {label}"))
 }
 
-/// Pods that are still to go; those of the version before stay as long as new ones are not ready.
+/// Surplus pods. Those of the previous version keep running until the new ones are ready.
 fn too_many(pods: i64, which: &str, held: bool) -> Readiness {
     let (pods, run) = if pods == 1 { ("1 pod".to_owned(), "runs") } else { (format!("{pods} pods"), "run") };
-    let why = if held { ", because the new one is not ready" } else { "" };
-    Waiting(format!("{pods} {which} still {run}{why}"))
+    let reason = if held { ", because the new one is not ready" } else { "" };
+    Waiting(format!("{pods} {which} still {run}{reason}"))
 }
 
-/// What holds a pod up: what its containers wait for says more than its phase.
-fn pod_words(object: &Value) -> String {
+/// The reason for which a pod is not ready: the state of its containers is more specific than its phase.
+fn pod_reason(object: &Value) -> String {
     let containers = object.pointer("/status/containerStatuses").and_then(Value::as_array);
     let waiting = containers.into_iter().flatten().find_map(|container| {
         let state = container.get("state")?;
@@ -256,15 +256,15 @@ fn pod_words(object: &Value) -> String {
     match (waiting, text(object, "/status/reason")) {
         (Some(reason), _) => reason.to_owned(),
         (None, "") => text(object, "/status/phase").to_lowercase(),
-        (None, reason) => words(reason, text(object, "/status/message")),
+        (None, reason) => with_message(reason, text(object, "/status/message")),
     }
 }
 
-fn words(reason: &str, message: &str) -> String {
+fn with_message(reason: &str, message: &str) -> String {
     if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") }
 }
 
-/// Group and kind.
+/// The API group and the kind.
 fn kind(object: &Value) -> (&str, &str) {
     let group = text(object, "/apiVersion").split_once('/').map_or("", |(group, _)| group);
     (group, text(object, "/kind"))

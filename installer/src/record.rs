@@ -1,8 +1,8 @@
-//! A revision as Helm stores it: a Secret that holds base64 of gzip of JSON.
+//! A revision as Helm stores it: a Secret with base64 of gzip of JSON.
 //!
-//! Source: `pkg/storage/driver/util.go` and `secrets.go`, `pkg/release/v1` of Helm 4. The JSON is kept whole, so that
-//! what a later Helm adds survives. What is airlock's own stands beside it in the Secret, where Helm does not look:
-//! annotations for the chart's digest and the steps that are done, and an entry for what randomness was made from.
+//! Source: `pkg/storage/driver/util.go` and `secrets.go`, `pkg/release/v1` of Helm 4. The JSON is kept completely, so that
+//! additions of later Helm versions are preserved. airlock's own data is stored separately in the Secret, where Helm does
+//! not read it: annotations for the chart's digest and the finished steps, and an entry for the seed of random values.
 //! Helm drops these when it rewrites a record, and everything works without them.
 
 mod status;
@@ -19,46 +19,46 @@ use serde_json::{Map, Value, json};
 use crate::error::Error;
 use crate::release::{Record, Status};
 
-/// What a Secret may hold (`MaxSecretSize` of Kubernetes), less what airlock's own entry takes.
+/// The largest record: `MaxSecretSize` of Kubernetes, minus the size of airlock's own entry.
 pub(crate) const LIMIT: usize = (1 << 20) - 1024;
-/// No record unpacks to more: a Secret of 1 MiB could hold a thousandfold.
-const MOST_BYTES: u64 = 64 << 20;
+/// The largest decompressed record. A Secret of 1 MiB could decompress to a thousand times its size.
+const MAX_BYTES: u64 = 64 << 20;
 const TYPE: &str = "helm.sh/release.v1";
 const DIGEST: &str = "airlock.dev/chart";
 const DONE: &str = "airlock.dev/done";
 const OWN: &str = "airlock";
-/// What a seed says whose keys belong to what certificates say.
+/// The entry of seeds whose keys are assigned by the content of certificates.
 const NAMED: &str = "named";
 
-/// A revision with all that its Secret says.
+/// A revision with the data of its Secret.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stored {
     /// Helm's JSON.
     pub(crate) document: Value,
-    /// What is made of it.
+    /// The parsed record.
     pub(crate) record: Record,
-    /// What randomness is made from.
+    /// The seed of random values.
     pub(crate) seed: Option<Seed>,
-    /// Steps that are done and must not be done again.
+    /// Finished steps, which must not be repeated.
     pub(crate) done: BTreeSet<String>,
-    /// Objects that a first installation found with the release's marks on them, by their keys: what undoes it leaves
-    /// them.
+    /// The keys of objects with the release's labels and annotations that existed before the first installation. Undoing
+    /// the installation keeps them.
     pub(crate) found: BTreeSet<String>,
-    /// The Secret's version, which an update names.
+    /// The resource version of the Secret, which an update states.
     pub(crate) version: String,
-    /// When the Secret was written, in seconds since 1970.
+    /// The Unix time at which the Secret was written.
     pub(crate) written: i64,
-    /// When the revision was begun, in seconds since 1970.
+    /// The Unix time at which the revision was started.
     pub(crate) created: i64,
 }
 
-/// What a render's randomness and clock come from. The same seed gives the same passwords and certificates.
+/// The source of a render's random values and clock. The same seed results in the same passwords and certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seed {
     pub(crate) bytes: [u8; 32],
-    /// When it was made, in seconds since 1970: certificates are valid from here.
+    /// The Unix time at which the seed was generated: certificates are valid from this time.
     pub(crate) now: i64,
-    /// What the keys of certificates belong to: their order in records of earlier versions, which keep their keys so.
+    /// How keys are assigned to certificates. Records of earlier versions assign them by order, and keep doing so.
     pub(crate) keys: Keys,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn secret_name(release: &str, revision: u32) -> String {
 }
 
 impl Stored {
-    /// A revision out of its JSON, before it is written.
+    /// A new revision from its JSON.
     pub(crate) fn new(document: Value, release_namespace: &str, now: i64) -> Result<Self, Error> {
         let record = read(&document, release_namespace)?;
         let (done, found) = (BTreeSet::new(), BTreeSet::new());
@@ -76,7 +76,7 @@ impl Stored {
         Ok(Self { document, record, seed: None, done, found, version, written: now, created: now })
     }
 
-    /// A revision out of its Secret.
+    /// Decodes a revision from its Secret.
     pub(crate) fn decode(secret: &Value) -> Result<Self, Error> {
         let metadata = secret.get("metadata").unwrap_or(&Value::Null);
         let text = |name: &str| metadata.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -109,8 +109,8 @@ impl Stored {
         })
     }
 
-    /// The Secret. A chart that makes it too large is stored without its files, then without its templates: Helm
-    /// rolls back and uninstalls by the manifest alone.
+    /// Encodes the Secret. If it is too large, the chart is stored without its files, and then without its templates: Helm
+    /// needs only the manifest for rollbacks and uninstalls.
     pub(crate) fn encode(&self, now: i64) -> Result<Value, Error> {
         let mut document = self.document.clone();
         let own = self.own();
@@ -156,7 +156,7 @@ impl Stored {
         Ok(json!({ "apiVersion": "v1", "kind": "Secret", "type": TYPE, "metadata": metadata, "data": data }))
     }
 
-    /// What the Secret holds beside Helm's data, if anything.
+    /// airlock's own data in the Secret, if there is any.
     fn own(&self) -> Option<String> {
         let mut own = self.seed.as_ref().map(Seed::write).unwrap_or_default();
         if !self.found.is_empty() {
@@ -165,7 +165,7 @@ impl Stored {
         (!own.is_empty()).then(|| Value::Object(own).to_string())
     }
 
-    /// Moves the revision into a state.
+    /// Sets the status of the revision.
     pub(crate) fn set(&mut self, status: Status, description: &str) {
         self.record.status = status;
         description.clone_into(&mut self.record.description);
@@ -189,7 +189,7 @@ impl Seed {
     }
 }
 
-/// What the JSON says.
+/// Parses the JSON.
 fn read(document: &Value, release_namespace: &str) -> Result<Record, Error> {
     let text = |path: &str| document.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
     let name = text("/name");
@@ -222,7 +222,7 @@ fn hooks(document: &Value) -> Vec<String> {
     hooks.filter_map(|hook| hook.get("manifest")?.as_str().map(str::to_owned)).collect()
 }
 
-/// base64(gzip(json)); as Helm does, gzip as tight as it gets.
+/// base64(gzip(json)), with the best compression as in Helm.
 fn pack(document: &Value) -> Result<Vec<u8>, Error> {
     let failed = |error: std::io::Error| Error::Record { record: String::new(), reason: error.to_string() };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
@@ -232,15 +232,15 @@ fn pack(document: &Value) -> Result<Vec<u8>, Error> {
 
 fn unpack(packed: &[u8]) -> Result<Value, String> {
     let bytes = STANDARD.decode(packed).map_err(|error| error.to_string())?;
-    // Helm wrote plain JSON before it packed it, and still reads it.
+    // Early versions of Helm wrote uncompressed JSON, and Helm still reads it.
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return serde_json::from_slice(&bytes).map_err(|error| error.to_string());
     }
     let mut json = Vec::new();
-    let mut unpacked = GzDecoder::new(bytes.as_slice()).take(MOST_BYTES + 1);
+    let mut unpacked = GzDecoder::new(bytes.as_slice()).take(MAX_BYTES + 1);
     unpacked.read_to_end(&mut json).map_err(|error| error.to_string())?;
-    if json.len() as u64 > MOST_BYTES {
-        return Err(format!("it unpacks to more than {MOST_BYTES} bytes"));
+    if json.len() as u64 > MAX_BYTES {
+        return Err(format!("it decompresses to more than {MAX_BYTES} bytes"));
     }
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_with_what_helm_does_not_know() {
+    fn a_record_is_unchanged_after_writing_and_reading_it() {
         let mut stored = Stored::new(document("x"), "records", 100).unwrap();
         stored.seed = Some(Seed { bytes: [7; 32], now: 5, keys: Keys::Named });
         stored.done.insert("pre-install/Job/a".to_owned());
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_helm_rewrote_is_read_without_what_is_airlocks() {
+    fn a_record_that_helm_rewrote_is_read_without_airlock_s_data() {
         let stored = Stored::new(document("x"), "records", 100).unwrap();
         let mut secret = stored.encode(100).unwrap();
         secret["metadata"].as_object_mut().unwrap().remove("annotations");
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn h6_a_seed_of_old_keeps_the_order_of_its_keys() {
+    fn h6_a_seed_of_an_earlier_version_keeps_the_order_of_its_keys() {
         let old = json!({"seed": STANDARD.encode([7; 32]), "now": 5});
         let seed = Seed::read(&old).unwrap();
         assert_eq!(seed, Seed { bytes: [7; 32], now: 5, keys: Keys::Ordered });
@@ -291,22 +291,22 @@ mod tests {
     }
 
     #[test]
-    fn an_unpacked_record_of_old_is_read() {
+    fn an_uncompressed_record_is_read() {
         let plain = STANDARD.encode(document("x").to_string());
         let secret = json!({"metadata": {"name": "n"}, "data": {"release": STANDARD.encode(plain)}});
         assert_eq!(Stored::decode(&secret).unwrap().record.name, "web");
     }
 
     #[test]
-    fn broken_records_are_named() {
-        for (data, said) in [
+    fn errors_of_invalid_records_state_their_names() {
+        for (data, expected) in [
             (json!({}), "it has no `release`"),
             (json!({"release": STANDARD.encode("%")}), "Invalid"),
             (json!({"release": STANDARD.encode(STANDARD.encode("{}"))}), "no name or no revision"),
         ] {
             let secret = json!({"metadata": {"name": "sh.helm.release.v1.web.v1"}, "data": data});
             let error = Stored::decode(&secret).unwrap_err().to_string();
-            assert!(error.contains("sh.helm.release.v1.web.v1") && error.contains(said), "{error}");
+            assert!(error.contains("sh.helm.release.v1.web.v1") && error.contains(expected), "{error}");
         }
     }
 
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_no_secret_holds_is_an_error_that_says_so() {
+    fn a_manifest_that_is_too_large_for_a_secret_is_an_error() {
         let stored = Stored::new(document(&noise(900_000)), "records", 1).unwrap();
         let error = stored.encode(1).unwrap_err().to_string();
         assert!(error.contains("the manifest is too large"), "{error}");

@@ -1,28 +1,28 @@
-//! A release's revision as it is told, and what became of its objects since.
+//! The revisions of a release, and the drift of its objects.
 
 use oci::Digest;
 use serde_json::Value;
 
-/// Helm's states of a revision.
+/// Helm's statuses of a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Whatever Helm has no word for.
+    /// A status that Helm does not define.
     Unknown,
-    /// It is what should be in the cluster.
+    /// The revision is deployed.
     Deployed,
-    /// It is gone, and its record was kept.
+    /// The revision is uninstalled, and its record was kept.
     Uninstalled,
-    /// A later revision took its place.
+    /// A later revision replaced it.
     Superseded,
-    /// It did not succeed.
+    /// The revision failed.
     Failed,
-    /// It is being taken away.
+    /// The revision is being uninstalled.
     Uninstalling,
-    /// The first installation is under way.
+    /// The first installation is in progress.
     PendingInstall,
-    /// An upgrade is under way.
+    /// An upgrade is in progress.
     PendingUpgrade,
-    /// A rollback is under way.
+    /// A rollback is in progress.
     PendingRollback,
 }
 
@@ -30,48 +30,48 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
-    /// The release.
+    /// The name of the release.
     pub name: String,
     /// The namespace that the chart is installed in.
     pub namespace: String,
-    /// The namespace of the release's records.
+    /// The namespace of the records.
     pub release_namespace: String,
-    /// The revision; the first is 1.
+    /// The number of the revision; the first is 1.
     pub revision: u32,
-    /// Its state.
+    /// The status.
     pub status: Status,
-    /// Why it is in this state, for people.
+    /// The reason for the status, as text for people.
     pub description: String,
-    /// The user's values.
+    /// The values of the user.
     pub config: Value,
     /// The objects, as YAML documents.
     pub manifest: String,
     /// The hooks, each a YAML document.
     pub hooks: Vec<String>,
-    /// What the chart tells the user.
+    /// The notes of the chart.
     pub notes: String,
-    /// The chart's name.
+    /// The name of the chart.
     pub chart: String,
-    /// The chart's version.
+    /// The version of the chart.
     pub chart_version: String,
-    /// The chart's digest, if this engine installed it.
+    /// The digest of the chart, if this engine installed it.
     pub chart_digest: Option<Digest>,
 }
 
-/// An object that is not as the release's manifest has it.
+/// An object that differs from the release's manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drift {
-    /// `Deployment eksa-packages/hello`
+    /// The object, such as `Deployment eksa-packages/hello`.
     pub object: String,
-    /// What is wrong with it.
+    /// The difference.
     pub change: Change,
 }
 
 /// How an object differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It is gone.
+    /// The object was deleted.
     Gone,
     /// These fields differ, as paths: `.spec.replicas`.
     Fields(Vec<String>),

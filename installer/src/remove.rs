@@ -1,10 +1,11 @@
-//! Objects taken out of the cluster: only what still carries the release's marks, and nothing that asks to be kept.
+//! Removes objects from the cluster: only objects that still have the release's labels and annotations, and none with the
+//! policy to be kept.
 
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
-use crate::apply::settle;
+use crate::apply::resolve_scopes;
 use crate::cluster::Cluster;
 use crate::definitions::{is_in_use, other_user};
 use crate::error::Error;
@@ -12,18 +13,19 @@ use crate::object::{Key, Object, Owner, belongs, is_kept, read_to_remove};
 use crate::record::Stored;
 use crate::wait::uid;
 
-/// What a revision brought, and where: its objects are looked for where it was installed, wherever the release is now.
+/// The manifest of a past revision, and its namespace: its objects are in the namespace where it was installed, which may
+/// not be the current one of the release.
 #[derive(Clone, Debug)]
-pub(crate) struct Past {
+pub(crate) struct PastRevision {
     pub(crate) namespace: String,
     pub(crate) manifest: String,
-    /// The hooks, as the record has them.
+    /// The hooks, as in the record.
     pub(crate) hooks: Value,
     pub(crate) chart: String,
     pub(crate) chart_version: String,
 }
 
-impl Past {
+impl PastRevision {
     pub(crate) fn of(stored: &Stored) -> Self {
         let hooks = stored.document.get("hooks").cloned().unwrap_or_default();
         let record = &stored.record;
@@ -40,11 +42,11 @@ impl Past {
 /// An object of an earlier manifest.
 pub(crate) struct Leftover {
     pub(crate) object: Object,
-    /// The namespace that its release was in.
+    /// The namespace of the release at that time.
     namespace: String,
 }
 
-/// Kinds whose objects hold what no manifest brings back.
+/// Kinds whose objects contain data that a manifest cannot restore.
 const HOLD_DATA: [&str; 6] = [
     "ConfigMap",
     "CustomResourceDefinition",
@@ -55,7 +57,7 @@ const HOLD_DATA: [&str; 6] = [
 ];
 
 impl Leftover {
-    /// Whether more would be lost with it than its manifest can bring back. Objects of unknown kinds may stand for data.
+    /// Whether the object may contain data that its manifest cannot restore. Custom resources may represent data.
     pub(crate) fn holds_data(&self) -> bool {
         let Key { group, kind, .. } = self.object.key();
         let is_custom = group.contains('.') && !group.ends_with(".k8s.io");
@@ -63,30 +65,30 @@ impl Leftover {
     }
 }
 
-/// What becomes of definitions of kinds that still have objects.
+/// How CRDs are handled whose kinds still have objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Data {
-    /// They stay: whoever only changes a release loses no data.
-    Stays,
-    /// They go with the release, unless another release has objects of that kind.
-    Goes,
+pub(crate) enum CrdsInUse {
+    /// Keep them, so that changing a release does not lose data.
+    Keep,
+    /// Delete them with the release, unless another release has objects of the kind.
+    Delete,
 }
 
-/// The objects of earlier manifests that are in none of `staying`, in the order they are taken away.
+/// The objects of earlier manifests that are not in `staying`, in the order of removal.
 pub(crate) async fn leftovers(
     cluster: &Cluster,
-    pasts: &[Past],
+    pasts: &[PastRevision],
     staying: &HashSet<Key>,
 ) -> Result<Vec<Leftover>, Error> {
-    let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut by_namespace: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for past in pasts {
-        places.entry(&past.namespace).or_default().push(&past.manifest);
+        by_namespace.entry(&past.namespace).or_default().push(&past.manifest);
     }
     let mut seen = staying.clone();
     let mut found = Vec::new();
-    for (namespace, manifests) in places {
+    for (namespace, manifests) in by_namespace {
         let all = read_to_remove(&manifests.join("\n---\n"), namespace)?;
-        for object in settle(cluster, all, &[]).await? {
+        for object in resolve_scopes(cluster, all, &[]).await? {
             if seen.insert(object.key()) {
                 found.push(Leftover { object, namespace: namespace.to_owned() });
             }
@@ -95,42 +97,42 @@ pub(crate) async fn leftovers(
     Ok(found)
 }
 
-/// Takes a release's objects away; the answer is what is then on its way out.
+/// Removes the objects of a release. Returns the objects whose deletion was started.
 pub(crate) async fn remove(
     cluster: &Cluster,
     leftovers: &[Leftover],
     release: &str,
-    data: Data,
+    crds: CrdsInUse,
 ) -> Result<Vec<(Object, String)>, Error> {
-    let mut leaving = Vec::new();
+    let mut deleted = Vec::new();
     let mut leftovers: Vec<_> = leftovers.iter().collect();
-    if data == Data::Stays {
-        // A chart's own objects of a kind go before it is asked whether there are others.
+    if crds == CrdsInUse::Keep {
+        // A chart's own objects of a kind are deleted before the check for other objects of the kind.
         leftovers.sort_by_key(|left| left.object.is_definition());
     }
     for Leftover { object, namespace } in leftovers {
         let Some(live) = cluster.get(object).await? else { continue };
         if object.is_kept() || is_kept(&live) {
-            tracing::info!(%object, "kept, as it asks for");
+            tracing::info!(%object, "the object is kept, as its resource policy requires");
             continue;
         }
         if let Err(reason) = belongs(&live, Owner { release, namespace }) {
-            tracing::warn!(%object, reason, "not taken away: it is somebody else's");
+            tracing::warn!(%object, reason, "the object is kept: it does not belong to the release");
             continue;
         }
-        if data == Data::Stays && object.is_definition() && is_in_use(cluster, &live).await {
-            tracing::warn!(%object, "kept, because there are objects of its kind; they go with the package");
+        if crds == CrdsInUse::Keep && object.is_definition() && is_in_use(cluster, &live).await {
+            tracing::warn!(%object, "the CRD is kept, because objects of its kind exist; it is deleted with the package");
             continue;
         }
-        if data == Data::Goes && object.is_definition() {
+        if crds == CrdsInUse::Delete && object.is_definition() {
             let owner = Owner { release, namespace };
             if let Some(other) = other_user(cluster, &live, owner).await? {
-                tracing::warn!(%object, other, "kept, because the release `other` has objects of its kind");
+                tracing::warn!(%object, other, "the CRD is kept, because another release has objects of its kind");
                 continue;
             }
         }
         cluster.delete(object, uid(&live)).await?;
-        leaving.push((object.clone(), uid(&live).to_owned()));
+        deleted.push((object.clone(), uid(&live).to_owned()));
     }
-    Ok(leaving)
+    Ok(deleted)
 }

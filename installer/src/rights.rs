@@ -1,13 +1,13 @@
-//! What who installs charts must be allowed.
+//! The permissions for installing charts.
 //!
-//! EKS Anywhere's controller may do everything. Here the rules are derived from what the packages render to: each
-//! object's kind and name, and nothing else. Kubernetes lets nobody grant what he does not hold, so a chart with a
-//! role of its own could only be installed by one who holds `escalate` and `bind`; whoever holds these holds everything.
-//! So the controller gets neither: it holds what the charts' roles hold, by their own rules. A role that a chart binds
-//! but does not bring may be bound by its name only. What cannot be said in that way is told as [`Excess`] and not
-//! granted: a person must decide on it.
+//! EKS Anywhere's controller has all permissions. Here the rules are derived from the rendered packages: the kind and name
+//! of each object, and nothing else. In Kubernetes, no one can grant permissions that they do not have, so installing a
+//! chart with a role would require the verbs `escalate` and `bind`, which are equivalent to all permissions. So the
+//! controller has neither: it has the permissions in the charts' own roles. A role that a chart binds but does not contain
+//! can be bound by its name only. Permissions that cannot be expressed in this way are reported as [`Excess`] and not
+//! granted: a person must decide on them.
 //!
-//! A rule is for the namespace of the object that it is about; only what has no namespace is allowed in the whole cluster.
+//! A rule applies to the namespace of its object. Only rules for cluster-scoped objects apply to the whole cluster.
 //!
 //! `manifests -> rules by namespace`
 
@@ -24,8 +24,8 @@ pub(crate) use self::plural::{is_built_in, resource_of};
 use crate::objects::{group, text};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
-/// Kubernetes' own roles that charts bind and that change nothing. Others are its controllers', some of which may grant
-/// what they do not hold.
+/// Kubernetes' own roles that charts may bind, because they cannot change anything. Other ones belong to its controllers,
+/// some of which can grant permissions that they do not have.
 const HARMLESS: [&str; 6] = [
     "system:auth-delegator",
     "system:basic-user",
@@ -34,50 +34,49 @@ const HARMLESS: [&str; 6] = [
     "system:public-info-viewer",
     "system:service-account-issuer-discovery",
 ];
-/// What an object that a chart brings is done to. Applying asks for `patch`, and for `create` where it is missing.
+/// The verbs for an object of a chart. Applying requires `patch`, and `create` if the object does not exist.
 const WRITE: [&str; 4] = ["create", "delete", "get", "patch"];
 
-/// Rules, and what they do not cover.
+/// The derived rules, and the permissions that they do not include.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Derived {
-    /// What the controller is to be allowed in the whole cluster: for objects without a namespace, and what charts grant
-    /// in the whole cluster.
+    /// The rules for the whole cluster: for cluster-scoped objects, and permissions that charts grant in the whole cluster.
     pub rules: Vec<PolicyRule>,
-    /// What it is to be allowed in single namespaces.
+    /// The rules by namespace.
     pub namespaces: BTreeMap<String, Vec<PolicyRule>>,
-    /// What charts ask for and is not granted.
+    /// Permissions that charts need and that are not granted.
     pub excess: Vec<Excess>,
-    /// What is granted and reaches far.
+    /// Far-reaching permissions that are granted.
     pub wide: Vec<Excess>,
 }
 
-/// What a chart asks for and the controller is not to be granted without a person's word.
+/// A permission that a chart needs, and on which a person must decide.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Excess {
     /// The object, as `Kind/name`.
     pub object: String,
-    /// What is too much.
+    /// The reason.
     pub reason: String,
 }
 
-/// What the objects of rendered manifests need, hooks and definitions among them. An object that says a namespace is
-/// allowed for there and nowhere else.
+/// Derives the permissions for the objects of rendered manifests, including hooks and CRDs. The rule for an object with a
+/// namespace applies to that namespace only.
 #[must_use]
 pub fn derive<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Derived {
     let objects: Vec<&Value> = objects.into_iter().collect();
     let defined = plural::defined(&objects);
-    let mut gathered = Gathered::default();
+    let mut collector = RuleCollector::default();
     for object in &objects {
-        gathered.add(object, &objects, &defined);
+        collector.add(object, &objects, &defined);
     }
-    gathered.into_derived()
+    collector.into_derived()
 }
 
-/// Rules under way: names by group and resource, and rules that are held because charts grant them; by namespace, of
-/// which the empty one is the whole cluster.
+/// Collects rules by namespace, where the empty one is the whole cluster: object names by group and resource, and rules
+/// that the controller needs because charts grant them.
 #[derive(Default)]
-struct Gathered {
-    names: BTreeMap<Place, BTreeSet<String>>,
+struct RuleCollector {
+    names: BTreeMap<ResourceKey, BTreeSet<String>>,
     held: BTreeMap<String, Vec<PolicyRule>>,
     bound: BTreeMap<(String, &'static str), BTreeSet<String>>,
     excess: BTreeSet<Excess>,
@@ -85,9 +84,9 @@ struct Gathered {
 }
 
 /// Namespace, group and resource.
-type Place = (String, String, String);
+type ResourceKey = (String, String, String);
 
-impl Gathered {
+impl RuleCollector {
     fn add(&mut self, object: &Value, all: &[&Value], defined: &plural::Defined) {
         let (group, kind) = (group(object), text(object, "/kind"));
         let (name, namespace) = (text(object, "/metadata/name"), text(object, "/metadata/namespace"));
@@ -97,17 +96,20 @@ impl Gathered {
         let shown = format!("{kind}/{name}");
         match plural(group, kind, defined) {
             Some(resource) if !name.is_empty() => {
-                let place = (namespace.to_owned(), group.to_owned(), resource);
-                self.names.entry(place).or_default().insert(name.to_owned());
+                let key = (namespace.to_owned(), group.to_owned(), resource);
+                self.names.entry(key).or_default().insert(name.to_owned());
             }
             Some(_) => {
-                self.exceed(&shown, "it has no name, so that all of its kind would have to be allowed");
+                self.exceed(
+                    &shown,
+                    "it has no name, so permissions for all objects of its kind would be needed",
+                );
             }
-            None => self.exceed(&shown, "its kind's plural is not known"),
+            None => self.exceed(&shown, "the plural of its kind is not known"),
         }
         let defines = (text(object, "/spec/group"), text(object, "/spec/names/plural"));
         if group == "apiextensions.k8s.io" && !is_built_in(defines.0) && !defines.1.is_empty() {
-            // Whether others have objects of the kind decides whether it goes.
+            // The CRD is deleted only if no other release has objects of the kind.
             let list = rule(&[defines.0], &[defines.1], &[], &["list"]);
             self.held.entry(String::new()).or_default().push(list);
         }
@@ -120,16 +122,16 @@ impl Gathered {
         }
     }
 
-    /// Who makes a role must hold what it grants, where it grants it.
+    /// Creating a role requires the permissions that it grants, in the same namespace.
     fn hold(&mut self, role: &Value, namespace: &str, shown: &str) {
         if role.pointer("/aggregationRule").is_some_and(|rule| !rule.is_null()) {
-            self.exceed(shown, "it gathers other roles, which only who may do everything may make");
+            self.exceed(shown, "it aggregates other roles, and only a cluster-admin can create such a role");
         }
         let rules = role.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for value in rules {
             match serde_json::from_value::<PolicyRule>(value.clone()) {
                 Ok(granted) if is_boundless(&granted) => {
-                    self.exceed(shown, "it may do everything to everything, or grant what it does not hold");
+                    self.exceed(shown, "it grants unrestricted permissions, or the permission to escalate");
                 }
                 Ok(granted) => {
                     for reason in wide::reasons(&granted, namespace) {
@@ -137,26 +139,27 @@ impl Gathered {
                     }
                     self.held.entry(namespace.to_owned()).or_default().push(granted);
                 }
-                Err(_) => self.exceed(shown, "it has a rule that is none"),
+                Err(_) => self.exceed(shown, "it has an invalid rule"),
             }
         }
     }
 
-    /// A role that comes along is held already; another may be bound by its name, where the binding is.
+    /// The permissions of a role in the chart are already collected. Another role can be bound by its name, in the namespace of
+    /// the binding.
     fn bind(&mut self, binding: &Value, namespace: &str, all: &[&Value]) {
         let (kind, name) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
-        let comes_along = |object: &&&Value| {
+        let is_in_chart = |object: &&&Value| {
             let same = text(object, "/kind") == kind && text(object, "/metadata/name") == name;
-            let there = kind != "Role" || text(object, "/metadata/namespace") == namespace;
-            group(object) == RBAC && same && there
+            let same_namespace = kind != "Role" || text(object, "/metadata/namespace") == namespace;
+            group(object) == RBAC && same && same_namespace
         };
-        if all.iter().any(|object| comes_along(&object)) {
+        if all.iter().any(|object| is_in_chart(&object)) {
             return;
         }
         let shown = format!("{}/{}", text(binding, "/kind"), text(binding, "/metadata/name"));
-        let is_kept = kind == "ClusterRole" && name.starts_with("system:") && !HARMLESS.contains(&name);
-        if is_kept || ["admin", "cluster-admin", "edit"].contains(&name) {
-            return self.exceed(&shown, &format!("it gives somebody the role {name}"));
+        let is_reserved = kind == "ClusterRole" && name.starts_with("system:") && !HARMLESS.contains(&name);
+        if is_reserved || ["admin", "cluster-admin", "edit"].contains(&name) {
+            return self.exceed(&shown, &format!("it grants the role {name}"));
         }
         let resource = if kind == "Role" { "roles" } else { "clusterroles" };
         self.bound.entry((namespace.to_owned(), resource)).or_default().insert(name.to_owned());
@@ -192,18 +195,19 @@ impl Gathered {
     }
 }
 
-/// Whether a rule is as good as all of them: who may write every kind runs pods as whoever he likes.
+/// Whether a rule is equivalent to all permissions: with write access to every kind, pods can be run with any service
+/// account.
 fn is_boundless(rule: &PolicyRule) -> bool {
     let has = |list: &Option<Vec<String>>, wanted: &str| list.iter().flatten().any(|text| text == wanted);
     let any = has(&rule.api_groups, "*") && has(&rule.resources, "*");
     let grants = (has(&rule.api_groups, RBAC) || has(&rule.api_groups, "*"))
         && ["escalate", "bind", "*"].iter().any(|verb| rule.verbs.iter().any(|given| given == verb));
-    let poses = rule.verbs.iter().any(|verb| verb == "impersonate");
+    let impersonates = rule.verbs.iter().any(|verb| verb == "impersonate");
     let writes = |verb: &String| ["*", "create", "patch", "update"].contains(&verb.as_str());
-    (any && rule.verbs.iter().any(writes)) || grants || poses
+    (any && rule.verbs.iter().any(writes)) || grants || impersonates
 }
 
-/// A rule of these verbs on these resources, and only on objects of these names if there are any.
+/// A rule with these verbs on these resources, restricted to objects with these names if there are any.
 #[must_use]
 pub fn rule(groups: &[&str], resources: &[&str], names: &[&str], verbs: &[&str]) -> PolicyRule {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();

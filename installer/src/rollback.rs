@@ -1,10 +1,10 @@
-//! Going back to an earlier revision.
+//! Rollback to an earlier revision.
 
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::hooks::moment;
+use crate::hooks::timestamp;
 use crate::install::{Parts, Work};
 use crate::limits::Limits;
 use crate::record::Stored;
@@ -13,10 +13,10 @@ use crate::storage::{Storage, last, now};
 use crate::wait::Until;
 
 impl Engine {
-    /// Puts back the exact manifest of an earlier revision, by default of the last good one, as a new revision.
+    /// Restores the exact manifest of an earlier revision, by default of the last successful one, as a new revision.
     ///
     /// # Errors
-    /// There is no such revision, or as for [`Engine::install`].
+    /// If the revision does not exist, or as for [`Engine::install`].
     pub async fn rollback(
         &self,
         namespace: &str,
@@ -48,14 +48,14 @@ pub(crate) async fn rollback(
     let same = |revision| to == Some(u64::from(revision));
     match newest.record.status {
         Status::PendingRollback if revision.is_none_or(same) => {
-            return work.begun(&newest).roll_on(newest).await;
+            return work.started_at(&newest).resume_rollback(newest).await;
         }
-        // It was done already, perhaps by a process that was killed before it could say so.
+        // Already done, perhaps by a process that was killed before it could report it.
         Status::Deployed if revision.is_some_and(same) => return work.keep(newest).await,
         _ => {}
     }
     let before = revisions.range(..newest.record.revision).map(|(revision, status)| (*revision, *status));
-    let target = revision.or_else(|| last(&before.collect(), Status::was_good));
+    let target = revision.or_else(|| last(&before.collect(), Status::was_deployed));
     let target = target.ok_or_else(|| missing("earlier revision".to_owned()))?;
     if let Some(target) = storage.read(target).await?
         && target.record.namespace != newest.record.namespace
@@ -66,7 +66,7 @@ pub(crate) async fn rollback(
 }
 
 impl Work<'_> {
-    /// Puts back a revision's manifest as a new one.
+    /// Restores the manifest of a revision as a new revision.
     pub(crate) async fn rollback(&self, target: u32, newest: Stored) -> Result<Record, Error> {
         let release = || newest.record.name.clone();
         let missing = || Error::NoRevision { release: release(), what: format!("revision {target}") };
@@ -74,7 +74,7 @@ impl Work<'_> {
         let revision = newest.record.revision.saturating_add(1);
         let mut document = target_record.document.clone();
         document["version"] = json!(revision);
-        document["info"]["last_deployed"] = json!(moment());
+        document["info"]["last_deployed"] = json!(timestamp());
         document["info"]["rollback_revision"] = json!(target);
         let hooks = document.get_mut("hooks").and_then(Value::as_array_mut);
         for hook in hooks.into_iter().flatten() {
@@ -89,8 +89,8 @@ impl Work<'_> {
         self.create(Some(newest), stored, parts).await
     }
 
-    /// Goes on with a rollback.
-    pub(crate) async fn roll_on(&self, stored: Stored) -> Result<Record, Error> {
+    /// Resumes a rollback.
+    pub(crate) async fn resume_rollback(&self, stored: Stored) -> Result<Record, Error> {
         let revisions = self.storage.list().await?;
         let earlier = self.earlier(&revisions, stored.record.revision).await?;
         self.run(stored, Parts { earlier, ..Parts::default() }, None).await

@@ -1,4 +1,4 @@
-//! Where a release's records are: Secrets, written once for each step so that one writer wins.
+//! The storage of release records in Secrets. Each step is one write, so that of concurrent writers one wins.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::cluster::{Ask, Cluster, JSON, code};
+use crate::cluster::{ApiRequest, Cluster, JSON, code};
 use crate::error::Error;
 use crate::record::{Stored, secret_name};
 use crate::release::Status;
@@ -21,10 +21,10 @@ pub(crate) struct Storage<'a> {
     release: &'a str,
 }
 
-/// The states of all revisions that are kept, from old to new.
+/// The statuses of all stored revisions, from old to new.
 pub(crate) type Revisions = BTreeMap<u32, Status>;
 
-/// The time, in seconds since 1970.
+/// The current Unix time in seconds.
 pub(crate) fn now() -> i64 {
     OffsetDateTime::now_utc().unix_timestamp()
 }
@@ -34,16 +34,16 @@ impl<'a> Storage<'a> {
         Self { cluster, namespace, release }
     }
 
-    /// Which revisions there are; no more than that is read.
+    /// The statuses of all revisions. Only the metadata is read.
     pub(crate) async fn list(&self) -> Result<Revisions, Error> {
-        // Helm takes 53 characters; a label, by which records are found, holds no more than this.
+        // Helm allows 53 characters. Records are found by a label, whose value has at most 63.
         if self.release.len() > 63 {
             return Ok(Revisions::new());
         }
         let path = format!("{}?labelSelector=owner%3Dhelm%2Cname%3D{}", self.path(""), self.release);
-        let ask = Ask { accept: METADATA_ONLY, ..Ask::get(self.action("list"), path) };
-        let answer = self.cluster.ask(&ask).await?;
-        let items = answer.get("items").and_then(Value::as_array).into_iter().flatten();
+        let request = ApiRequest { accept: METADATA_ONLY, ..ApiRequest::get(self.action("list"), path) };
+        let response = self.cluster.request(&request).await?;
+        let items = response.get("items").and_then(Value::as_array).into_iter().flatten();
         let revision = |item: &Value| {
             let labels = item.get("metadata")?.get("labels")?;
             let status = Status::parse(labels.get("status")?.as_str()?);
@@ -52,10 +52,10 @@ impl<'a> Storage<'a> {
         Ok(items.filter_map(revision).collect())
     }
 
-    /// A revision, if it is there.
+    /// A revision, if it exists.
     pub(crate) async fn read(&self, revision: u32) -> Result<Option<Stored>, Error> {
-        let ask = Ask::get(self.action("read"), self.path(&secret_name(self.release, revision)));
-        self.cluster.find(&ask).await?.map(|secret| Stored::decode(&secret)).transpose()
+        let request = ApiRequest::get(self.action("read"), self.path(&secret_name(self.release, revision)));
+        self.cluster.find(&request).await?.map(|secret| Stored::decode(&secret)).transpose()
     }
 
     /// The newest revision.
@@ -66,12 +66,12 @@ impl<'a> Storage<'a> {
         }
     }
 
-    /// Writes a new revision. That its name is free is what makes it the only one.
+    /// Writes a new revision. It fails if the name exists, so a revision is created only once.
     pub(crate) async fn create(&self, stored: &mut Stored) -> Result<(), Error> {
         self.write(stored, Method::POST, self.path("")).await
     }
 
-    /// Writes a revision over the version that was read.
+    /// Overwrites a revision at the resource version that was read.
     pub(crate) async fn update(&self, stored: &mut Stored) -> Result<(), Error> {
         let path = self.path(&secret_name(self.release, stored.record.revision));
         self.write(stored, Method::PUT, path).await
@@ -81,10 +81,10 @@ impl<'a> Storage<'a> {
         let secret = stored.encode(now())?;
         let body = secret.to_string().into_bytes();
         let action = self.action("write");
-        let ask = Ask { action, method, path, content: JSON, accept: JSON, body: &body };
-        let written = match self.cluster.ask(&ask).await {
+        let request = ApiRequest { action, method, path, content: JSON, accept: JSON, body: &body };
+        let written = match self.cluster.request(&request).await {
             Ok(written) => written,
-            // A write whose answer was lost is tried again, and then finds itself.
+            // A write whose response was lost is repeated, and then conflicts with itself.
             Err(error) if code(&error) == Some(409) => self.own(stored, &secret).await?,
             Err(error) => return Err(error),
         };
@@ -93,10 +93,10 @@ impl<'a> Storage<'a> {
         Ok(())
     }
 
-    /// The Secret in the cluster, if it is what was to be written.
+    /// The Secret in the cluster, if it has the content of this write.
     async fn own(&self, stored: &Stored, secret: &Value) -> Result<Value, Error> {
         let path = self.path(&secret_name(self.release, stored.record.revision));
-        let found = self.cluster.find(&Ask::get(self.action("read"), path)).await?;
+        let found = self.cluster.find(&ApiRequest::get(self.action("read"), path)).await?;
         let same = |found: &Value| {
             found.get("data") == secret.get("data")
                 && found.pointer("/metadata/annotations") == secret.pointer("/metadata/annotations")
@@ -106,15 +106,15 @@ impl<'a> Storage<'a> {
 
     pub(crate) async fn delete(&self, revision: u32) -> Result<(), Error> {
         let path = self.path(&secret_name(self.release, revision));
-        let ask = Ask { method: Method::DELETE, ..Ask::get(self.action("delete"), path) };
-        self.cluster.find(&ask).await.map(|_| ())
+        let request = ApiRequest { method: Method::DELETE, ..ApiRequest::get(self.action("delete"), path) };
+        self.cluster.find(&request).await.map(|_| ())
     }
 
-    /// Takes away the oldest revisions beyond `most`, but never the one that is deployed.
-    pub(crate) async fn trim(&self, most: usize) -> Result<(), Error> {
+    /// Deletes the oldest revisions beyond `limit`, but never the deployed one.
+    pub(crate) async fn trim(&self, limit: usize) -> Result<(), Error> {
         let revisions = self.list().await?;
         let deployed = last(&revisions, |status| status == Status::Deployed);
-        let spare = revisions.len().saturating_sub(most.max(1));
+        let spare = revisions.len().saturating_sub(limit.max(1));
         for revision in revisions.keys().filter(|revision| Some(**revision) != deployed).take(spare) {
             self.delete(*revision).await?;
         }
@@ -131,7 +131,7 @@ impl<'a> Storage<'a> {
     }
 }
 
-/// The newest revision in such a state.
+/// The newest revision with a matching status.
 pub(crate) fn last(revisions: &Revisions, is: impl Fn(Status) -> bool) -> Option<u32> {
     revisions.iter().rev().find(|(_, status)| is(**status)).map(|(revision, _)| *revision)
 }

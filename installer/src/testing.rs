@@ -1,6 +1,6 @@
-//! A cluster in memory for tests of releases: what the engine asks an API server for, and no more.
+//! An in-memory cluster for tests of releases. It implements only the requests of the engine.
 //!
-//! It applies by merging, defaults nothing, and refuses only what a test tells it to.
+//! It applies by merging, sets no defaults, and rejects only the requests that a test specifies.
 
 mod api;
 
@@ -24,29 +24,29 @@ use crate::release::Record;
 /// The namespace of records.
 pub(crate) const RECORDS: &str = "eksa-packages";
 
-/// Objects by their paths.
+/// Objects by URL path.
 pub(crate) type Objects = BTreeMap<String, Value>;
 
-/// What is asked of the API server.
-pub(crate) struct Asked<'a> {
+/// A request to the API server.
+pub(crate) struct TestRequest<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
     pub(crate) body: &'a Value,
-    /// The object of that path.
+    /// The object at this path.
     pub(crate) live: Option<&'a Value>,
 }
 
-type Refuse = Box<dyn Fn(&Asked<'_>) -> Option<(u16, String)> + Send>;
+type Refuse = Box<dyn Fn(&TestRequest<'_>) -> Option<(u16, String)> + Send>;
 type React = Box<dyn Fn(&Value, &mut Store) + Send>;
 
-/// All that the API server knows.
+/// The state of the API server.
 #[derive(Default)]
 pub(crate) struct Store {
     pub(crate) objects: Objects,
-    /// The last state of objects that are gone, for who watches.
+    /// The last states of deleted objects, for watches.
     pub(crate) ends: Objects,
-    /// What was written, as `METHOD path`, dry runs left out.
+    /// The writes, as `METHOD path`, without dry runs.
     pub(crate) writes: Vec<String>,
     refuse: Vec<Refuse>,
     react: Vec<React>,
@@ -73,7 +73,7 @@ impl World {
         look(&mut self.store.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts an object there that nobody applied.
+    /// Adds an object without applying it.
     pub(crate) fn put(&self, path: &str, object: Value) {
         self.store(|store| store.put(path, object));
     }
@@ -82,7 +82,7 @@ impl World {
         self.store(|store| store.objects.get(path).cloned())
     }
 
-    /// Paths of objects, but for records, namespaces and events.
+    /// The paths of objects, except for records, namespaces and events.
     pub(crate) fn paths(&self) -> Vec<String> {
         let own = |path: &&String| {
             !path.contains("/sh.helm.release.")
@@ -92,15 +92,16 @@ impl World {
         self.store(|store| store.objects.keys().filter(own).cloned().collect())
     }
 
-    pub(crate) fn refuse(&self, refuse: impl Fn(&Asked<'_>) -> Option<(u16, String)> + Send + 'static) {
+    pub(crate) fn refuse(&self, refuse: impl Fn(&TestRequest<'_>) -> Option<(u16, String)> + Send + 'static) {
         self.store(|store| store.refuse.push(Box::new(refuse)));
     }
 
-    /// Does something after each object that is applied.
+    /// Adds a reaction to each applied object.
     pub(crate) fn react(&self, react: impl Fn(&Value, &mut Store) + Send + 'static) {
         self.store(|store| store.react.push(Box::new(react)));
     }
 
+    /// Removes all rejections and reactions, and clears the recorded writes.
     pub(crate) fn calm(&self) {
         self.store(|store| {
             store.refuse.clear();
@@ -113,7 +114,7 @@ impl World {
         let digest = Digest::sha256(format!("{} {}", chart.name(), chart.version()).as_bytes());
         let mut plan = plan.clone();
         plan.source.digest = digest.to_string();
-        self.engine.charts.keep(&digest, 1, chart);
+        self.engine.charts.cache(&digest, 1, chart);
         self.engine.prepare(&plan).await
     }
 
@@ -128,7 +129,7 @@ impl World {
     }
 
     pub(crate) async fn good(&self, chart: &Arc<Chart>, plan: &Install) -> Record {
-        self.install(chart, plan, &limits()).await.unwrap_or_else(|error| panic!("{}", error.words()))
+        self.install(chart, plan, &limits()).await.unwrap_or_else(|error| panic!("{}", error.one_line()))
     }
 
     pub(crate) async fn states(&self, release: &str) -> Vec<&'static str> {
@@ -137,7 +138,10 @@ impl World {
     }
 
     pub(crate) async fn away(&self, release: &str) {
-        self.engine.uninstall(RECORDS, release, &limits()).await.unwrap_or_else(|e| panic!("{}", e.words()));
+        self.engine
+            .uninstall(RECORDS, release, &limits())
+            .await
+            .unwrap_or_else(|e| panic!("{}", e.one_line()));
     }
 }
 
@@ -151,14 +155,14 @@ impl Store {
         self.objects.insert(path.to_owned(), object);
     }
 
-    /// An object is gone, and this was its last state.
+    /// Deletes an object, whose last state was `last`.
     pub(crate) fn end(&mut self, path: &str, last: Value) {
         self.objects.remove(path);
         self.ends.insert(path.to_owned(), last);
     }
 }
 
-/// As the controller has them, but with less time.
+/// The limits of the controller, with a shorter timeout.
 pub(crate) fn limits() -> Limits {
     Limits { timeout: Duration::from_secs(2), conflicts: crate::limits::Conflicts::Take, ..Limits::default() }
 }
@@ -171,7 +175,7 @@ pub(crate) fn chart(version: &str, files: &[(&str, &str)]) -> Arc<Chart> {
     Arc::new(Chart::from_files(files, &helm::Limits::default()).unwrap())
 }
 
-/// A plan of the release `web`.
+/// A plan for the release `web`.
 pub(crate) fn plan(namespace: Option<&str>, values: Value) -> Install {
     Install {
         release: "web".to_owned(),
@@ -186,7 +190,7 @@ pub(crate) fn plan(namespace: Option<&str>, values: Value) -> Install {
     }
 }
 
-/// The document of a configuration with one entry.
+/// The document of a ConfigMap with one entry.
 pub(crate) fn config(name: &str, namespace: &str, text: &str) -> String {
     let namespace = if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") };
     format!(
@@ -194,7 +198,7 @@ pub(crate) fn config(name: &str, namespace: &str, text: &str) -> String {
     )
 }
 
-/// The definition of the kind `Thing` whose objects have these fields, all text.
+/// The CRD of the kind `Thing` with these fields, all strings.
 pub(crate) fn definition(fields: &[&str]) -> Value {
     let properties: serde_json::Map<String, Value> =
         fields.iter().map(|field| ((*field).to_owned(), json!({"type": "string"}))).collect();
@@ -205,7 +209,7 @@ pub(crate) fn definition(fields: &[&str]) -> Value {
                 "schema": {"openAPIV3Schema": {"type": "object", "properties": properties}}}]}})
 }
 
-/// Where [`definition`] is.
+/// The path of [`definition`].
 pub(crate) const DEFINITION: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.x.example";
 
@@ -216,7 +220,7 @@ pub(crate) fn fields(world: &World) -> Vec<String> {
     properties.unwrap_or_default().as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default()
 }
 
-/// A job that is a hook.
+/// A Job that is a hook.
 pub(crate) fn job(name: &str, namespace: &str, event: &str, more: &str) -> String {
     let namespace = if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") };
     format!(
@@ -225,7 +229,7 @@ pub(crate) fn job(name: &str, namespace: &str, event: &str, more: &str) -> Strin
     )
 }
 
-/// Has every job end in a state as soon as it is made.
+/// A reaction that finishes every Job with a condition as soon as it is created.
 pub(crate) fn ends(condition: &'static str) -> impl Fn(&Value, &mut Store) {
     move |object, store| {
         if object["kind"] == "Job" {
@@ -235,14 +239,14 @@ pub(crate) fn ends(condition: &'static str) -> impl Fn(&Value, &mut Store) {
     }
 }
 
-/// A job that ended.
+/// A finished Job.
 pub(crate) fn ended(job: &Value, condition: &str) -> Value {
     let mut job = job.clone();
     job["status"] = json!({"conditions": [{"type": condition, "status": "True", "reason": "Because"}]});
     job
 }
 
-/// Where a job is.
+/// The path of a Job.
 pub(crate) fn path_of(job: &Value) -> String {
     let text = |name: &str| job["metadata"][name].as_str().unwrap().to_owned();
     format!("/apis/batch/v1/namespaces/{}/jobs/{}", text("namespace"), text("name"))

@@ -1,11 +1,11 @@
-//! Releases in a cluster in memory: what is refused before anything is written, what stays, and what goes.
+//! Releases in an in-memory cluster: what is rejected before anything is written, what is kept, and what is removed.
 
 mod attacks;
 mod bounds;
 mod definitions;
 mod hooks;
+mod namespaces;
 mod ownership;
-mod place;
 mod seeds;
 mod steps;
 mod undo;

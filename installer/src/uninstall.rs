@@ -1,4 +1,4 @@
-//! Taking a release away: its hooks, its objects, and last its records, so that a kill in between is noticed.
+//! Uninstalls a release: its hooks, its objects and finally its records, so that an interrupted removal is detected.
 
 use std::collections::HashSet;
 
@@ -9,33 +9,33 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::hooks::{Runner, moment};
+use crate::hooks::{Runner, timestamp};
 use crate::limits::Limits;
 use crate::record::Stored;
 use crate::release::Status;
-use crate::remove::{Data, Past, leftovers, remove};
+use crate::remove::{CrdsInUse, PastRevision, leftovers, remove};
 use crate::storage::{Storage, last, now};
 use crate::wait::{self, Until};
 
-/// Written down with the steps that are done: the release was good once.
-const WAS_GOOD: &str = "was-good";
+/// Recorded among the finished steps: the release was deployed at some time.
+const WAS_DEPLOYED: &str = "was-good";
 
-/// Why a release goes.
+/// The reason for uninstalling a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// Somebody wants it gone, with all that is its own.
-    Asked,
-    /// It never got ready: what was there before it stays.
+pub(crate) enum UninstallReason {
+    /// The user requested it: all objects of the release are removed.
+    Requested,
+    /// It never became ready: objects that existed before it are kept.
     Undo,
 }
 
 impl Engine {
-    /// Takes a release away, with its records. One that is not there is no error.
+    /// Uninstalls a release, and deletes its records. It is not an error if the release does not exist.
     ///
     /// # Errors
-    /// A hook fails, or an object does not go in time.
+    /// If a hook fails, or an object is not deleted in time.
     pub async fn uninstall(&self, namespace: &str, release: &str, limits: &Limits) -> Result<(), Error> {
-        Box::pin(uninstall(self, namespace, release, limits, Why::Asked)).await
+        Box::pin(uninstall(self, namespace, release, limits, UninstallReason::Requested)).await
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn uninstall(
     namespace: &str,
     release: &str,
     limits: &Limits,
-    why: Why,
+    reason: UninstallReason,
 ) -> Result<(), Error> {
     let (cluster, until) = (&engine.cluster, Until::after(limits.timeout));
     let storage = Storage::new(cluster, namespace, release);
@@ -53,44 +53,44 @@ pub(crate) async fn uninstall(
     let Some(mut stored) = storage.newest().await? else { return Ok(()) };
     if stored.record.status != Status::Uninstalled {
         if stored.record.status != Status::Uninstalling {
-            if last(&revisions, Status::was_good).is_some() {
-                stored.done.insert(WAS_GOOD.to_owned());
+            if last(&revisions, Status::was_deployed).is_some() {
+                stored.done.insert(WAS_DEPLOYED.to_owned());
             }
-            stored.document["info"]["deleted"] = json!(moment());
+            stored.document["info"]["deleted"] = json!(timestamp());
             stored.set(Status::Uninstalling, "Deletion in progress (or silently failed)");
             storage.update(&mut stored).await?;
         }
-        // All that are kept, and each where it was installed: what an upgrade left behind goes now.
+        // All stored revisions, each in the namespace where it was installed: objects that an upgrade left are removed, too.
         let mut pasts = Vec::new();
         for revision in revisions.keys() {
-            pasts.extend(storage.read(*revision).await?.as_ref().map(Past::of));
+            pasts.extend(storage.read(*revision).await?.as_ref().map(PastRevision::of));
         }
-        // Hooks of a release that never was may need what was never there.
-        let was_there = stored.done.contains(WAS_GOOD);
+        // Hooks of a release that was never deployed may need objects that never existed.
+        let was_deployed = stored.done.contains(WAS_DEPLOYED);
         let (storage, ownership) = (&storage, limits.ownership);
         let hooks = Runner { cluster, storage, until, earlier: &[], ownership };
-        if was_there {
+        if was_deployed {
             run(&hooks, &mut stored, HookEvent::PreDelete, limits).await?;
         }
         let mut objects = leftovers(cluster, &pasts, &HashSet::new()).await?;
-        if why == Why::Undo {
+        if reason == UninstallReason::Undo {
             objects.retain(|left| !stored.found.contains(&left.object.key().to_string()));
         }
-        let leaving = remove(cluster, &objects, release, Data::Goes).await?;
-        wait::gone(cluster, leaving, until).await?;
-        if was_there {
+        let deleted = remove(cluster, &objects, release, CrdsInUse::Delete).await?;
+        wait::gone(cluster, deleted, until).await?;
+        if was_deployed {
             run(&hooks, &mut stored, HookEvent::PostDelete, limits).await?;
         }
     }
-    // From old to new, so that as long as any is there the newest says what is going on.
+    // From old to new, so that the newest record, with the status, is deleted last.
     for revision in revisions.keys() {
         storage.delete(*revision).await?;
     }
     Ok(())
 }
 
-/// Runs hooks of a removal. One that says that it failed, or still runs, is tried again: it may protect data. One of which
-/// nothing can be known keeps nothing from going once the removal's time is over.
+/// Runs the hooks of a removal. A hook that reported a failure or is still running is retried: it may protect data. A hook
+/// whose result is unknown does not block the removal after its timeout.
 async fn run(
     hooks: &Runner<'_>,
     stored: &mut Stored,
@@ -99,17 +99,17 @@ async fn run(
 ) -> Result<(), Error> {
     let ended = hooks.run(stored, event).await;
     match &ended {
-        Err(error @ Error::Hook { is_judged: false, .. }) if is_overdue(stored, limits) => {
-            let words = error.words();
-            tracing::warn!(release = stored.record.name, reason = words, "going on without this hook");
-            hooks.cluster.tell(|| format!("going on without a hook that cannot be judged: {words}"));
+        Err(error @ Error::Hook { is_known: false, .. }) if is_overdue(stored, limits) => {
+            let reason = error.one_line();
+            tracing::warn!(release = stored.record.name, reason, "continuing without this hook");
+            hooks.cluster.report(|| format!("continuing without a hook whose result is unknown: {reason}"));
             Ok(())
         }
         _ => ended,
     }
 }
 
-/// Whether the time of a removal is over, whoever began it.
+/// Whether the timeout of a removal has passed, regardless of the process that started it.
 fn is_overdue(stored: &Stored, limits: &Limits) -> bool {
     let begun = stored.document.pointer("/info/deleted").and_then(Value::as_str);
     let begun = begun.and_then(|begun| OffsetDateTime::parse(begun, &Rfc3339).ok());

@@ -1,19 +1,19 @@
-//! Whether a set is complete: each descriptor of each of its manifests is carried with the size that it states, or is
-//! declared absent with a reason. `mirror`, `pack`, `verify` and `import` ask this one function, so nothing is lost on
-//! the way without an error.
+//! Checks that a set is complete: for each descriptor of each manifest, the set includes content of the stated size, or
+//! declares it absent with a reason. `mirror`, `pack`, `verify` and `import` share this check, so no content gets lost
+//! without an error.
 //!
-//! A `subject` is no content of the manifest that names it, and need not be carried.
+//! A `subject` is not content of the manifest that refers to it, so it may be missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use oci::{Descriptor, Digest, Manifest, RepositoryName};
 
-/// So many gaps are named in one message.
+/// The maximum number of gaps that one message lists.
 const MOST_NAMED: usize = 20;
 
-/// The blobs of a manifest: configuration and layers, and whatever an index lists that is not a manifest, as build
-/// caches do.
+/// The blobs of a manifest: its config and layers, and the entries of an index that are not manifests, as in build
+/// caches.
 pub fn blobs(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
     manifest.blobs().chain(manifest.children().iter().filter(|child| !child.media_type.is_manifest()))
 }
@@ -23,46 +23,46 @@ pub fn children(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
     manifest.children().iter().filter(|child| child.media_type.is_manifest())
 }
 
-/// A descriptor whose content is not carried as it should be.
+/// A descriptor whose content is missing or has the wrong size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The repository.
     pub repository: RepositoryName,
-    /// The manifest that names it.
+    /// The manifest that lists it.
     pub manifest: Digest,
-    /// The content.
+    /// The content's digest.
     pub part: Digest,
-    /// What is wrong.
-    pub fault: GapKind,
+    /// The kind of gap.
+    pub kind: GapKind,
 }
 
-/// What is wrong with a descriptor's content.
+/// The kinds of gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapKind {
-    /// It is neither carried nor declared absent.
-    NotCarried,
-    /// It has another size than the descriptor states.
+    /// The content is neither included nor declared absent.
+    Missing,
+    /// The content's size differs from the size in the descriptor.
     Size {
-        /// The descriptor's.
+        /// The size in the descriptor.
         stated: u64,
-        /// The content's.
+        /// The size of the content.
         found: u64,
     },
 }
 
-/// What is carried in one repository.
-pub struct Carried<'a> {
+/// The content that a set includes of one repository.
+pub struct IncludedContent<'a> {
     /// The repository.
     pub repository: &'a RepositoryName,
     /// Its manifests.
     pub manifests: BTreeSet<&'a Digest>,
-    /// What is left out where the set cannot tell: sets of version 1 do not declare what is absent.
+    /// Whether content may be missing without a declaration: sets of version 1 do not declare absent content.
     pub undeclared: bool,
 }
 
-impl Carried<'_> {
-    /// The gaps of one manifest. `absent` is what was declared absent of it, and `size` tells the size of what is
-    /// carried.
+impl IncludedContent<'_> {
+    /// The gaps of one manifest. `absent` lists its content that is declared absent, and `size` returns the size of
+    /// included content.
     pub fn gaps(
         &self,
         manifest: (&Digest, &Manifest),
@@ -74,7 +74,7 @@ impl Carried<'_> {
             absent.contains(&part.digest)
                 || (self.undeclared && (is_child || part.media_type.is_foreign() || !part.urls.is_empty()))
         };
-        let fault = |part: &Descriptor, is_child: bool| {
+        let kind = |part: &Descriptor, is_child: bool| {
             let found = if is_child && !self.manifests.contains(&part.digest) {
                 None
             } else {
@@ -82,7 +82,7 @@ impl Carried<'_> {
             };
             match found {
                 None if may_lack(part, is_child) => None,
-                None => Some(GapKind::NotCarried),
+                None => Some(GapKind::Missing),
                 Some(found) if found == part.size => None,
                 Some(found) => Some(GapKind::Size { stated: part.size, found }),
             }
@@ -95,14 +95,14 @@ impl Carried<'_> {
                     repository: self.repository.clone(),
                     manifest: digest.clone(),
                     part: part.digest.clone(),
-                    fault: fault(part, is_child)?,
+                    kind: kind(part, is_child)?,
                 })
             })
             .collect()
     }
 }
 
-/// The gaps as a text, one after another.
+/// Formats gaps as one line.
 #[must_use]
 pub fn list(gaps: &[Gap]) -> String {
     let mut by_manifest: BTreeMap<(&RepositoryName, &Digest), Vec<&Gap>> = BTreeMap::new();
@@ -112,12 +112,12 @@ pub fn list(gaps: &[Gap]) -> String {
     let mut text = String::new();
     for ((repository, manifest), gaps) in by_manifest {
         let separator = if text.is_empty() { "" } else { "; " };
-        let _ = write!(text, "{separator}`{repository}@{manifest}` names ");
-        for (place, Gap { part, fault, .. }) in gaps.into_iter().enumerate() {
+        let _ = write!(text, "{separator}`{repository}@{manifest}` lists ");
+        for (place, Gap { part, kind, .. }) in gaps.into_iter().enumerate() {
             let separator = if place == 0 { "" } else { ", " };
-            let _ = match fault {
-                GapKind::NotCarried => {
-                    write!(text, "{separator}`{part}`, which is neither there nor declared absent")
+            let _ = match kind {
+                GapKind::Missing => {
+                    write!(text, "{separator}`{part}`, which is neither included nor declared absent")
                 }
                 GapKind::Size { stated, found } => {
                     write!(text, "{separator}`{part}` with {stated} bytes, but it has {found}")
@@ -145,17 +145,17 @@ mod tests {
         json!({ "mediaType": kind, "digest": Digest::sha256(bytes), "size": size })
     }
 
-    fn faults(manifest: &Manifest, there: &[&[u8]], absent: &[&[u8]]) -> Vec<GapKind> {
+    fn gap_kinds(manifest: &Manifest, there: &[&[u8]], absent: &[&[u8]]) -> Vec<GapKind> {
         let repository = "r.io/a".parse().unwrap();
         let sizes: BTreeMap<_, _> =
             there.iter().map(|bytes| (Digest::sha256(bytes), bytes.len() as u64)).collect();
         let absent: Vec<_> = absent.iter().map(|bytes| Digest::sha256(bytes)).collect();
-        let carried =
-            Carried { repository: &repository, manifests: sizes.keys().collect(), undeclared: false };
-        let gaps = carried.gaps((&manifest.digest(), manifest), &absent.iter().collect(), &|digest| {
+        let included =
+            IncludedContent { repository: &repository, manifests: sizes.keys().collect(), undeclared: false };
+        let gaps = included.gaps((&manifest.digest(), manifest), &absent.iter().collect(), &|digest| {
             sizes.get(digest).copied()
         });
-        gaps.into_iter().map(|gap| gap.fault).collect()
+        gaps.into_iter().map(|gap| gap.kind).collect()
     }
 
     #[test]
@@ -165,9 +165,9 @@ mod tests {
             descriptor(oci::media_type::OCI_MANIFEST, b"child", 5),
             descriptor("application/vnd.buildkit.cacheconfig.v0", b"cache", 5),
         ]}));
-        assert_eq!(faults(&index, &[b"layer", b"child", b"cache"], &[]), []);
-        assert_eq!(faults(&index, &[], &[]), [GapKind::NotCarried; 3]);
-        assert_eq!(faults(&index, &[b"layer"], &[b"child", b"cache"]), []);
+        assert_eq!(gap_kinds(&index, &[b"layer", b"child", b"cache"], &[]), []);
+        assert_eq!(gap_kinds(&index, &[], &[]), [GapKind::Missing; 3]);
+        assert_eq!(gap_kinds(&index, &[b"layer"], &[b"child", b"cache"]), []);
     }
 
     #[test]
@@ -177,6 +177,6 @@ mod tests {
             "config": descriptor(oci::media_type::OCI_CONFIG, b"{}", 2),
             "layers": [descriptor(oci::media_type::OCI_LAYER, b"layer", 0)],
         }));
-        assert_eq!(faults(&image, &[b"{}", b"layer"], &[]), [GapKind::Size { stated: 0, found: 5 }]);
+        assert_eq!(gap_kinds(&image, &[b"{}", b"layer"], &[]), [GapKind::Size { stated: 0, found: 5 }]);
     }
 }

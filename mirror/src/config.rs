@@ -1,10 +1,10 @@
-//! `airlock.yaml`: what to mirror, and how to reach it. A value of [`MirrorConfig`] is valid.
+//! The mirror file, `airlock.yaml`: what to mirror, and how to reach it. A value of [`MirrorConfig`] is valid.
 
 mod document;
 mod error;
-pub mod fault;
 mod schema;
 mod validate;
+pub mod yaml_error;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use oci::{Descriptor, Digest, Platform, Reference, RegistryHost, RepositoryName}
 
 use self::document::{AvailableText, Document, FollowText};
 pub use self::error::Error;
-use evidence::upstream::Demand;
+use evidence::upstream::SignatureRequirement;
 
 use self::validate::value;
 use crate::lock::is_name;
@@ -29,66 +29,66 @@ const KIND: &str = "MirrorConfig";
 pub struct MirrorConfig {
     /// The set's name.
     pub name: String,
-    /// The platforms to take of an index; empty for all.
+    /// The platforms to mirror from an index; all if empty.
     pub platforms: Vec<Platform>,
-    /// How registries are reached.
+    /// How to reach registries.
     pub registries: Vec<RegistryRule>,
-    /// Which URLs are fetched from elsewhere: prefix and replacement.
+    /// URLs to fetch from another location: prefix and replacement.
     pub urls: Vec<(String, String)>,
     /// What to mirror.
     pub sources: Vec<Source>,
-    /// Whether signatures, attestations and SBOMs come along.
+    /// Whether to mirror signatures, attestations and SBOMs.
     pub follow: bool,
-    /// What to do about signatures, attestations and SBOMs that are listed and missing.
+    /// How to handle signatures, attestations and SBOMs that are listed but missing.
     pub missing: Missing,
-    /// What must be signed upstream, and by whom.
-    pub demands: Vec<(Reference, Demand)>,
-    /// What to do about layers that a registry need not have.
+    /// Images and charts that must be signed upstream, each with the required signer.
+    pub demands: Vec<(Reference, SignatureRequirement)>,
+    /// How to handle layers that a registry may lack.
     pub foreign: ForeignLayers,
-    /// The folder of the mirror file, for relative paths.
+    /// The folder of the mirror file; relative paths start there.
     pub base: PathBuf,
-    /// Whether a failure leaves the rest to be done; all failures are told then. Not the file's, but the command's.
+    /// Whether to continue after a failure, and to report all failures at the end. The command sets it, not the file.
     pub keep_going: bool,
 }
 
-/// What to do about signatures, attestations and SBOMs that a registry lists and does not have.
+/// How to handle signatures, attestations and SBOMs that a registry lists but does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Missing {
     /// The run fails.
     #[default]
     Refused,
-    /// They are left out, and each is reported.
+    /// They are left out and reported.
     LeftOut,
 }
 
-/// Layers that a registry need not have: those with `urls`, and those of types that may not be distributed.
+/// Layers that a registry may lack: layers with `urls`, and layers of non-distributable types.
 #[derive(Clone, Debug, Default)]
 pub struct ForeignLayers {
-    /// What the URLs of layers may begin with to be fetched from; each ends in `/`.
+    /// Prefixes of the layer URLs that may be fetched; each ends in `/`.
     pub urls: Vec<String>,
-    /// Layers that stay behind, each with its image.
+    /// Layers that are not mirrored, each with its image.
     pub absent: Vec<(Reference, Digest)>,
 }
 
-/// How a registry is reached.
+/// How to reach a registry.
 #[derive(Clone, Debug)]
 pub struct RegistryRule {
-    /// The host as it stands in references.
+    /// The host as written in references.
     pub host: RegistryHost,
     /// Where to connect.
     pub mirror: RegistryHost,
-    /// What stands before repository names there.
+    /// The repository prefix there.
     pub prefix: Option<RepositoryName>,
-    /// Whether to speak plain HTTP.
+    /// Whether to use plain HTTP.
     pub plain_http: bool,
-    /// A file with a certificate authority.
+    /// A file with CA certificates.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Something to mirror.
+/// A source to mirror.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// An EKS Distro release manifest, and the `Bundles` that hold its signature.
+    /// An EKS Distro release manifest, the `Bundles` manifest with its signature, and the required signer.
     EksdRelease(Location, Option<Location>, Signed),
     /// An EKS Anywhere package bundle.
     PackageBundle(BundleSource),
@@ -98,36 +98,36 @@ pub enum Source {
     Chart(ChartSource),
     /// A file.
     File(FileSource),
-    /// An image on disk: its format, where it is, which of several, and the name to give it; all, under their own names,
-    /// without one.
+    /// An image on disk: its format, its path, which of several images, and its new name. Without a name, all images
+    /// are mirrored under their own names.
     Archive(Format, PathBuf, Option<String>, Option<Reference>),
 }
 
 /// An EKS Anywhere package bundle.
 #[derive(Clone, Debug)]
 pub struct BundleSource {
-    /// Its file, or its artifact.
+    /// Its file or artifact.
     pub location: BundleLocation,
-    /// The registry of charts and images that name none.
+    /// The registry of charts and images without a registry.
     pub registry: RegistryHost,
-    /// What stands before their repositories there.
+    /// The repository prefix there.
     pub prefix: Option<RepositoryName>,
-    /// Who must have signed it.
+    /// The required signer.
     pub signed: Signed,
 }
 
-/// Who must have signed a manifest of EKS.
+/// The required signer of an EKS manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signed {
     /// AWS.
     ByAws,
-    /// The owner of a key: a file with its public half.
+    /// The owner of a key, given as a public key file.
     ByKey(PathBuf),
-    /// Nobody: it is taken without a check, as the mirror file declares.
+    /// None: the mirror file declares that the manifest is accepted without verification.
     Unverified,
 }
 
-/// Where a text is.
+/// The location of a manifest or file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A local file.
@@ -137,7 +137,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// How it is shown.
+    /// The location as shown to users.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -147,7 +147,7 @@ impl Location {
     }
 }
 
-/// Where a package bundle is.
+/// The location of a package bundle.
 #[derive(Clone, Debug)]
 pub enum BundleLocation {
     /// A local file.
@@ -159,16 +159,16 @@ pub enum BundleLocation {
 /// A Helm chart.
 #[derive(Clone, Debug)]
 pub struct ChartSource {
-    /// Where it is.
+    /// Its location.
     pub location: ChartLocation,
-    /// How its images are found; `None` leaves them out.
+    /// How to find its images; `None` leaves them out.
     pub images: Option<ChartImages>,
-    /// The OpenPGP keys of which one must have signed it.
+    /// OpenPGP public keys; one of them must have signed the chart.
     pub keyring: Option<PathBuf>,
 }
 
 impl ChartSource {
-    /// What a lock calls it.
+    /// Its name in a lock.
     #[must_use]
     pub fn name(&self) -> String {
         match &self.location {
@@ -178,7 +178,7 @@ impl ChartSource {
     }
 }
 
-/// Where a chart is.
+/// The location of a chart.
 #[derive(Clone, Debug)]
 pub enum ChartLocation {
     /// A packaged chart.
@@ -190,11 +190,11 @@ pub enum ChartLocation {
 /// A file and its checksums.
 #[derive(Clone, Debug)]
 pub struct FileSource {
-    /// Where it is.
+    /// Its location.
     pub location: Location,
-    /// What it must hash to; at least one for a URL.
+    /// The expected digests; at least one for a URL.
     pub checksums: Vec<Digest>,
-    /// Its name in the store, instead of its own.
+    /// Its name in the store, instead of its file name.
     pub name: Option<String>,
 }
 /// The mirror file's JSON Schema.
@@ -203,7 +203,7 @@ pub fn json_schema() -> serde_json::Value {
     schema::complete(schemars::schema_for!(Document).to_value())
 }
 
-/// Says where an error is.
+/// Adds the location to an error.
 type Locate = Box<dyn FnOnce(Error) -> Error>;
 
 fn line_of<T>(spanned: &serde_saphyr::Spanned<T>) -> Option<u64> {
@@ -214,20 +214,20 @@ impl MirrorConfig {
     /// Reads a mirror file.
     ///
     /// # Errors
-    /// When it is missing, malformed or contradicts itself.
+    /// When the file is missing, malformed or contradictory.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = input::read_text(path, input::MOST)
+        let text = input::read_text(path, input::MAX_SIZE)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path, private::folder_of(path))
     }
 
     fn parse(text: &str, path: &Path, base: &Path) -> Result<Self, Error> {
         let at = |line: Option<u64>| move |error: Error| error.in_file(path, line);
-        // What else YAML calls true, the schema and people call a text.
+        // YAML has more words for `true`; for the schema and for users, they are strings.
         let options = serde_saphyr::options! { strict_booleans: true };
         let document: Document = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let (line, words) = fault::of(&error);
-            at(line)(Error::Yaml(words))
+            let (line, message) = yaml_error::describe(&error);
+            at(line)(Error::Yaml(message))
         })?;
         Self::of(document, base, &|line| {
             let path = path.to_owned();
@@ -298,7 +298,7 @@ impl MirrorConfig {
     /// The URL to fetch instead.
     ///
     /// # Errors
-    /// When the rule gives something that is no URL.
+    /// When the result of the rule is not a URL.
     pub fn url(&self, url: &FileUrl) -> Result<FileUrl, url::Unusable> {
         let whole = url.secret();
         let rule = self
@@ -308,7 +308,7 @@ impl MirrorConfig {
         rule.map_or_else(|| Ok(url.clone()), |(rest, mirror)| FileUrl::parse(&format!("{mirror}{rest}")))
     }
 
-    /// The keyrings that charts must be signed by, by the names that a lock has for them.
+    /// The keyrings of charts that must be signed, by the charts' names in a lock.
     #[must_use]
     pub fn keyrings(&self) -> BTreeMap<String, PathBuf> {
         let keyring = |source: &Source| match source {
@@ -318,7 +318,7 @@ impl MirrorConfig {
         self.sources.iter().filter_map(keyring).collect()
     }
 
-    /// The manifests of EKS that are taken without a check of their signatures, by name.
+    /// The names of the EKS manifests that are accepted without verification.
     #[must_use]
     pub fn unverified(&self) -> Vec<String> {
         let name = |source: &Source| match source {
@@ -334,7 +334,7 @@ impl MirrorConfig {
         self.sources.iter().filter_map(name).collect()
     }
 
-    /// Where a layer may be fetched when its registry does not have it: those of its own URLs that are allowed.
+    /// The allowed URLs of a layer, for when its registry does not have it.
     #[must_use]
     pub fn layer_urls(&self, layer: &Descriptor) -> Vec<FileUrl> {
         let allowed = layer
@@ -344,14 +344,14 @@ impl MirrorConfig {
         allowed.filter_map(|url| self.url(&FileUrl::parse(url).ok()?).ok()).collect()
     }
 
-    /// Whether the mirror file declares that a layer stays behind.
+    /// Whether the mirror file declares a layer absent.
     #[must_use]
     pub fn is_declared_absent(&self, image: &Reference, layer: &Digest) -> bool {
         self.foreign.absent.iter().any(|(of, absent)| of == image && absent == layer)
     }
 }
 
-/// A chart of which two sources say differently by whose keys it must be signed.
+/// A chart for which two sources require different keyrings.
 fn keyrings_differ(sources: &[Source]) -> Option<String> {
     let mut known: BTreeMap<String, Option<&PathBuf>> = BTreeMap::new();
     sources.iter().find_map(|source| {
@@ -406,12 +406,12 @@ sources:
     }
 
     #[test]
-    fn d23_an_error_tells_file_line_what_is_expected_and_the_fix() {
+    fn d23_an_error_states_file_line_expectation_and_fix() {
         for (rest, line, words) in [
             ("sources:\n- images: [docker://nginx:1]\n", 5, "write `nginx:1`"),
             ("sources:\n- files:\n  - {path: a}\n- images: ['MyOrg/App:1']\n", 7, "write `myorg/app:1`"),
             ("sources:\n- images: ['r.io/My App']\n", 5, "expected an image reference"),
-            ("sources:\n- image: [a]\n", 5, "`image` is unknown here, expected one of `eksdRelease`"),
+            ("sources:\n- image: [a]\n", 5, "unknown field `image`, expected one of `eksdRelease`"),
             ("sources: [{images: [a]}]\nsources: [{images: [a]}]\n", 5, "`sources` is given twice"),
             ("sources: [{images: [a]}]\nplatforms: [linux/amd64,\n  linux]\n", 6, "OS/ARCHITECTURE"),
             ("sources: [{images: a}]\n", 4, "expected a list"),
@@ -427,8 +427,8 @@ sources:
             for library in ["<input>", "Policy", "struct", "serde", "Options"] {
                 assert!(!shown.contains(library), "{shown}");
             }
-            assert!(line == 1 || error.found().0 == Some(line), "{rest}: {shown}");
-            assert!(std::error::Error::source(&error).is_none(), "told once: {shown}");
+            assert!(line == 1 || error.line_and_error().0 == Some(line), "{rest}: {shown}");
+            assert!(std::error::Error::source(&error).is_none(), "reported once: {shown}");
         }
     }
 
@@ -467,9 +467,9 @@ sources:
         assert!(matches!(defect(charts), Error::Keyrings(chart) if chart.ends_with("a.tgz")));
         let other = HEAD.replace("MirrorConfig", "Other");
         let other = MirrorConfig::parse(&format!("{other}sources: []\n"), Path::new("x"), Path::new("."));
-        assert!(matches!(other.unwrap_err().found().1, Error::Kind { .. }));
+        assert!(matches!(other.unwrap_err().line_and_error().1, Error::Kind { .. }));
         let name = HEAD.replace("name: a", "name: ../a");
         let name = MirrorConfig::parse(&format!("{name}sources: []\n"), Path::new("x"), Path::new("."));
-        assert!(matches!(name.unwrap_err().found().1, Error::Name(_)));
+        assert!(matches!(name.unwrap_err().line_and_error().1, Error::Name(_)));
     }
 }

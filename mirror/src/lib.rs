@@ -1,10 +1,10 @@
-//! From a mirror file into a store, and a lock of what that came to.
+//! Mirrors the sources of a mirror file into a store, and locks the result.
 //!
-//! Stages tell a [`reporter::Reporter`] what they do; they never print.
+//! Stages report to a [`reporter::Reporter`]; they never print.
 //!
-//! - [`config`]: the mirror file; [`source`]: what its sources name
-//! - [`lock`]: what a run settled on; [`complete`]: whether all that its manifests name is there
-//! - [`run()`]: from a mirror file into the store; [`plan()`]: what it would do
+//! - [`config`]: the mirror file; [`source`]: the content of its sources
+//! - [`lock`]: the digests that a run resolved; [`complete`]: the check that all content of the manifests is included
+//! - [`run()`]: mirrors into the store; [`plan()`]: shows what a run would do
 //!
 //! `MirrorConfig -> MirrorPlan -> [store] -> Lock`
 

@@ -1,5 +1,5 @@
-//! `airlock.lock`: every reference of a mirror file, settled to digests. The same lock and the same store give
-//! the same volumes.
+//! The lock, `airlock.lock`: the digests that the references of a mirror file resolved to. The same lock and the same
+//! store give the same volumes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,10 +9,10 @@ use error_class::{Class, Classified};
 use oci::{Digest, MediaType, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
-/// The version of the format. Version 1 did not declare what is absent.
+/// The version of the format. Version 1 does not declare absent content.
 pub const VERSION: u32 = 2;
 
-/// A whole lock. All lists are sorted, so that equal content is equal bytes.
+/// A lock. All lists are sorted, so that equal content gives equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lock {
@@ -20,10 +20,10 @@ pub struct Lock {
     pub version: u32,
     /// The mirror file's name.
     pub name: String,
-    /// Whether signatures, attestations and SBOMs came along.
+    /// Whether signatures, attestations and SBOMs were mirrored.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub follow: bool,
-    /// Manifests of EKS that were taken without a check of their signatures, as the mirror file declares.
+    /// EKS manifests that were accepted without verification, as the mirror file declares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<String>,
     /// The mirror file, relative to the lock's folder.
@@ -32,13 +32,13 @@ pub struct Lock {
     /// Bundles that were made here and are in no mirror file.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub made: BTreeSet<Digest>,
-    /// Signatures, attestations and SBOMs that were left out: broken ones, and those that their registry did not have,
-    /// where the mirror file tolerates that.
+    /// Signatures, attestations and SBOMs that were left out: broken ones and, if the mirror file allows that, those that
+    /// their registry did not have.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unavailable: BTreeSet<Unavailable>,
-    /// What was asked for, in the mirror file's order.
+    /// The items of the mirror file, in its order.
     pub items: Vec<LockedItem>,
-    /// What it came to, by repository.
+    /// The resulting content, by repository.
     pub repositories: Vec<LockedRepository>,
 }
 
@@ -46,20 +46,20 @@ const fn yes() -> bool {
     true
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_yes(yes: &bool) -> bool {
     *yes
 }
 
-/// Something about an image that is listed, and missing or broken.
+/// A signature, attestation or SBOM that is listed, but missing or broken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Unavailable {
-    /// The image, as the mirror file or a chart names it.
+    /// The image, as written in the mirror file or in a chart.
     pub image: String,
-    /// The manifest that is left out; of one that only a tag names, what it is about.
+    /// The manifest that is left out, or its subject if only a tag identifies the manifest.
     pub digest: Digest,
-    /// What is wrong with it; none where its registry does not have it.
+    /// Why it is broken; `None` if its registry does not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
 }
@@ -72,36 +72,37 @@ impl fmt::Display for Unavailable {
                 formatter,
                 "{image}: `{digest}` is listed, but its registry does not have it, or not all of it; it is left out"
             ),
-            Some(why) => {
-                write!(formatter, "{image}: something about it is broken and left out, `{digest}`: {why}")
-            }
+            Some(reason) => write!(
+                formatter,
+                "{image}: `{digest}`, a signature, attestation or SBOM, is broken and left out: {reason}"
+            ),
         }
     }
 }
 
-/// Something that the mirror file asks for.
+/// An item of the mirror file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LockedItem {
-    /// What kind of thing.
+    /// Its kind.
     pub kind: ItemKind,
-    /// How the mirror file names it: a reference, a URL or a path.
+    /// Its name in the mirror file: a reference, a URL or a path.
     pub source: String,
-    /// Where it stands in the store.
+    /// Its repository in the store.
     pub repository: RepositoryName,
-    /// Its tag, unless it was asked for by digest.
+    /// Its tag, unless it was requested by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
     /// Its manifest or index.
     pub digest: Digest,
-    /// The platforms taken of an index; empty for all, and for what has none.
+    /// The platforms that were mirrored from an index; empty for all, and for content without platforms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    /// Bytes of all its manifests and blobs.
+    /// The size of all its manifests and blobs, in bytes.
     pub size: u64,
 }
 
-/// The kinds of things.
+/// The kinds of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ItemKind {
@@ -115,7 +116,7 @@ pub enum ItemKind {
     Bundle,
 }
 
-/// A repository's content.
+/// The content of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LockedRepository {
@@ -127,43 +128,44 @@ pub struct LockedRepository {
     pub tags: Vec<LockedTag>,
 }
 
-/// A manifest and the blobs that travel with it.
+/// A manifest and its blobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LockedManifest {
     /// Its digest.
     pub digest: Digest,
-    /// The type to serve it under.
+    /// The media type to serve it under.
     pub media_type: MediaType,
     /// Its size in bytes.
     pub size: u64,
-    /// Its blobs, as it lists them.
+    /// Its blobs, in the manifest's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blobs: Vec<LockedBlob>,
-    /// What it lists and what is not carried.
+    /// Content that it lists and that is not included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<Absent>,
 }
 
-/// Something that a manifest lists and that is not carried.
+/// Content that a manifest lists and that is not included.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Absent {
     /// Its digest.
     pub digest: Digest,
-    /// Why it is not carried.
+    /// Why it is not included.
     pub why: Absence,
 }
 
-/// Why something is not carried.
+/// Why content is not included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Absence {
-    /// The mirror file's `platforms` leave it out.
+    /// It is not for one of the mirror file's `platforms`.
     Platform,
-    /// The mirror file's `foreignLayers.absent` names it.
+    /// The mirror file lists it in `foreignLayers.absent`.
     Declared,
-    /// Something about an image that is broken, or that the registry does not have, where the mirror file tolerates that.
+    /// It is a signature, attestation or SBOM that is broken, or that its registry does not have and the mirror file
+    /// allows to be missing.
     Unavailable,
 }
 
@@ -183,11 +185,11 @@ pub struct LockedBlob {
 pub struct LockedTag {
     /// Its name.
     pub tag: Tag,
-    /// What it points at.
+    /// The digest that it points to.
     pub digest: Digest,
 }
 
-/// Why a lock cannot be read.
+/// An error in reading a lock.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -195,7 +197,7 @@ pub enum Error {
     Read {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -204,40 +206,40 @@ pub enum Error {
     Malformed {
         /// The file.
         path: String,
-        /// Where and why.
+        /// The position and the cause.
         #[source]
         source: serde_json::Error,
     },
-    /// The lock is another mirror file's.
+    /// The lock belongs to another mirror file.
     #[error("the lock `{path}` belongs to another mirror file, {other}, and is not replaced")]
     Owner {
         /// The lock.
         path: String,
-        /// Whose it is.
+        /// The other mirror file.
         other: String,
     },
-    /// A newer program wrote it.
-    #[error("the lock has version {0}, this program knows versions 1 to {VERSION}")]
+    /// A newer version of this program wrote the lock.
+    #[error("the lock has version {0}, this program supports versions 1 to {VERSION}")]
     Version(u32),
 }
 
 impl Error {
-    /// What to do about it, where there is something.
+    /// What to do about the error, if something can be done.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Owner { .. } => Some(
-                "give each mirror file a lock of its own by --lock FILE; if this one was renamed or moved, give --renamed once",
+                "give each mirror file its own lock with --lock FILE; if this one was renamed or moved, run once with --renamed",
             ),
             Self::Malformed { .. } => {
-                Some("bring the lock back from a backup; without one, remove it and run `airlock mirror`")
+                Some("restore the lock from a backup; without one, remove it and run `airlock mirror`")
             }
             Self::Read { .. } | Self::Version(_) => None,
         }
     }
 }
 
-/// The mirror file as a lock names it: its path from the lock's folder, so that both may move together.
+/// The path of the mirror file relative to the lock's folder, so that both can be moved together.
 #[must_use]
 pub fn file_of(lock: &Path, file: &Path) -> String {
     let whole =
@@ -257,22 +259,23 @@ impl Lock {
     /// When the file is missing, malformed or of a newer version.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let name = || path.display().to_string();
-        let bytes = input::read(path, input::MOST).map_err(|source| Error::Read { path: name(), source })?;
+        let bytes =
+            input::read(path, input::MAX_SIZE).map_err(|source| Error::Read { path: name(), source })?;
         let lock: Self =
             serde_json::from_slice(&bytes).map_err(|source| Error::Malformed { path: name(), source })?;
         if (1..=VERSION).contains(&lock.version) { Ok(lock) } else { Err(Error::Version(lock.version)) }
     }
 
-    /// What was made here, in no mirror file, and added.
+    /// The bundles that were made here, are in no mirror file, and were added.
     pub fn made_here(&self) -> impl Iterator<Item = &LockedItem> {
         self.items.iter().filter(|item| item.kind == ItemKind::Bundle && self.made.contains(&item.digest))
     }
 
-    /// That the lock is that of a mirror file of this name, which stands at `file` seen from the lock's folder. A lock
-    /// of version 1 does not tell the file.
+    /// Checks that the lock belongs to the mirror file of this name, whose path relative to the lock's folder is `file`.
+    /// A lock of version 1 does not state the file.
     ///
     /// # Errors
-    /// When it is another's: it must not be replaced.
+    /// When it belongs to another mirror file: it must not be replaced then.
     pub fn check_owner(&self, path: &Path, name: &str, file: &str) -> Result<(), Error> {
         let other = (self.name != name).then(|| format!("`{}`", self.name));
         let other = other.or_else(|| {
@@ -282,7 +285,7 @@ impl Lock {
         other.map_or(Ok(()), |other| Err(Error::Owner { path: path.display().to_string(), other }))
     }
 
-    /// The file's bytes: JSON, two blanks of indent, a line end.
+    /// The file's bytes: JSON, indented by two spaces, with a final newline.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
@@ -291,7 +294,7 @@ impl Lock {
     }
 }
 
-/// Whether a set may have this name: it becomes part of file names, on FAT too.
+/// Whether this is a valid name of a set: it is part of file names, also on FAT.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
@@ -313,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d19_a_lock_knows_its_mirror_file_wherever_both_stand() {
+    fn d19_a_lock_identifies_its_mirror_file_by_relative_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir(path("x")).unwrap();

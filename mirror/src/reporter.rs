@@ -1,27 +1,27 @@
-//! What a stage tells while it works. Progress for people and records for the audit are made of it elsewhere.
+//! Progress reports of a stage. Other crates make progress bars and audit records of them.
 
-/// How an item came to be in the store.
+/// How an item got into the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It was there before.
+    /// It was in the store before.
     Present,
-    /// Its bytes were there, by another item or an earlier, interrupted run.
+    /// Its bytes were in the store, from another item or an earlier, interrupted run.
     Reused,
     /// Its bytes came over the network or from a file.
     Fetched,
-    /// Its bytes were hashed and are what its digest says.
+    /// Its bytes were hashed and match its digest.
     Verified,
 }
 
-/// Takes what a stage tells; every method does nothing unless overridden.
+/// Receives the reports of a stage. By default, every method does nothing.
 pub trait Reporter: Send + Sync {
-    /// A phase begins that will move `total` bytes.
+    /// A phase begins that moves `total` bytes.
     fn begin(&self, phase: &str, total: u64) {
         let _ = (phase, total);
     }
 
-    /// So many more bytes are done: hashed, and durable where they were written.
+    /// This number of additional bytes is done: hashed and, if written, durable.
     fn advance(&self, bytes: u64) {
         let _ = bytes;
     }
@@ -31,16 +31,16 @@ pub trait Reporter: Send + Sync {
         let _ = (name, state);
     }
 
-    /// Something a person should know that does not stop the work.
+    /// A warning for the user; the work continues.
     fn warn(&self, message: &str) {
         let _ = message;
     }
 
-    /// The phase is over.
+    /// The phase ends.
     fn end(&self) {}
 }
 
-/// Tells nobody.
+/// Ignores all reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,7 +1,8 @@
-//! From a mirror file into the store, and a lock of what that came to.
+//! Mirrors the sources of a mirror file into the store, and writes the lock.
 //!
-//! Manifests are asked for first and give the plan, once upstream's signatures are what the mirror file demands; then blobs are fetched, each durable before it counts; names
-//! come last, in one commit, and then the lock. A run that was killed goes on within the blob at which it was.
+//! A run first fetches the manifests, which give the plan, and verifies the upstream signatures that the mirror file
+//! requires. It then fetches the blobs; a blob counts once it is durable. It writes names last, in one commit, and then
+//! the lock. A run after a kill resumes within the blob that was being fetched.
 
 mod about;
 mod charts;
@@ -41,40 +42,40 @@ use crate::lock::{Lock, Unavailable};
 use crate::reporter::{Reporter, State};
 use crate::source::Wanted;
 
-/// Servers that are asked at once for the size of a file.
+/// The number of servers that are asked for file sizes concurrently.
 const SIZES_AT_ONCE: usize = 8;
 
-/// What a run did, or with `--dry-run` would do.
+/// The result of a run, or of a run that `--dry-run` simulates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MirrorReport {
-    /// Each item of the mirror file.
+    /// The items of the mirror file.
     pub items: Vec<ItemReport>,
-    /// All together.
+    /// The totals of all items.
     pub totals: Totals,
-    /// Tags that point at something else than before.
+    /// Tags that point to another digest than before.
     pub moved: Vec<MovedTag>,
-    /// Signatures, attestations and SBOMs that are listed and left out: broken ones, and those that their registry does not
-    /// have.
+    /// Signatures, attestations and SBOMs that are listed but left out: broken ones, and those that their registry does
+    /// not have.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unavailable: BTreeSet<Unavailable>,
 }
 
-/// One item's fate.
+/// The result for one item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemReport {
-    /// How the mirror file names it.
+    /// Its name in the mirror file.
     pub source: String,
     /// Its digest, once known.
     pub digest: Option<String>,
-    /// How it came to be in the store.
+    /// How it got into the store.
     pub state: State,
-    /// Its bytes.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// A tag that an import points at something else: a newer drive does so, and an older one does it backwards.
+/// A tag that an import moves to another digest: forward for a newer drive, backward for an older one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MovedTag {
@@ -82,9 +83,9 @@ pub struct MovedTag {
     pub repository: RepositoryName,
     /// The tag.
     pub tag: Tag,
-    /// What it pointed at.
+    /// The digest that it pointed to.
     pub from: Digest,
-    /// What it points at now.
+    /// The digest that it points to now.
     pub to: Digest,
 }
 
@@ -92,20 +93,20 @@ pub struct MovedTag {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
-    /// Of items that were in the store before.
+    /// Bytes of items that were in the store before.
     pub present_bytes: u64,
-    /// Of blobs that were there by another item or an earlier run.
+    /// Bytes of blobs that were in the store from another item or an earlier run.
     pub reused_bytes: u64,
-    /// Over the network or from files.
+    /// Bytes that came over the network or from files.
     pub fetched_bytes: u64,
-    /// Hashed: all that is not present.
+    /// Bytes that were hashed: all that were not present.
     pub verified_bytes: u64,
 }
 
-/// The client that a mirror file asks for. It remembers what upstreams say: a run reads one state of them.
+/// The client for a mirror file. It caches upstream responses, so that a run sees one consistent state.
 ///
 /// # Errors
-/// When a certificate file, a proxy's address or Docker's configuration is not usable.
+/// When a certificate file, a proxy address or the Docker configuration is not usable.
 pub fn client(
     config: &MirrorConfig,
     docker_config: Option<std::path::PathBuf>,
@@ -125,29 +126,30 @@ pub fn client(
     Client::new(config).map_err(Error::Client)
 }
 
-/// A file of certificates that can be used.
+/// Reads a certificate file and checks that it is usable.
 fn certificates(host: &str, path: &Path) -> Result<Vec<u8>, Error> {
     let name = || path.display().to_string();
-    let bytes = input::read(path, input::MOST).map_err(|source| Error::File { path: name(), source })?;
+    let bytes = input::read(path, input::MAX_SIZE).map_err(|source| Error::File { path: name(), source })?;
     check_certificates(host, &bytes).map_err(|source| Error::Certificates { path: name(), source })?;
     Ok(bytes)
 }
 
-/// The lock that is there before a run.
+/// The lock from before a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Locks<'a> {
-    /// Whose digests references mean; none to ask anew.
+    /// The lock whose digests the references resolve to; `None` resolves all references again.
     pub followed: Option<&'a Lock>,
-    /// What was made here is carried on from it, followed or not.
+    /// The lock whose bundles that were made here are kept, whether or not its digests are followed.
     pub before: Option<&'a Lock>,
-    /// Whether the mirror file was renamed or moved: the lock is written anew then, with the same digests.
+    /// Whether the mirror file was renamed or moved: the lock is then rewritten with the same digests.
     pub renamed: bool,
 }
 
-/// Plans a run: what is named, what it comes to, what is missing. With a lock, references mean what they meant.
+/// Plans a run: reads the sources, resolves the references, and finds missing content. With a lock, references resolve
+/// to the digests in it.
 ///
 /// # Errors
-/// When a source cannot be read, or a registry not be asked.
+/// When a source cannot be read, or a request to a registry fails.
 pub async fn plan(
     config: &MirrorConfig,
     client: &Client,
@@ -177,28 +179,28 @@ pub async fn plan(
     Ok(plan)
 }
 
-/// What the sources name. A run that keeps going reads each by itself, and gives what failed beside.
+/// The content of the sources. With `keep_going`, each source is read by itself, and failures are returned separately.
 async fn wants(
     config: &MirrorConfig,
     client: &Client,
-    known: (&Store, Option<&Lock>),
+    store_and_lock: (&Store, Option<&Lock>),
     reporter: &dyn Reporter,
 ) -> Result<(Vec<Wanted>, Vec<Error>), Error> {
     if !config.keep_going {
-        return Ok((resolve::wants(config, client, known, reporter).await?, Vec::new()));
+        return Ok((resolve::wants(config, client, store_and_lock, reporter).await?, Vec::new()));
     }
     let (mut wants, mut failed) = (Vec::new(), Vec::new());
     for source in &config.sources {
         let one = MirrorConfig { sources: vec![source.clone()], ..config.clone() };
-        match resolve::wants(&one, client, known, reporter).await {
+        match resolve::wants(&one, client, store_and_lock, reporter).await {
             Ok(found) => wants.extend(found),
             Err(error) => failed.push(error),
         }
     }
-    Ok((resolve::once(wants)?, failed))
+    Ok((resolve::deduplicate(wants)?, failed))
 }
 
-/// Asks the servers of files how large these are, so that a plan can tell.
+/// Asks servers for the sizes of files, so that the plan can state them.
 async fn ask_sizes(plan: &mut MirrorPlan, client: &Client) {
     let asks = plan.downloads.iter().map(|download| async move {
         match &download.origin {
@@ -218,11 +220,11 @@ async fn ask_sizes(plan: &mut MirrorPlan, client: &Client) {
     }
 }
 
-/// Fetches what the plan lists, names it in the store, and writes the lock of the mirror file `file`.
+/// Fetches the content that the plan lists, names it in the store, and writes the lock of the mirror file `file`.
 ///
 /// # Errors
-/// When something cannot be fetched or is not what its digest says; nothing is named then. With `keep_going`, what
-/// failed while it was planned, too.
+/// When content cannot be fetched or does not match its digest; nothing is named then. With `keep_going`, also when
+/// planning failed for an item.
 pub async fn run(
     plan: MirrorPlan,
     client: &Client,

@@ -1,4 +1,4 @@
-//! What sources name: images and files, from EKS manifests and plain lists.
+//! The content of sources: images and files, from EKS manifests and plain lists.
 
 pub mod archive;
 mod chart;
@@ -22,53 +22,54 @@ use crate::complete;
 use crate::config::Location;
 use crate::lock::ItemKind;
 
-/// One thing to mirror.
+/// An item to mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Something that is in a registry already.
+    /// An image or artifact in a registry.
     Image {
-        /// What it is.
+        /// Its kind.
         kind: ItemKind,
-        /// Where.
+        /// Its reference.
         reference: Reference,
-        /// The manifest that was read for what it names. It is what is mirrored, whatever the reference leads to by then.
+        /// The manifest that was already read to find its content. This manifest is mirrored, even if the reference has
+        /// moved since.
         read: Option<Digest>,
     },
     /// A file that becomes an artifact.
     File {
-        /// How the mirror file names it.
+        /// Its name in the mirror file.
         source: String,
-        /// Where it is, overrides applied.
+        /// Its location, with overrides applied.
         location: Location,
-        /// What it must hash to.
+        /// The expected digests.
         checksums: Vec<Digest>,
-        /// Where it goes.
+        /// The repository in the store.
         repository: RepositoryName,
-        /// Under which tag.
+        /// The tag in the store.
         tag: Tag,
-        /// Its file name, which the tag may not be able to hold.
+        /// Its file name, which may contain characters that a tag cannot.
         title: String,
     },
     /// An image on disk.
     Archive {
-        /// What it is.
+        /// Its format.
         format: archive::Format,
-        /// Where it is.
+        /// Its path.
         path: std::path::PathBuf,
-        /// Which, where several are.
+        /// Selects one of several images.
         image: Option<String>,
         /// The name to give it.
         reference: Reference,
     },
-    /// A packaged chart that becomes Helm's artifact.
+    /// A packaged chart that becomes a Helm artifact.
     Chart {
-        /// Where it is.
+        /// Its path.
         path: std::path::PathBuf,
     },
 }
 
 impl Wanted {
-    /// How the mirror file names it.
+    /// Its name in the mirror file.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -78,9 +79,9 @@ impl Wanted {
         }
     }
 
-    /// What tells it from others: a URL whose query is not shown may be several files.
+    /// A string that identifies the item. A URL without its hidden query may stand for several files.
     #[must_use]
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn identity(&self) -> String {
         match self {
             Self::File { location: Location::Url(url), repository, tag, .. } if url.hidden().is_some() => {
                 format!("{} as {repository}:{tag}", self.name())
@@ -89,9 +90,10 @@ impl Wanted {
         }
     }
 
-    /// What comes to both, if there is such a thing: a registry has one thing under a reference, whatever it is called here.
+    /// Merges two items of the same identity, if they agree. Items with the same reference are the same content, whatever
+    /// their kinds.
     #[must_use]
-    pub(crate) fn with(self, other: &Self) -> Option<Self> {
+    pub(crate) fn merge(self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::Image { kind, reference, read }, Self::Image { read: other, .. }) => {
                 let agrees = read.is_none() || other.is_none() || read == *other;
@@ -103,25 +105,25 @@ impl Wanted {
     }
 }
 
-/// A manifest made here, with the small blob that it needs beside its layer.
+/// A manifest that is made here, with its config.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     /// The manifest.
     pub manifest: Manifest,
-    /// The configuration's bytes.
+    /// The bytes of the config.
     pub config: Vec<u8>,
 }
 
-/// What says of a manifest in an index that it is about another (buildkit's attestations).
-const ABOUT: &str = "vnd.docker.reference.digest";
+/// The annotation of a manifest in an index that states its subject (buildkit's attestations).
+const SUBJECT: &str = "vnd.docker.reference.digest";
 
-/// Whether a manifest in an index says something about another one, and is no image to run.
-pub(crate) fn is_about(child: &Descriptor) -> bool {
-    child.annotations.contains_key(ABOUT) && child.platform.as_ref().is_none_or(Platform::is_unknown)
+/// Whether a manifest in an index is an attestation of another one, and not an image to run.
+pub(crate) fn is_attestation(child: &Descriptor) -> bool {
+    child.annotations.contains_key(SUBJECT) && child.platform.as_ref().is_none_or(Platform::is_unknown)
 }
 
-/// The manifests of an index to take: all, or those of the wanted platforms with those that say something about them,
-/// and those of no platform, such as indexes.
+/// The manifests of an index to take: all, or those of the requested platforms with their attestations, and those without
+/// a platform, such as indexes.
 pub(crate) fn chosen(index: &Manifest, platforms: &[Platform]) -> Vec<Digest> {
     let children: Vec<&Descriptor> = complete::children(index).collect();
     let wanted = |child: &&&Descriptor| match &child.platform {
@@ -131,15 +133,15 @@ pub(crate) fn chosen(index: &Manifest, platforms: &[Platform]) -> Vec<Digest> {
         None => true,
     };
     let taken: BTreeSet<&Digest> = children.iter().filter(wanted).map(|child| &child.digest).collect();
-    let about = |child: &&&Descriptor| {
+    let attests = |child: &&&Descriptor| {
         child
             .annotations
-            .get(ABOUT)
+            .get(SUBJECT)
             .is_some_and(|subject| taken.iter().any(|digest| digest.to_string() == *subject))
     };
     children
         .iter()
-        .filter(|child| taken.contains(&child.digest) || about(child))
+        .filter(|child| taken.contains(&child.digest) || attests(child))
         .map(|child| child.digest.clone())
         .collect()
 }
@@ -149,20 +151,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn children_are_chosen_by_platform_with_what_is_about_them() {
+    fn children_are_chosen_by_platform_with_their_attestations() {
         let child = |name: &str, platform: &str| {
             let kind = oci::media_type::OCI_MANIFEST.parse().unwrap();
             let mut child = Descriptor::new(kind, Digest::sha256(name.as_bytes()), 1);
             child.platform = Some(platform.parse().unwrap());
             child
         };
-        let about = |subject: &Descriptor| {
-            let mut child = child(&format!("about {}", subject.digest), "unknown/unknown");
-            child.annotations.insert(ABOUT.into(), subject.digest.to_string());
+        let attestation = |subject: &Descriptor| {
+            let mut child = child(&format!("attestation {}", subject.digest), "unknown/unknown");
+            child.annotations.insert(SUBJECT.into(), subject.digest.to_string());
             child
         };
         let (amd, arm) = (child("amd", "linux/amd64"), child("arm", "linux/arm64"));
-        let children = [amd.clone(), arm.clone(), about(&amd), about(&arm)];
+        let children = [amd.clone(), arm.clone(), attestation(&amd), attestation(&arm)];
         let index = index(&children);
         let only = chosen(&index, &["linux/arm64".parse().unwrap()]);
         assert_eq!(only, [arm.digest.clone(), children[3].digest.clone()]);

@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Error, MediaType};
 
-/// Names some bytes by digest, and says how many and what they are.
+/// Identifies content by digest, and states its size and type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What the bytes are.
+    /// The type of the content.
     pub media_type: MediaType,
-    /// Their digest.
+    /// The digest of the content.
     pub digest: Digest,
-    /// How many there are.
+    /// The size of the content in bytes.
     pub size: u64,
-    /// Where else they may be had.
+    /// Other places from which the content can be downloaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub urls: Vec<String>,
     /// Free-form key and value pairs.
@@ -27,16 +27,16 @@ pub struct Descriptor {
     /// The platform, in an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// The artifact type of the manifest that the descriptor names.
+    /// The artifact type of the manifest that the descriptor identifies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// The bytes themselves, in base64.
+    /// The content itself, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
 }
 
 impl Descriptor {
-    /// A descriptor with the three required members.
+    /// Makes a descriptor with the three required members.
     #[must_use]
     pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Descriptor {
     }
 }
 
-/// Go writers may print an absent map or list as `null`.
+/// Reads `null` as the default: Go writers may print an absent map or list as `null`.
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -61,13 +61,13 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// An operating system and a processor architecture, by Go's names.
+/// An operating system and a processor architecture, with Go's names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
-    /// `linux`, `windows`, ...; empty where a writer left it out.
+    /// `linux`, `windows`, ...; empty if a writer omitted it.
     #[serde(default)]
     pub os: String,
-    /// `amd64`, `arm64`, ...; empty where a writer left it out.
+    /// `amd64`, `arm64`, ...; empty if a writer omitted it.
     #[serde(default)]
     pub architecture: String,
     /// `v7`, `v8`, ...
@@ -79,8 +79,8 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Whether an image of platform `other` is wanted where this one was asked for. A variant counts only
-    /// if it was asked for; `arm64` and `arm64/v8` are one.
+    /// Whether an image of platform `other` satisfies a request for this platform. The variant counts only
+    /// if this platform has one; `arm64` and `arm64/v8` are the same.
     #[must_use]
     pub fn accepts(&self, other: &Self) -> bool {
         let variant = |platform: &Self| match (platform.architecture.as_str(), platform.variant.as_deref()) {
@@ -93,7 +93,7 @@ impl Platform {
             && (wanted.is_none() || wanted == variant(other))
     }
 
-    /// Whether the entry is no image to run, as buildkit's attestations are (`unknown/unknown`).
+    /// Whether the entry is not a runnable image, for example one of buildkit's attestations (`unknown/unknown`).
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" && self.architecture == "unknown"
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn platforms_match_as_asked() {
+    fn platforms_match_as_requested() {
         let platform = |text: &str| text.parse::<Platform>().unwrap();
         assert!(platform("linux/arm64").accepts(&platform("linux/arm64/v8")));
         assert!(platform("linux/arm64/v8").accepts(&platform("linux/arm64")));

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::Error;
 
-/// The unit of reading.
+/// The size of the read buffer.
 const BUFFER: usize = 512 * 1024;
 
 /// The registered hash algorithms.
@@ -22,7 +22,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every algorithm, for walking a store.
+    /// All algorithms, for walking a store.
     pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
 
     /// The name before the colon.
@@ -58,7 +58,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// The name of some bytes: `sha256:` or `sha512:` and lower-case hex.
+/// A content digest: `sha256:` or `sha512:` and lower-case hex.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
@@ -67,10 +67,10 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// The digest of all that a reader gives.
+    /// The digest of everything that a reader returns.
     ///
     /// # Errors
-    /// What the reader says.
+    /// Any error of the reader.
     pub fn of_reader(algorithm: Algorithm, mut reader: impl io::Read) -> io::Result<Self> {
         let (mut hasher, mut buffer) = (Hasher::new(algorithm), vec![0; BUFFER]);
         loop {
@@ -97,7 +97,7 @@ impl Digest {
         Self::of(Algorithm::Sha256, bytes)
     }
 
-    /// A digest from its two parts.
+    /// Makes a digest from its two parts.
     ///
     /// # Errors
     /// [`Error::Digest`] when `hex` is not lower-case hex of the algorithm's length.
@@ -170,7 +170,7 @@ enum State {
 }
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// A hasher that has hashed nothing yet.
     #[must_use]
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
@@ -179,7 +179,7 @@ impl Hasher {
         })
     }
 
-    /// What it computes.
+    /// The algorithm.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
@@ -188,7 +188,7 @@ impl Hasher {
         }
     }
 
-    /// Takes the next bytes.
+    /// Hashes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             State::Sha256(state) => state.update(bytes),
@@ -196,7 +196,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all that was taken.
+    /// The digest of all hashed bytes.
     #[must_use]
     pub fn finish(self) -> Digest {
         match self.0 {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_digest_is_refused() {
+    fn malformed_digests_are_rejected() {
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         for text in [
             String::new(),

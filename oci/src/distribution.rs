@@ -1,4 +1,4 @@
-//! Shapes of the distribution protocol (distribution specification 1.1) that both ends speak.
+//! The response bodies of the distribution protocol (distribution specification 1.1), shared by client and server.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +10,11 @@ pub enum ErrorCode {
     BlobUnknown,
     /// The upload broke a rule, for example a chunk out of order.
     BlobUploadInvalid,
-    /// There is no such upload session.
+    /// The upload session does not exist.
     BlobUploadUnknown,
     /// The digest is malformed, or the content does not hash to it.
     DigestInvalid,
-    /// The manifest names blobs or manifests that the repository lacks.
+    /// The manifest references blobs or manifests that the repository lacks.
     ManifestBlobUnknown,
     /// The manifest is malformed.
     ManifestInvalid,
@@ -22,17 +22,17 @@ pub enum ErrorCode {
     ManifestUnknown,
     /// The repository name is malformed.
     NameInvalid,
-    /// There is no such repository.
+    /// The repository does not exist.
     NameUnknown,
     /// The length and the content differ.
     SizeInvalid,
     /// Credentials are missing or wrong.
     Unauthorized,
-    /// The credentials do not allow it.
+    /// The credentials do not allow the operation.
     Denied,
     /// The operation is not supported.
     Unsupported,
-    /// Too many requests; `Retry-After` says when to come back.
+    /// Too many requests; `Retry-After` states when to retry.
     #[serde(rename = "TOOMANYREQUESTS")]
     TooManyRequests,
     /// A code that is not in the table.
@@ -40,20 +40,20 @@ pub enum ErrorCode {
     Unknown,
 }
 
-/// One entry of an error answer.
+/// One entry of an error response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorEntry {
-    /// What kind of error.
+    /// The kind of error.
     pub code: ErrorCode,
-    /// A sentence for a person.
+    /// A sentence for users.
     #[serde(default)]
     pub message: String,
-    /// Anything that helps: the names and digests concerned, and what to do.
+    /// Details: the names and digests concerned, and what to do.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
 }
 
-/// The body of every 4xx answer.
+/// The body of every 4xx response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// At least one.

@@ -1,15 +1,15 @@
-//! What an image is: digests, names, references, media types, descriptors, manifests and indexes.
+//! The types of the OCI image specification: digests, names, references, media types, descriptors, manifests and indexes.
 //!
 //! The shared vocabulary of every stage. Text and bytes go in, checked values come out; nothing here
 //! reads a file or opens a connection. A value that exists is valid: each type has one fallible
 //! constructor, and manifests keep the exact bytes they were parsed from, because a digest is over bytes.
 //!
 //! - [`digest`]: `sha256:` and `sha512:` digests and the streaming [`Hasher`]
-//! - [`name`]: repository names; [`tag`]: tags; [`mod@reference`]: both with a registry in front
-//! - [`media_type`]: media types with a meaning here
+//! - [`name`]: repository names; [`tag`]: tags; [`mod@reference`]: references, which combine both with a registry host
+//! - [`media_type`]: the media types that matter here
 //! - [`descriptor`]: [`Descriptor`] and [`Platform`]
 //! - [`manifest`]: image manifests and indexes, OCI and Docker alike
-//! - [`distribution`]: the shape of the distribution protocol's answers, used by both of its ends
+//! - [`distribution`]: the response bodies of the distribution protocol, shared by client and server
 //!
 //! `bytes -> Manifest -> Descriptor* -> Digest`
 

@@ -1,7 +1,7 @@
 //! Image manifests and indexes (OCI image specification, `manifest.md` and `image-index.md`; Docker v2
-//! schema 2). The bytes are kept exactly as they came.
+//! schema 2). The bytes are kept exactly as received.
 //!
-//! `members`: what two readers of JSON could read as two manifests is refused.
+//! `members`: rejects JSON that two readers could read as two manifests.
 
 mod members;
 
@@ -23,7 +23,7 @@ pub struct Manifest {
     content: Content,
 }
 
-/// What a manifest describes.
+/// The parsed content of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// One image or artifact.
@@ -41,7 +41,7 @@ pub struct ImageManifest {
     /// The manifest's own type; OCI allows it to be absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_none")]
     pub media_type: Option<MediaType>,
-    /// What the artifact is, where it is not a runnable image.
+    /// The type of the artifact, if it is not a runnable image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The configuration blob.
@@ -49,7 +49,7 @@ pub struct ImageManifest {
     /// The layers, base first.
     #[serde(default, deserialize_with = "null_is_default")]
     pub layers: Vec<Descriptor>,
-    /// The manifest that this one says something about.
+    /// The manifest that this one refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free-form key and value pairs.
@@ -66,13 +66,13 @@ pub struct Index {
     /// The index's own type; OCI allows it to be absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "empty_is_none")]
     pub media_type: Option<MediaType>,
-    /// What the artifact is.
+    /// The type of the artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The listed manifests (buildkit caches list layers here).
     #[serde(default, deserialize_with = "null_is_default")]
     pub manifests: Vec<Descriptor>,
-    /// The manifest that this one says something about.
+    /// The manifest that this one refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free-form key and value pairs.
@@ -80,7 +80,7 @@ pub struct Index {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The members that tell the kinds apart.
+/// The members that distinguish an image manifest from an index.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shape {
@@ -93,10 +93,10 @@ struct Shape {
 }
 
 impl Manifest {
-    /// Parses a manifest of either kind. `sent_as` is the `Content-Type` or the descriptor's type, if known.
+    /// Parses an image manifest or an index. `sent_as` is the `Content-Type` or the descriptor's type, if known.
     ///
-    /// Every manifest that decides something is read here and nowhere else: what passes, Go's `encoding/json` reads in
-    /// the same way.
+    /// Every manifest on which a decision depends is parsed here and nowhere else: Go's `encoding/json` reads everything
+    /// that passes in the same way.
     ///
     /// # Errors
     /// When the bytes are not a schema 2 manifest, could be read as two kinds or as two manifests, or contradict
@@ -149,13 +149,13 @@ impl Manifest {
         &self.bytes
     }
 
-    /// The type to serve it under.
+    /// The media type to serve the manifest with.
     #[must_use]
     pub fn media_type(&self) -> &MediaType {
         &self.media_type
     }
 
-    /// What it describes.
+    /// The parsed content.
     #[must_use]
     pub fn content(&self) -> &Content {
         &self.content
@@ -167,7 +167,7 @@ impl Manifest {
         Digest::sha256(&self.bytes)
     }
 
-    /// The manifest it refers to by `subject`, if any.
+    /// The manifest that it refers to in `subject`, if any.
     #[must_use]
     pub fn subject(&self) -> Option<&Descriptor> {
         match &self.content {
@@ -185,7 +185,7 @@ impl Manifest {
         }
     }
 
-    /// The artifact type that the referrers API reports: the manifest's own, else an image's config type.
+    /// The artifact type that the referrers API reports: the manifest's own, or the config type of an image without one.
     #[must_use]
     pub fn artifact_type(&self) -> Option<&str> {
         match &self.content {
@@ -198,7 +198,7 @@ impl Manifest {
         }
     }
 
-    /// The blobs it needs: configuration first, then layers; none for an index.
+    /// The blobs that it needs: the configuration first, then the layers; none for an index.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         let image = match &self.content {
             Content::Image(image) => Some(image),
@@ -207,7 +207,7 @@ impl Manifest {
         image.into_iter().flat_map(|image| std::iter::once(&image.config).chain(&image.layers))
     }
 
-    /// What it lists; nothing for an image.
+    /// The descriptors that an index lists; none for an image.
     #[must_use]
     pub fn children(&self) -> &[Descriptor] {
         match &self.content {
@@ -216,7 +216,7 @@ impl Manifest {
         }
     }
 
-    /// A descriptor of this manifest as the referrers API lists it.
+    /// The descriptor of this manifest, as the referrers API lists it.
     #[must_use]
     pub fn referrer_descriptor(&self, digest: Digest) -> Descriptor {
         let mut descriptor = Descriptor::new(self.media_type.clone(), digest, self.bytes.len() as u64);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_is_told_from_type_or_shape() {
+    fn the_kind_follows_from_the_type_or_the_members() {
         let untyped = parse(&image(""), None).unwrap();
         assert_eq!(*untyped.media_type(), media_type::OCI_MANIFEST);
         assert_eq!(untyped.blobs().count(), 1);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_refused() {
+    fn contradictions_are_rejected() {
         let typed = image(&format!(r#","mediaType":"{}""#, media_type::OCI_MANIFEST));
         assert!(matches!(
             parse(&typed, Some(media_type::DOCKER_MANIFEST)),

@@ -1,4 +1,4 @@
-//! Media types that mean something to a registry (OCI image specification, `media-types.md`; Docker image
+//! The media types that matter to a registry (OCI image specification, `media-types.md`; Docker image
 //! manifest v2 schema 2).
 
 use std::fmt;
@@ -21,9 +21,9 @@ pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// The empty descriptor's media type; its blob is `{}`.
 pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// Docker's twin of the image manifest.
+/// Docker's counterpart of the image manifest.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-/// Docker's twin of the index.
+/// Docker's counterpart of the index.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker's image configuration.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
@@ -36,12 +36,12 @@ pub const HELM_CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzi
 /// The provenance of a packaged chart, as `helm package --sign` writes it.
 pub const HELM_PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
 
-/// Every media type under which a manifest may be asked for.
+/// Every media type under which a manifest can be requested.
 pub const MANIFESTS: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
 
 const MAX_LEN: usize = 255;
 
-/// A media type: from a header without its parameters, from a manifest exactly as it stands there.
+/// A media type: without parameters if it comes from a header, unchanged if it comes from a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MediaType(String);
@@ -53,19 +53,19 @@ impl MediaType {
         &self.0
     }
 
-    /// Whether it names an image index or Docker's manifest list.
+    /// Whether this is the type of an image index or of Docker's manifest list.
     #[must_use]
     pub fn is_index(&self) -> bool {
         matches!(self.as_str(), OCI_INDEX | DOCKER_LIST)
     }
 
-    /// Whether it names a manifest of either kind.
+    /// Whether this is the type of an image manifest or an index.
     #[must_use]
     pub fn is_manifest(&self) -> bool {
         MANIFESTS.contains(&self.as_str())
     }
 
-    /// What a kind of manifest is called that is known and not supported.
+    /// The name of a manifest format that is known but not supported.
     #[must_use]
     pub fn unsupported(&self) -> Option<&'static str> {
         match self.as_str() {
@@ -80,7 +80,7 @@ impl MediaType {
         }
     }
 
-    /// Whether a registry need not hold such a layer (OCI "non-distributable", Docker "foreign").
+    /// Whether registries may lack layers of this type (OCI "non-distributable", Docker "foreign").
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.0.contains(".nondistributable.") || self.0.contains(".rootfs.foreign.")
@@ -90,7 +90,7 @@ impl MediaType {
 impl FromStr for MediaType {
     type Err = Error;
 
-    /// Takes a `Content-Type` value; parameters after `;` are dropped.
+    /// Parses a `Content-Type` value; parameters after `;` are dropped.
     fn from_str(text: &str) -> Result<Self, Error> {
         let essence = text.split(';').next().unwrap_or_default().trim();
         let token = |part: &str| {
@@ -108,8 +108,8 @@ impl FromStr for MediaType {
 impl TryFrom<String> for MediaType {
     type Error = Error;
 
-    /// Takes what stands in a manifest. Nothing is dropped or completed, because other readers compare the whole text;
-    /// some writers leave the slash out.
+    /// Accepts the value of a manifest's member. Nothing is dropped or added, because other readers compare the whole
+    /// text; some writers omit the slash.
     fn try_from(text: String) -> Result<Self, Error> {
         let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if printable && (1..=MAX_LEN).contains(&text.len()) {
@@ -138,7 +138,7 @@ impl fmt::Display for MediaType {
     }
 }
 
-/// An empty type is none: Go's writers do not tell the two apart.
+/// Reads an empty type as none: Go's writers do not distinguish the two.
 pub(crate) fn empty_is_none<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<MediaType>, D::Error> {
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r9_a_type_in_a_manifest_is_kept_as_it_stands() {
+    fn r9_a_type_in_a_manifest_is_kept_unchanged() {
         let read = |text: &str| serde_json::from_str::<MediaType>(&format!("\"{text}\"")).map(|kind| kind.0);
         for text in ["application/vnd.oci.image.layer.v1.tar; a=b", "text", "a/b/c", "Application/JSON"] {
             assert_eq!(read(text).unwrap(), text);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_dropped_and_nonsense_refused() {
+    fn parameters_are_dropped_and_malformed_types_are_rejected() {
         assert_eq!("application/json; charset=utf-8".parse::<MediaType>().unwrap(), "application/json");
         for bad in ["", "application", "/json", "a/b/c", "a b/c", "a/"] {
             assert!(bad.parse::<MediaType>().is_err(), "{bad}");

@@ -13,7 +13,7 @@ use crate::Error;
 pub struct RepositoryName(String);
 
 impl RepositoryName {
-    /// The longest name taken, in bytes; clients limit host and name together to 255.
+    /// The longest accepted name, in bytes; clients limit host and name together to 255.
     pub const MAX_LEN: usize = 255;
 
     /// The name as text.
@@ -22,10 +22,10 @@ impl RepositoryName {
         &self.0
     }
 
-    /// This name below another: `prefix/self`.
+    /// This name below another one: `prefix/self`.
     ///
     /// # Errors
-    /// [`Error::RepositoryName`] when the whole gets too long.
+    /// [`Error::RepositoryName`] when the result is too long.
     pub fn below(&self, prefix: &Self) -> Result<Self, Error> {
         format!("{prefix}/{self}").parse()
     }

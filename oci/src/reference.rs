@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Error, RepositoryName, Tag};
 
-/// Where Docker Hub is. In a reference it would be a second name of the same images.
+/// The endpoint of Docker Hub. In a reference it would be a second name for the same images.
 const HUB_ENDPOINT: &str = "registry-1.docker.io";
 
-/// A registry's host with an optional port, as it stands in a reference: lower case, without a dot at the end, addresses
-/// in their usual form, the port without leading zeros.
+/// A registry's host with an optional port, as in a reference: lower case, without a trailing dot, IP addresses in
+/// canonical form, the port without leading zeros.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RegistryHost(String);
 
 impl RegistryHost {
-    /// The registry that a reference without a host means.
+    /// The registry of a reference without a host.
     pub const DOCKER_HUB: &'static str = "docker.io";
 
     /// Host and port as text.
@@ -33,7 +33,7 @@ impl RegistryHost {
         if self.0 == Self::DOCKER_HUB { HUB_ENDPOINT } else { &self.0 }
     }
 
-    /// The same host without the port that HTTPS has anyway: a client reaches one registry under both names.
+    /// The same host without the default port of HTTPS: both names lead a client to the same registry.
     #[must_use]
     pub fn without_default_port(&self) -> Self {
         Self(self.0.strip_suffix(":443").unwrap_or(&self.0).to_owned())
@@ -49,8 +49,8 @@ impl RegistryHost {
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// The host as the first component of a repository name: `:` before a port as `-`, and an IPv6 address in its long
-    /// form, with `-` between its groups.
+    /// The host as the first component of a repository name: `:` before a port becomes `-`, and an IPv6 address is
+    /// written in full, with `-` between its groups.
     ///
     /// # Errors
     /// [`Error::RepositoryName`] for a host that is too long.
@@ -68,14 +68,18 @@ impl RegistryHost {
 impl FromStr for RegistryHost {
     type Err = Error;
 
-    /// Takes one form of each host: what resolvers and clients take for the same host must not be two hosts to a policy.
+    /// Accepts one form of each host: names that resolvers and clients treat as the same host must not be two hosts to a
+    /// policy.
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || Error::RegistryHost(text.to_owned());
         let (host_good, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (address, port) = rest.split_once(']').ok_or_else(wrong)?;
-                let usual = address.parse::<Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address);
-                (usual, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(wrong)?) })
+                let canonical = address.parse::<Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address);
+                (
+                    canonical,
+                    if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(wrong)?) },
+                )
             }
             None => match text.split_once(':') {
                 Some((host, port)) => (is_host(host), Some(port)),
@@ -86,8 +90,8 @@ impl FromStr for RegistryHost {
     }
 }
 
-/// Labels of lower-case letters, digits and hyphens. One that ends with a number is an address to some resolvers, in
-/// forms such as `127.1` and `0x7f.1`: only the usual one is taken.
+/// Labels of lower-case letters, digits and hyphens. Some resolvers read a host that ends with a number as an address, in
+/// forms such as `127.1` and `0x7f.1`: only the canonical form is accepted.
 fn is_host(host: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
@@ -125,7 +129,7 @@ impl fmt::Display for RegistryHost {
     }
 }
 
-/// What chooses one manifest within a repository.
+/// Selects one manifest within a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Selector {
     /// A tag, which may move.
@@ -137,7 +141,7 @@ pub enum Selector {
 impl FromStr for Selector {
     type Err = Error;
 
-    /// Anything with a colon is a digest: a malformed digest is never taken for an unknown tag.
+    /// Parses anything with a colon as a digest: a malformed digest is never taken for an unknown tag.
     fn from_str(text: &str) -> Result<Self, Error> {
         if text.contains(':') { text.parse().map(Self::Digest) } else { text.parse().map(Self::Tag) }
     }
@@ -163,7 +167,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// A reference from its parts; with neither tag nor digest it means the tag `latest`.
+    /// Makes a reference from its parts.
     #[must_use]
     pub fn new(host: RegistryHost, repository: RepositoryName, selector: Selector) -> Self {
         let (tag, digest) = match selector {
@@ -185,7 +189,7 @@ impl Reference {
         &self.repository
     }
 
-    /// The tag, if one was given, or `latest` where neither tag nor digest was.
+    /// The tag, if one was given, or `latest` if neither a tag nor a digest was.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {
         self.tag.as_ref()
@@ -197,7 +201,7 @@ impl Reference {
         self.digest.as_ref()
     }
 
-    /// What to ask the registry for: the digest where there is one, else the tag.
+    /// What to request from the registry: the digest if there is one, otherwise the tag.
     #[must_use]
     pub fn selector(&self) -> Selector {
         match (&self.digest, &self.tag) {
@@ -209,10 +213,10 @@ impl Reference {
 }
 
 impl Tag {
-    /// The tag that a reference without tag and digest means.
+    /// The tag of a reference without tag and digest.
     #[must_use]
     pub fn latest() -> Self {
-        // The literal is within the grammar, so the fall-back is never taken.
+        // The literal matches the grammar, so the fallback is never used.
         "latest".parse().unwrap_or_else(|_| Self::of_referrers(&Digest::sha256(b"")))
     }
 }
@@ -220,10 +224,11 @@ impl Tag {
 impl FromStr for Reference {
     type Err = Error;
 
-    /// Docker's and containerd's rules (distribution/reference, `ParseNormalizedNamed`), for what has one form only.
+    /// Follows Docker's and containerd's rules (distribution/reference, `ParseNormalizedNamed`), but accepts only one form
+    /// of each host.
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || Error::Reference(text.to_owned());
-        // Docker takes this for an image's id.
+        // Docker reads this as an image ID.
         if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(wrong());
         }
@@ -315,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_reference_is_refused() {
+    fn malformed_references_are_rejected() {
         for bad in [
             "",
             ":",

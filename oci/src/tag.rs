@@ -16,30 +16,30 @@ impl Tag {
     /// The longest tag, in bytes.
     pub const MAX_LEN: usize = 128;
 
-    /// The tag under which clients without the referrers API keep a subject's referrers
-    /// (distribution specification 1.1, "Referrers Tag Schema"): `alg-hex`, cut to 32 and 64 characters.
+    /// The tag under which clients store a subject's referrers in a registry without the referrers API
+    /// (distribution specification 1.1, "Referrers Tag Schema"): `alg-hex`, truncated to 32 and 64 characters.
     #[must_use]
     pub fn of_referrers(subject: &Digest) -> Self {
         let hex = subject.hex();
         Self(format!("{}-{}", subject.algorithm(), &hex[..hex.len().min(64)]))
     }
 
-    /// The tag under which cosign keeps what belongs to a digest, for example with the suffix `sig`
+    /// The tag under which cosign stores the attachment of a digest, for example with the suffix `sig`
     /// (cosign specification, "Tag-based discovery").
     ///
     /// # Errors
-    /// [`Error::Tag`] when the whole is longer than a tag may be, as it is for SHA-512.
+    /// [`Error::Tag`] when the result is too long for a tag, as it is for SHA-512.
     pub fn of_attachment(subject: &Digest, suffix: &str) -> Result<Self, Error> {
         format!("{}-{}.{suffix}", subject.algorithm(), subject.hex()).parse()
     }
 
-    /// Whether cosign would keep under it what belongs to some digest.
+    /// Whether this is a tag under which cosign stores an attachment.
     #[must_use]
     pub fn is_attachment(&self) -> bool {
         self.attached_to().is_some()
     }
 
-    /// The digest to which belongs what cosign keeps under it.
+    /// The digest whose attachment cosign stores under this tag.
     #[must_use]
     pub fn attached_to(&self) -> Option<Digest> {
         let (subject, suffix) = self.0.split_once('.')?;

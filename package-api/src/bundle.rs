@@ -1,37 +1,37 @@
-//! `PackageBundle`: which packages there are for a Kubernetes version, signed.
+//! `PackageBundle`: the packages available for a Kubernetes version, signed.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Kind, object};
+use crate::object::{CustomResource, object};
 use crate::{Condition, EKS_GROUP};
 
 object! {
-    /// Which packages there are for a Kubernetes version, signed.
+    /// The packages available for a Kubernetes version, signed.
     PackageBundle, PackageBundleSpec, PackageBundleStatus, k8s_openapi::NamespaceResourceScope
 }
 
-impl Kind for PackageBundle {
+impl CustomResource for PackageBundle {
     const GROUP: &'static str = EKS_GROUP;
     const KIND: &'static str = "PackageBundle";
     const PLURAL: &'static str = "packagebundles";
     const COLUMNS: &'static [(&'static str, &'static str, &'static str)] =
         &[("State", "string", ".status.state")];
-    const DESCRIPTION: &'static str = "Which packages there are for a Kubernetes version, signed.";
+    const DESCRIPTION: &'static str = "The packages available for a Kubernetes version, signed.";
 }
 
 /// The annotation with the signature.
 pub const SIGNATURE: &str = "eksa.aws.com/signature";
-/// The annotation that says what the signature leaves out.
+/// The annotation that lists what the signature does not cover.
 pub const EXCLUDES: &str = "eksa.aws.com/excludes";
 
-/// What the bundle offers.
+/// The packages of a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageBundleSpec {
-    /// The packages. Of two with one name the first counts.
+    /// The packages. If two have the same name, the first is used.
     pub packages: Vec<BundlePackage>,
-    /// The controller must be at least this: a version with `v`.
+    /// The oldest controller version that can use the bundle, with a leading `v`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_controller_version: Option<String>,
 }
@@ -40,20 +40,20 @@ pub struct PackageBundleSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BundlePackage {
-    /// Its name.
+    /// The name of the package.
     pub name: String,
-    /// Its chart.
+    /// The chart of the package.
     pub source: BundleSource,
-    /// Not for the cluster that manages others.
+    /// Whether the package can be installed on workload clusters only.
     #[serde(rename = "workloadonly", default, skip_serializing_if = "Option::is_none")]
     pub workload_only: Option<bool>,
 }
 
-/// Where a package's chart is, and in which versions.
+/// The location and the versions of a package's chart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BundleSource {
-    /// The registry; the controller's default when absent.
+    /// The registry. Default: the default registry of the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
     /// The repository.
@@ -67,17 +67,17 @@ pub struct BundleSource {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceVersion {
-    /// Its name, which is the chart's tag.
+    /// The name of the version, which is the chart's tag.
     pub name: String,
     /// The digest of the chart's manifest.
     pub digest: String,
     /// The images that the chart uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<Vec<VersionImage>>,
-    /// The JSON Schema of the values: gzip, then base64.
+    /// The JSON Schema of the values, compressed with gzip and encoded in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// Names of packages that must be installed before.
+    /// The names of packages that must be installed first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<Vec<String>>,
 }
@@ -96,12 +96,12 @@ pub struct VersionImage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageBundleStatus {
-    /// Whether it can be used.
+    /// Whether the bundle can be used.
     pub state: BundleState,
-    /// The spec that this is about.
+    /// The spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<PackageBundleSpec>,
-    /// Aspects of the state, by airlock.
+    /// The conditions, added by airlock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Option<Vec<Condition>>,
@@ -110,22 +110,22 @@ pub struct PackageBundleStatus {
 /// Whether a bundle can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum BundleState {
-    /// It can.
+    /// The bundle can be used.
     #[serde(rename = "available")]
     Available,
-    /// It is in a namespace where bundles mean nothing.
+    /// The bundle is in a namespace where bundles have no effect.
     #[serde(rename = "ignored")]
     Ignored,
-    /// Its name says for no Kubernetes version.
+    /// The name of the bundle does not contain a Kubernetes version.
     #[serde(rename = "invalid")]
     Invalid,
-    /// It is for a newer controller.
+    /// The bundle requires a newer controller.
     #[serde(rename = "controller upgrade required")]
     UpgradeRequired,
 }
 
 impl PackageBundleSpec {
-    /// A package by its name, in any case: the first of that name.
+    /// The first package with this name. Case is ignored.
     #[must_use]
     pub fn package(&self, name: &str) -> Option<&BundlePackage> {
         self.packages.iter().find(|package| folded(&package.name) == folded(name))
@@ -133,7 +133,7 @@ impl PackageBundleSpec {
 }
 
 impl BundlePackage {
-    /// A version by name or digest; the first for none and for `latest`.
+    /// The version with this name or digest. For `None`, an empty text and `latest`: the first version.
     #[must_use]
     pub fn version(&self, wanted: Option<&str>) -> Option<&SourceVersion> {
         match wanted.unwrap_or_default() {
@@ -143,7 +143,7 @@ impl BundlePackage {
     }
 }
 
-/// What a package asks for to get the first version that the bundle has.
+/// The version of a package that selects the first version in the bundle.
 pub const LATEST: &str = "latest";
 
 /// Names are compared as `strings.EqualFold` does: without regard to case, in all of Unicode.
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_package_of_a_name_counts_in_any_case() {
+    fn the_first_package_with_a_name_is_used_and_case_is_ignored() {
         let bundle = bundle();
         assert_eq!(bundle.package("fLUX").unwrap().source.versions.len(), 2);
         assert_eq!(bundle.package("flu"), None);

@@ -1,18 +1,18 @@
-//! `PackageBundleController`: one cluster's settings for packages.
+//! `PackageBundleController`: the package configuration of one cluster.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Kind, object};
+use crate::object::{CustomResource, object};
 use crate::{Condition, EKS_GROUP};
 
 object! {
-    /// One cluster's settings for packages. Its name is the cluster's.
+    /// The package configuration of one cluster. The name of the object is the name of the cluster.
     PackageBundleController, PackageBundleControllerSpec, PackageBundleControllerStatus,
     k8s_openapi::NamespaceResourceScope
 }
 
-impl Kind for PackageBundleController {
+impl CustomResource for PackageBundleController {
     const GROUP: &'static str = EKS_GROUP;
     const KIND: &'static str = "PackageBundleController";
     const PLURAL: &'static str = "packagebundlecontrollers";
@@ -22,21 +22,22 @@ impl Kind for PackageBundleController {
         ("State", "string", ".status.state"),
         ("Detail", "string", ".status.detail"),
     ];
-    const DESCRIPTION: &'static str = "One cluster's settings for packages. Its name is the cluster's.";
+    const DESCRIPTION: &'static str =
+        "The package configuration of one cluster. The name of the object is the name of the cluster.";
 }
 
-/// A cluster's settings.
+/// The package configuration of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageBundleControllerSpec {
-    /// The bundle that packages are taken from.
+    /// The bundle that packages are installed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_bundle: Option<String>,
-    /// Where charts and bundles are: a registry and the beginning of their repositories.
+    /// The registry of charts and bundles, with a repository prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "public.ecr.aws/eks-anywhere"))]
     pub default_registry: Option<String>,
-    /// Where images are; charts get it as the value `sourceRegistry`.
+    /// The registry of images. Charts receive it as the value `sourceRegistry`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "783794618700.dkr.ecr.us-west-2.amazonaws.com"))]
     pub default_image_registry: Option<String>,
@@ -44,15 +45,15 @@ pub struct PackageBundleControllerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "eks-anywhere-packages-bundles"))]
     pub bundle_repository: Option<String>,
-    /// Make namespaces that packages are to be installed in.
+    /// Whether to create the target namespaces of packages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = false))]
     pub create_namespace: Option<bool>,
-    /// How often to look for a newer bundle: a duration such as `24h`.
+    /// How often to check for a newer bundle: a duration such as `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "24h"))]
     pub upgrade_check_interval: Option<String>,
-    /// How soon to look again after an error.
+    /// How soon to check again after an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "1h"))]
     pub upgrade_check_short_interval: Option<String>,
@@ -64,38 +65,38 @@ pub struct PackageBundleControllerSpec {
     pub private_registry: Option<String>,
 }
 
-/// What the controller knows of a cluster.
+/// The observed state of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageBundleControllerStatus {
-    /// In a word.
+    /// The state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ControllerState>,
-    /// What a person should know.
+    /// Details for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The spec that this is about.
+    /// The spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<PackageBundleControllerSpec>,
-    /// Aspects of the state, by airlock.
+    /// The conditions, added by airlock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Option<Vec<Condition>>,
 }
 
-/// What the controller knows of a cluster, in a word.
+/// The state of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ControllerState {
-    /// The object is in a namespace where it means nothing.
+    /// The object is in a namespace where it has no effect.
     #[serde(rename = "ignored")]
     Ignored,
-    /// All is well.
+    /// The cluster and the registry answer, and no newer bundle exists.
     #[serde(rename = "active")]
     Active,
     /// The cluster or the registry does not answer.
     #[serde(rename = "disconnected")]
     Disconnected,
-    /// There is a newer bundle.
+    /// A newer bundle exists.
     #[serde(rename = "upgrade available")]
     UpgradeAvailable,
 }

@@ -1,47 +1,47 @@
-//! What a status says beyond EKS Anywhere's states: conditions, in the form that Kubernetes has for them.
+//! Status conditions in Kubernetes' standard form, in addition to EKS Anywhere's states.
 //!
-//! Under EKS Anywhere's own definitions the API server drops them; nothing that airlock decides may rest on one.
+//! With EKS Anywhere's own CRDs, the API server drops them, so no decision of airlock may depend on a condition.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A package runs as wanted; or a policy is in force.
+/// A package is installed as specified, or a policy is in force.
 pub const READY: &str = "Ready";
-/// An installation or upgrade was given up.
+/// An installation or upgrade failed and is not continued.
 pub const FAILED: &str = "Failed";
-/// What is in the cluster is not what was applied.
+/// The objects in the cluster differ from those that were applied.
 pub const DRIFTED: &str = "Drifted";
-/// What is used was verified.
+/// The signature of what is used was verified.
 pub const VERIFIED: &str = "Verified";
 
 /// One aspect of an object's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Which aspect.
+    /// The type of the condition.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether it is so.
+    /// Whether the condition holds.
     pub status: ConditionStatus,
-    /// Why, in one word for programs.
+    /// The reason, as one word for programs.
     pub reason: String,
-    /// Why, for people.
+    /// The reason, as text for people.
     pub message: String,
-    /// Since when: RFC 3339.
+    /// The time of the last change of the status: RFC 3339.
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
-    /// Of which generation of the object this was observed.
+    /// The generation of the object that the condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
 
-/// Whether a condition is so.
+/// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
-    /// It is.
+    /// It holds.
     True,
-    /// It is not.
+    /// It does not hold.
     False,
-    /// Nobody could tell.
+    /// It is not known whether it holds.
     Unknown,
 }

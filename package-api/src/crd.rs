@@ -1,22 +1,22 @@
-//! The definitions that a cluster is given, made from the types.
+//! The CRDs, generated from the types.
 //!
-//! Kubernetes takes "structural" schemas only: every type said, no references, no alternatives of types. What
-//! schemars makes of the types is rewritten to that, in the form of EKS Anywhere's own definitions: optional
-//! members are absent and never null. `kube-derive` would make another wire form: null allowed everywhere, and
-//! `spec` demanded, so that objects that EKS Anywhere takes would be refused.
+//! Kubernetes accepts "structural" schemas only: every type is explicit, without references and without alternative
+//! types. The output of schemars is rewritten to such a schema, in the form of EKS Anywhere's own CRDs: optional members
+//! are absent, never null. `kube-derive` would generate another wire form, which allows null everywhere and requires
+//! `spec`, so it would reject objects that EKS Anywhere accepts.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::object::Kind;
+use crate::object::CustomResource;
 use crate::{
     Package, PackageBundle, PackageBundleController, PackageBundleControllerSpec,
     PackageBundleControllerStatus, PackageBundleSpec, PackageBundleStatus, PackageSpec, PackageStatus,
     TrustPolicy, TrustPolicySpec, TrustPolicyStatus, VERSION,
 };
 
-/// All definitions, in the order in which they are applied.
+/// All CRDs, in the order in which they are applied.
 #[must_use]
 pub fn all() -> Vec<Value> {
     vec![
@@ -27,7 +27,7 @@ pub fn all() -> Vec<Value> {
     ]
 }
 
-/// The file that holds a definition in `manifests/crds`.
+/// The name of a CRD's file in `manifests/crds`.
 #[must_use]
 pub fn file_name(definition: &Value) -> String {
     let names = &definition["spec"]["names"];
@@ -35,7 +35,7 @@ pub fn file_name(definition: &Value) -> String {
     format!("{}_{}.yaml", text(&definition["spec"]["group"]), text(&names["plural"]))
 }
 
-fn definition<K: Kind, Spec: JsonSchema, Status: JsonSchema>() -> Value {
+fn definition<K: CustomResource, Spec: JsonSchema, Status: JsonSchema>() -> Value {
     let singular = K::KIND.to_lowercase();
     let mut names = json!({
         "kind": K::KIND, "listKind": format!("{}List", K::KIND), "plural": K::PLURAL, "singular": singular,
@@ -64,8 +64,8 @@ fn definition<K: Kind, Spec: JsonSchema, Status: JsonSchema>() -> Value {
                     "description": K::DESCRIPTION,
                     "type": "object",
                     "properties": {
-                        "apiVersion": {"type": "string", "description": "The group and its version."},
-                        "kind": {"type": "string", "description": "The kind."},
+                        "apiVersion": {"type": "string", "description": "The API group and version."},
+                        "kind": {"type": "string", "description": "The kind of the object."},
                         "metadata": {"type": "object"},
                         "spec": schema::<Spec>(),
                         "status": schema::<Status>(),
@@ -82,7 +82,7 @@ fn schema<T: JsonSchema>() -> Value {
     structural(schema)
 }
 
-/// What Kubernetes has another way to say, or no use for.
+/// Keywords that Kubernetes does not use, or for which it has another form.
 const DROPPED: [&str; 4] = ["$schema", "title", "definitions", "nullable"];
 
 fn structural(schema: Value) -> Value {
@@ -95,7 +95,7 @@ fn structural(schema: Value) -> Value {
         let kind = types.iter().find(|kind| *kind != "null").cloned();
         schema.insert("type".to_owned(), kind.unwrap_or_default());
     }
-    // A column of 32 bits is known to Kubernetes; bounds of Rust's other integers are said by `minimum`.
+    // Kubernetes has formats for signed integers only. `minimum` states the bound of Rust's unsigned types.
     let unsigned =
         schema.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint"));
     if unsigned {
@@ -123,7 +123,7 @@ fn structural(schema: Value) -> Value {
     Value::Object(schema)
 }
 
-/// Of alternatives: the one that is not null; or all as the values of an enumeration.
+/// Replaces alternatives by the one that is not null, or by an enumeration of all their values.
 fn chosen(mut schema: Map<String, Value>) -> Map<String, Value> {
     let alternatives = schema.remove("anyOf").or_else(|| schema.remove("oneOf"));
     let Some(Value::Array(alternatives)) = alternatives else {
@@ -143,7 +143,7 @@ fn chosen(mut schema: Map<String, Value>) -> Map<String, Value> {
             (None, Some(Value::Array(more))) => values.extend(more.iter().cloned()),
             (None, _) => {
                 let mut inner = chosen(alternative);
-                // What is said of the member goes before what is said of its type.
+                // The attributes of the member override those of its type.
                 inner.extend(schema);
                 return inner;
             }

@@ -1,4 +1,4 @@
-//! Durations as Go's `time.ParseDuration` reads them: `24h`, `1h30m`, `1.5s`.
+//! Durations in the format of Go's `time.ParseDuration`: `24h`, `1h30m`, `1.5s`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// No setting waits longer; a century, in seconds.
-const MOST_SECONDS: f64 = 100.0 * 366.0 * 86_400.0;
+/// The longest accepted duration: a century, in seconds.
+const MAX_SECONDS: f64 = 100.0 * 366.0 * 86_400.0;
 
 /// A duration that is not negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration(Duration);
 
 impl GoDuration {
-    /// As the standard library has it.
+    /// The duration as a standard library type.
     #[must_use]
     pub fn get(self) -> Duration {
         self.0
@@ -38,12 +38,12 @@ impl FromStr for GoDuration {
             let (number, after) = rest.split_at(digits);
             let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
             let (unit, after) = after.split_at(unit_end);
-            // Rust's reader of floats takes `.5` and `5.` as Go does, and an empty text not.
+            // Like Go, Rust's float parser accepts `.5` and `5.` and rejects an empty text.
             let number: f64 = number.parse().map_err(|_| refused())?;
             seconds += number * unit_seconds(unit).ok_or_else(refused)?;
             rest = after;
         }
-        if text.trim_start_matches('+').is_empty() || seconds > MOST_SECONDS {
+        if text.trim_start_matches('+').is_empty() || seconds > MAX_SECONDS {
             return Err(refused());
         }
         Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| refused())
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_of_go_are_read() {
+    fn go_s_formats_are_parsed() {
         for (text, millis) in [
             ("24h", 86_400_000),
             ("1h30m", 5_400_000),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_refuses_is_refused_and_so_is_waiting_backwards_or_for_ever() {
+    fn what_go_rejects_is_rejected_and_so_are_negative_and_endless_durations() {
         for text in
             ["", "+", "5", "1d", "h", ".s", "1h ", " 1h", "1 h", "-1h", "1.2.3s", "999999999h", "1e3s"]
         {

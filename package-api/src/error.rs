@@ -1,31 +1,31 @@
-//! What can be wrong with the small languages within the API's strings.
+//! Invalid text in a field of the API.
 
 use error_class::{Class, Classified};
 
-/// What can be wrong with the small languages within the API's strings.
+/// Invalid text in a field of the API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Not `v<major>-<minor>-<build>`.
-    #[error("`{0}` is not a bundle's name such as `v1-35-2026-03-12-1773300000` or `v1-27-125`")]
+    #[error("`{0}` is not a bundle name such as `v1-35-2026-03-12-1773300000` or `v1-27-125`")]
     BundleName(String),
-    /// Not what Go's `time.ParseDuration` takes, or negative, or more than a century.
+    /// Not accepted by Go's `time.ParseDuration`, or negative, or longer than a century.
     #[error("`{0}` is not a duration such as `24h` or `1h30m`")]
     Duration(String),
-    /// The object says that it is of another version.
-    #[error("the object is of version `{found}`, expected `{expected}`")]
+    /// The object has another API version.
+    #[error("the object has API version `{found}`, expected `{expected}`")]
     ApiVersion {
-        /// What it says.
+        /// The API version of the object.
         found: String,
-        /// What was expected.
+        /// The expected API version.
         expected: String,
     },
-    /// The object says that it is of another kind.
-    #[error("the object is of kind `{found}`, expected `{expected}`")]
+    /// The object has another kind.
+    #[error("the object has kind `{found}`, expected `{expected}`")]
     Kind {
-        /// What it says.
+        /// The kind of the object.
         found: String,
-        /// What was expected.
+        /// The expected kind.
         expected: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! Names with a meaning: of bundles, and of the namespaces that tell which cluster a package is for.
+//! Bundle names, and the namespaces that determine the cluster of a package.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// Where the controller, its bundles and its settings are.
+/// The namespace of the controller, the bundles and the `PackageBundleController` objects.
 pub const PACKAGES_NAMESPACE: &str = "eksa-packages";
-/// Where the kubeconfigs of other clusters are, as secrets.
+/// The namespace of the Secrets with the kubeconfigs of other clusters.
 pub const SYSTEM_NAMESPACE: &str = "eksa-system";
-/// The annotation by which EKS Anywhere marks packages that its own programs make.
+/// The annotation with which EKS Anywhere marks packages that its own programs create.
 pub const INTERNAL: &str = "anywhere.eks.aws.com/internal";
 
-/// The name of a bundle. Ordered by Kubernetes version, then by age: numbered bundles came before dated ones.
+/// The name of a bundle. Ordered by Kubernetes version, then by age: numbered bundles are older than dated ones.
 ///
-/// EKS Anywhere's own parser stops after the third number, which of a dated name is the year; its comparison is no
-/// order at all. So two bundles of one year are told apart here and not there.
+/// EKS Anywhere's own parser stops after the third number, which is the year in a dated name, and its comparison is not
+/// an order. So this type distinguishes two bundles of the same year, and EKS Anywhere does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleName {
     text: String,
@@ -28,7 +28,7 @@ pub struct BundleName {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Release {
     Numbered(u64),
-    /// Year, month, day, and the second of the epoch.
+    /// Year, month, day and Unix time.
     Dated([u64; 4]),
 }
 
@@ -51,14 +51,14 @@ impl BundleName {
         format!("v{major}-{minor}-latest")
     }
 
-    /// Whether it is for the Kubernetes version that an API server says. Some say `27+`.
+    /// Whether the bundle is for the Kubernetes version that an API server reports. Some report `27+`.
     #[must_use]
     pub fn is_for(&self, major: &str, minor: &str) -> bool {
-        let same = |number: u64, said: &str| said.trim_end_matches('+').parse() == Ok(number);
+        let same = |number: u64, reported: &str| reported.trim_end_matches('+').parse() == Ok(number);
         same(self.major, major) && same(self.minor, minor)
     }
 
-    /// Whether it takes the other's place: it is for the same Kubernetes version, and newer.
+    /// Whether the bundle replaces the other one: it is for the same Kubernetes version, and newer.
     #[must_use]
     pub fn supersedes(&self, other: &Self) -> bool {
         (self.major, self.minor) == (other.major, other.minor) && self.release > other.release
@@ -75,7 +75,7 @@ impl FromStr for BundleName {
         let mut pieces = text.strip_prefix('v').unwrap_or(text).split('-');
         let mut next = || pieces.next().and_then(number).ok_or_else(refused);
         let (major, minor, build) = (next()?, next()?, next()?);
-        // What follows says nothing to EKS Anywhere, so it need not be numbers.
+        // EKS Anywhere ignores what follows, so it need not be numbers.
         let rest: Vec<_> = pieces.map(number).collect();
         let release = match rest.as_slice() {
             [Some(month), Some(day), Some(second)] => Release::Dated([build, *month, *day, *second]),
@@ -109,23 +109,23 @@ impl fmt::Display for BundleName {
     }
 }
 
-/// The namespace of a cluster's packages.
+/// The namespace for the packages of a cluster.
 #[must_use]
 pub fn cluster_namespace(cluster: &str) -> String {
     format!("{PACKAGES_NAMESPACE}-{cluster}")
 }
 
-/// For which cluster the packages of a namespace are.
+/// The cluster that the packages of a namespace are for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cluster {
-    /// For the one that manages others: the bare namespace, which is deprecated.
+    /// The management cluster: the namespace without a suffix, which is deprecated.
     Unnamed,
-    /// For the one of this name.
+    /// The cluster with this name.
     Named(String),
 }
 
 impl Cluster {
-    /// The cluster of a namespace; none when packages mean nothing there.
+    /// The cluster of a namespace; `None` if packages have no effect there.
     #[must_use]
     pub fn of(namespace: &str) -> Option<Self> {
         match namespace.strip_prefix(PACKAGES_NAMESPACE)? {
@@ -136,7 +136,7 @@ impl Cluster {
         }
     }
 
-    /// Its name, where `management` is the one that manages others.
+    /// The name of the cluster. `management` is the name of the management cluster.
     #[must_use]
     pub fn name<'a>(&'a self, management: &'a str) -> &'a str {
         match self {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_upstream_takes_for_a_name_is_one() {
+    fn names_that_upstream_accepts_are_accepted() {
         for text in ["1-21-5", "v1-21-5-dev", "v1-35-2026-03-12-1773300000", "v1-21-5-"] {
             assert_eq!(name(text).as_str(), text);
         }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_tells_the_cluster() {
+    fn the_namespace_determines_the_cluster() {
         assert_eq!(Cluster::of("eksa-packages"), Some(Cluster::Unnamed));
         assert_eq!(Cluster::of("eksa-packages-billy"), Some(Cluster::Named("billy".to_owned())));
         for other in ["default", "eksa-packages-", "eksa-packagesbilly", "my-eksa-packages"] {
@@ -209,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_is_total_and_any_text_is_answered(texts in prop::array::uniform3("v?[0-9]{1,2}-[0-9]{1,2}-[0-9]{1,4}(-[0-9]{2}-[0-9]{2}-[0-9]{4})?"), any in ".{0,40}") {
+        fn the_order_is_total_and_no_text_makes_the_parser_panic(texts in prop::array::uniform3("v?[0-9]{1,2}-[0-9]{1,2}-[0-9]{1,4}(-[0-9]{2}-[0-9]{2}-[0-9]{4})?"), any in ".{0,40}") {
             let _ = any.parse::<BundleName>();
             let [a, b, c] = texts.map(|text| name(&text));
             prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());

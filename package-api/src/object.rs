@@ -1,6 +1,6 @@
-//! What all kinds have in common: the marks of version and kind, metadata, and how kube reaches them.
+//! What all kinds share: `apiVersion` and `kind`, the metadata, and the implementation of `kube::Resource`.
 //!
-//! The marks are types of their own, so that an object that exists is of its kind, and is written with its marks.
+//! `apiVersion` and `kind` are separate types, so that every value is of its kind and is serialized with both members.
 
 use std::marker::PhantomData;
 
@@ -8,21 +8,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
 
-/// A kind of the API.
-pub trait Kind {
-    /// The group.
+/// A custom resource: the constants of its CRD.
+pub trait CustomResource {
+    /// The API group.
     const GROUP: &'static str;
     /// The kind.
     const KIND: &'static str;
-    /// Its plural, as in URLs.
+    /// The plural name, as in URLs.
     const PLURAL: &'static str;
-    /// Its short names.
+    /// The short names.
     const SHORT: &'static [&'static str] = &[];
-    /// Whether objects belong to a namespace.
+    /// Whether the objects are namespaced.
     const NAMESPACED: bool = true;
-    /// What `kubectl get` prints: name, type and path of each column.
+    /// The columns of `kubectl get`: name, type and JSON path.
     const COLUMNS: &'static [(&'static str, &'static str, &'static str)];
-    /// What the kind is for.
+    /// The description of the kind.
     const DESCRIPTION: &'static str;
 }
 
@@ -34,20 +34,20 @@ pub struct ApiVersion<K>(PhantomData<fn() -> K>);
 #[derive(Debug)]
 pub struct KindName<K>(PhantomData<fn() -> K>);
 
-macro_rules! mark {
-    ($mark:ident) => {
-        impl<K> Clone for $mark<K> {
+macro_rules! type_member {
+    ($member:ident) => {
+        impl<K> Clone for $member<K> {
             fn clone(&self) -> Self {
                 *self
             }
         }
-        impl<K> Copy for $mark<K> {}
-        impl<K> Default for $mark<K> {
+        impl<K> Copy for $member<K> {}
+        impl<K> Default for $member<K> {
             fn default() -> Self {
                 Self(PhantomData)
             }
         }
-        impl<K> PartialEq for $mark<K> {
+        impl<K> PartialEq for $member<K> {
             fn eq(&self, _: &Self) -> bool {
                 true
             }
@@ -55,20 +55,20 @@ macro_rules! mark {
     };
 }
 
-mark!(ApiVersion);
-mark!(KindName);
+type_member!(ApiVersion);
+type_member!(KindName);
 
-fn api_version<K: Kind>() -> String {
+fn api_version<K: CustomResource>() -> String {
     format!("{}/{}", K::GROUP, crate::VERSION)
 }
 
-impl<K: Kind> Serialize for ApiVersion<K> {
+impl<K: CustomResource> Serialize for ApiVersion<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&api_version::<K>())
     }
 }
 
-impl<'de, K: Kind> Deserialize<'de> for ApiVersion<K> {
+impl<'de, K: CustomResource> Deserialize<'de> for ApiVersion<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (found, expected) = (String::deserialize(deserializer)?, api_version::<K>());
         if found == expected {
@@ -78,13 +78,13 @@ impl<'de, K: Kind> Deserialize<'de> for ApiVersion<K> {
     }
 }
 
-impl<K: Kind> Serialize for KindName<K> {
+impl<K: CustomResource> Serialize for KindName<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(K::KIND)
     }
 }
 
-impl<'de, K: Kind> Deserialize<'de> for KindName<K> {
+impl<'de, K: CustomResource> Deserialize<'de> for KindName<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let found = String::deserialize(deserializer)?;
         if found == K::KIND {
@@ -94,32 +94,32 @@ impl<'de, K: Kind> Deserialize<'de> for KindName<K> {
     }
 }
 
-/// Makes the object of a kind: its marks, metadata, spec and status, and what kube asks of it.
+/// Defines the object of a kind, with metadata, spec and status, and implements `kube::Resource`.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident, $spec:ty, $status:ty, $scope:ty) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
         pub struct $name {
-            /// The version, always the same. A list's items may leave it out.
+            /// The API version, always the same. The items of a list may omit it.
             #[serde(default)]
             pub api_version: $crate::object::ApiVersion<$name>,
-            /// The kind, always the same. A list's items may leave it out.
+            /// The kind, always the same. The items of a list may omit it.
             #[serde(default)]
             pub kind: $crate::object::KindName<$name>,
-            /// Name, namespace, labels and the like.
+            /// The name, the namespace, labels and so on.
             #[serde(default)]
             pub metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-            /// What is wanted.
+            /// The desired state.
             #[serde(default)]
             pub spec: $spec,
-            /// What was observed.
+            /// The observed state.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub status: Option<$status>,
         }
 
         impl $name {
-            /// An object with this name; the namespace is the caller's to give.
+            /// An object with this name. The caller sets the namespace.
             #[must_use]
             pub fn new(name: &str, spec: $spec) -> Self {
                 let metadata = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
@@ -129,19 +129,19 @@ macro_rules! object {
                 Self { metadata, spec, ..Self::default() }
             }
 
-            /// Its name; empty when the server has not given it one yet.
+            /// The name; empty if the server has not assigned one yet.
             #[must_use]
             pub fn name(&self) -> &str {
                 self.metadata.name.as_deref().unwrap_or_default()
             }
 
-            /// Its namespace; empty when it has none.
+            /// The namespace; empty if there is none.
             #[must_use]
             pub fn namespace(&self) -> &str {
                 self.metadata.namespace.as_deref().unwrap_or_default()
             }
 
-            /// An annotation.
+            /// The value of an annotation.
             #[must_use]
             pub fn annotation(&self, name: &str) -> Option<&str> {
                 self.metadata.annotations.as_ref()?.get(name).map(String::as_str)
@@ -153,11 +153,11 @@ macro_rules! object {
             type Scope = $scope;
 
             fn kind((): &()) -> std::borrow::Cow<'_, str> {
-                <Self as $crate::Kind>::KIND.into()
+                <Self as $crate::CustomResource>::KIND.into()
             }
 
             fn group((): &()) -> std::borrow::Cow<'_, str> {
-                <Self as $crate::Kind>::GROUP.into()
+                <Self as $crate::CustomResource>::GROUP.into()
             }
 
             fn version((): &()) -> std::borrow::Cow<'_, str> {
@@ -165,7 +165,7 @@ macro_rules! object {
             }
 
             fn plural((): &()) -> std::borrow::Cow<'_, str> {
-                <Self as $crate::Kind>::PLURAL.into()
+                <Self as $crate::CustomResource>::PLURAL.into()
             }
 
             fn meta(&self) -> &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {

@@ -1,17 +1,17 @@
-//! `Package`: one installation of something that a bundle offers.
+//! `Package`: one installation of a package from a bundle.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Kind, object};
+use crate::object::{CustomResource, object};
 use crate::{Condition, EKS_GROUP};
 
 object! {
-    /// One installation of something that a bundle offers.
+    /// One installation of a package from a bundle.
     Package, PackageSpec, PackageStatus, k8s_openapi::NamespaceResourceScope
 }
 
-impl Kind for Package {
+impl CustomResource for Package {
     const GROUP: &'static str = EKS_GROUP;
     const KIND: &'static str = "Package";
     const PLURAL: &'static str = "packages";
@@ -23,67 +23,68 @@ impl Kind for Package {
         ("TargetVersion", "string", ".status.targetVersion"),
         ("Detail", "string", ".status.detail"),
     ];
-    const DESCRIPTION: &'static str = "One installation of something that a bundle offers.";
+    const DESCRIPTION: &'static str = "One installation of a package from a bundle.";
 }
 
-/// What to install, and how.
+/// The package to install, with its configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageSpec {
-    /// The package's name in the bundle; upper and lower case are the same.
+    /// The name of the package in the bundle. Case is ignored.
     pub package_name: String,
-    /// A version's name or its chart's digest, as the bundle has it, or `latest`; the bundle's first when absent.
+    /// The name of a version or the digest of its chart, as in the bundle, or `latest`. Default: the first version in
+    /// the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package_version: Option<String>,
-    /// The chart's values: a YAML document as text.
+    /// The values of the chart: a YAML document as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
-    /// Where to install; the chart's own default, else `default`, when absent. It cannot change afterwards.
+    /// The namespace to install into. It cannot be changed later. Default: the default of the chart, else `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_namespace: Option<String>,
 }
 
-/// How far an installation is.
+/// The state of an installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageStatus {
-    /// Which chart was chosen.
+    /// The selected chart.
     pub source: PackageSource,
     /// The version that was installed last.
     pub current_version: String,
-    /// The version that is wanted; `NAME (latest)` when the latest was asked for.
+    /// The version to install; `NAME (latest)` if `latest` was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_version: Option<String>,
-    /// The step.
+    /// The step of the installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<PackageState>,
-    /// What a person should know, above all the last error.
+    /// Details for the user, above all the last error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Newer versions in the active bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrades_available: Option<Vec<AvailableUpgrade>>,
-    /// What was applied last.
+    /// The spec that was applied last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<PackageSpec>,
-    /// Aspects of the state, by airlock.
+    /// The conditions, added by airlock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Option<Vec<Condition>>,
-    /// The generation that all this is about, by airlock.
+    /// The generation that this status describes, added by airlock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
 
-/// A chart, settled.
+/// A selected chart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageSource {
-    /// The registry, as the bundle has it; mostly empty, which means the controller's default.
+    /// The registry, as in the bundle. It is usually empty, which means the default registry of the controller.
     pub registry: String,
     /// The repository.
     pub repository: String,
-    /// The version's name, which is the chart's tag.
+    /// The name of the version, which is the chart's tag.
     pub version: String,
     /// The digest of the chart's manifest.
     pub digest: String,
@@ -93,35 +94,35 @@ pub struct PackageSource {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AvailableUpgrade {
-    /// The version's name.
+    /// The name of the version.
     pub version: String,
-    /// The same or the chart's digest, as `spec.packageVersion` takes it.
+    /// The name of the version or the digest of its chart, as accepted by `spec.packageVersion`.
     pub tag: String,
 }
 
 /// The steps of an installation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PackageState {
-    /// Just seen.
+    /// The package was just created.
     #[default]
     #[serde(rename = "initializing")]
     Initializing,
     /// The chart is being applied.
     #[serde(rename = "installing")]
     Installing,
-    /// Packages that this one needs are looked for, and waited for.
+    /// The controller waits for the packages that this one depends on.
     #[serde(rename = "installing dependencies")]
     InstallingDependencies,
-    /// Done.
+    /// The chart is installed.
     #[serde(rename = "installed")]
     Installed,
-    /// Something changed.
+    /// The desired state changed.
     #[serde(rename = "updating")]
     Updating,
-    /// Being removed.
+    /// The package is being removed.
     #[serde(rename = "uninstalling")]
     Uninstalling,
-    /// Nothing is done about it.
+    /// The controller does not act on the package.
     #[serde(rename = "unknown")]
     Unknown,
 }

@@ -1,22 +1,22 @@
-//! `TrustPolicy`: which images may run in which namespaces, and whose signature they need.
+//! `TrustPolicy`: which images may run in which namespaces, and which signatures they need.
 //!
-//! What `trust` holds is the document that `--trust` takes everywhere else in airlock, without its first two lines
-//! and without gates: here the gate is admission, and what it asks for stands in `require`.
+//! `trust` holds the trust file that `--trust` accepts everywhere else in airlock, without its first two lines and
+//! without gates: here the gate is admission, and `require` states its requirements.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Kind, object};
+use crate::object::{CustomResource, object};
 use crate::{AIRLOCK_GROUP, Condition};
 
 object! {
-    /// Which images may run in which namespaces, and whose signature they need.
+    /// Which images may run in which namespaces, and which signatures they need.
     TrustPolicy, TrustPolicySpec, TrustPolicyStatus, k8s_openapi::ClusterResourceScope
 }
 
-impl Kind for TrustPolicy {
+impl CustomResource for TrustPolicy {
     const GROUP: &'static str = AIRLOCK_GROUP;
     const KIND: &'static str = "TrustPolicy";
     const PLURAL: &'static str = "trustpolicies";
@@ -27,209 +27,209 @@ impl Kind for TrustPolicy {
         ("Break-Glass", "string", ".spec.breakGlass.until"),
         ("Age", "date", ".metadata.creationTimestamp"),
     ];
-    const DESCRIPTION: &'static str = "Which images may run in which namespaces, and whose signature they need. An image that several policies \
-         are about must satisfy each of them.";
+    const DESCRIPTION: &'static str = "Which images may run in which namespaces, and which signatures they need. An image must satisfy every \
+         policy that matches it.";
 }
 
 /// A policy for images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustPolicySpec {
-    /// What a refusal does.
+    /// What to do with an image that violates the policy.
     #[serde(default)]
     #[schemars(extend("default" = "enforce"))]
     pub mode: PolicyMode,
-    /// Which images: `HOST/PATH`, where `*` is any one part of the path and `**` at the end all that follow. All
-    /// when absent.
+    /// The images that the policy matches: `HOST/PATH`, where `*` matches one component of the path and a final `**` all
+    /// that follow. Default: all images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub images: Option<Vec<String>>,
-    /// Which namespaces. All when absent, but those that run airlock and the cluster itself.
+    /// The namespaces that the policy matches. Default: all except those of airlock and of the cluster itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<NamespaceChoice>,
-    /// Whether an image may be named by a tag.
+    /// What to do with images that are referenced by a tag.
     #[serde(default)]
     #[schemars(extend("default" = "pin"))]
     pub tags: TagMode,
-    /// The keys, and what each may sign.
+    /// The keys, and what each of them may sign.
     pub trust: PolicyTrust,
-    /// What must be said of an image, and by whom; one key that may sign it, when absent.
+    /// The required statements about an image, with their signers. Default: a signature by one key that may sign the
+    /// image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub require: Option<Vec<Rule>>,
-    /// A time in which refusals are told but stop nothing.
+    /// A period in which violations are reported but do not block anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
 }
 
-/// What a refusal does.
+/// What to do with an image that violates a policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PolicyMode {
-    /// It stops the object.
+    /// Reject the object.
     #[default]
     Enforce,
-    /// Who makes the object is told.
+    /// Return a warning to the client.
     Warn,
-    /// It is written down.
+    /// Record the violation in the API server's audit log.
     Audit,
 }
 
-/// What becomes of images that are named by a tag.
+/// What to do with images that are referenced by a tag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum TagMode {
-    /// The digest that the tag has now is added.
+    /// Add the current digest of the tag.
     #[default]
     Pin,
-    /// They are refused.
+    /// Reject the object.
     Refuse,
 }
 
-/// Which namespaces a policy is about.
+/// The namespaces that a policy matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceChoice {
-    /// By name.
+    /// The names of the namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<Vec<String>>,
-    /// By labels that they all have.
+    /// The labels that a namespace must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_labels: Option<BTreeMap<String, String>>,
 }
 
-/// The keys, and what each may sign.
+/// The keys, and what each of them may sign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyTrust {
-    /// A number that only grows: a policy with a smaller one than was in force is refused.
+    /// A number that only grows: a policy with a smaller sequence than one that was in force is rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The keys. A policy has a key or an identity.
+    /// The keys. A policy needs at least one key or identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub keys: Vec<PolicyKey>,
-    /// Signers without a key of their own, for whom an authority vouches: sigstore's keyless signatures, and GitHub's
-    /// artifact attestations.
+    /// Signers that are identified by a certificate: Sigstore's keyless signatures and GitHub's artifact attestations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub identities: Option<Vec<PolicyIdentity>>,
-    /// Keys of which several must sign.
+    /// Groups of signers of which several must sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<KeyGroup>>,
-    /// Keys whose signatures no longer count.
+    /// Revoked keys and identities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocations: Option<Vec<Revocation>>,
 }
 
-/// A key.
+/// A key, and what it may sign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyKey {
-    /// Its name.
+    /// The name of the key.
     pub name: String,
-    /// PEM, `PUBLIC KEY`.
+    /// The public key, as PEM (`PUBLIC KEY`).
     pub public_key: String,
-    /// What it may sign: one of these. Anything about images when absent.
+    /// What the key may sign: any of these. Default: anything about images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<KeyRole>>,
 }
 
-/// A signer for whom an authority vouches, named as cosign names it: by one member for the subject, and one for the issuer.
+/// A signer that is identified by a certificate. As in cosign, set one member for the subject and one for the issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyIdentity {
-    /// Its name.
+    /// The name of the identity.
     pub name: String,
-    /// The certificate's subject: an email address, or the URI of a workflow.
+    /// The subject of the certificate: an email address or the URI of a workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_identity: Option<String>,
-    /// Or a regular expression, which must match the whole of it.
+    /// A regular expression that must match the whole subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_identity_regexp: Option<String>,
-    /// Who vouched for the subject: the issuer of the OIDC token, as the certificate has it.
+    /// The issuer of the OIDC token, as in the certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_oidc_issuer: Option<String>,
-    /// Or a regular expression, which must match the whole of it.
+    /// A regular expression that must match the whole issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_oidc_issuer_regexp: Option<String>,
-    /// Whose certificates, logs and timestamps count: the text of a `trusted_root.json`.
+    /// The trusted CAs, transparency logs and timestamp authorities: the text of a `trusted_root.json`.
     pub trusted_root: String,
-    /// What it may sign of images: one of these.
+    /// What the identity may sign about images: any of these.
     #[schemars(length(min = 1))]
     pub roles: Vec<KeyRole>,
 }
 
-/// One thing that a key or an identity may sign.
+/// Statements that a key or an identity may sign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyRole {
-    /// `signature`, a name of a predicate type, or a URI.
+    /// `signature`, the short name of a predicate type, or the URI of one.
     pub sign: Vec<String>,
-    /// Of which images, as in `images`. All when absent.
+    /// The images that the statements may be about, as in `images`. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repositories: Option<Vec<String>>,
-    /// In which formats: `simpleSigning`, `envelope`, `bundle`. All when absent.
+    /// The formats: `simpleSigning`, `envelope`, `bundle`. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub formats: Option<Vec<String>>,
 }
 
-/// Keys of which several must sign.
+/// A group of signers of which several must sign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyGroup {
-    /// Its name.
+    /// The name of the group.
     pub name: String,
-    /// How many.
+    /// How many members of the group must sign.
     #[schemars(range(min = 1))]
     pub threshold: u32,
-    /// Names of keys and identities.
+    /// The names of keys and identities.
     pub keys: Vec<String>,
 }
 
-/// A key whose signatures no longer count.
+/// A revoked key or identity: its signatures are not accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revocation {
-    /// The hint of the key or identity, as refusals print it.
+    /// The hint of the key or identity, as printed in rejections.
     pub hint: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// When: `YYYY-MM-DD`.
+    /// The date: `YYYY-MM-DD`.
     pub date: String,
 }
 
-/// What must be said of an image, and by whom.
+/// A required statement about an image, with its signer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// As in a role.
+    /// The statement, as in a role.
     pub sign: String,
-    /// A group, a key or an identity.
+    /// The signer: a group, a key or an identity.
     pub by: String,
 }
 
-/// A time in which refusals stop nothing.
+/// A period in which violations do not block anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BreakGlass {
-    /// Until when: RFC 3339, at most 24 hours ahead when it is set.
+    /// The end of the period: RFC 3339, at most 24 hours ahead when it is set.
     #[schemars(extend("format" = "date-time"))]
     pub until: String,
-    /// Why; it is written down.
+    /// The reason. It is recorded.
     #[schemars(length(min = 1))]
     pub reason: String,
 }
 
-/// What is in force.
+/// The state of a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustPolicyStatus {
-    /// Aspects of the state.
+    /// The conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Option<Vec<Condition>>,
-    /// The generation that this is about.
+    /// The generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// The greatest sequence that was in force.

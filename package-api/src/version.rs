@@ -1,15 +1,15 @@
-//! Versions as Go's `golang.org/x/mod/semver` compares them: with `v`, minor and patch may be left out.
+//! Versions as Go's `golang.org/x/mod/semver` compares them: with a leading `v`; minor and patch may be omitted.
 
 use std::cmp::Ordering;
 
-/// Whether a controller of version `own` may use what asks for `least`. A version that is none asks for nothing,
-/// as upstream's does; the version `development` is enough for anything.
+/// Whether a controller of version `own` satisfies the minimum version `least`. As in upstream, an invalid minimum
+/// requires nothing. The version `development` satisfies any minimum.
 #[must_use]
 pub fn suffices(own: &str, least: &str) -> bool {
     own == "development" || compare(own, least) != Ordering::Less
 }
 
-/// Compares two versions; what is none is less than all that are.
+/// Compares two versions. An invalid version is less than any valid one.
 #[must_use]
 pub fn compare(a: &str, b: &str) -> Ordering {
     match (parse(a), parse(b)) {
@@ -23,7 +23,7 @@ pub fn compare(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Three numbers as text and what stands after `-`. Build metadata is not compared.
+/// The three numbers as text, and the prerelease. Build metadata is not compared.
 fn parse(text: &str) -> Option<([&str; 3], &str)> {
     let text = text.strip_prefix('v')?;
     let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
@@ -57,7 +57,7 @@ fn has_leading_zero(text: &str) -> bool {
     text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Of any length: without leading zeros the longer one is greater.
+/// Compares numbers of any length: without leading zeros, the longer one is greater.
 fn number(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
@@ -116,21 +116,22 @@ mod tests {
             }
         }
         assert_eq!(compare("v1", "v1.0.0+build"), Ordering::Equal);
-        for none in ["1.2.3", "v1.2.3.4", "v01.2.3", "v1.2-rc", "v1.2.3-01", "v", "vx", "v1.2.3-", "v1.2.3+"]
+        for invalid in
+            ["1.2.3", "v1.2.3.4", "v01.2.3", "v1.2-rc", "v1.2.3-01", "v", "vx", "v1.2.3-", "v1.2.3+"]
         {
-            assert_eq!(compare(none, "v0.0.0-0"), Ordering::Less, "{none}");
+            assert_eq!(compare(invalid, "v0.0.0-0"), Ordering::Less, "{invalid}");
         }
     }
 
     #[test]
-    fn a_development_controller_suffices_and_so_does_any_for_no_version() {
+    fn a_development_controller_satisfies_any_minimum_and_any_controller_an_invalid_one() {
         assert!(suffices("development", "v99.0.0") && suffices("v0.4.4", "v0.4.4") && suffices("v0.4.4", ""));
         assert!(suffices("v0.4.4", "not a version") && !suffices("v0.4.3", "v0.4.4"));
     }
 
     proptest! {
         #[test]
-        fn the_order_is_one(a in "v?[0-2](\\.[0-2]){0,2}(-[0-1a]{1,2})?", b in "v?[0-2](\\.[0-2]){0,2}(-[0-1a]{1,2})?",
+        fn the_order_is_total(a in "v?[0-2](\\.[0-2]){0,2}(-[0-1a]{1,2})?", b in "v?[0-2](\\.[0-2]){0,2}(-[0-1a]{1,2})?",
             c in "v?[0-2](\\.[0-2]){0,2}(-[0-1a]{1,2})?", any in ".{0,20}") {
             let _ = compare(&any, &a);
             prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());

@@ -1,4 +1,4 @@
-//! The definitions that the types make: the same as upstream's where it counts, and the same as in `manifests/crds`.
+//! The generated CRDs match upstream's, except for listed differences, and match the files in `manifests/crds`.
 
 #[cfg(test)]
 mod tests {
@@ -19,7 +19,7 @@ mod tests {
         yaml::documents(UPSTREAM, &Limits::default()).unwrap()
     }
 
-    /// Every difference between two values: the path, what upstream has, what we have.
+    /// Every difference between two values: the path, upstream's value and our value.
     fn differences(path: &str, theirs: &Value, ours: &Value, out: &mut Vec<(String, Value, Value)>) {
         match (theirs, ours) {
             (Value::Object(a), Value::Object(b)) => {
@@ -38,28 +38,30 @@ mod tests {
         }
     }
 
-    /// Why a difference is accepted; none is accepted without a reason.
+    /// The reason for which a difference is accepted. Without a reason, it is not.
     fn reason(path: &str, theirs: &Value, ours: &Value) -> Option<&'static str> {
         let status = ".spec.versions[0].schema.openAPIV3Schema.properties.status.properties.";
         let ends = |end: &str| path.ends_with(end);
         if ends(".description") && theirs.is_string() && ours.is_string() {
-            return Some("the words are our own");
+            return Some("our own wording");
         }
         if path == ".metadata.annotations" && ours.is_null() {
-            return Some("made by another generator, and placeholders of its templates");
+            return Some("written by another generator, with placeholders of its templates");
         }
         if path.starts_with(".spec.conversion") {
-            return Some("one version needs no conversion; upstream's names a service that never exists");
+            return Some(
+                "one version needs no conversion; upstream's refers to a service that does not exist",
+            );
         }
         let added = [format!("{status}conditions"), format!("{status}observedGeneration")];
         if added.iter().any(|added| path == added) && theirs.is_null() {
-            return Some("our own, in the status, where no manifest of a user can hold it");
+            return Some("added by airlock, in the status, which manifests of users do not contain");
         }
         None
     }
 
     #[test]
-    fn our_definitions_are_upstream_s_but_for_differences_with_a_reason() {
+    fn our_crds_match_upstream_s_except_for_differences_with_a_reason() {
         let ours = crd::all();
         let mut reasons = BTreeSet::new();
         let mut compared = 0;
@@ -75,11 +77,11 @@ mod tests {
             compared += 1;
         }
         assert_eq!(compared, 3);
-        assert_eq!(reasons.len(), 4, "a reason that none needs: {reasons:?}");
+        assert_eq!(reasons.len(), 4, "unexpected reasons: {reasons:?}");
     }
 
     #[test]
-    fn a_lost_field_or_another_type_would_be_found() {
+    fn a_missing_field_or_another_type_is_detected() {
         let theirs = upstream();
         for pointer in [
             "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties",
@@ -99,28 +101,28 @@ mod tests {
     }
 
     #[test]
-    fn the_files_in_manifests_are_what_the_types_make() {
+    fn the_files_in_manifests_match_the_types() {
         let folder = root().join("manifests/crds");
         let mut files = BTreeSet::new();
         for definition in crd::all() {
             let path = folder.join(crd::file_name(&definition));
             let text = format!(
-                "# Made from the types of `package-api`; `AIRLOCK_TEST_BLESS=1 cargo test -p package-api` makes it anew.\n{}",
+                "# Generated from the types of `package-api`. To regenerate: `AIRLOCK_TEST_BLESS=1 cargo test -p package-api`.\n{}",
                 yaml::write(&definition)
             );
             if std::env::var_os("AIRLOCK_TEST_BLESS").is_some() {
                 std::fs::write(&path, &text).unwrap();
             }
             let found = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(found == text, "{} is not current: set AIRLOCK_TEST_BLESS=1 once", path.display());
+            assert!(found == text, "{} is outdated: run once with AIRLOCK_TEST_BLESS=1", path.display());
             files.insert(path);
         }
         let present: BTreeSet<_> =
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(present, files, "a file that no type makes");
+        assert_eq!(present, files, "a file without a type");
     }
 
-    /// The rules of `apiextensions.k8s.io` for structural schemas, as far as these definitions could break them.
+    /// The rules of `apiextensions.k8s.io` for structural schemas, as far as these CRDs could violate them.
     fn check_structural(path: &str, schema: &Value) {
         let table = schema.as_object().unwrap_or_else(|| panic!("{path}: no schema"));
         assert!(table["type"].is_string(), "{path}: no type");

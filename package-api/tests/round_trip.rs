@@ -1,4 +1,4 @@
-//! Manifests of EKS Anywhere pass through the types without losing anything.
+//! Manifests of EKS Anywhere pass through the types without loss.
 
 #[cfg(test)]
 mod tests {
@@ -39,13 +39,13 @@ mod tests {
         ),
     ];
 
-    /// The manifest, with the templates of upstream's tests filled in.
+    /// The manifest, with the template variables of upstream's tests replaced.
     fn read(text: &str) -> Value {
         let text = text.replace("{{.targetNamespace}}", "target").replace("{{.clusterName}}", "billy");
         yaml::parse(&text, &Limits::default()).unwrap()
     }
 
-    /// Null says the same as nothing, and an empty status was never observed.
+    /// Removes members that are null, which mean the same as absent ones.
     fn without_nulls(mut value: Value) -> Value {
         match &mut value {
             Value::Object(table) => {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_kind_or_version_is_none_of_ours() {
+    fn an_object_of_another_kind_or_version_is_rejected() {
         let package = |version: &str, kind: &str| {
             let object =
                 json!({"apiVersion": version, "kind": kind, "metadata": {}, "spec": {"packageName": "a"}});
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_without_spec_as_upstream_takes_it_does_not_stop_a_list() {
+    fn an_object_without_spec_is_accepted_as_upstream_accepts_it() {
         let object = json!({"apiVersion": "packages.eks.amazonaws.com/v1alpha1", "kind": "PackageBundleController",
         "metadata": {"name": "a"}});
         assert!(serde_json::from_value::<PackageBundleController>(object.clone()).is_ok());
@@ -169,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_written_and_read_again(name in "[a-z]{1,9}", version in proptest::option::of(".{0,20}"),
+        fn an_object_is_unchanged_after_writing_and_reading_it(name in "[a-z]{1,9}", version in proptest::option::of(".{0,20}"),
             config in proptest::option::of(".{0,60}"), target in proptest::option::of("[a-z]{0,9}")) {
             let mut object = Package::new(&name, package_api::PackageSpec::default());
             object.spec.package_version = version;

@@ -1,12 +1,11 @@
-//! A `PackageBundle` of our own, from charts that are in the store: their digests, their schemas, and the digests of
-//! every image that they render to, each of which must be in the store, too.
+//! Makes a `PackageBundle` from charts in the store: their digests, their schemas, and the digests of all images in their
+//! rendered objects. These images must be in the store, too.
 //!
-//! The same file and the same store give the same bundle, byte by byte. What comes out is a draft: signing it is
-//! the signer's.
+//! The same file and the same store give the same bundle, byte for byte. The bundle is unsigned; the signer signs it.
 //!
 //! `BundleConfig + [store] -> PackageBundle`, then signed: `-> [store]`
 
-mod carry;
+mod lock;
 mod publish;
 mod schema;
 
@@ -28,13 +27,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use store::Store;
 
-pub use carry::{add, carry};
+pub use lock::{add, add_and_write};
 pub use publish::{Published, REPOSITORY, listed, needs, publish, published};
 
 const API_VERSION: &str = "airlock.dev/v1alpha1";
 const KIND: &str = "BundleConfig";
 
-/// Why a bundle cannot be made.
+/// An error in making a bundle.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -43,54 +42,54 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
     /// The file is not YAML of the expected shape.
-    #[error("`{path}`{} is not a valid BundleConfig: {words}", line.map(|line| format!(", line {line},")).unwrap_or_default())]
+    #[error("`{path}`{} is not a valid BundleConfig: {message}", line.map(|line| format!(", line {line},")).unwrap_or_default())]
     Yaml {
         /// The file.
         path: PathBuf,
-        /// The line, where it is known.
+        /// The line, if known.
         line: Option<u64>,
-        /// What is wrong.
-        words: String,
+        /// The problem.
+        message: String,
     },
-    /// The file is of another kind or version.
+    /// The file has another kind or version.
     #[error("`{field}` is `{found}`, expected `{expected}`")]
     Kind {
-        /// Which member.
+        /// The field.
         field: &'static str,
-        /// What it says.
+        /// Its value.
         found: String,
-        /// What it should say.
+        /// The expected value.
         expected: &'static str,
     },
-    /// The bundle's name is none.
+    /// The bundle's name is invalid.
     #[error("the bundle's name is invalid")]
     Name(#[source] package_api::Error),
-    /// A package has no chart, or two packages have one name.
-    #[error("package `{package}` {fault}")]
+    /// A package is invalid.
+    #[error("package `{package}` {problem}")]
     Package {
-        /// Which.
+        /// The package.
         package: String,
-        /// What is wrong.
-        fault: &'static str,
+        /// The problem.
+        problem: &'static str,
     },
-    /// A package needs one that the bundle does not have.
-    #[error("package `{package}` needs `{needs}`, which is not in the bundle")]
+    /// A package depends on a package that is not in the bundle.
+    #[error("package `{package}` depends on `{needs}`, which is not in the bundle")]
     Dependency {
-        /// Which.
+        /// The package.
         package: String,
-        /// What it needs.
+        /// The missing package.
         needs: String,
     },
-    /// Another bundle was published under the name.
+    /// Another bundle is published under this name.
     #[error("a bundle `{0}` is already published with different content, and is not replaced")]
     Published(BundleName),
-    /// A chart is named by something other than its repository and tag in the store.
-    #[error("`{0}` does not name a chart's repository and tag")]
+    /// A chart's name is not its repository and tag in the store.
+    #[error("`{0}` is not the repository and tag of a chart")]
     ChartName(String),
     /// A chart is not in the store.
     #[error("chart `{0}` is not in the store")]
@@ -98,13 +97,13 @@ pub enum Error {
     /// The lock cannot be written.
     #[error("the bundle cannot be added to the lock")]
     Lock(#[source] Box<mirror::Error>),
-    /// A bundle is not in the store any more.
+    /// A bundle is no longer in the store.
     #[error("the bundle {0} is not in the store")]
     NoBundle(oci::Digest),
-    /// Images that a chart renders to are not in the store.
-    #[error("chart `{chart}` renders to images that are not in the store: {}", images.join(", "))]
+    /// Images in the rendered objects of a chart are not in the store.
+    #[error("chart `{chart}` uses images that are not in the store: {}", images.join(", "))]
     NoImages {
-        /// Which.
+        /// The chart.
         chart: String,
         /// The images.
         images: Vec<String>,
@@ -112,45 +111,45 @@ pub enum Error {
     /// A chart cannot be read or rendered.
     #[error("chart `{chart}` cannot be added to the bundle")]
     Chart {
-        /// Which.
+        /// The chart.
         chart: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<mirror::Error>,
     },
-    /// A schema is no JSON, or larger than any.
+    /// A schema is not JSON, or is too large.
     #[error("the schema of chart `{0}` is not JSON within 8 MiB")]
     Schema(String),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] store::Error),
-    /// A bundle in the store is not shaped as one.
+    /// The artifact of a bundle in the store is malformed.
     #[error("the bundle's artifact is malformed")]
     Artifact(#[source] oci::Error),
 }
 
 impl Error {
-    /// What to do about it, where there is something.
+    /// What to do about the error, if something can be done.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NoChart(_) => {
-                Some("mirror it first; `airlock store list` shows how charts are named there")
+                Some("mirror it first; `airlock store list` shows the names of charts in the store")
             }
             Self::NoImages { .. } => Some(
-                "mirror the chart with `charts:`, which brings its images, and give the same values here and there",
+                "mirror the chart under `charts:`, which also mirrors its images, and use the same values in both files",
             ),
             Self::Published(_) => Some(
-                "give the new one a name of its own by `metadata.name`; clusters that took this one would not look again; \
-                 --replace replaces it all the same",
+                "give the new one its own name in `metadata.name`, because clusters do not read a bundle of the same name \
+                 again; use --replace to replace it anyway",
             ),
-            Self::ChartName(_) => Some("write REPOSITORY:TAG as `airlock store list` shows it"),
+            Self::ChartName(_) => Some("write REPOSITORY:TAG, as shown by `airlock store list`"),
             _ => None,
         }
     }
 }
 
-/// Which packages to offer, as it is written.
+/// The packages to offer, as written.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "BundleConfig")]
@@ -160,7 +159,7 @@ struct Document {
     /// Always `BundleConfig`.
     kind: String,
     metadata: Metadata,
-    /// The least version of the controller, with `v`.
+    /// The minimum version of the controller, with a leading `v`.
     min_controller_version: Option<String>,
     /// The packages.
     packages: Vec<OfferText>,
@@ -178,25 +177,25 @@ struct Metadata {
 struct OfferText {
     /// The package's name.
     name: String,
-    /// Charts in the store, `REPOSITORY:TAG`, the latest first. All of one repository.
+    /// Charts in the store, as `REPOSITORY:TAG`, newest first. All must be in one repository.
     charts: Vec<String>,
-    /// Packages that must be installed before.
+    /// Packages that must be installed first.
     #[serde(default)]
     dependencies: Vec<String>,
-    /// Not for the cluster that manages others.
+    /// Do not install the package in a management cluster.
     #[serde(default)]
     workload_only: bool,
-    /// The JSON Schema of a package's values; when absent the chart's own, without what it requires.
+    /// The JSON Schema of the package's values. Default: the chart's own schema without its `required` rules.
     schema: Option<PathBuf>,
-    /// Values files with which the chart is rendered to learn its images.
+    /// Values files for rendering the chart to find its images.
     #[serde(default)]
     values: Vec<PathBuf>,
-    /// `--set` expressions, over the files.
+    /// `--set` expressions; they override the files.
     #[serde(default)]
     set: Vec<String>,
 }
 
-/// Which packages to offer. A value is sound in itself; whether the store has all is found out by [`make`].
+/// The packages to offer. A value is consistent; [`make`] checks whether the store has the charts and images.
 #[derive(Debug)]
 pub struct BundleConfig {
     name: BundleName,
@@ -209,13 +208,13 @@ impl BundleConfig {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it is missing, malformed or contradicts itself.
+    /// When the file is missing, malformed or contradictory.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = input::read_text(path, input::MOST)
+        let text = input::read_text(path, input::MAX_SIZE)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let document: Document = serde_saphyr::from_str(&text).map_err(|error| {
-            let (line, words) = mirror::config::fault::of(&error);
-            Error::Yaml { path: path.to_owned(), line, words }
+            let (line, message) = mirror::config::yaml_error::describe(&error);
+            Error::Yaml { path: path.to_owned(), line, message }
         })?;
         for (field, found, expected) in
             [("apiVersion", &document.api_version, API_VERSION), ("kind", &document.kind, KIND)]
@@ -226,14 +225,14 @@ impl BundleConfig {
         }
         let names: BTreeSet<_> = document.packages.iter().map(|offer| offer.name.to_lowercase()).collect();
         for offer in &document.packages {
-            let fault = |fault| Error::Package { package: offer.name.clone(), fault };
+            let invalid = |problem| Error::Package { package: offer.name.clone(), problem };
             if offer.name.is_empty() || offer.charts.is_empty() {
-                return Err(fault("needs a name and a chart"));
+                return Err(invalid("needs a name and a chart"));
             }
             if document.packages.iter().filter(|other| other.name.eq_ignore_ascii_case(&offer.name)).count()
                 > 1
             {
-                return Err(fault("is offered twice"));
+                return Err(invalid("is listed twice"));
             }
             if let Some(needs) =
                 offer.dependencies.iter().find(|needs| !names.contains(&needs.to_lowercase()))
@@ -256,38 +255,38 @@ impl BundleConfig {
     }
 }
 
-/// Makes the bundle, unsigned. A field that should name an image and does not is told to `reporter`: the controller
-/// would install no such object.
+/// Makes the bundle, unsigned. Warns about image fields without a valid image reference: the controller would not install
+/// such an object.
 ///
 /// # Errors
-/// When a chart or an image of one is not in the store, or a chart does not render.
+/// When a chart or one of its images is not in the store, or a chart does not render.
 pub fn make(config: &BundleConfig, store: &Store, reporter: &dyn Reporter) -> Result<PackageBundle, Error> {
-    let site = Site { base: &config.base, store, reporter };
-    let packages = config.packages.iter().map(|offer| package(offer, &site));
+    let inputs = Inputs { base: &config.base, store, reporter };
+    let packages = config.packages.iter().map(|offer| package(offer, &inputs));
     let spec = PackageBundleSpec {
         packages: packages.collect::<Result<_, _>>()?,
         min_controller_version: config.min_controller_version.clone(),
     };
     let mut bundle = PackageBundle::new(config.name.as_str(), spec);
     bundle.metadata.namespace = Some(PACKAGES_NAMESPACE.to_owned());
-    // AWS's contract signs no such field, but labels.
+    // AWS's contract signs labels, but not this field.
     let least = config.min_controller_version.as_deref().and_then(min_controller_version_label);
     bundle.metadata.labels = least.map(|least| [(MIN_CONTROLLER_VERSION.to_owned(), least)].into());
     Ok(bundle)
 }
 
-/// What a package is made from.
-struct Site<'a> {
-    /// Paths are from here.
+/// The inputs for making a package.
+struct Inputs<'a> {
+    /// The folder for relative paths.
     base: &'a Path,
     store: &'a Store,
     reporter: &'a dyn Reporter,
 }
 
-fn package(offer: &OfferText, site: &Site<'_>) -> Result<BundlePackage, Error> {
+fn package(offer: &OfferText, inputs: &Inputs<'_>) -> Result<BundlePackage, Error> {
     let (mut versions, mut repositories) = (Vec::new(), BTreeSet::new());
     for chart in &offer.charts {
-        let (repository, version) = version(offer, chart, site)?;
+        let (repository, version) = version(offer, chart, inputs)?;
         versions.push(version);
         repositories.insert(repository);
     }
@@ -299,13 +298,17 @@ fn package(offer: &OfferText, site: &Site<'_>) -> Result<BundlePackage, Error> {
         }),
         _ => Err(Error::Package {
             package: offer.name.clone(),
-            fault: "has charts of several repositories: its versions must be tags of one",
+            problem: "has charts in several repositories: its versions must be tags of one repository",
         }),
     }
 }
 
-fn version(offer: &OfferText, name: &str, site: &Site<'_>) -> Result<(RepositoryName, SourceVersion), Error> {
-    let store = site.store;
+fn version(
+    offer: &OfferText,
+    name: &str,
+    inputs: &Inputs<'_>,
+) -> Result<(RepositoryName, SourceVersion), Error> {
+    let store = inputs.store;
     let failed = |source| Error::Chart { chart: name.to_owned(), source: Box::new(source) };
     let (repository, tag) = named(name).ok_or_else(|| Error::ChartName(name.to_owned()))?;
     let row = store.resolve(&repository, &Selector::Tag(tag.clone()))?;
@@ -318,12 +321,12 @@ fn version(offer: &OfferText, name: &str, site: &Site<'_>) -> Result<(Repository
     let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(|source| {
         failed(mirror::Error::Render { chart: name.to_owned(), source: Box::new(source) })
     })?;
-    let images = images(offer, name, &loaded, site)?;
+    let images = images(offer, name, &loaded, inputs)?;
     let version = SourceVersion {
         name: tag.to_string(),
         digest: row.digest.to_string(),
         images: (!images.is_empty()).then_some(images),
-        schema: Some(schema::packed(offer, name, &loaded, site.base)?),
+        schema: Some(schema::packed(offer, name, &loaded, inputs.base)?),
         dependencies: (!offer.dependencies.is_empty()).then(|| offer.dependencies.clone()),
     };
     Ok((repository, version))
@@ -334,10 +337,15 @@ fn named(name: &str) -> Option<(RepositoryName, Tag)> {
     Some((repository.parse().ok()?, tag.parse().ok()?))
 }
 
-/// Every image that the chart renders to, by its digest in the store.
-fn images(offer: &OfferText, name: &str, chart: &Chart, site: &Site<'_>) -> Result<Vec<VersionImage>, Error> {
+/// All images in the chart's rendered objects, by their digests in the store.
+fn images(
+    offer: &OfferText,
+    name: &str,
+    chart: &Chart,
+    inputs: &Inputs<'_>,
+) -> Result<Vec<VersionImage>, Error> {
     let render = ChartImages {
-        values: offer.values.iter().map(|path| site.base.join(path)).collect(),
+        values: offer.values.iter().map(|path| inputs.base.join(path)).collect(),
         set: offer.set.clone(),
         ..ChartImages::default()
     };
@@ -346,14 +354,14 @@ fn images(offer: &OfferText, name: &str, chart: &Chart, site: &Site<'_>) -> Resu
         found.map_err(|source| Error::Chart { chart: name.to_owned(), source: Box::new(source) })?;
     for (place, text) in &found.unusable {
         let (object, field) = (&place.object, &place.field);
-        site.reporter.warn(&format!(
+        inputs.reporter.warn(&format!(
             "chart `{name}`: {object} {field}: `{text}` is not an image reference, so the bundle has no image for it; \
-             `values` and `set` say what it is to be"
+             set it in `values` or `set`"
         ));
     }
     let (mut images, mut missing) = (BTreeSet::new(), Vec::new());
     for image in &found.images {
-        match in_store(&image.reference, site.store)? {
+        match in_store(&image.reference, inputs.store)? {
             Some(found) => {
                 images.insert(found);
             }

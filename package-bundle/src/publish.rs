@@ -1,5 +1,5 @@
-//! A signed bundle in the store, as EKS Anywhere publishes its own: one layer with the YAML, under the bundle's name
-//! and under the tag of the newest for its Kubernetes version.
+//! Publishes a signed bundle in the store, in the format of EKS Anywhere: one layer with the YAML, tagged with the bundle's
+//! name and with the tag of the latest bundle for its Kubernetes version.
 
 use std::io::Read as _;
 
@@ -11,9 +11,9 @@ use store::{Change, Store};
 
 use super::Error;
 
-/// The repository's name, or its end.
+/// The last segment of the repository's name.
 pub const REPOSITORY: &str = "eks-anywhere-packages-bundles";
-/// What `oras push` of upstream's pipeline makes of a file.
+/// The media types that `oras push` in upstream's pipeline uses for a file.
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.unknown.config.v1+json";
 const TITLE: &str = "org.opencontainers.image.title";
@@ -29,13 +29,13 @@ pub struct Published {
     pub tags: Vec<Tag>,
     /// The manifest's digest.
     pub digest: Digest,
-    /// The bundle's name; none when it is not readable as a bundle.
+    /// The bundle's name; `None` if the bundle is not readable.
     pub name: Option<String>,
-    /// Names of its packages.
+    /// The names of its packages.
     pub packages: Vec<String>,
 }
 
-/// The bundle that a repository has under a name, with its text.
+/// The bundle of this name in a repository, with its text.
 ///
 /// # Errors
 /// When the store fails.
@@ -54,7 +54,7 @@ pub fn published(
     Ok(Some((Published { repository, tags, digest: row.digest, name, packages }, text)))
 }
 
-/// Puts a signed bundle into a repository of the store. The tag of the newest moves only forward.
+/// Publishes a signed bundle in a repository of the store. The tag of the latest bundle only moves forward.
 ///
 /// # Errors
 /// When the store fails.
@@ -106,7 +106,7 @@ fn manifest(yaml: &str) -> Result<Manifest, Error> {
     Manifest::parse(bytes.into(), None).map_err(Error::Artifact)
 }
 
-/// The bundles of a store: what its repositories of that name have.
+/// All bundles in a store, from its repositories named [`REPOSITORY`].
 ///
 /// # Errors
 /// When the store fails.
@@ -139,7 +139,7 @@ fn names(bundle: &PackageBundle) -> Vec<String> {
     bundle.spec.packages.iter().map(|package| package.name.clone()).collect()
 }
 
-/// The digests of the charts and images that a bundle in the store names; none where it is no bundle.
+/// The digests of the charts and images of a bundle in the store; `None` if it is not a bundle.
 ///
 /// # Errors
 /// When the store fails.
@@ -153,7 +153,7 @@ pub fn needs(store: &Store, digest: &Digest) -> Result<Option<Vec<String>>, Erro
     Ok(Some(digests.collect()))
 }
 
-/// The bundle of an artifact: its first layer, whatever that says that it is. None when it is no bundle.
+/// Reads the bundle from an artifact: its first layer, whatever its media type. `None` if it is not a bundle.
 fn read(store: &Store, digest: &Digest) -> Result<Option<PackageBundle>, Error> {
     let Some(text) = text(store, digest)? else { return Ok(None) };
     let value = gostd::yaml::parse(&text, &gostd::Limits::default()).ok();
@@ -163,7 +163,7 @@ fn read(store: &Store, digest: &Digest) -> Result<Option<PackageBundle>, Error> 
 fn text(store: &Store, digest: &Digest) -> Result<Option<String>, Error> {
     let Some(bytes) = blob(store, digest)? else { return Ok(None) };
     let Ok(manifest) = Manifest::parse(bytes.into(), None) else { return Ok(None) };
-    // The first blob is the configuration.
+    // The first blob is the config.
     let Some(layer) = manifest.blobs().nth(1) else { return Ok(None) };
     let Some(bytes) = blob(store, &layer.digest)? else { return Ok(None) };
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))

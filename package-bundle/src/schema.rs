@@ -1,6 +1,6 @@
-//! The schema of a package's values. A chart's own is about all values, its defaults among them; a bundle's is about what
-//! a person gives, which may be nothing. So what the chart's own requires is left out. Nothing is lost by it: the
-//! chart is rendered by its own schema all the same.
+//! The schema of a package's values. A chart's own schema is for all values, including its defaults; a bundle's schema is
+//! for the user's values, which may be empty. So the bundle omits the requirements of the chart's schema. No check is
+//! lost: rendering still validates the values against the chart's own schema.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use super::{Error, OfferText};
 
-/// A chart without a schema takes any map.
+/// The schema of a chart without a schema: any map.
 const ANY_MAP: &[u8] = br#"{"type":"object"}"#;
 const MOST_BYTES: usize = 8 << 20;
 
-/// gzip without a time, and base64: as upstream's generator packs it.
+/// The schema in gzip without a time, then base64, like upstream's generator.
 pub(super) fn packed(offer: &OfferText, name: &str, chart: &Chart, base: &Path) -> Result<String, Error> {
     let refused = || Error::Schema(name.to_owned());
     let read = |text: &[u8]| match text.len() {
@@ -26,7 +26,7 @@ pub(super) fn packed(offer: &OfferText, name: &str, chart: &Chart, base: &Path) 
     };
     let text = if let Some(path) = &offer.schema {
         let path = base.join(path);
-        let text = input::read(&path, input::MOST).map_err(|source| Error::Read { path, source })?;
+        let text = input::read(&path, input::MAX_SIZE).map_err(|source| Error::Read { path, source })?;
         read(&text)?;
         text
     } else {
@@ -41,10 +41,10 @@ pub(super) fn packed(offer: &OfferText, name: &str, chart: &Chart, base: &Path) 
     Ok(STANDARD.encode(writer.finish().map_err(|_| refused())?))
 }
 
-/// Takes out of a schema what values without their defaults cannot be held to; what fitted before fits after. Lists are
-/// not merged with defaults, so what is in them stays as it is.
+/// Removes the rules from a schema that values without defaults may violate. All values that were valid before stay valid.
+/// Lists are not merged with defaults, so the rules for their items are kept.
 ///
-/// The reader of JSON bounds how deep this goes.
+/// The JSON parser limits the depth of this recursion.
 fn relax(schema: &mut Value) {
     const WHOLE: [&str; 8] = [
         "minProperties",
@@ -61,7 +61,7 @@ fn relax(schema: &mut Value) {
     for name in WHOLE {
         table.remove(name);
     }
-    // Without what tells them apart, several of them would fit.
+    // Without their `required` rules, several alternatives would match.
     if table.get("oneOf").is_some_and(|all| all.to_string().contains("\"required\":")) {
         table.remove("oneOf");
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_defaults_may_fill_in_is_not_required_of_a_person() {
+    fn values_with_defaults_are_not_required() {
         let mut schema = json!({
             "required": ["speaker", "required"],
             "properties": {

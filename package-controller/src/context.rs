@@ -1,4 +1,4 @@
-//! The process's arguments, and what all its parts share.
+//! The arguments of the process, and the state that all its parts share.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,62 +10,62 @@ use kube::Client;
 use registry::client::ClientConfig;
 use telemetry::Telemetry;
 
-/// What the process is for. In the cluster each part has a process of its own, so that admission does not pause when
-/// the one that installs packages ends.
+/// The parts that the process runs. In the cluster, each part has a separate process, so that admission is not interrupted
+/// when the process that installs packages ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Duty {
-    /// Both.
+    /// All parts.
     #[default]
     All,
-    /// Webhooks.
+    /// The webhooks.
     Webhooks,
-    /// Packages, by turns with other replicas.
+    /// The package controllers, on the leader among the replicas.
     Packages,
 }
 
-/// The process's arguments.
+/// The arguments of the process.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The kubeconfig; that of the pod, when absent.
+    /// The kubeconfig. Default: the service account of the pod.
     pub kubeconfig: Option<PathBuf>,
     /// The management cluster's name (`CLUSTER_NAME`).
     pub cluster: String,
-    /// This replica's name, for the lease.
+    /// The name of this replica, for the lease.
     pub identity: String,
-    /// The namespace that the process runs in: its lease and its certificates are there.
+    /// The namespace of the process, its lease and its certificates.
     pub namespace: String,
-    /// The service that the API server reaches the webhooks by.
+    /// The service through which the API server calls the webhooks.
     pub service: String,
-    /// Where webhooks are served.
+    /// The address that the webhooks listen on.
     pub webhooks: SocketAddr,
-    /// How the API server reaches the webhooks from outside of the cluster, instead of by the service.
+    /// The URL at which the API server calls the webhooks, instead of the service, if they run outside of the cluster.
     pub webhook_url: Option<String>,
-    /// Where `/healthz`, `/readyz` and `/metrics` are served, in the clear.
+    /// The address for `/healthz`, `/readyz` and `/metrics`, without TLS.
     pub health: SocketAddr,
-    /// The controller's own version; `development` satisfies every bundle.
+    /// The version of the controller; `development` satisfies every bundle.
     pub version: String,
-    /// How registries are reached.
+    /// The configuration of the registry client.
     pub registry: ClientConfig,
-    /// The host that stands for every registry that images and charts name, when one mirror serves them all.
+    /// The host of the mirror that serves all registries of images and charts, if there is one.
     pub mirror: Option<oci::RegistryHost>,
-    /// Whose signature on a bundle of packages counts.
+    /// The trusted keys for package bundles.
     pub keys: KeySource,
-    /// The folder of the audit log. Without one, events and log lines tell what was done.
+    /// The folder of the audit log. Without one, changes are recorded in events and log lines only.
     pub audit: Option<PathBuf>,
-    /// How often what is installed is compared with what was applied.
+    /// The interval of drift detection.
     pub drift: Duration,
-    /// What the process is for.
+    /// The parts that the process runs.
     pub duty: Duty,
 }
 
-/// What all parts of the process share.
+/// The state that all parts of the process share.
 #[derive(Clone)]
 pub struct Context {
     /// The arguments.
     pub settings: Arc<Settings>,
     /// The management cluster.
     pub kube: Client,
-    /// Registries.
+    /// The registry client.
     pub registry: registry::client::Client,
     /// Health, readiness and metrics.
     pub telemetry: Telemetry,

@@ -1,25 +1,25 @@
-//! Why the controller's process, or a step of it, fails.
+//! Errors of the controller.
 
-use brief::of_cluster;
 use error_class::{Class, Classified};
+use error_text::kube_class;
 
-/// What this crate's functions that ask a cluster return.
+/// The result of this crate's functions that access a cluster.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why the controller's process, or a step of it, fails.
+/// The process of the controller, or a step of it, failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A kubeconfig that cannot be used.
+    /// The kubeconfig cannot be used.
     #[error("cannot use the kubeconfig")]
     Kubeconfig(#[source] kube::config::KubeconfigError),
-    /// Neither a kubeconfig nor a pod's service account.
+    /// There is neither a kubeconfig nor the service account of a pod.
     #[error("not in a cluster, and no kubeconfig was given")]
     NotInCluster(#[source] kube::config::InClusterError),
-    /// The API server refused, or did not answer.
-    #[error("the API server")]
+    /// The API server rejected a request, or did not answer.
+    #[error("the request to the API server failed")]
     Kube(#[source] Box<kube::Error>),
-    /// The registry's client cannot be set up, or the registry failed.
+    /// The registry client cannot be set up, or a request to the registry failed.
     #[error(transparent)]
     Registry(#[from] registry::client::Error),
     /// The webhooks cannot be served, or the keys for bundles cannot be used.
@@ -29,12 +29,12 @@ pub enum Error {
     #[error(transparent)]
     Telemetry(#[from] telemetry::Error),
     /// The audit log cannot be opened.
-    #[error("the audit log cannot be opened")]
+    #[error("cannot open the audit log")]
     Audit(#[source] Box<audit::Error>),
 }
 
 impl Error {
-    /// An answer of the API server that is an error.
+    /// Wraps an error of a request to the API server.
     #[must_use]
     pub fn kube(error: kube::Error) -> Self {
         Self::Kube(Box::new(error))
@@ -44,7 +44,7 @@ impl Error {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Kube(source) => of_cluster(source),
+            Self::Kube(source) => kube_class(source),
             Self::Registry(error) => error.class(),
             Self::Admission(error) => error.class(),
             Self::Telemetry(error) => error.class(),
@@ -57,19 +57,22 @@ impl Classified for Error {
 
 #[cfg(test)]
 mod tests {
-    use brief::words;
+    use error_text::one_line;
     use kube::core::Status;
 
     use super::*;
 
     #[test]
-    fn of_an_api_server_s_answer_only_the_message_is_told() {
-        let answer = || kube::Error::Api(Box::new(Status::failure("pods \"a\" is forbidden", "Forbidden")));
-        assert_eq!(words(&answer()), "pods \"a\" is forbidden");
-        assert_eq!(words(&Error::kube(answer())), "the API server: pods \"a\" is forbidden");
-        let engine = installer::Error::Kube { action: "apply it".to_owned(), source: Box::new(answer()) };
-        assert_eq!(words(&engine), "cannot apply it: pods \"a\" is forbidden");
+    fn an_error_response_of_the_api_server_is_reduced_to_its_message() {
+        let response = || kube::Error::Api(Box::new(Status::failure("pods \"a\" is forbidden", "Forbidden")));
+        assert_eq!(one_line(&response()), "pods \"a\" is forbidden");
+        assert_eq!(
+            one_line(&Error::kube(response())),
+            "the request to the API server failed: pods \"a\" is forbidden"
+        );
+        let engine = installer::Error::Kube { action: "apply it".to_owned(), source: Box::new(response()) };
+        assert_eq!(one_line(&engine), "cannot apply it: pods \"a\" is forbidden");
         let silent = kube::Error::Api(Box::new(Status::failure("", "Timeout").with_code(504)));
-        assert_eq!(words(&Error::kube(silent)), "the API server: Timeout (504)");
+        assert_eq!(one_line(&Error::kube(silent)), "the request to the API server failed: Timeout (504)");
     }
 }

@@ -1,12 +1,12 @@
-//! Packages in the cluster: what becomes of a package, and the process in which that happens.
+//! The controller for packages in a cluster, and its process.
 //!
-//! The decisions are pure: objects and facts go in, steps come out, and nothing of them asks a cluster, a registry or a
-//! clock. What runs them is around them.
+//! The decisions are pure functions of objects and of observed state. They do not access a cluster, a registry or a clock.
+//! The controllers around them do.
 //!
-//! - [`package`]: the steps of a package; [`bundle`]: whether a bundle can be used, and which to use
+//! - [`package`]: the steps of a package; [`bundle`]: whether a bundle can be used, and which one to activate
 //! - [`reconcile`]: the controllers, which install charts with [`installer`]
-//! - [`run`]: the process, by its [`Settings`], which serves the webhooks of [`admission`], too
-//! - [`rbac`]: what the controller may do in any case
+//! - [`run`]: the process with its [`Settings`]; it also serves the webhooks of [`admission`]
+//! - [`rbac`]: the permissions that the controller always needs
 //!
 //! `Observed -> Step`
 

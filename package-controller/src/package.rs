@@ -1,10 +1,10 @@
-//! The steps of a package: from what is observed to the next status and the next action.
+//! The steps of a package: decides the next status and the next action from the observed state.
 //!
-//! A step is decided from the objects alone and may be lost or done twice: whoever runs it writes the status after
-//! the action, so a controller that dies in between decides the same again, and every action is idempotent.
+//! A step depends only on the objects, and may be lost or repeated: the status is written after the action, so a controller
+//! that is killed in between decides the same step again, and every action is idempotent.
 //!
-//! Upstream's states and pauses, with what it lacks: a finalizer, so that a deletion is never missed; an end to
-//! what never succeeds; cycles told instead of waited for; upgrades listed.
+//! The states and pauses are upstream's. In addition, there is a finalizer, so that no deletion is missed; installations
+//! that cannot succeed end; dependency cycles are reported instead of waited for; and upgrades are listed.
 //!
 //! `initializing -> installing dependencies -> installing -> installed <-> updating`
 
@@ -21,84 +21,86 @@ use serde_json::Value;
 
 pub use dependencies::Dependencies;
 pub use plan::{CHART_REGISTRY, added_registry};
-pub use status::{GIVEN_UP, Outcome, RETRY, drifted, finish, given_up, has_failed, how_to_retry, under_way};
+pub use status::{
+    GIVEN_UP, Outcome, RETRY, drifted, finish, given_up, has_failed, how_to_retry, in_progress,
+};
 
-/// Keeps a package until what it installed is gone.
+/// The finalizer that keeps a package until its objects are removed.
 pub const FINALIZER: &str = "airlock.dev/uninstall";
-/// The revision of a package's release whose manifest is to be put back as it was, as long as chart and values are that
-/// revision's.
+/// The annotation with the revision of the release whose manifest must be restored, as long as the chart and the values are
+/// those of the revision.
 pub const ROLLBACK: &str = "airlock.dev/rollback";
 
-/// Pauses, as upstream has them.
-const NOW: Again = Again::After(Duration::from_nanos(1));
-const SOON: Again = Again::After(Duration::from_secs(2));
-const SHORT: Again = Again::After(Duration::from_secs(30));
-const LONG: Again = Again::After(Duration::from_mins(1));
-const VERY_LONG: Again = Again::After(Duration::from_mins(3));
+/// The pauses of upstream.
+const NOW: Recheck = Recheck::After(Duration::from_nanos(1));
+const SOON: Recheck = Recheck::After(Duration::from_secs(2));
+const SHORT: Recheck = Recheck::After(Duration::from_secs(30));
+const LONG: Recheck = Recheck::After(Duration::from_mins(1));
+const VERY_LONG: Recheck = Recheck::After(Duration::from_mins(3));
 
-/// What is known of a package.
+/// The observed state of a package.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
-    /// The object.
+    /// The package.
     pub package: &'a Package,
-    /// The active bundle of its cluster, or why there is none.
+    /// The active bundle of its cluster, or the reason why there is none.
     pub bundle: Result<&'a PackageBundle, &'a str>,
-    /// Its cluster's settings.
+    /// The `PackageBundleController` of its cluster.
     pub settings: &'a PackageBundleControllerSpec,
-    /// All packages of its cluster, whose namespaces may be two where it manages others.
+    /// All packages of its cluster. The management cluster has two namespaces for packages.
     pub siblings: &'a [Package],
-    /// What is installed under its name.
+    /// The release of the package.
     pub release: Release<'a>,
 }
 
-/// What is installed under a package's name.
+/// The release of a package.
 #[derive(Clone, Copy, Debug)]
 pub enum Release<'a> {
-    /// Nothing.
+    /// There is no release.
     Absent,
-    /// Something, with these values.
+    /// The release is installed with these values.
     Present(&'a Value),
-    /// Something, in this namespace, which is not the one that the package now asks for.
+    /// The release is installed in this namespace, but the package now requests another.
     Elsewhere(&'a str),
-    /// The cluster does not tell.
+    /// The release is not known, for this reason.
     Unknown(&'a str),
 }
 
-/// What to do.
+/// The action of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Nothing.
+    /// No action.
     None,
     /// Add the finalizer.
-    Hold,
-    /// Make packages that this one needs.
+    AddFinalizer,
+    /// Create packages that this one depends on.
     Create(Vec<Package>),
-    /// Install or upgrade; then [`finish`].
+    /// Install or upgrade, and then call [`finish`].
     Install(Box<Install>),
-    /// Take away what was installed.
+    /// Uninstall the release.
     Uninstall,
-    /// Take the finalizer away.
-    Release,
+    /// Remove the finalizer.
+    RemoveFinalizer,
 }
 
-/// When to look again, if nothing changes before.
+/// When to check a package again, if nothing changes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Again {
+pub enum Recheck {
     /// Only when something changes.
     Never,
-    /// After a time.
+    /// After a pause.
     After(Duration),
 }
 
-/// What follows from what was observed.
+/// The next step of a package.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// What to do first.
+    /// The action.
     pub action: Action,
-    /// What to write then.
+    /// The status to write after the action.
     pub status: PackageStatus,
-    /// When to look again.
-    pub again: Again,
+    /// When to check the package again.
+    pub recheck: Recheck,
 }
 
 /// Decides on the next step of a package.
@@ -107,29 +109,29 @@ pub fn next(observed: &Observed<'_>) -> Step {
     let package = observed.package;
     let mut status = package.status.clone().unwrap_or_default();
     status.observed_generation = package.metadata.generation;
-    let first = first(package, observed.siblings);
+    let older = older_namesake(package, observed.siblings);
     if package.metadata.deletion_timestamp.is_some() {
-        return if first.is_some() { let_go(package, status) } else { leave(observed, status) };
+        return if older.is_some() { finish_deletion(package, status) } else { uninstall(observed, status) };
     }
     if Cluster::of(package.namespace()).is_none() {
         status.state = Some(PackageState::Unknown);
         status.detail = Some(format!("Packages namespaces must start with: {PACKAGES_NAMESPACE}"));
-        return Step { action: Action::None, status, again: Again::Never };
+        return Step { action: Action::None, status, recheck: Recheck::Never };
     }
-    if !is_held(package) {
-        return Step { action: Action::Hold, status, again: NOW };
+    if !has_finalizer(package) {
+        return Step { action: Action::AddFinalizer, status, recheck: NOW };
     }
-    if let Some(first) = first {
-        let (release, at) = (package.name(), first.namespace());
+    if let Some(older) = older {
+        let (release, at) = (package.name(), older.namespace());
         let detail = format!(
-            "the release \"{release}\" is that of the package {at}/{release}, whose namespace is of the same cluster: give \
-             one of the two another name"
+            "the release \"{release}\" belongs to the package {at}/{release}, whose namespace is of the same cluster: rename \
+             one of the two packages"
         );
-        return waits(status, detail, LONG);
+        return waiting(status, detail, LONG);
     }
     let plan = match plan::plan(observed) {
         Ok(plan) => plan,
-        Err(detail) => return waits(status, detail, LONG),
+        Err(detail) => return waiting(status, detail, LONG),
     };
     let offered = observed.bundle.ok().and_then(|bundle| bundle.spec.package(&package.spec.package_name));
     status.upgrades_available = offered.and_then(|offered| plan::upgrades(offered, &plan.source.version));
@@ -140,8 +142,8 @@ pub fn next(observed: &Observed<'_>) -> Step {
         | PackageState::Unknown
         | PackageState::Uninstalling => {
             status.source = plan.source;
-            status.spec = Some(status::tried(package));
-            moves(status, PackageState::InstallingDependencies, NOW)
+            status.spec = Some(status::attempted_spec(package));
+            transition(status, PackageState::InstallingDependencies, NOW)
         }
         PackageState::InstallingDependencies => wait_for_others(observed, &plan, status),
         PackageState::Installing => install(package, plan, status),
@@ -149,118 +151,122 @@ pub fn next(observed: &Observed<'_>) -> Step {
     }
 }
 
-/// What a package comes to by the active bundle, whatever step it is at.
+/// The plan for a package by the active bundle, regardless of its state.
 ///
 /// # Errors
-/// What a person should know.
+/// The problem, as text for the user.
 pub fn planned(observed: &Observed<'_>) -> Result<Install, String> {
     plan::plan(observed)
 }
 
-/// The package of the same name and cluster that came before, in the namespace with the cluster's name or the one
-/// without. A release has one name in a cluster, so it is that one's.
-fn first<'a>(package: &Package, siblings: &'a [Package]) -> Option<&'a Package> {
-    // Of two that were made in the same second, the one that was begun; else not the one in the deprecated namespace.
+/// The older package with the same name and cluster, in the cluster's other namespace. Release names are unique in a
+/// cluster, so the release belongs to the older package.
+fn older_namesake<'a>(package: &Package, siblings: &'a [Package]) -> Option<&'a Package> {
+    // Of two that were created in the same second, the one whose installation was started; else the one that is not in the
+    // deprecated namespace.
     let age = |package: &Package| {
         let made = package.metadata.creation_timestamp.as_ref().map(|made| made.0);
         let begun = package.status.as_ref().is_some_and(|status| !status.source.digest.is_empty());
         (made, !begun, package.namespace() == PACKAGES_NAMESPACE)
     };
     let same = |other: &&Package| other.name() == package.name() && other.namespace() != package.namespace();
-    siblings.iter().filter(same).find(|other| are_together(package, other) && age(other) < age(package))
+    siblings.iter().filter(same).find(|other| same_cluster(package, other) && age(other) < age(package))
 }
 
-/// Whether two packages are for the same cluster, of which the bare namespace is one more for the managing one.
-fn are_together(one: &Package, other: &Package) -> bool {
+/// Whether two sibling packages are for the same cluster. The namespace without a suffix is a second one of the management
+/// cluster.
+fn same_cluster(one: &Package, other: &Package) -> bool {
     one.namespace() == other.namespace() || [one, other].iter().any(|it| it.namespace() == PACKAGES_NAMESPACE)
 }
 
-fn is_held(package: &Package) -> bool {
+fn has_finalizer(package: &Package) -> bool {
     package.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
 
-fn moves(mut status: PackageStatus, state: PackageState, again: Again) -> Step {
+fn transition(mut status: PackageStatus, state: PackageState, recheck: Recheck) -> Step {
     status.state = Some(state);
-    Step { action: Action::None, status, again }
+    Step { action: Action::None, status, recheck }
 }
 
-fn waits(mut status: PackageStatus, detail: String, again: Again) -> Step {
+fn waiting(mut status: PackageStatus, detail: String, recheck: Recheck) -> Step {
     status.detail = Some(detail);
-    Step { action: Action::None, status, again }
+    Step { action: Action::None, status, recheck }
 }
 
-/// A package that never had its release goes without it.
-fn let_go(package: &Package, status: PackageStatus) -> Step {
-    let action = if is_held(package) { Action::Release } else { Action::None };
-    Step { action, status, again: Again::Never }
+/// The deletion of a package that does not own its release: only the finalizer is removed.
+fn finish_deletion(package: &Package, status: PackageStatus) -> Step {
+    let action = if has_finalizer(package) { Action::RemoveFinalizer } else { Action::None };
+    Step { action, status, recheck: Recheck::Never }
 }
 
-/// A package that is deleted: what it installed goes first, then the finalizer, and then it is gone.
-fn leave(observed: &Observed<'_>, mut status: PackageStatus) -> Step {
-    if !is_held(observed.package) {
-        return Step { action: Action::None, status, again: Again::Never };
+/// The deletion of a package: the release is uninstalled first, and then the finalizer is removed.
+fn uninstall(observed: &Observed<'_>, mut status: PackageStatus) -> Step {
+    if !has_finalizer(observed.package) {
+        return Step { action: Action::None, status, recheck: Recheck::Never };
     }
     match observed.release {
-        Release::Absent => Step { action: Action::Release, status, again: Again::Never },
+        Release::Absent => Step { action: Action::RemoveFinalizer, status, recheck: Recheck::Never },
         Release::Present(_) | Release::Elsewhere(_) => {
-            // What was in the way of an installation is not what is in the way now.
+            // The detail of the installation does not apply to the removal.
             if status.state != Some(PackageState::Uninstalling) {
                 status.detail = None;
             }
             status.state = Some(PackageState::Uninstalling);
-            Step { action: Action::Uninstall, status, again: SOON }
+            Step { action: Action::Uninstall, status, recheck: SOON }
         }
-        Release::Unknown(reason) => waits(status, reason.to_owned(), LONG),
+        Release::Unknown(reason) => waiting(status, reason.to_owned(), LONG),
     }
 }
 
 fn wait_for_others(observed: &Observed<'_>, plan: &Install, mut status: PackageStatus) -> Step {
-    let Ok(bundle) = observed.bundle else { return waits(status, "no active bundle".to_owned(), LONG) };
+    let Ok(bundle) = observed.bundle else { return waiting(status, "no active bundle".to_owned(), LONG) };
     match dependencies::resolve(observed.package, bundle, &plan.dependencies, observed.siblings) {
-        Dependencies::Unusable(reason) => waits(status, format!("invalid package bundle. ({reason})"), LONG),
-        Dependencies::Missing { create, waiting } => {
-            let detail = format!("Waiting for dependencies: {}", waiting.join(", "));
-            Step { action: Action::Create(create), ..waits(status, detail, SOON) }
+        Dependencies::Unusable(reason) => {
+            waiting(status, format!("invalid package bundle. ({reason})"), LONG)
+        }
+        Dependencies::Missing { create, waiting: names } => {
+            let detail = format!("Waiting for dependencies: {}", names.join(", "));
+            Step { action: Action::Create(create), ..waiting(status, detail, SOON) }
         }
         Dependencies::Waiting(names) => {
-            waits(status, format!("Waiting for dependencies: {}", names.join(", ")), SOON)
+            waiting(status, format!("Waiting for dependencies: {}", names.join(", ")), SOON)
         }
         Dependencies::Ready => {
             status.detail = None;
-            moves(status, PackageState::Installing, NOW)
+            transition(status, PackageState::Installing, NOW)
         }
     }
 }
 
-/// What was given up is not tried again until the package or the bundle changes, or somebody asks for it.
+/// An installation that was given up is not retried until the package or the bundle changes, or the user requests it.
 fn install(package: &Package, plan: Install, mut status: PackageStatus) -> Step {
     if has_failed(package) && status.source == plan.source {
-        status.detail = status::detail_of_rest(package, status.detail);
-        return Step { action: Action::None, status, again: VERY_LONG };
+        status.detail = status::detail_after_failure(package, status.detail);
+        return Step { action: Action::None, status, recheck: VERY_LONG };
     }
     status.source.clone_from(&plan.source);
-    status.spec = Some(status::tried(package));
-    // What is begun anew is not given up; else a first failure that a moment mends would end it.
-    status::forget_failure(&mut status);
-    Step { action: Action::Install(Box::new(plan)), status, again: LONG }
+    status.spec = Some(status::attempted_spec(package));
+    // A new attempt starts without the recorded failure. Otherwise its first temporary failure would end it.
+    status::clear_failure(&mut status);
+    Step { action: Action::Install(Box::new(plan)), status, recheck: LONG }
 }
 
-/// Whether all is still as it should be.
+/// Checks an installed package.
 fn watch(observed: &Observed<'_>, plan: &Install, mut status: PackageStatus) -> Step {
     let changed = match observed.release {
-        Release::Unknown(reason) => return waits(status, reason.to_owned(), LONG),
+        Release::Unknown(reason) => return waiting(status, reason.to_owned(), LONG),
         Release::Elsewhere(installed) => {
-            return waits(status, plan::moved(observed.package, installed), LONG);
+            return waiting(status, plan::moved(observed.package, installed), LONG);
         }
         Release::Absent => true,
         Release::Present(values) => plan::differs(&plan.values, values),
     };
     if changed || status.source != plan.source {
-        moves(status, PackageState::Updating, SHORT)
+        transition(status, PackageState::Updating, SHORT)
     } else {
-        // What was in the way is over; what upstream says of the bare namespace is not.
+        // The detail no longer applies, except for upstream's warning about the namespace without a suffix.
         status.detail = status.detail.filter(|detail| detail.starts_with(status::DEPRECATED));
-        moves(status, PackageState::Installed, VERY_LONG)
+        transition(status, PackageState::Installed, VERY_LONG)
     }
 }
 

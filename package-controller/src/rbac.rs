@@ -1,13 +1,13 @@
-//! What the controller may do: the least that it needs for itself. What the charts of the active bundle ask for is
+//! The permissions of the controller: the minimum for itself. The permissions for the charts of the active bundle are
 //! [derived](installer::rights::derive) from them.
 //!
-//! The rules are applied by a person's command and never by the controller, so that a bundle cannot widen them.
+//! The rules are applied by a user's command and never by the controller, so that a bundle cannot extend them.
 
 use installer::rights::rule;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use package_api::{AIRLOCK_GROUP, EKS_GROUP};
 
-/// What the controller needs in whatever cluster and for whatever package.
+/// The rules for the controller in every cluster and for every package.
 #[must_use]
 pub fn fixed() -> Vec<PolicyRule> {
     let all = |group: &str, resources: &[&str], verbs: &[&str]| rule(&[group], resources, &[], verbs);
@@ -23,41 +23,42 @@ pub fn fixed() -> Vec<PolicyRule> {
         all(AIRLOCK_GROUP, &["trustpolicies"], &["get", "list", "watch"]),
         all(AIRLOCK_GROUP, &["trustpolicies/status"], &["patch"]),
         all("events.k8s.io", &["events"], &["create", "patch"]),
-        // What tells why an object does not get ready.
+        // The reasons why an object is not ready.
         all("", &["events"], &["list"]),
-        // Where packages go; objects in them are named by the packages' own rules. What is there is left as it is: who
-        // may patch a namespace may take its labels off, and with them what admission holds it to.
+        // The target namespaces of packages. The rules for objects in them are derived from the packages. Existing
+        // namespaces are never changed: the permission to patch a namespace includes removing the labels that admission
+        // policies select it by.
         all("", &["namespaces"], &["create", "get", "list", "watch"]),
-        // What tells whether an object is ready.
+        // The readiness of objects.
         all("", &["persistentvolumeclaims", "pods", "services"], &["get", "list"]),
         all("apps", &["daemonsets", "deployments", "replicasets", "statefulsets"], &["get", "list"]),
         all("batch", &["jobs"], &["get", "list"]),
-        // A hook may be deleted as soon as it ended: how it did is told to those who watch.
+        // A hook may be deleted as soon as it finishes, so its result can only be observed with a watch.
         all("", &["pods"], &["watch"]),
         all("batch", &["jobs"], &["watch"]),
         all("apiextensions.k8s.io", &["customresourcedefinitions"], &["get", "list"]),
     ]
 }
 
-/// What the controller needs in its own namespace: records of releases and its lease.
+/// The rules for the controller in its own namespace: release records and the lease.
 #[must_use]
 pub fn fixed_in_own_namespace() -> Vec<PolicyRule> {
     vec![
-        // Records are called as Helm calls them, by release and revision, and no rule can hold to the beginning of a name.
+        // Records have Helm's names, with the release and the revision, and rules cannot be restricted to name prefixes.
         rule(&[""], &["secrets"], &[], &["create", "delete", "get", "list", "update"]),
         rule(&["coordination.k8s.io"], &["leases"], &[], &["create", "get", "update"]),
     ]
 }
 
-/// What the controller needs where Cluster API leaves the kubeconfigs of other clusters.
+/// The rules for the controller in the namespace where Cluster API stores the kubeconfigs of other clusters.
 #[must_use]
 pub fn fixed_in_system_namespace() -> Vec<PolicyRule> {
     vec![rule(&[""], &["secrets"], &[], &["get"])]
 }
 
-/// What the webhooks need in whatever cluster: their own configurations, and to ask what a user may do. The
-/// installation makes the configurations. By name they may be applied again when somebody deletes them, and no other
-/// can be made: a request that creates without a name, as `kubectl create` does, is for all names.
+/// The rules for the webhooks in every cluster: their own configurations, and access reviews of users. The installation
+/// creates the configurations. The rule with names allows applying them again after a deletion, but not creating others:
+/// a create request without a name in the URL, as `kubectl create` sends, requires a rule without names.
 #[must_use]
 pub fn fixed_for_webhooks() -> Vec<PolicyRule> {
     const GROUP: &str = "admissionregistration.k8s.io";
@@ -69,13 +70,13 @@ pub fn fixed_for_webhooks() -> Vec<PolicyRule> {
     ]
 }
 
-/// What the webhooks need in the controller's own namespace: their certificate, the greatest sequences of trust policies
-/// that were in force, their own image, which no policy may refuse, and whether their service leads to them.
+/// The rules for the webhooks in the controller's own namespace: the certificate, the greatest sequences of trust
+/// policies, their own image, which no policy may reject, and the endpoints of their service.
 #[must_use]
 pub fn fixed_for_webhooks_in_own_namespace() -> Vec<PolicyRule> {
     vec![
         rule(&[""], &["secrets"], &admission::webhook::SECRETS, &["get", "list", "update", "watch"]),
-        // Nobody can be held to a name in what he makes.
+        // RBAC cannot restrict creation by name.
         rule(&[""], &["secrets"], &[], &["create"]),
         rule(&[""], &["configmaps"], &[], &["create", "get", "update"]),
         rule(&[""], &["pods"], &[], &["get"]),

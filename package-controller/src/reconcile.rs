@@ -1,154 +1,160 @@
-//! The controllers: what the cluster says goes to the decisions, and what they decide is done.
+//! The controllers: they observe the cluster, decide and act.
 //!
-//! One replica leads, by a lease; the others wait. All that the leader does is dropped when it loses the lease, and
-//! every step may be lost or done twice.
+//! One replica is the leader, by a lease; the others wait. All work of the leader is dropped when it loses the lease, and
+//! every step may be lost or repeated.
 //!
-//! - `lease`: who leads; `world`: what the cluster has
-//! - `settings`: clusters and their active bundles; `bundles`: which can be used; `discover`: those of the registry;
-//!   `signatures`: which are signed by a key that counts
-//! - `packages`: one package after the other, many at a time; `bench`: the places for that; `clusters`: where to
-//! - `status`, `tell`: what is written and told; `again`: pauses after failures; `shared`: what all of them share
+//! - `lease`: the leader election; `cluster_state`: the watched objects
+//! - `settings`: clusters and their active bundles; `bundles`: the usable ones; `discover`: those in the registry;
+//!   `signatures`: verification with the trusted keys
+//! - `packages`: packages, many at a time; `slots`: the limit for that; `clusters`: the target clusters
+//! - `status`, `events`: statuses and reported events; `backoff`: pauses after failures; `shared`: the shared state
 //!
 //! `watch -> store -> decision -> registry, engine -> status, events`
 
-mod again;
-mod bench;
+mod backoff;
 mod bundles;
+mod cluster_state;
 mod clusters;
 mod discover;
+mod events;
 mod lease;
 mod packages;
 mod settings;
 mod shared;
 mod signatures;
+mod slots;
 mod status;
-mod tell;
-mod world;
 
 use std::convert::Infallible;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brief::words;
+use error_text::one_line;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt as _};
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{ObjectRef, Store};
 use prometheus_client::metrics::gauge::Gauge;
 
-use self::again::{Failures, LONGEST};
-use self::bench::Bench;
+use self::backoff::{Failures, MAX_PAUSE};
+use self::cluster_state::{ClusterState, Queues};
 use self::clusters::Clusters;
+use self::events::EventReporter;
 use self::shared::{Namespaces, Shared};
 use self::signatures::Signatures;
-use self::tell::Teller;
-use self::world::{Queues, World};
+use self::slots::WorkSlots;
 use crate::context::Context;
 use crate::error::{Error, Result};
 
-/// How often a log that cannot be opened is tried again.
-const LOG_AGAIN: Duration = Duration::from_secs(5);
+/// How often opening the audit log is retried.
+const LOG_RETRY: Duration = Duration::from_secs(5);
 
-/// Runs the controllers while this replica holds the lease, until `stop` comes.
+/// Runs the controllers while this replica holds the lease, until `stop` completes.
 ///
 /// # Errors
-/// None by itself: what it cannot do now it tries again.
+/// None: failures are retried.
 pub async fn run(context: Context, mut stop: BoxFuture<'static, ()>) -> Result<()> {
     let settings = &context.settings;
     let identity = lease::identity(&settings.identity);
     let mut holder = lease::Holder::new(context.kube.clone(), &settings.namespace, identity);
-    let teller = tokio::select! {
-        teller = teller(&context) => Arc::new(teller),
+    let reporter = tokio::select! {
+        reporter = reporter(&context) => Arc::new(reporter),
         () = &mut stop => return Ok(()),
     };
     let leader = Gauge::default();
     context.telemetry.register(|registry| {
-        registry.register("airlock_leader", "Whether this replica leads", leader.clone());
+        registry.register("airlock_leader", "Whether this replica is the leader", leader.clone());
     });
     tokio::select! {
         () = stop => {}
-        () = take_turns(&context, &mut holder, &teller, &leader) => {}
+        () = lead_repeatedly(&context, &mut holder, &reporter, &leader) => {}
     }
-    holder.give_up().await;
+    holder.release().await;
     Ok(())
 }
 
-/// Whether this replica leads, in this process or in another container of its pod.
+/// Whether this replica is the leader, in this process or in another container of its pod.
 ///
 /// # Errors
-/// When the API server does not tell.
+/// If the lease cannot be read.
 pub(crate) async fn leads(context: &Context) -> kube::Result<bool> {
     let settings = &context.settings;
     lease::holds(context.kube.clone(), &settings.namespace, &settings.identity).await
 }
 
-/// Nothing is done that could not be logged; webhooks are served meanwhile.
-async fn teller(context: &Context) -> Teller {
+/// Waits until the audit log can be opened, as changes that cannot be logged must not happen. The webhooks are served in
+/// the meantime.
+async fn reporter(context: &Context) -> EventReporter {
     loop {
-        match Teller::new(context) {
-            Ok(teller) => return teller,
+        match EventReporter::new(context) {
+            Ok(reporter) => return reporter,
             Err(error) => {
-                tracing::warn!(error = %words(&error), "packages wait: what is done to them cannot be logged");
-                tokio::time::sleep(LOG_AGAIN).await;
+                tracing::warn!(error = %one_line(&error), "packages are not reconciled: the audit log cannot be opened");
+                tokio::time::sleep(LOG_RETRY).await;
             }
         }
     }
 }
 
-async fn take_turns(context: &Context, holder: &mut lease::Holder, teller: &Arc<Teller>, leader: &Gauge) {
+async fn lead_repeatedly(
+    context: &Context,
+    holder: &mut lease::Holder,
+    reporter: &Arc<EventReporter>,
+    leader: &Gauge,
+) {
     let identity = &context.settings.identity;
     loop {
-        holder.win().await;
+        holder.acquire().await;
         leader.set(1);
-        tracing::info!(identity, "this replica leads");
-        // A task of its own, so that no work keeps the lease from being renewed; it ends where it is dropped.
+        tracing::info!(identity, "this replica is the leader");
+        // A separate task, so that work cannot delay the renewal of the lease. It ends when it is dropped.
         let mut work = tokio::task::JoinSet::new();
-        work.spawn(lead(context.clone(), Arc::clone(teller)));
+        work.spawn(lead(context.clone(), Arc::clone(reporter)));
         lease::while_leading(holder, async { work.join_next().await }).await;
         work.shutdown().await;
         leader.set(0);
-        tracing::warn!(identity, "this replica leads no longer");
+        tracing::warn!(identity, "this replica is no longer the leader");
     }
 }
 
-/// All controllers, until they are dropped.
-async fn lead(context: Context, teller: Arc<Teller>) {
-    let (world, writers, queues) = World::new(context.settings.cluster.clone());
-    let world = Arc::new(world);
+/// Runs all controllers until the future is dropped.
+async fn lead(context: Context, reporter: Arc<EventReporter>) {
+    let (state, writers, queues) = ClusterState::new(context.settings.cluster.clone());
+    let state = Arc::new(state);
     let shared = Arc::new(Shared {
         clusters: Clusters::new(context.clone()),
-        world: Arc::clone(&world),
+        state: Arc::clone(&state),
         signatures: Signatures::default(),
         failures: Failures::default(),
         namespaces: Namespaces::default(),
-        bench: Bench::new(context.settings.drift),
-        teller,
+        slots: WorkSlots::new(context.settings.drift),
+        reporter,
         context: context.clone(),
     });
     let Queues { packages, bundles, settings } = queues;
-    let watched = world::keep(&world, writers, &context);
-    // Who does not know yet which bundles there are would tell of each package that its bundle is not there.
-    let bundles_known = async { world.bundles.wait_until_ready().await.is_ok() };
-    let settings_known = async { world.settings.wait_until_ready().await.is_ok() };
+    let watched = cluster_state::watch_all(&state, writers, &context);
+    // Packages wait until the bundles are listed. Otherwise each package would report that its bundle does not exist.
+    let bundles_known = async { state.bundles.wait_until_ready().await.is_ok() };
+    let settings_known = async { state.settings.wait_until_ready().await.is_ok() };
     let settings_driven = async {
         bundles_known.await;
-        drive(world.settings.clone(), settings, settings::reconcile, &shared).await;
+        drive(state.settings.clone(), settings, settings::reconcile, &shared).await;
     };
     let packages_driven = async {
         settings_known.await;
-        let _ = world.bundles.wait_until_ready().await;
-        drive(world.packages.clone(), packages, packages::reconcile, &shared).await;
+        let _ = state.bundles.wait_until_ready().await;
+        drive(state.packages.clone(), packages, packages::reconcile, &shared).await;
     };
     futures::join!(
         watched,
-        drive(world.bundles.clone(), bundles, bundles::reconcile, &shared),
+        drive(state.bundles.clone(), bundles, bundles::reconcile, &shared),
         settings_driven,
         packages_driven,
     );
 }
 
-/// Reconciles what wakes up; each object by one worker at a time, and as many objects at a time as there are.
+/// Reconciles queued objects: each object by one worker at a time, and all objects concurrently.
 async fn drive<K, F>(
     store: Store<K>,
     queue: impl Stream<Item = ObjectRef<K>>,
@@ -164,7 +170,7 @@ async fn drive<K, F>(
         Box::pin(async move {
             let result = work.await;
             if result.is_ok() {
-                shared.failures.over(&key);
+                shared.failures.reset(&key);
             }
             result
         })
@@ -181,7 +187,7 @@ async fn drive<K, F>(
     worked.for_each(|_| async {}).await;
 }
 
-/// Logs what went wrong, and when it is tried again.
+/// Logs an error, and schedules the retry.
 #[expect(clippy::needless_pass_by_value, reason = "as kube wants it")]
 fn failed<K>(object: Arc<K>, error: &Error, shared: Arc<Shared>) -> Action
 where
@@ -193,11 +199,11 @@ where
         && let kube::Error::Api(status) = source.as_ref()
         && (status.is_conflict() || status.is_not_found())
     {
-        // The object changed, or went, under our hands: the watch tells.
-        tracing::debug!(object = key, "it changed meanwhile");
+        // The object was changed or deleted in the meantime: the watch reports it.
+        tracing::debug!(object = key, "the object was changed in the meantime");
         return Action::requeue(Duration::from_millis(300));
     }
-    let pause = shared.failures.again(key.clone(), LONGEST);
-    tracing::warn!(object = key, error = %words(error), pause_s = pause.as_secs(), "it will be tried again");
+    let pause = shared.failures.next_pause(key.clone(), MAX_PAUSE);
+    tracing::warn!(object = key, error = %one_line(error), pause_s = pause.as_secs(), "reconciliation failed; retrying");
     Action::requeue(pause)
 }

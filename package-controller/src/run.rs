@@ -1,4 +1,4 @@
-//! The controller's process: one client, one registry, and what runs on them until it is told to stop.
+//! The process of the controller: it runs the webhooks and the controllers until it is asked to stop.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::context::{Context, Duty, Settings};
 use crate::error::{Error, Result};
 use crate::reconcile;
 
-/// Runs webhooks and controllers, or one of them, until `stop` comes.
+/// Runs the webhooks and the controllers, or one of them, until `stop` completes.
 ///
 /// # Errors
-/// When the cluster cannot be reached at the start, an address is taken, or a part of the process ends by itself.
+/// If the cluster cannot be reached at the start, an address cannot be bound, or a part of the process fails.
 pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()> {
     let kube = client(&settings).await?;
     let registry = registry::client::Client::new(settings.registry.clone())?;
@@ -22,7 +22,7 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     let (settings, telemetry) = (Arc::new(settings), Telemetry::default());
     let context = Context { settings, kube, registry, telemetry };
     let stop = stop.shared();
-    // They end after `stop`: requests under way, and then the lease is given up.
+    // After `stop`, pending requests are completed and the lease is released.
     let duty = context.settings.duty;
     let webhooks = async {
         match duty {
@@ -46,7 +46,7 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
     }
 }
 
-/// What the webhooks get of all that.
+/// The context of the webhooks.
 fn webhooks_of(context: &Context) -> admission::Context {
     let settings = context.settings.as_ref();
     let arguments = admission::Settings {
@@ -60,7 +60,7 @@ fn webhooks_of(context: &Context) -> admission::Context {
         keys: settings.keys.clone(),
     };
     let leader = context.clone();
-    let leads = move || {
+    let is_leader = move || {
         let leader = leader.clone();
         async move { reconcile::leads(&leader).await }.boxed()
     };
@@ -69,7 +69,7 @@ fn webhooks_of(context: &Context) -> admission::Context {
         kube: context.kube.clone(),
         registry: context.registry.clone(),
         telemetry: context.telemetry.clone(),
-        leads: Arc::new(leads),
+        is_leader: Arc::new(is_leader),
     }
 }
 

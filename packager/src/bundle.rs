@@ -1,13 +1,13 @@
-//! The on-media format, without I/O. `docs/bundle-format.md` describes it for people.
+//! The format on media, without I/O. `docs/bundle-format.md` describes it.
 //!
 //! A set is one or more volumes, each a plain POSIX tar file. Every volume begins with the same head: a volume
-//! header, the manifest, its signature. Then come the manifest's entries, in its order, cut where a volume is
-//! full, and two zero blocks. The manifest fixes all of it, so that a reader makes the expected bytes of every
-//! tar header itself and compares: nothing that a hostile tar says is ever followed.
+//! header, the manifest, and its signature. The manifest's entries follow in order, cut where a volume is full, and then
+//! two zero blocks. The manifest determines all of this, so a reader computes the expected bytes of every tar header and
+//! compares them: it never trusts a header of a hostile tar file.
 //!
-//! - [`manifest`]: what the signed manifest says, and the checks on it
-//! - [`layout`]: which bytes of which entry stand where
-//! - [`tar`]: headers as bytes, and what is wrong with one that differs
+//! - [`manifest`]: the signed manifest, and the checks on it
+//! - [`layout`]: the positions of entries on volumes
+//! - [`tar`]: tar headers as bytes, and the diagnosis of headers that differ
 //! - [`head`]: the first entries of every volume
 
 pub mod error;
@@ -19,21 +19,21 @@ pub mod tar;
 pub use error::Error;
 pub use manifest::{BundleManifest, Encoding, Entry, EntryKind, Extent};
 
-/// What must not be exceeded by something read from a medium.
+/// Limits for content that is read from a medium.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a manifest; 64 MiB unless changed.
+    /// The size of a manifest in bytes. Default: 64 MiB.
     pub manifest: u64,
-    /// Entries of a manifest; 1,000,000.
+    /// The number of entries in a manifest. Default: 1,000,000.
     pub entries: usize,
-    /// Volumes of a set; 9,999.
+    /// The number of volumes of a set. Default: 9,999.
     pub volumes: u32,
-    /// The logarithm of the largest zstd window in bytes; 23, which is 8 MiB. airlock itself writes windows of
-    /// 2 MiB.
+    /// The binary logarithm of the zstd window size in bytes. Default: 23, which is 8 MiB. airlock itself writes windows
+    /// of 2 MiB.
     pub window_log: u32,
-    /// Bytes of a log's files; 1 GiB.
+    /// The total size of a log's files in bytes. Default: 1 GiB.
     pub log: u64,
-    /// Entries of a log; 67,108,864.
+    /// The number of entries in a log. Default: 67,108,864.
     pub log_entries: u64,
 }
 

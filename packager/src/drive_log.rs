@@ -1,18 +1,19 @@
-//! The sender's log on a drive, in files beside the volumes. `docs/bundle-format.md` describes them for people.
+//! The sender's log on a drive, in files next to the volumes. `docs/bundle-format.md` describes them.
 //!
 //! ```text
 //! log/checkpoint               the signed state (C2SP tlog-checkpoint)
 //! log/tile/...                 its tiles and entries (C2SP tlog-tiles)
-//! log/consistency-from-SIZE    that it goes on from what a site acknowledged (body of C2SP tlog-witness)
-//! log/witness/SITE             what that site cosigned (C2SP tlog-cosignature)
-//! trusted_root.json            the log's key, for stock verifiers
+//! log/consistency-from-SIZE    proof that it continues the state that a site acknowledged (body of C2SP tlog-witness)
+//! log/witness/SITE             the checkpoint that this site cosigned (C2SP tlog-cosignature)
+//! trusted_root.json            the log's key, for standard verifiers
 //! ```
 //!
-//! None of it is covered by the drive's signature, nor needs to be: the log's own signature covers it, by a key that the
-//! trust file names. The drive's manifest names the log, and the log names the set, in an entry whose index is the
-//! drive's number: a set with another log, and a log with another set, are both told.
+//! The drive's signature does not cover these files, and need not: the log's own signature covers them, with a key in the
+//! trust file. The drive's manifest names the log, and the log names the set, in an entry whose index is the drive's
+//! number. A set with another log and a log with another set are both detected.
 //!
-//! - [`mod@write`]: from the sender's log to the drive; [`examine`]: from the drive to a [`Finding`] or an [`Alarm`]
+//! - [`mod@write`]: writes the sender's log to the drive; [`examine`]: verifies the log on the drive, and returns a
+//!   [`Finding`] or an [`Alarm`]
 
 mod alarm;
 pub mod examine;
@@ -23,27 +24,27 @@ pub mod write;
 use oci::Digest;
 use serde::Deserialize;
 
-pub use alarm::{Alarm, AlarmKind, Whose};
-pub use examine::{Finding, Known};
+pub use alarm::{Alarm, AlarmKind, LogOwner};
+pub use examine::{Finding, KnownLog};
 pub use refusal::DriveLogError;
-pub use write::{CarriedLog, SenderLog};
+pub use write::{SenderLog, WrittenLog};
 
 pub(crate) use files::{Publish, create_folder, publish, read_file};
 
-/// The log's folder beside the volumes.
+/// The log's folder, next to the volumes.
 pub const FOLDER: &str = "log";
-/// The log's key for stock verifiers, beside the volumes.
+/// The log's key for standard verifiers, next to the volumes.
 pub const TRUSTED_ROOT: &str = "trusted_root.json";
-/// The folder of cosigned checkpoints within the log's.
+/// The folder of cosigned checkpoints in the log's folder.
 const WITNESS: &str = "witness";
-/// What a proof's file name begins with.
+/// The prefix of a proof's file name.
 const CONSISTENCY: &str = "consistency-from-";
 
-/// A longer `trusted_root.json` is none of ours.
+/// The maximum size of `trusted_root.json`.
 const MOST_TRUSTED_ROOT: u64 = 64 << 10;
 
-/// What is looked at in an entry: an event that says that a set was written. It may have more members, and other
-/// entries may look any way they like.
+/// The fields that are read from an entry: an event that a set was written. It may have more fields, and other entries may
+/// have any form.
 #[derive(Deserialize)]
 struct Packed {
     event: String,
@@ -61,9 +62,9 @@ struct PackedOutcome {
     result: String,
 }
 
-/// Whether an entry of a log says that this set was written to a drive.
+/// Whether an entry of a log records that this set was written to a drive.
 fn is_of_set(entry: &[u8], set: &str) -> bool {
-    // Most entries do not have the digest at all, and need not be parsed.
+    // Most entries do not contain the digest, and need not be parsed.
     let within = entry.windows(set.len()).any(|part| part == set.as_bytes());
     within
         && serde_json::from_slice::<Packed>(entry).is_ok_and(|packed| {
@@ -73,12 +74,12 @@ fn is_of_set(entry: &[u8], set: &str) -> bool {
         })
 }
 
-/// A file name for a name that may hold any character.
+/// A file name for a name with arbitrary characters.
 pub(crate) fn file_name(origin: &str) -> String {
     Digest::sha256(origin.as_bytes()).hex().to_owned()
 }
 
-/// Whether a name can be a folder's on any medium.
+/// Whether a name is a valid folder name on any medium.
 pub(crate) fn is_file_name(name: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     (1..=128).contains(&name.len()) && name.bytes().all(good) && !name.starts_with(['.', '-'])
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_sites_are_no_paths() {
+    fn names_of_sites_are_not_paths() {
         assert!(is_file_name("site-0a.airlock.local"));
         for bad in ["", "..", ".a", "a/b", "-a", "ä", "a b", &"a".repeat(129)] {
             assert!(!is_file_name(bad), "{bad}");

@@ -1,8 +1,8 @@
-//! Volumes into a store. Signature and log were checked before any payload is read; each byte is read once and
-//! written once; names come last, in one transaction.
+//! Imports volumes into a store. The signature and the log are verified before any payload is read. Each byte is read once
+//! and written once. Names are written last, in one transaction.
 //!
-//! Write order: each blob durable under its digest, then repositories, manifests and tags together. That last
-//! commit is the only one: a crash before it leaves blobs that nothing names, which the next run finds there.
+//! Write order: each blob durably under its digest, then repositories, manifests and tags together. This last commit is
+//! the only one: a crash before it leaves blobs without names, which the next run reuses.
 
 pub(crate) mod in_turn;
 pub(crate) mod walk;
@@ -10,14 +10,14 @@ pub(crate) mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use evidence::gathered;
+use evidence::tag_update;
 pub use mirror::MovedTag;
 use mirror::reporter::Reporter;
 use oci::{Digest, Hasher, Manifest};
 use serde::Serialize;
 use store::{BlobHasher, BlobWriter, Change, Store, UnhashedBlob};
 
-pub use self::in_turn::{Turns, import_in_turn};
+pub use self::in_turn::{SequentialMedia, import_in_turn};
 use self::walk::{Chunk, Payloads, Sink, Volumes, walk_volumes};
 use crate::bundle::error::of_store;
 use crate::bundle::{BundleManifest, Entry, EntryKind, Error};
@@ -25,19 +25,19 @@ use crate::complete::SetCheck;
 use crate::media::Media;
 use crate::witness::{Admitted, LogVerdict};
 
-/// Chunks that wait to be hashed; fewer than there are buffers.
+/// The maximum number of chunks that wait to be hashed; less than the number of buffers.
 const HASH_QUEUE: usize = 12;
 
-/// Blobs that wait for their flush while the next ones are read.
+/// The maximum number of blobs that wait to be flushed while the next ones are read.
 const PUBLISH_QUEUE: usize = 4;
 
-/// Seen by the stages before the one that failed; that one's error is reported.
+/// The error of the stages before the one that failed; the error of the failed stage is reported.
 const STOPPED: Error = Error::Inconsistent("a later stage of the import stopped");
 
-/// A defect of the program.
-const DIED: Error = Error::Inconsistent("a thread of the import died");
+/// A bug in this program.
+const DIED: Error = Error::Inconsistent("a thread of the import ended unexpectedly");
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportReport {
@@ -47,32 +47,32 @@ pub struct ImportReport {
     pub name: String,
     /// The key that signed it, by its name in the trust file.
     pub signer: String,
-    /// Blobs written, and their bytes.
+    /// The blobs that were written.
     pub imported: Count,
-    /// Blobs that were in the store already; on the drive they are read and checked all the same.
+    /// The blobs that were already in the store; they are still read from the drive and checked.
     pub present: Count,
-    /// Of these, those that were damaged in the store and are replaced.
+    /// Of these, the blobs that were damaged in the store and were replaced.
     pub healed: Count,
-    /// Repositories that got content.
+    /// The number of repositories with imported content.
     pub repositories: u64,
-    /// Manifests put into them.
+    /// The number of manifests in them.
     pub manifests: u64,
-    /// Tags set.
+    /// The number of tags that were set.
     pub tags: u64,
-    /// Of these, how many pointed at something else before.
+    /// Of these, the number of tags that pointed to another digest before.
     pub moved_tags: u64,
-    /// Those tags.
+    /// These moved tags.
     pub moved: Vec<MovedTag>,
-    /// What became of the sender's log.
+    /// The verdict on the sender's log.
     pub log: Option<LogVerdict>,
 }
 
-/// How many, and how many bytes.
+/// A number of blobs and their total size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// How many.
+    /// The number of blobs.
     pub blobs: u64,
-    /// Their bytes.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
@@ -83,7 +83,7 @@ impl Count {
     }
 }
 
-/// What an import would do.
+/// The expected result of an import.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -105,7 +105,7 @@ pub fn plan(admitted: &Admitted, media: &Media, store: &Store) -> Result<ImportR
         report.manifests += repository.manifests.len() as u64;
         report.tags += repository.tags.len() as u64;
         for tag in &repository.tags {
-            let from = gathered::moves(store, &repository.name, &tag.tag, &tag.digest);
+            let from = tag_update::moves(store, &repository.name, &tag.tag, &tag.digest);
             let from = from.map_err(|error| of_store(error, store))?;
             let (repository, tag, to) = (repository.name.clone(), tag.tag.clone(), tag.digest.clone());
             report.moved.extend(from.map(|from| MovedTag { repository, tag, from, to }));
@@ -115,11 +115,11 @@ pub fn plan(admitted: &Admitted, media: &Media, store: &Store) -> Result<ImportR
     Ok(report)
 }
 
-/// Brings a set that was let in into the store.
+/// Imports an admitted set into the store.
 ///
 /// # Errors
-/// When a volume differs from what the manifest says, or the store fails. The store then has more blobs than
-/// before, but no name of it has changed.
+/// When a volume differs from the manifest, or the store fails. The store may then have more blobs than before, but no name
+/// in it has changed.
 pub fn import(
     media: &Media,
     admitted: &Admitted,
@@ -161,14 +161,14 @@ fn load(
         drop(loader);
         let hashed = hashing.join().unwrap_or(Err(DIED));
         let published = publishing.join().unwrap_or(Err(DIED));
-        // A later stage that fails stops the earlier ones; it is the cause then.
+        // A later stage that fails stops the earlier ones, so its error is the cause.
         let healed = published?;
         hashed.and(walked)?;
         Ok(healed)
     })
 }
 
-/// What the hashing thread is told, in the order of the walk.
+/// The steps for the hashing thread, in the order of the walk.
 enum Step {
     Begin(Box<BlobHasher>),
     Bytes(Chunk),
@@ -198,7 +198,7 @@ fn hash_all(steps: &Receiver<Step>, whole: &SyncSender<Finished>) -> Result<(), 
     Ok(())
 }
 
-/// Gives how many blobs of the store were damaged and are replaced.
+/// Publishes finished blobs; returns the blobs that were damaged in the store and are replaced.
 fn publish_all(finished: &Receiver<Finished>, reporter: &dyn Reporter) -> Result<Count, Error> {
     let mut healed = Count::default();
     for Finished { writer, entry } in finished {
@@ -223,18 +223,18 @@ struct Loader<'a> {
     current: Current,
 }
 
-/// What happens to the entry at hand.
+/// How the current entry is handled.
 enum Current {
-    /// None is being read.
+    /// No entry is being read.
     None,
-    /// It goes into the store. What the store has already is compared, and replaced where it is not the same.
+    /// It goes into the store. An existing blob is compared, and replaced if it differs.
     Blob(UnhashedBlob),
-    /// It belongs to the layout on the medium: it is only checked.
+    /// It belongs to the layout on the medium, and is only checked.
     Checked(Hasher),
 }
 
 impl Loader<'_> {
-    fn tell(&self, step: Step) -> Result<(), Error> {
+    fn send(&self, step: Step) -> Result<(), Error> {
         self.queue.send(step).map_err(|_| STOPPED)
     }
 }
@@ -244,7 +244,7 @@ impl Sink for Loader<'_> {
         let algorithm = entry.digest.algorithm();
         self.current = if entry.kind == EntryKind::Blob {
             let (blob, hasher) = self.store.writer_over(&entry.digest)?.split();
-            self.tell(Step::Begin(Box::new(hasher)))?;
+            self.send(Step::Begin(Box::new(hasher)))?;
             Current::Blob(blob)
         } else {
             Current::Checked(Hasher::new(algorithm))
@@ -256,7 +256,7 @@ impl Sink for Loader<'_> {
         match &mut self.current {
             Current::None => {}
             Current::Blob(blob) => {
-                // Hashing begins while these bytes are being written.
+                // These bytes are hashed while they are being written.
                 self.queue.send(Step::Bytes(chunk.clone())).map_err(|_| STOPPED)?;
                 blob.write(chunk.bytes())?;
             }
@@ -268,7 +268,7 @@ impl Sink for Loader<'_> {
     fn finish(&mut self, entry: &Entry) -> Result<(), Error> {
         match std::mem::replace(&mut self.current, Current::None) {
             Current::None => Ok(()),
-            Current::Blob(blob) => self.tell(Step::Finish(Box::new((blob, entry.clone())))),
+            Current::Blob(blob) => self.send(Step::Finish(Box::new((blob, entry.clone())))),
             Current::Checked(hasher) => {
                 let found = hasher.finish();
                 if found != entry.digest {
@@ -281,7 +281,7 @@ impl Sink for Loader<'_> {
     }
 }
 
-/// That the set holds all that its manifests name, before anything gets a name.
+/// Checks that the set is complete, before any name is written.
 pub(crate) fn check(set: &BundleManifest, store: &Store) -> Result<(), Error> {
     let mut check = SetCheck::new(set);
     let digests: BTreeSet<_> = set
@@ -291,12 +291,12 @@ pub(crate) fn check(set: &BundleManifest, store: &Store) -> Result<(), Error> {
         .map(|bundled| &bundled.digest)
         .collect();
     for digest in digests {
-        check.look(digest, read_blob(store, digest)?)?;
+        check.add(digest, read_blob(store, digest)?)?;
     }
     check.finish()
 }
 
-/// Everything that gets a name: manifests of each repository, then its tags.
+/// The changes that write names: for each repository, its manifests, then its tags.
 fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     for repository in &manifest.repositories {
@@ -310,9 +310,9 @@ fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Erro
         }
         for tag in &repository.tags {
             let (name, digest) = (&repository.name, &tag.digest);
-            // What was signed here stays beside what the drive brings.
+            // Signatures that were added here are kept, in addition to those on the drive.
             let set = if let Some(manifest) = gathering.get(digest) {
-                let set = gathered::changes(store, name, (&tag.tag, digest, manifest));
+                let set = tag_update::changes(store, name, (&tag.tag, digest, manifest));
                 set.map_err(|error| of_store(error, store))?
             } else {
                 let (repository, tag, digest) = (name.clone(), tag.tag.clone(), digest.clone());
@@ -324,7 +324,7 @@ fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Erro
     Ok(changes)
 }
 
-/// A manifest's bytes from the store.
+/// Reads a manifest's bytes from the store.
 pub(crate) fn read_blob(store: &Store, digest: &Digest) -> Result<Vec<u8>, Error> {
     use std::io::Read as _;
     let mut blob = store.blob(digest)?.ok_or_else(|| Error::NotInStore(digest.clone()))?;

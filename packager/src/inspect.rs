@@ -1,4 +1,4 @@
-//! A drive shown to people, without keys: a list, JSON, or a page (`html`) for the officer who approves the transfer.
+//! Shows a drive to users, without keys: as a list, as JSON, or as a page (`html`) for the officer who approves the transfer.
 
 mod html;
 
@@ -11,11 +11,11 @@ use crate::bundle::{Encoding, EntryKind, Error};
 use crate::drive_log::examine::{ClaimedLog, claimed};
 use crate::media::{Completion, Media};
 
-/// What is on a drive, by its own account: the signature was not checked.
+/// The content of a drive by its own statement: the signature is not verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contents {
-    /// Always false here; `airlock verify` checks.
+    /// Always false here; `airlock verify` verifies the signature.
     pub signature_checked: bool,
     /// The set: the digest of its manifest.
     pub set: String,
@@ -23,21 +23,21 @@ pub struct Contents {
     pub name: String,
     /// The program that wrote it.
     pub created_by: String,
-    /// The hint of the key that is said to have signed it.
+    /// The hint of the key that the signature states.
     pub key_hint: Option<String>,
     /// The volumes of the set.
     pub volumes: Vec<VolumeLine>,
-    /// What was asked for.
+    /// The items of the mirror file.
     pub items: Vec<LockedItem>,
     /// All tags, as `repository:tag`, with their digests.
     pub tags: Vec<(String, String)>,
-    /// How many blobs.
+    /// The number of blobs.
     pub blobs: u64,
-    /// Bytes of content.
+    /// The size of the content in bytes.
     pub content_bytes: u64,
-    /// Bytes that compression saved.
+    /// The number of bytes that compression saved.
     pub saved_bytes: u64,
-    /// The completion mark, if there is one.
+    /// The completion mark, if it exists.
     pub completion: Option<Completion>,
     /// The sender's log.
     pub log: Option<ClaimedLog>,
@@ -49,11 +49,11 @@ pub struct Contents {
 pub struct VolumeLine {
     /// Its file name.
     pub name: String,
-    /// Its size in bytes; `None` when it was not found.
+    /// Its size in bytes; `None` if it was not found.
     pub size: Option<u64>,
 }
 
-/// Collects what a drive says of itself.
+/// Collects the content of a drive.
 ///
 /// # Errors
 /// When the manifest is malformed.
@@ -86,18 +86,18 @@ pub fn inspect(media: &Media) -> Result<Contents, Error> {
     })
 }
 
-/// The sender's log in a line.
+/// Describes the sender's log in a line.
 #[must_use]
 pub fn log_line(log: Option<&ClaimedLog>) -> String {
     let Some(log) = log else { return "none".to_owned() };
     let Some((size, root)) = log.size.zip(log.root.as_ref()) else {
-        return format!("{}, which is not there", log.origin);
+        return format!("{} (log not found on this medium)", log.origin);
     };
     let sites = log.acknowledged.iter().map(|(site, size)| format!("; {site} acknowledged {size}"));
     format!("{}, {size} entries, root {root}{}", log.origin, sites.collect::<String>())
 }
 
-/// The kind in a word.
+/// The name of a kind.
 #[must_use]
 pub fn kind_name(kind: ItemKind) -> &'static str {
     match kind {

@@ -1,13 +1,13 @@
-//! The drive, both ends of the gap: the format on media, pack, verify, import, inspect, and the logs that go along.
+//! Drives for both sides of the air gap: the format on media, pack, verify, import, inspect, and the logs on drives.
 //!
-//! On the connected side a lock and a store become volumes on a medium, under one signed manifest. On the far side the
-//! volumes become content in a store again. The stages tell a [`mirror::reporter::Reporter`] what they do; they never
+//! On the connected side, a lock and a store become volumes on a medium, under one signed manifest. On the disconnected
+//! side, the volumes become content in a store again. The stages report to a [`mirror::reporter::Reporter`]; they never
 //! print.
 //!
-//! - [`bundle`]: the media format, pure: manifest, volume layout, tar headers
-//! - [`pack`]: lock and store to volumes; [`media`]: volumes found and opened
-//! - [`drive_log`]: the sender's log on a drive; [`witness`]: what a site remembers of such logs
-//! - [`verify`]: a drive proved; [`import`]: a drive into a store; [`inspect`]: a drive shown
+//! - [`bundle`]: the media format, without I/O: manifest, volume layout, tar headers
+//! - [`pack`]: writes volumes from a lock and a store; [`media`]: finds and opens volumes
+//! - [`drive_log`]: the sender's log on a drive; [`witness`]: a site's records of such logs
+//! - [`verify`]: verifies a drive; [`import`]: imports a drive into a store; [`inspect`]: shows a drive
 //!
 //! `Lock -> PackPlan -> volumes => Verified<BundleManifest> -> Admitted -> store`
 

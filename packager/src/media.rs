@@ -1,5 +1,5 @@
-//! Volumes found on media and opened: heads read, set complete, signature checked. No payload is touched here.
-//! Of a volume that is there several times, a sound copy is taken, wherever it sorts (`copies`).
+//! Finds and opens volumes on media: reads their heads, checks that the set is complete, and verifies the signature. No
+//! payload is read here. If there are several copies of a volume, an undamaged one is used, whatever its name (`copies`).
 
 mod beneath;
 mod copies;
@@ -20,7 +20,7 @@ use self::copies::Copies;
 use crate::bundle::head::Head;
 use crate::bundle::{BundleManifest, Error, Limits, layout};
 
-/// A completion mark is not larger than this.
+/// The maximum size of a completion mark.
 const MOST_MARK: u64 = 64 << 10;
 
 /// All volumes of one set, by number.
@@ -31,53 +31,53 @@ pub struct Media {
     limits: Limits,
     payload_read: Arc<AtomicU64>,
     folders: BTreeSet<PathBuf>,
-    /// Files that the user named: these may be links of his own.
+    /// Files that the user named: these may be links.
     named: BTreeSet<PathBuf>,
 }
 
-/// One volume file.
+/// A volume file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// The file.
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
-    /// How many volumes its header says that there are; the signature does not cover the header.
+    /// The number of volumes that its header states; the signature does not cover the header.
     pub total: u32,
 }
 
-/// The mark that `pack` leaves beside the volumes when everything was read back.
+/// The mark that `pack` writes next to the volumes after it has read them back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Completion {
     /// The set.
     pub set: Digest,
-    /// When the last volume had been read back, RFC 3339.
+    /// The time after the last volume was read back, RFC 3339.
     pub completed_at: String,
     /// Whether the medium was read back.
     pub read_back: bool,
-    /// The program.
+    /// The program that wrote it.
     pub created_by: String,
 }
 
-/// Has media changed, where not all are there at once.
+/// Requests media that are inserted one after the other.
 pub trait Changer {
-    /// Returns when the medium for this volume should be there; `name` is the volume's file.
+    /// Requests the medium with this volume, and returns when it should be inserted; `name` is the volume's file name.
     ///
     /// # Errors
-    /// [`Error::NotInserted`] when nobody is there to do it.
+    /// [`Error::NotInserted`] when no one inserts it.
     fn change(&self, volume: u32, of: u32, name: &str) -> Result<(), Error>;
 
-    /// The medium is not the one that was asked for, for this reason. It is asked for again.
-    fn unfit(&self, why: &Error);
+    /// Reports that the inserted medium is not the requested one, with the reason. The medium is requested again.
+    fn unfit(&self, reason: &Error);
 }
 
 impl Media {
-    /// Finds the volumes among files and folders (not their subfolders) and reads their heads.
+    /// Finds the volumes among files and in folders (not in their subfolders) and reads their heads.
     ///
     /// # Errors
-    /// When there is none, volumes of two sets are there, or a head is malformed or damaged and there is no other
-    /// copy of its volume.
+    /// When no volume is found, volumes of two sets are found, or a head is malformed or damaged and there is no other copy
+    /// of its volume.
     pub fn open(paths: &[PathBuf], limits: Limits) -> Result<Self, Error> {
         let mut media: Option<Self> = None;
         let mut damaged = Vec::new();
@@ -109,7 +109,7 @@ impl Media {
             };
             damaged.push((path, error));
             for (path, error) in &damaged {
-                media.copies.warn(copies::passed_over(path, error));
+                media.copies.warn(copies::ignored(path, error));
             }
         }
         let names =
@@ -135,7 +135,7 @@ impl Media {
         &self.set
     }
 
-    /// The folders that hold the volumes, or that were named: the log lies in one of them.
+    /// The folders of the volumes, and the folders that the user named: one of them contains the log.
     pub(crate) fn folders(&self) -> &BTreeSet<PathBuf> {
         &self.folders
     }
@@ -146,19 +146,19 @@ impl Media {
         self.copies.signature()
     }
 
-    /// The volumes that were found, each once.
+    /// The volumes that were found, one copy of each.
     #[must_use]
     pub fn volumes(&self) -> BTreeMap<u32, Volume> {
         self.copies.chosen()
     }
 
-    /// What was passed over, and why.
+    /// The copies that are ignored, and why.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.copies.warnings()
     }
 
-    /// Does `work`, and again with another copy of a volume that turns out damaged, as long as there is one.
+    /// Runs `work`, and again with another copy of a damaged volume, as long as there is one.
     pub(crate) fn with_copies<T>(
         &self,
         manifest: &BundleManifest,
@@ -166,7 +166,7 @@ impl Media {
     ) -> Result<T, Error> {
         loop {
             match work() {
-                Err(error) if self.copies.pass_over(manifest, &error) => {}
+                Err(error) if self.copies.try_another(manifest, &error) => {}
                 outcome => return outcome,
             }
         }
@@ -176,13 +176,13 @@ impl Media {
         &self.limits
     }
 
-    /// How many bytes after the heads were read so far.
+    /// The number of payload bytes read so far.
     #[must_use]
     pub fn payload_read(&self) -> u64 {
         self.payload_read.load(Ordering::Relaxed)
     }
 
-    /// The manifest without any check of its signature: for showing only.
+    /// The manifest without verification of its signature, for display only.
     ///
     /// # Errors
     /// When it is malformed.
@@ -190,21 +190,21 @@ impl Media {
         BundleManifest::parse(&self.manifest, &self.limits)
     }
 
-    /// Checks the signature, then parses the manifest, then that every volume is there with its exact size.
+    /// Verifies the signature, parses the manifest, and checks that every volume exists with its exact size.
     ///
     /// # Errors
-    /// [`Error::NoTrust`], [`Error::Unsigned`], [`Error::Signature`], also where the trust file's rules for the gate
-    /// `import` are not met; then what is wrong with the volumes.
+    /// [`Error::NoTrust`], [`Error::Unsigned`], [`Error::Signature`], also when the trust file's rules for the gate `import`
+    /// are not met; then the errors in the volumes.
     pub fn verify(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
         let manifest = self.verify_head(trust)?;
         self.check_volumes(manifest.get())?;
         Ok(manifest)
     }
 
-    /// The same without the volumes, which may come one after the other.
+    /// Like [`Self::verify`], but without the volumes, which may be inserted one after the other.
     ///
     /// # Errors
-    /// As [`Self::verify`] says of the signature.
+    /// The errors of [`Self::verify`] about the signature.
     pub fn verify_head(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
         if self.copies.signatures().all(<[u8]>::is_empty) {
             return Err(Error::Unsigned);
@@ -214,17 +214,17 @@ impl Media {
             verify_blob(trust, self.manifest.clone(), signature).map_err(Error::Signature)
         })?;
         let decision = trust.decide(Gate::Import, &Claims::drive(&verified, None));
-        let why: Vec<_> = decision.why_not.iter().map(ToString::to_string).collect();
+        let reasons: Vec<_> = decision.reasons.iter().map(ToString::to_string).collect();
         if !decision.allowed {
-            return Err(Error::Signature(bundle_signer::Error::NotAllowed(why.join("; "))));
+            return Err(Error::Signature(bundle_signer::Error::NotAllowed(reasons.join("; "))));
         }
         if !decision.satisfied {
-            tracing::warn!("the trust file's rules are not met by this drive: {}", why.join("; "));
+            tracing::warn!("this drive does not meet the trust file's rules: {}", reasons.join("; "));
         }
         verified.try_map(|bytes| BundleManifest::parse(&bytes, &self.limits))
     }
 
-    /// Whether the sender's log lies beside the volumes.
+    /// Whether the sender's log is next to the volumes.
     #[must_use]
     pub fn has_log(&self) -> bool {
         let checkpoint = Path::new(crate::drive_log::FOLDER).join(tlog::folder::CHECKPOINT);
@@ -233,17 +233,17 @@ impl Media {
             .any(|folder| Beneath::open(folder).is_ok_and(|medium| medium.file(&checkpoint).is_ok()))
     }
 
-    /// Whether a volume is there, with exactly the size that the manifest implies.
+    /// Whether a volume exists with exactly the size that the manifest implies.
     pub(crate) fn has_volume(&self, manifest: &BundleManifest, number: u32) -> Result<bool, Error> {
         self.copies.choose_one(manifest, number, self.volume_len(manifest, number))
     }
 
-    /// The exact size of a volume, as the manifest implies it.
+    /// The size of a volume that the manifest implies.
     pub(crate) fn volume_len(&self, manifest: &BundleManifest, number: u32) -> u64 {
         self.head_len() + layout::payload_len(manifest, number)
     }
 
-    /// That all volumes are there, with exactly the size that the manifest implies.
+    /// Checks that all volumes exist with exactly the size that the manifest implies.
     pub(crate) fn check_volumes(&self, manifest: &BundleManifest) -> Result<(), Error> {
         self.copies.choose(manifest, |number| self.volume_len(manifest, number))
     }
@@ -260,12 +260,12 @@ impl Media {
         let mut file = open(&path, &self.named).map_err(Error::io("open", &path))?;
         let offset = self.head_len();
         file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &path))?;
-        // Only a hint to the kernel.
+        // This is only a hint to the kernel.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
         Ok(Payload { file, path, offset, read: Arc::clone(&self.payload_read) })
     }
 
-    /// The completion mark beside one of the volumes, if it is this set's.
+    /// The completion mark of this set next to one of the volumes, if it exists.
     #[must_use]
     pub fn completion(&self, manifest: &BundleManifest) -> Option<Completion> {
         let volumes = self.copies.chosen();
@@ -275,8 +275,8 @@ impl Media {
     }
 }
 
-/// The mark is not signed and whoever had the drive may have made it: a pipe, a link or a huge file is not read,
-/// and a time with other characters would put any text into a report.
+/// Reads a mark. The mark is not signed, and anyone who had the drive may have made it. So pipes, links and huge files are
+/// not read, and other characters in the time, which could put any text into a report, are refused.
 fn read_mark(folder: &Path, name: &str) -> Option<Completion> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let bytes = Beneath::open(folder).ok()?.read(Path::new(name), MOST_MARK).ok()??;
@@ -314,7 +314,7 @@ impl Payload {
     }
 }
 
-/// Opens a volume: one that was found in a folder may be no link.
+/// Opens a volume. A volume that was found in a folder must not be a link.
 fn open(path: &Path, named: &BTreeSet<PathBuf>) -> std::io::Result<File> {
     if named.contains(path) {
         return input::open(path);
@@ -334,7 +334,7 @@ fn beside(path: &Path) -> PathBuf {
     }
 }
 
-/// Files as they are; of folders, their `*.tar` files by name.
+/// The named files, and the `*.tar` files in the named folders, sorted by name.
 fn candidates(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for path in paths {

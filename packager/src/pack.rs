@@ -1,9 +1,10 @@
-//! Lock and store to volumes on a medium, in one sequential pass.
+//! Writes volumes to a medium from a lock and a store, in one sequential pass.
 //!
-//! `Lock -> Shipment -> PackPlan -> volumes`: the gate `pack` is asked about a [`Shipment`], and only that is planned.
+//! `Lock -> Shipment -> PackPlan -> volumes`: the gate `pack` decides about a [`Shipment`], and only that is planned.
 //!
-//! Write order: each volume under a name ending in `.partial`, fsync, rename; when all are there, they are read
-//! back from the medium, logged, and the log put beside them; then the completion mark. The mark is the commit point: without it, pack again.
+//! Write order: each volume under a name ending in `.partial`, fsync, rename. All volumes are then read back from the
+//! medium and logged, and the log is written next to them; then the completion mark. The mark is the commit point: without
+//! it, pack again.
 
 mod in_turn;
 pub mod plan;
@@ -16,5 +17,5 @@ pub use plan::{PackPlan, PlannedVolume, plan};
 pub use shipment::Shipment;
 pub use write::{PackReport, WriteOptions, write};
 
-/// The default size of a volume: the largest file of FAT32 with room to spare, 4 GiB - 64 KiB.
+/// The default size of a volume: just below the maximum file size of FAT32, 4 GiB - 64 KiB.
 pub const DEFAULT_VOLUME_SIZE: u64 = (4 << 30) - (64 << 10);

@@ -1,17 +1,17 @@
-//! A drive proved without importing it: every byte of every volume.
+//! Verifies a drive without importing it: every byte of every volume.
 
 use mirror::reporter::Reporter;
 use serde::Serialize;
 
 use crate::bundle::{Entry, Error};
 use crate::complete::SetCheck;
-use crate::import::Turns;
+use crate::import::SequentialMedia;
 use crate::import::in_turn::Reader;
-use crate::import::walk::{Chunk, Proof, Sink, Volumes, walk, walk_volumes};
+use crate::import::walk::{Chunk, HashSink, Sink, Volumes, walk, walk_volumes};
 use crate::media::{Completion, Media};
 use crate::witness::{Admitted, LogVerdict};
 
-/// What was proved.
+/// The result of a verification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyReport {
@@ -23,31 +23,32 @@ pub struct VerifyReport {
     pub signer: String,
     /// The key's hint.
     pub key_hint: String,
-    /// How many volumes.
+    /// The number of volumes.
     pub volumes: u32,
-    /// Bytes on the volumes.
+    /// The size of the volumes in bytes.
     pub bytes: u64,
-    /// How many entries.
+    /// The number of entries.
     pub entries: u64,
-    /// Bytes of content.
+    /// The size of the content in bytes.
     pub content_bytes: u64,
-    /// The completion mark, if there is one.
+    /// The completion mark, if it exists.
     pub completion: Option<Completion>,
-    /// What became of the sender's log.
+    /// The verdict on the sender's log.
     pub log: LogVerdict,
 }
 
-/// Checks volumes, and the digest of every entry, of a set whose signature and log were checked.
+/// Verifies the volumes of an admitted set, and the digest of every entry.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first error that is found.
 pub fn verify(media: &Media, admitted: &Admitted, reporter: &dyn Reporter) -> Result<VerifyReport, Error> {
     let manifest = admitted.manifest().get();
     media.with_copies(manifest, || {
         reporter.begin("verify", manifest.content_size());
-        let mut proof = Whole { proof: Proof::new(reporter), check: SetCheck::new(manifest), manifest: None };
-        walk(media, manifest, &mut proof)?;
-        proof.check.finish()
+        let mut sink =
+            SetSink { hashes: HashSink::new(reporter), check: SetCheck::new(manifest), manifest: None };
+        walk(media, manifest, &mut sink)?;
+        sink.check.finish()
     })?;
     reporter.end();
     for warning in media.warnings() {
@@ -57,25 +58,26 @@ pub fn verify(media: &Media, admitted: &Admitted, reporter: &dyn Reporter) -> Re
     Ok(report(admitted, (media.set().to_string(), bytes), media.completion(manifest)))
 }
 
-/// As [`verify`], volume by volume. `media` is what is there now; nothing is kept of a volume that was read.
+/// Like [`verify`], but volume by volume. `media` is the current medium. No content of a volume is kept.
 ///
 /// # Errors
-/// The first thing that is wrong; [`Error::NotInserted`] when a volume is needed and nobody is there.
+/// The first error that is found; [`Error::NotInserted`] when a needed volume is not inserted.
 pub fn verify_in_turn(
     media: Media,
     admitted: &Admitted,
     reporter: &dyn Reporter,
-    turns: &Turns<'_>,
+    sequence: &SequentialMedia<'_>,
 ) -> Result<VerifyReport, Error> {
     let manifest = admitted.manifest().get();
     let set = media.set().to_string();
     let bytes = (1..=manifest.volumes).map(|number| media.volume_len(manifest, number)).sum();
     let volumes = Volumes::all(manifest, &media);
     reporter.begin("verify", manifest.content_size());
-    let mut reader = Reader::new(media, admitted, turns);
-    let mut proof = Whole { proof: Proof::new(reporter), check: SetCheck::new(manifest), manifest: None };
-    walk_volumes(manifest, (&volumes, &mut |number| reader.payload(number)), &mut proof)?;
-    proof.check.finish()?;
+    let mut reader = Reader::new(media, admitted, sequence);
+    let mut sink =
+        SetSink { hashes: HashSink::new(reporter), check: SetCheck::new(manifest), manifest: None };
+    walk_volumes(manifest, (&volumes, &mut |number| reader.payload(number)), &mut sink)?;
+    sink.check.finish()?;
     reporter.end();
     let completion = reader.last().and_then(|media| media.completion(manifest));
     Ok(report(admitted, (set, bytes), completion))
@@ -98,29 +100,29 @@ fn report(admitted: &Admitted, (set, bytes): (String, u64), completion: Option<C
     }
 }
 
-/// Hashes every entry, and reads those that are manifests to learn whether the set holds all that they name.
-struct Whole<'a> {
-    proof: Proof<'a>,
+/// Hashes every entry, and reads manifests to check that the set is complete.
+struct SetSink<'a> {
+    hashes: HashSink<'a>,
     check: SetCheck<'a>,
-    /// The bytes so far, of an entry that is a manifest.
+    /// The bytes so far, if the entry is a manifest.
     manifest: Option<Vec<u8>>,
 }
 
-impl Sink for Whole<'_> {
+impl Sink for SetSink<'_> {
     fn begin(&mut self, entry: &Entry) -> Result<(), Error> {
         self.manifest = self.check.is_manifest(&entry.digest).then(Vec::new);
-        self.proof.begin(entry)
+        self.hashes.begin(entry)
     }
 
     fn write(&mut self, chunk: &Chunk) -> Result<(), Error> {
         if let Some(bytes) = &mut self.manifest {
             bytes.extend_from_slice(chunk.bytes());
         }
-        self.proof.write(chunk)
+        self.hashes.write(chunk)
     }
 
     fn finish(&mut self, entry: &Entry) -> Result<(), Error> {
-        self.proof.finish(entry)?;
-        self.manifest.take().map_or(Ok(()), |bytes| self.check.look(&entry.digest, bytes))
+        self.hashes.finish(entry)?;
+        self.manifest.take().map_or(Ok(()), |bytes| self.check.add(&entry.digest, bytes))
     }
 }

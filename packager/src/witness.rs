@@ -1,21 +1,22 @@
-//! What a site remembers of the logs of those who send it drives, and what it says of them; and what a sender remembers
-//! of what sites said. All in the folder `witness` of a store.
+//! Witness records, in the folder `witness` of a store: a site's records of its senders' logs, its return media, and a
+//! sender's records of the checkpoints that sites acknowledged.
 //!
 //! ```text
-//! key.pem, key.pub        the site's key for cosignatures, made when it is first needed
+//! key.pem, key.pub        the site's key for cosignatures, created when it is first needed
 //! senders/ID.json         the newest checkpoint of a log, cosigned, the number of the newest drive of each name, and
-//!                         for each tag what it was set to by the drive of which number
-//! quarantine/HEX.json     alarms about a set, and who lifted them why
-//! sites/SITE.json         what a site acknowledged of this store's own log
-//! alarms/SITE.json        alarms about what a site returned, with the signed checkpoints
-//! lock                    who holds it may change any of this
+//!                         the digest of each tag with the number of the drive that set it
+//! quarantine/HEX.json     the alarms about a set, and its releases with user and reason
+//! sites/SITE.json         the checkpoint of this store's own log that a site acknowledged
+//! alarms/SITE.json        the alarms about a site's return media, with the signed checkpoints
+//! lock                    the lock for changes to these files
 //! ```
 //!
-//! Order (C2SP tlog-witness): a checkpoint is proved, then remembered durably, and only then cosigned in the open or
-//! its drive imported. A crash before that leaves the older state, and the same drive is proved again.
+//! Order (C2SP tlog-witness): a checkpoint is verified, then recorded durably, and only then is its cosignature returned or
+//! its drive imported. A crash before that leaves the older state, and the same drive is verified again.
 //!
-//! - [`mod@admit`]: may this drive come in? [`order`]: is it older than one that came? [`quarantine`]: what did not; [`returned`]: what goes back to the sender, and
-//!   [`acknowledge`]: what the sender keeps of it; [`notes`]: what the store's database knows of all this
+//! - [`mod@admit`]: admits drives; [`order`]: detects older drives; [`quarantine`]: the drives that raised alarms
+//! - [`returned`]: the return medium for the sender; [`acknowledge`]: the sender's records of it
+//! - [`notes`]: the notes in the store's database that detect lost records
 
 pub mod acknowledge;
 pub mod admit;
@@ -36,20 +37,20 @@ use store::Store;
 use tlog::{Checkpoint, Note};
 
 pub use self::acknowledge::Acknowledged;
-pub use self::admit::{Admitted, Gatekeeper, LogVerdict, Without, admit};
+pub use self::admit::{AdmitOptions, Admitted, LogVerdict, MissingLog, admit};
 use self::order::SetTags;
 use crate::bundle::{BundleManifest, Error};
-use crate::drive_log::{DriveLogError, Finding, Known, create_folder, file_name, publish, read_file};
+use crate::drive_log::{DriveLogError, Finding, KnownLog, create_folder, file_name, publish, read_file};
 
-/// A longer record is none of ours.
+/// The maximum size of a record.
 const MOST_RECORD: u64 = 512 << 20;
 
-/// When something is done.
+/// The current time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// RFC 3339, UTC.
+    /// The time in RFC 3339, UTC.
     pub text: String,
-    /// Seconds since 1970.
+    /// The time in seconds since 1970.
     pub seconds: u64,
 }
 
@@ -57,33 +58,33 @@ pub struct Now {
 #[derive(Clone)]
 pub struct Witness {
     root: PathBuf,
-    /// Its database knows what there was.
+    /// The store, whose database notes which records exist.
     store: Store,
 }
 
-/// What is remembered of a sender's log.
+/// The record of a sender's log.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Sender {
     origin: String,
     checkpoint: String,
     drives: BTreeMap<String, u64>,
-    /// None in what a version wrote that did not remember tags.
+    /// `None` in records of versions that did not record tags.
     #[serde(default)]
     tags: Option<SetTags>,
 }
 
 impl Witness {
-    /// Of a store. Nothing is made before there is something to remember.
+    /// The witness records of a store. The folder is created with the first record.
     #[must_use]
     pub fn of(store: &Store) -> Self {
         Self { root: store.root().join("witness"), store: store.clone() }
     }
 
-    /// Keeps others from changing anything as long as it is held.
+    /// Locks the records against changes by other processes.
     fn lock(&self) -> Result<File, Error> {
         self.check_folder()?;
-        // Durable before the database notes that it is there: else a power cut in between looks like a loss.
+        // The folder must be durable before the database notes it: otherwise, a power failure in between looks like a loss.
         create_folder(&self.root)?;
         let path = self.root.join("lock");
         let file = private::open(fs::OpenOptions::new().write(true).create(true).truncate(false), &path);
@@ -96,11 +97,11 @@ impl Witness {
         self.root.join("senders").join(file_name(origin) + ".json")
     }
 
-    /// What is known of a log.
+    /// The known state of a log.
     ///
     /// # Errors
-    /// [`DriveLogError::Record`] when what was remembered is damaged: then nothing is believed.
-    pub fn known(&self, origin: &str) -> Result<Option<Known>, Error> {
+    /// [`DriveLogError::Record`] when the record is damaged: it is not used then.
+    pub fn known(&self, origin: &str) -> Result<Option<KnownLog>, Error> {
         let path = self.sender(origin);
         let Some(sender) = self.read::<Sender>(&path)? else {
             self.check_sender(origin, None)?;
@@ -114,10 +115,10 @@ impl Witness {
         }
         self.check_sender(origin, Some(checkpoint.size))?;
         let tags = sender.tags.unwrap_or_else(|| SetTags::untracked(&sender.drives));
-        Ok(Some(Known { note, checkpoint, drives: sender.drives, tags }))
+        Ok(Some(KnownLog { note, checkpoint, drives: sender.drives, tags }))
     }
 
-    /// Remembers a log that was proved, cosigned, and that this drive of it came. The numbers of drives only grow.
+    /// Records a verified log, cosigned, and the number of this drive. The numbers only grow.
     fn accept(&self, finding: &Finding, manifest: &BundleManifest, now: &Now) -> Result<(), Error> {
         let known = self.known(&finding.origin)?;
         let mut note = finding.note.clone();
@@ -127,13 +128,13 @@ impl Witness {
             (drives, tags) = (known.drives, known.tags);
             known_size = known.checkpoint.size;
             if known.note.text() == note.text() {
-                // The same state: what is there already is kept, so that nothing is said twice.
+                // The same state: keep the existing note, so that it is not cosigned twice.
                 note = known.note;
             }
         }
         let newest = drives.entry(manifest.name.clone()).or_insert(finding.number);
         *newest = finding.number.max(*newest);
-        tags.remember(manifest, finding.number);
+        tags.record(manifest, finding.number);
         let key = self.key()?;
         if tlog::cosignature::verify(&note, &key.verifier()).is_err() {
             note.add(tlog::cosignature::cosign(&note, &key, now.seconds).map_err(DriveLogError::Own)?);
@@ -144,7 +145,7 @@ impl Witness {
         self.note_sender(&finding.origin, finding.size.max(known_size))
     }
 
-    /// How many entries of a log a record says.
+    /// The number of entries of a log in a record.
     fn sender_size(&self, path: &Path) -> Result<Option<u64>, Error> {
         let Some(sender) = self.read::<Sender>(path)? else { return Ok(None) };
         let damaged = |_| DriveLogError::Record(path.to_owned());
@@ -152,7 +153,7 @@ impl Witness {
         Ok(Some(Checkpoint::read(&note).map_err(damaged)?.size))
     }
 
-    /// Every log that is remembered, with its cosigned checkpoint.
+    /// All recorded logs, each with its cosigned checkpoint.
     fn senders(&self) -> Result<Vec<(String, Note)>, Error> {
         let mut found = Vec::new();
         for path in self.records("senders")? {
@@ -180,7 +181,7 @@ impl Witness {
 
     fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, Error> {
         let Some(bytes) = read_file(path, MOST_RECORD)? else {
-            // Whatever stands in a record's place is not nothing.
+            // Any other file in place of a record is damage, not a missing record.
             return if path.exists() { Err(DriveLogError::Record(path.to_owned()).into()) } else { Ok(None) };
         };
         let record = serde_json::from_slice(&bytes).map_err(|_| DriveLogError::Record(path.to_owned()))?;

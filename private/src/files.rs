@@ -1,7 +1,7 @@
-//! Making folders and files that only their owner can use: mode 0700 and 0600, whatever the process's umask is.
+//! Creates folders and files that only their owner can access: mode 0700 and 0600, whatever the process's umask is.
 //!
-//! What root makes in somebody's private folder belongs to that user: otherwise a command of root's, such as a check of a
-//! store, would shut the owner out.
+//! What root creates in a user's private folder belongs to that user. Otherwise a command that root runs, such as a store
+//! check, would lock the owner out.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -13,16 +13,16 @@ use std::path::Path;
 const FOLDER: u32 = 0o700;
 const FILE: u32 = 0o600;
 
-/// What others than the owner may do.
+/// The permissions of everyone but the owner.
 const OTHERS: u32 = 0o077;
 
-/// Makes a folder; one that is there already is left as it is. Says whether it was made.
+/// Creates a folder and returns whether it was created. An existing folder stays as it is.
 ///
 /// # Errors
-/// What the system says.
+/// Any I/O error.
 pub fn create_folder(path: &Path) -> io::Result<bool> {
     match DirBuilder::new().mode(FOLDER).create(path) {
-        // The umask may have taken the owner's own rights.
+        // The umask may have removed permissions of the owner.
         Ok(()) => {
             restrict(path)?;
             if let Some((user, group)) = owner(path, fs::symlink_metadata(path)?.uid()) {
@@ -35,10 +35,10 @@ pub fn create_folder(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes a folder and those above it that are missing.
+/// Creates a folder and its missing parents.
 ///
 /// # Errors
-/// What the system says.
+/// Any I/O error.
 pub fn create_folders(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -49,23 +49,23 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
     create_folder(path).map(|_| ())
 }
 
-/// The folder that holds a name.
+/// The folder that contains a path.
 #[must_use]
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Opens a file that may have to be made.
+/// Opens a file, which `options` may create.
 ///
 /// # Errors
-/// What the system says.
+/// Any I/O error.
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.mode(FILE).open(path)?;
     let found = file.metadata()?;
     give_to_owner(&file, &found, path)?;
     if found.is_file() && found.mode() & 0o777 != FILE {
         match file.set_permissions(Permissions::from_mode(FILE)) {
-            // Only the owner can, and nobody else needs to.
+            // Only the owner can change the mode, and no one else needs to.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             changed => changed?,
         }
@@ -73,7 +73,7 @@ pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// What root made in another user's private folder is that user's.
+/// Gives a file that root created in another user's private folder to that user.
 pub(crate) fn give_to_owner(file: &File, found: &Metadata, path: &Path) -> io::Result<()> {
     match owner(path, found.uid()).filter(|_| found.is_file()) {
         Some((user, group)) => fchown(file, Some(user), Some(group)),
@@ -81,7 +81,7 @@ pub(crate) fn give_to_owner(file: &File, found: &Metadata, path: &Path) -> io::R
     }
 }
 
-/// Whose folder holds a file of `user`'s, where that is root and the folder is another user's private one.
+/// The owner of the folder that contains the path, if `user` is root and the folder is another user's private folder.
 fn owner(path: &Path, user: u32) -> Option<(u32, u32)> {
     if user != 0 {
         return None;
@@ -91,28 +91,28 @@ fn owner(path: &Path, user: u32) -> Option<(u32, u32)> {
     is_others.then(|| (found.uid(), found.gid()))
 }
 
-/// Makes a file, or empties the one that is there.
+/// Creates a file, or truncates an existing one.
 ///
 /// # Errors
-/// What the system says.
+/// Any I/O error.
 pub fn create(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().write(true).create(true).truncate(true), path)
 }
 
-/// Leaves a folder or file to its owner.
+/// Restricts a folder or file to its owner.
 ///
 /// # Errors
-/// What the system says.
+/// Any I/O error.
 pub fn restrict(path: &Path) -> io::Result<()> {
     let mode = if fs::symlink_metadata(path)?.is_dir() { FOLDER } else { FILE };
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
-/// Takes the rights of others away from a folder and all below it, where they have any in the folder itself or in what
-/// stands directly in it. Says whether they had.
+/// Removes the permissions of other users from a folder and everything below it, if they have any on the folder or on its
+/// direct children. Returns whether they had.
 ///
 /// # Errors
-/// What the system says of the folder. One that belongs to somebody else is left as it is.
+/// Any I/O error for the folder. A folder that belongs to another user stays as it is.
 pub fn tighten(root: &Path) -> io::Result<bool> {
     let is_open = |path: &Path| {
         fs::symlink_metadata(path).is_ok_and(|found| !found.is_symlink() && found.mode() & OTHERS != 0)
@@ -121,10 +121,10 @@ pub fn tighten(root: &Path) -> io::Result<bool> {
     if !is_open(root) && !below().any(|entry| is_open(&entry.path())) {
         return Ok(false);
     }
-    // The root first: it alone keeps everybody else out.
+    // The root first: its mode alone keeps other users out.
     match restrict(root) {
         Ok(()) => {}
-        // Another user's, who has to do it.
+        // The folder belongs to another user, who must do it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
         Err(error) => return Err(error),
     }
@@ -132,13 +132,13 @@ pub fn tighten(root: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Best effort: what is gone meanwhile, or belongs to somebody else, is behind the root's own mode.
+/// Best effort: files that are removed meanwhile or belong to another user are protected by the root's mode.
 fn tighten_below(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let Ok(found) = entry.metadata() else { continue };
         let wanted = if found.is_dir() { FOLDER } else { FILE };
-        // A change of what is right already would change the file's time, too.
+        // Setting a mode that is already correct would still update the file's change time.
         if (found.is_dir() || found.is_file()) && found.mode() & 0o777 != wanted {
             let _ = restrict(&path);
         }
@@ -153,10 +153,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a16_what_root_makes_in_the_private_folder_of_a_user_is_that_user_s() {
+    fn a16_what_root_creates_in_a_private_folder_belongs_to_the_folders_owner() {
         let folder = tempfile::tempdir().unwrap();
         if folder.path().metadata().unwrap().uid() != 0 {
-            println!("skipped: only root can make files for others");
+            println!("skipped: only root can create files for other users");
             return;
         }
         let (store, shared) = (folder.path().join("store"), folder.path().join("shared"));

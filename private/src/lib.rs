@@ -1,14 +1,14 @@
-//! Files that appear whole or not at all, folders and files that only their owner can use, and locks with a limit. Stores,
-//! logs and keys are made of these.
+//! Files that appear whole or not at all, folders and files that only their owner can access, and locks with a timeout.
+//! Stores, logs and keys are built on these.
 //!
 //! Invariants:
-//! - What is made here has mode 0700 or 0600 from its first moment on, whatever the process's umask is. [`Readers::All`] is
-//!   the one exception, for what a user asks for: lists, locks of mirror files, public keys.
-//! - Nothing of this machine gets its name in another way than by [`mod@publish`]; `tests/architecture.rs` reads the sources.
-//! - Whoever waits for a lock waits within a limit, and is then told which process holds it.
+//! - Files and folders have mode 0700 or 0600 from the moment they are created, whatever the process's umask is.
+//!   [`Readers::All`] is the only exception, for output that a user requests: lists, locks of mirror files, public keys.
+//! - On this machine, files get their names only through [`mod@publish`]; `tests/architecture.rs` checks the sources.
+//! - Every wait for a lock has a timeout; the error then names the process that holds the lock.
 //!
-//! - [`files`]: making folders and files, and taking the rights of others away; [`locks`]: taking turns;
-//!   [`mod@publish`]: writing whole files
+//! - [`files`]: creates folders and files, and removes the permissions of other users; [`locks`]: file locks;
+//!   [`mod@publish`]: writes whole files
 
 pub mod files;
 pub mod locks;

@@ -1,7 +1,7 @@
-//! Locks on files. Whoever waits for one waits within a limit, and is then told who holds it.
+//! Locks on files. Every wait has a timeout; the error then names the holder.
 //!
-//! Waiting is left to the system, which gives a lock to whoever waits longest: a process that takes a lock often cannot
-//! keep the others from it.
+//! The system does the waiting and gives a lock to the process that has waited longest: a process that takes a lock often
+//! cannot starve the others.
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -13,55 +13,55 @@ use std::time::{Duration, Instant};
 
 use error_class::{Class, Classified};
 
-/// How long a command waits for another one.
+/// How long a command waits for another command's lock.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much of a holder's command line is shown.
+/// How many characters of a holder's command line are shown.
 const COMMAND: usize = 120;
 
-/// Of what a process's age is counted, on every Linux.
+/// Clock ticks per second in `/proc`, the same on every Linux.
 const TICKS: u64 = 100;
 
-/// How a lock is held.
+/// The mode in which a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// Beside others that share it.
+    /// Shared with other holders.
     Shared,
-    /// Alone.
+    /// Exclusive.
     Alone,
 }
 
-/// Why a lock is not held.
+/// The errors of taking a lock.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system refused it.
+    /// The system call failed.
     #[error("cannot lock `{path}`")]
     Io {
-        /// What should be locked.
+        /// The file to lock.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// Somebody else held it all the time.
+    /// Another process held the lock until the timeout.
     #[error(transparent)]
     Locked(#[from] Locked),
 }
 
-/// A lock was not free within the time that is waited for it.
+/// A lock was not released within the timeout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("waited {seconds} s for the lock on `{path}`, which is held by {holders}")]
 pub struct Locked {
-    /// What is locked.
+    /// The locked file.
     pub path: PathBuf,
-    /// How long was waited.
+    /// How long the caller waited.
     pub seconds: u64,
-    /// Who holds it.
+    /// The processes that hold the lock.
     pub holders: Holders,
 }
 
 impl Locked {
-    /// What to do about it.
+    /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         "wait for that process to end, or end it, then run the same command again"
@@ -90,7 +90,7 @@ impl Hold {
     }
 }
 
-/// Takes a lock if it is free; says whether it was.
+/// Takes a lock if it is free, and returns whether it was.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -105,10 +105,10 @@ pub fn try_hold(file: &File, path: &Path, hold: Hold) -> Result<bool, Error> {
     }
 }
 
-/// Waits for a lock, but no longer than `limit`. The lock is held as long as the file that is given back is open.
+/// Waits for a lock, but no longer than `limit`. The lock is held as long as the returned file is open.
 ///
 /// # Errors
-/// [`Error::Locked`] when it was not free within the limit, or [`Error::Io`].
+/// [`Error::Locked`] when the lock was not released within the limit, or [`Error::Io`].
 pub fn hold(file: File, path: &Path, hold: Hold, limit: Duration) -> Result<File, Error> {
     if try_hold(&file, path, hold)? {
         return Ok(file);
@@ -116,8 +116,8 @@ pub fn hold(file: File, path: &Path, hold: Hold, limit: Duration) -> Result<File
     let begun = Instant::now();
     let failed = |source| Error::Io { path: path.to_owned(), source };
     let (sender, receiver) = mpsc::channel();
-    // Only a thread of its own can wait in the system's queue and be given up. One that gets the lock too late finds
-    // nobody to give the file to, and closes it.
+    // The system's queue has no timeout, so a separate thread waits in it and can be abandoned. A thread that gets the
+    // lock too late finds the channel closed, and closes the file.
     let wait = move || {
         let outcome = loop {
             match hold.wait_on(&file) {
@@ -137,7 +137,7 @@ pub fn hold(file: File, path: &Path, hold: Hold, limit: Duration) -> Result<File
     }
 }
 
-/// The processes that hold locks on a file, as far as the system tells.
+/// The processes that hold locks on a file, as far as the system shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holders(Vec<Holder>);
 
@@ -146,12 +146,12 @@ pub struct Holders(Vec<Holder>);
 struct Holder {
     process: u32,
     command: String,
-    /// For how many seconds it has been running.
+    /// How long it has been running, in seconds.
     age: Option<u64>,
 }
 
 impl Holders {
-    /// Asks the system who holds locks on one of the files.
+    /// Finds the processes that hold locks on any of the files.
     #[must_use]
     pub fn of(paths: &[&Path]) -> Self {
         let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -169,7 +169,7 @@ impl Holders {
 impl fmt::Display for Holders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return f.write_str("a process that cannot be seen from here, as in another container");
+            return f.write_str("a process that is not visible from here, for example in another container");
         }
         for (index, Holder { process, command, age }) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
@@ -183,7 +183,7 @@ impl fmt::Display for Holders {
     }
 }
 
-/// A time in the two largest units that it has.
+/// Formats a duration in its two largest units.
 fn span(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -193,16 +193,16 @@ fn span(seconds: u64) -> String {
     }
 }
 
-/// The process of a line such as `1: FLOCK  ADVISORY  WRITE 708 08:01:131090 0 EOF`, if it is about the inode. Lines
+/// The process in a line such as `1: FLOCK  ADVISORY  WRITE 708 08:01:131090 0 EOF`, if the line is for the inode. Lines
 /// with an arrow are processes that wait.
 fn holder(line: &str, inode: u64) -> Option<u32> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [_, _, _, _, process, place, ..] = words[..] else { return None };
-    let found: u64 = place.rsplit(':').next()?.parse().ok()?;
+    let [_, _, _, _, process, device_and_inode, ..] = words[..] else { return None };
+    let found: u64 = device_and_inode.rsplit(':').next()?.parse().ok()?;
     (found == inode).then(|| process.parse().ok()).flatten().filter(|process| *process > 0)
 }
 
-/// What a process was started as, with nothing in it that could change a terminal.
+/// The command line of a process, without characters that could control a terminal.
 fn command(process: u32) -> String {
     let line = fs::read(PathBuf::from(format!("/proc/{process}/cmdline"))).unwrap_or_default();
     let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
@@ -212,10 +212,10 @@ fn command(process: u32) -> String {
     if shown.is_empty() { "unknown".to_owned() } else { shown }
 }
 
-/// For how many seconds a process has been running.
+/// How long a process has been running, in seconds.
 fn age(process: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; the time of the start is the twentieth word after it.
+    // The name, in parentheses, may contain anything; the start time is the twentieth word after it.
     let start: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let uptime: u64 = uptime.split(['.', ' ']).next()?.parse().ok()?;
@@ -247,19 +247,19 @@ mod tests {
         for kind in [Hold::Alone, Hold::Shared] {
             let Err(Error::Locked(refused)) = hold(opened(&path), &path, kind, Duration::from_millis(200))
             else {
-                panic!("the lock was given twice")
+                panic!("the lock was granted twice")
             };
             let text = refused.to_string();
             assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
             assert!(text.contains("running for"), "{text}");
         }
         drop(held);
-        // Those who were given up must not keep it.
+        // Abandoned waiters must not keep the lock.
         hold(opened(&path), &path, Hold::Alone, Duration::from_secs(5)).unwrap();
     }
 
     #[test]
-    fn a16_who_waits_gets_the_lock_although_another_takes_it_all_the_time() {
+    fn a16_a_waiter_gets_the_lock_although_another_thread_takes_it_all_the_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let stop = std::sync::atomic::AtomicBool::new(false);

@@ -1,10 +1,10 @@
-//! The one way for a file to get its name: whole, or not at all.
+//! The only way for a file to get its name: whole, or not at all.
 //!
-//! Write order: the bytes in a new file beside the target, fsync of it, rename, fsync of the folder. The rename is the
-//! commit point. A crash before it leaves at most `.NAME.airlock-new`, which the next writer of that name removes.
+//! Write order: the bytes in a new file beside the target, fsync of that file, rename, fsync of the folder. The rename is
+//! the commit point. A crash before it leaves at most `.NAME.airlock-new`, which the next writer of that name removes.
 //!
-//! A link is never followed: neither one in the target's place, which is refused, nor one in the new file's, which is
-//! removed. Of several writers at once each is whole, and the last one stays.
+//! Links are never followed: a link at the target is rejected, and a link at the temporary path is removed. Concurrent
+//! writers each publish a whole file; the last one wins.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -22,19 +22,19 @@ use crate::locks::{Hold, PATIENCE, hold};
 
 const SUFFIX: &str = ".airlock-new";
 
-/// How long a name may be, on every file system that matters.
-const MOST: usize = 255;
+/// The maximum length of a file name, on every relevant file system.
+const MAX_NAME_LEN: usize = 255;
 
-/// Who may read what is published.
+/// Who may read the published file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
-    /// Its owner alone.
+    /// Only its owner.
     Owner,
-    /// Whoever could read the file that it replaces; where there is none, whom the process's umask lets.
+    /// The readers of the file that it replaces, or, for a new file, those that the process's umask allows.
     All,
 }
 
-/// What becomes of a file that has the name already.
+/// What happens to a file that already exists at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// It stays, and publishing fails with [`ErrorKind::AlreadyExists`].
@@ -43,79 +43,79 @@ pub enum Existing {
     Replace,
 }
 
-/// Publishes whole bytes, durably.
+/// Publishes a whole file durably.
 ///
 /// # Errors
-/// What the system says, or that what has the name is no regular file. Then nothing is left of the new file.
+/// Any I/O error, or the path exists and is not a regular file. The new file is then removed.
 pub fn publish(path: &Path, bytes: &[u8], existing: Existing, readers: Readers) -> io::Result<()> {
     let new = Temporary::beside(path, existing, readers)?;
     new.file().write_all(bytes)?;
     new.publish()
 }
 
-/// Whether a file could be published under a name, as far as can be said before: what has the name is a regular file or
-/// nothing, and files can be made beside it.
+/// Checks whether a file could be published at a path, as far as this can be known in advance: the path is a regular file
+/// or does not exist, and files can be created beside it.
 ///
 /// # Errors
-/// What the system says, or that what has the name is no regular file.
+/// Any I/O error, or the path exists and is not a regular file.
 pub fn check(path: &Path) -> io::Result<()> {
     regular(path)?;
     Ok(rustix::fs::access(folder_of(path), Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// A file that is written beside the name that it is to get. It is removed if it does not get it.
+/// A file that is written beside its target. It is removed unless it is renamed to the target.
 #[derive(Debug)]
 pub struct Temporary {
     path: PathBuf,
     target: PathBuf,
     existing: Existing,
-    /// Locked, which tells others that its writer lives.
+    /// Locked as long as its writer runs.
     file: File,
     is_renamed: bool,
 }
 
 impl Temporary {
-    /// A new, empty file.
+    /// Creates a new, empty file beside the target.
     ///
     /// # Errors
-    /// What the system says, or that what has the target's name is no regular file.
+    /// Any I/O error, or the target exists and is not a regular file.
     pub fn beside(target: &Path, existing: Existing, readers: Readers) -> io::Result<Self> {
         let old = match existing {
             Existing::Replace => regular(target)?,
-            // Told before anything is written; the renaming decides.
+            // An early check before anything is written; the rename decides.
             Existing::Keep if fs::symlink_metadata(target).is_ok() => {
                 return Err(ErrorKind::AlreadyExists.into());
             }
             Existing::Keep => None,
         };
         let path = temporary_path(target)?;
-        let file = alone(&path, readers)?;
+        let file = create_locked(&path, readers)?;
         let new = Self { path, target: target.to_owned(), existing, file, is_renamed: false };
         if let (Some(old), Readers::All) = (old, readers) {
-            new.resemble(&old)?;
+            new.copy_permissions(&old)?;
         }
         Ok(new)
     }
 
-    /// What to write to.
+    /// The file to write to.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Makes what was written durable, without a name.
+    /// Makes the written bytes durable, without the target's name.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any I/O error.
     pub fn flush(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
-    /// Gives the file its name. Without [`Temporary::flush`] before and [`sync_folder`] after it, a power cut may leave an
-    /// empty file: for what can be made again from others.
+    /// Renames the file to the target. Without [`Temporary::flush`] before and [`sync_folder`] after it, a power cut may
+    /// leave an empty file; use it so only for files that can be recreated from others.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any I/O error.
     pub fn rename(mut self) -> io::Result<()> {
         match self.existing {
             Existing::Replace => rename(&self.path, &self.target)?,
@@ -125,10 +125,10 @@ impl Temporary {
         Ok(())
     }
 
-    /// Makes the file durable under its name.
+    /// Makes the file durable under the target's name.
     ///
     /// # Errors
-    /// What the system says.
+    /// Any I/O error.
     pub fn publish(self) -> io::Result<()> {
         self.flush()?;
         let folder = folder_of(&self.target).to_owned();
@@ -136,14 +136,14 @@ impl Temporary {
         sync_folder(&folder)
     }
 
-    /// Takes over who may use the file that is replaced.
-    fn resemble(&self, old: &Metadata) -> io::Result<()> {
+    /// Copies owner and mode from the file that is replaced.
+    fn copy_permissions(&self, old: &Metadata) -> io::Result<()> {
         let new = self.file.metadata()?;
         if new.uid() == 0 && old.uid() != 0 {
             fchown(&self.file, Some(old.uid()), Some(old.gid()))?;
         }
         let mode = old.mode() & 0o777;
-        // A file system without modes refuses to set one.
+        // A file system without modes rejects every change.
         if new.mode() & 0o777 == mode {
             return Ok(());
         }
@@ -159,10 +159,10 @@ impl Drop for Temporary {
     }
 }
 
-/// Gives a file or folder another name, at once; replaces a file.
+/// Renames a file or folder atomically, and replaces an existing file.
 ///
 /// # Errors
-/// What the system says.
+/// Any I/O error.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
@@ -170,15 +170,15 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// Makes the names in a folder durable.
 ///
 /// # Errors
-/// What the system says.
+/// Any I/O error.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder).and_then(|folder| sync_open_folder(&folder))
 }
 
-/// Makes the names in an open folder durable; file systems that cannot are the only ones excused.
+/// Makes the names in an open folder durable. Ignores the error only on file systems that do not support this.
 ///
 /// # Errors
-/// What the system says.
+/// Any I/O error.
 pub fn sync_open_folder(folder: &File) -> io::Result<()> {
     match folder.sync_all() {
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => Ok(()),
@@ -186,25 +186,25 @@ pub fn sync_open_folder(folder: &File) -> io::Result<()> {
     }
 }
 
-/// The regular file that has a name, if something has it.
+/// The metadata of the regular file at a path; none if the path does not exist.
 fn regular(path: &Path) -> io::Result<Option<Metadata>> {
-    let refused =
-        |what: String| Err(io::Error::new(ErrorKind::InvalidInput, Message::new(Class::Usage, what)));
+    let rejected =
+        |text: String| Err(io::Error::new(ErrorKind::InvalidInput, Message::new(Class::Usage, text)));
     match fs::symlink_metadata(path) {
-        _ if path == Path::new("-") => refused(
-            "`-` is not written to as standard output; for a file of that name, write `./-`".to_owned(),
-        ),
+        _ if path == Path::new("-") => {
+            rejected("`-` does not mean standard output here; for a file of that name, use `./-`".to_owned())
+        }
         Ok(found) if found.is_file() => Ok(Some(found)),
         Ok(found) if found.is_symlink() => {
             let target = fs::canonicalize(path).ok().filter(|target| target.is_file());
-            refused(match target {
+            rejected(match target {
                 Some(target) => {
-                    format!("it is a link; name the file that it leads to, `{}`", target.display())
+                    format!("it is a symbolic link; name its target instead: `{}`", target.display())
                 }
-                None => "it is a link, and does not lead to a regular file; name a file".to_owned(),
+                None => "it is a symbolic link that does not lead to a regular file; name a file".to_owned(),
             })
         }
-        Ok(_) => refused("it is not a regular file; name a file".to_owned()),
+        Ok(_) => rejected("it is not a regular file; name a file".to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -213,14 +213,14 @@ fn regular(path: &Path) -> io::Result<Option<Metadata>> {
 fn temporary_path(target: &Path) -> io::Result<PathBuf> {
     let name = target.file_name().ok_or(ErrorKind::InvalidInput)?.as_bytes();
     let mut hidden = b".".to_vec();
-    // Names that are alike so far take turns.
-    hidden.extend(&name[..name.len().min(MOST - 1 - SUFFIX.len())]);
+    // Long names with the same beginning share a temporary path, so their writers wait for each other.
+    hidden.extend(&name[..name.len().min(MAX_NAME_LEN - 1 - SUFFIX.len())]);
     hidden.extend(SUFFIX.as_bytes());
     Ok(target.with_file_name(OsString::from_vec(hidden)))
 }
 
-/// A new file that nobody else writes.
-fn alone(path: &Path, readers: Readers) -> io::Result<File> {
+/// Creates a new file and locks it, so that no other process writes it.
+fn create_locked(path: &Path, readers: Readers) -> io::Result<File> {
     loop {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -242,19 +242,19 @@ fn alone(path: &Path, readers: Readers) -> io::Result<File> {
     }
 }
 
-/// Removes what a writer left that was ended; waits for one that lives.
+/// Removes the file of a writer that was killed; waits for a writer that still runs.
 fn remove_left_over(path: &Path) -> io::Result<()> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => locked(file, path)?.map_or(Ok(()), |_locked| fs::remove_file(path)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // No writer makes a link.
+        // No writer creates a link.
         Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => fs::remove_file(path),
         Err(error) => Err(error),
     }
 }
 
-/// Locks a file; none if it does not have the name any more: only who has the lock takes it away.
+/// Locks a file; none if the path no longer names it. Only the holder of the lock renames or removes the file.
 fn locked(file: File, path: &Path) -> io::Result<Option<File>> {
     let file = hold(file, path, Hold::Alone, PATIENCE).map_err(io::Error::other)?;
     let open = file.metadata()?;
@@ -263,7 +263,7 @@ fn locked(file: File, path: &Path) -> io::Result<Option<File>> {
     Ok(is_named.then_some(file))
 }
 
-/// Gives a file a name that nothing has, also where the file system cannot rename so.
+/// Renames a file to a path that does not exist yet, also where the file system does not support such a rename.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {

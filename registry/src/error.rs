@@ -1,10 +1,10 @@
-//! Why this crate's functions fail.
+//! The errors of this crate.
 
 use std::io;
 
 use error_class::{Class, Classified};
 
-/// Every way in which a call to this crate can fail.
+/// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -22,29 +22,29 @@ pub enum Error {
     PasswordHash {
         /// The line's number, from 1.
         line: usize,
-        /// Whose password it is.
+        /// The user.
         user: String,
     },
-    /// A password file names one user twice.
-    #[error("line {line} of the password file: `{user}` was named before")]
+    /// A password file lists a user twice.
+    #[error("line {line} of the password file: `{user}` is listed twice")]
     PasswordTwice {
         /// The line's number, from 1.
         line: usize,
-        /// Whose password it is.
+        /// The user.
         user: String,
     },
-    /// A range of addresses is malformed.
-    #[error("`{0}` is not an address or a range of addresses")]
+    /// An address range is malformed.
+    #[error("`{0}` is not an IP address or a range of IP addresses")]
     Cidr(String),
 }
 
 impl Error {
-    /// What to do about it, where there is something.
+    /// What to do about the error, if something can be done.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::PasswordLine { .. } | Self::PasswordHash { .. } => {
-                Some("make the line anew with `htpasswd -nB USER`")
+                Some("create the line again with `htpasswd -nB USER`")
             }
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
             Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),

@@ -1,8 +1,8 @@
 //! The distribution specification's server over a [`store::Store`].
 //!
-//! A request's path and method become an `Action`, the caller is checked against the right it needs, and only
-//! then is its body touched. Blocking work (files, database, hashing) runs on the blocking pool, in pieces
-//! that end: a stalled client holds buffers, never a thread.
+//! A request's path and method become an `Action`, the caller is authorized for the permission that it needs, and only then
+//! is the body read. Blocking work (files, database, hashing) runs on the blocking pool, in short pieces: a stalled client
+//! occupies buffers, never a thread.
 
 mod answer;
 mod auth;
@@ -35,10 +35,10 @@ use store::{NamingLimits, Store, UploadLimits};
 use tokio::sync::Semaphore;
 
 pub use auth::{Auth, Htpasswd};
-pub use gate::{Gate, Pull, Push, Stop};
+pub use gate::{Gate, GateError, Pull, Push};
 pub use guard::address::{Cidr, Client, Network, Proxies};
-pub use guard::fair::{Fair, Turn};
-pub use guard::memory::{Held, Memory, Unread};
+pub use guard::fair::{FairQueue, QueueTicket};
+pub use guard::memory::{BodyError, Memory, MemoryLease};
 pub use guard::pace::Pace;
 pub use observe::{Changed, Observer, Operation, Refused, Repeats, Visitor};
 pub use serve::serve;
@@ -51,27 +51,27 @@ use handle::Call;
 use refusal::Refusal;
 use refusals::Refusals;
 
-/// What a server needs to know.
+/// The configuration of a server.
 #[derive(Clone)]
 pub struct ServerConfig {
-    /// What it serves.
+    /// The store to serve.
     pub store: Store,
-    /// Whether every push and deletion is refused.
+    /// Whether to refuse all pushes and deletions.
     pub read_only: bool,
-    /// Who may use it.
+    /// The authentication of users.
     pub auth: Auth,
-    /// What untrusted clients may take.
+    /// The limits for untrusted clients.
     pub limits: Limits,
-    /// Who is told of changes before the client is.
+    /// Receives changes before the client gets a response.
     pub observer: Option<Arc<dyn Observer>>,
-    /// Who decides about manifests; without, they all go through.
+    /// Decides about manifests; without a gate, all are allowed.
     pub gate: Option<Arc<dyn Gate>>,
-    /// Whose word about a client's address counts.
+    /// The proxies that are trusted to report client addresses.
     pub proxies: Proxies,
 }
 
 impl ServerConfig {
-    /// A server for everybody with the usual limits.
+    /// A server without authentication, with the default limits.
     #[must_use]
     pub fn new(store: Store) -> Self {
         let (auth, limits) = (Auth::Anonymous, Limits::default());
@@ -87,40 +87,43 @@ impl ServerConfig {
     }
 }
 
-/// Bounds on what clients can make the server spend.
+/// Limits on the resources that clients can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections. With more, those that do nothing end first. 2048.
+    /// The maximum number of open connections. Above it, idle connections are closed first. Default: 2048.
     pub connections: usize,
-    /// Open connections of one client, half of its requests at once, and twice its transfers; 0 is no bound. 256.
+    /// The maximum number of open connections of one client, which is also half the limit for its concurrent requests and
+    /// twice the limit for its transfers; 0 is unlimited. Default: 256.
     pub per_client: usize,
-    /// Bytes of manifests and listings that are held in memory, of all clients; one client has half. 64 MiB.
+    /// The maximum memory for manifests and listings of all clients, in bytes; one client can use half. Default: 64 MiB.
     pub memory: usize,
-    /// Blobs moving in or out at once, each with at most 1 MiB of buffers, less in a crowd; more wait for their turn. 512.
+    /// The maximum number of concurrent blob transfers. Each has at most 1 MiB of buffers, less when there are many; further
+    /// ones wait. Default: 512.
     pub transfers: usize,
-    /// The largest manifest taken, in bytes. 4 MiB, the least that the specification asks for.
+    /// The maximum size of a manifest, in bytes. Default: 4 MiB, the minimum that the specification requires.
     pub manifest_bytes: usize,
-    /// How long the body of a manifest may take. 2 min.
+    /// The maximum time for receiving a manifest. Default: 2 min.
     pub manifest: Duration,
-    /// Tags in one manifest push. 64.
+    /// The maximum number of tags in one manifest push. Default: 64.
     pub tags_per_push: usize,
-    /// How long a TLS handshake may take. 10 s.
+    /// The maximum time for a TLS handshake. Default: 10 s.
     pub handshake: Duration,
-    /// How long a request's headers may take. 10 s.
+    /// The maximum time for receiving a request's headers. Default: 10 s.
     pub headers: Duration,
-    /// How long a connection may idle between requests. 60 s.
+    /// The maximum idle time of a connection between requests. Default: 60 s.
     pub idle: Duration,
-    /// How long a client may keep the server waiting. 60 s.
+    /// The maximum time that a client may keep the server waiting. Default: 60 s.
     pub stall: Duration,
-    /// Transfers that stay below this rate for longer than `stall` are given up. 4096.
+    /// Transfers that stay below this rate for longer than `stall` are aborted. Default: 4096.
     pub bytes_per_second: u64,
-    /// What unfinished uploads may take: sessions and bytes, in a repository and in all.
+    /// The maximum number and size of unfinished uploads, in a repository and in total.
     pub uploads: UploadLimits,
-    /// How much of one user may refer to one manifest; none is no bound. 2000 manifests, 64 MiB.
+    /// The maximum number and size of one user's manifests that refer to the same manifest; `None` is unlimited. Default:
+    /// 2000 manifests, 64 MiB.
     pub naming: Option<NamingLimits>,
-    /// How long an upload session is kept that gets nothing. 7 days.
+    /// How long an idle upload session is kept. Default: 7 days.
     pub session: Duration,
-    /// How long requests may go on after shutdown began. 30 s.
+    /// The maximum time for finishing requests after shutdown begins. Default: 30 s.
     pub drain: Duration,
 }
 
@@ -147,29 +150,33 @@ impl Default for Limits {
     }
 }
 
-/// So many requests of one client are refused without delay, and one more after so long.
+/// The number of requests of one client that are refused without delay.
 const REFUSED: u32 = 200;
+/// The interval after which one more request is refused without delay.
 const REFUSAL: Duration = Duration::from_millis(10);
-/// Requests that the store works for at once; of one client so many that look, and so many that change something, which
-/// waits for the disk. So many more of theirs wait, and of so many clients.
+/// The maximum number of requests that use the store concurrently.
 const AT_ONCE: usize = 64;
+/// The maximum number of concurrent reads of one client.
 const LOOKS: usize = 4;
+/// The maximum number of concurrent changes of one client, which wait for the disk.
 const CHANGES: usize = 4;
+/// The maximum number of waiting requests of one client.
 const WAITING: usize = 1024;
+/// The maximum number of clients with waiting requests.
 const CALLERS: usize = 4096;
 
-/// What every request shares.
+/// The shared state of all requests.
 struct App {
     store: Store,
     read_only: bool,
     authenticator: Authenticator,
     limits: Limits,
-    /// Parsing, looking and changing: of those who ask for much, not all at once.
-    parses: Fair<String>,
-    looks: Fair<String>,
-    changes: Fair<String>,
+    /// The queues for parsing, reading and changing, which limit the share of each client.
+    parses: FairQueue<String>,
+    looks: FairQueue<String>,
+    changes: FairQueue<String>,
     transfers: Arc<Semaphore>,
-    /// How many of the transfers each client may have.
+    /// The share of each client in the transfers.
     per_client: Shares,
     observer: Option<Arc<dyn Observer>>,
     refusals: Arc<Refusals>,
@@ -187,9 +194,9 @@ impl App {
             read_only: config.read_only,
             authenticator: Authenticator::new(config.auth),
             limits: config.limits,
-            parses: Fair::new((cores, (cores / 2).max(1)), WAITING, CALLERS),
-            looks: Fair::new((AT_ONCE, LOOKS), WAITING, CALLERS),
-            changes: Fair::new((AT_ONCE, CHANGES), WAITING, CALLERS),
+            parses: FairQueue::new((cores, (cores / 2).max(1)), WAITING, CALLERS),
+            looks: FairQueue::new((AT_ONCE, LOOKS), WAITING, CALLERS),
+            changes: FairQueue::new((AT_ONCE, CHANGES), WAITING, CALLERS),
             transfers: Arc::new(Semaphore::new(config.limits.transfers)),
             per_client: Shares::new(config.limits.per_client.div_ceil(2)),
             refusals: Arc::new(Refusals::new(config.observer.clone())),
@@ -199,7 +206,7 @@ impl App {
         }
     }
 
-    /// The one way into the store: on the blocking pool.
+    /// Runs work with the store on the blocking pool; all access to the store goes through here.
     async fn run<T, F>(&self, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
@@ -209,44 +216,45 @@ impl App {
         tokio::task::spawn_blocking(move || work(&store)).await.map_err(|error| Refusal::internal(&error))?
     }
 
-    /// The same in turn.
+    /// Runs work that reads the store, in the fair queue.
     async fn look<T, F>(&self, call: &Call, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T, Refusal> + Send + 'static,
     {
-        self.in_turn(&self.looks, call, work).await
+        self.queued(&self.looks, call, work).await
     }
 
-    /// The same for work that does nothing but compute: half of the processors are left for others.
+    /// Runs work that only computes, in the fair queue; one client can use at most half of the cores.
     async fn parse<T, F>(&self, call: &Call, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T, Refusal> + Send + 'static,
     {
-        self.in_turn(&self.parses, call, |_| work()).await
+        self.queued(&self.parses, call, |_| work()).await
     }
 
-    async fn in_turn<T, F>(&self, turns: &Fair<String>, call: &Call, work: F) -> Result<T, Refusal>
+    async fn queued<T, F>(&self, queue: &FairQueue<String>, call: &Call, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T, Refusal> + Send + 'static,
     {
-        let turn = turns.turn(&call.who()).await.ok_or_else(Refusal::waiting)?;
+        let ticket = queue.acquire(&call.limit_key()).await.ok_or_else(Refusal::waiting)?;
         self.run(move |store| {
-            let _turn = turn;
+            let _ticket = ticket;
             work(store)
         })
         .await
     }
 
-    /// Work that changes a repository, in turn: the observer is told before the client is.
+    /// Runs work that changes a repository, in the fair queue. The observer receives the change before the client gets a
+    /// response.
     async fn change<F>(&self, call: &Call, work: F) -> Result<Changed, Refusal>
     where
         F: FnOnce(&Store) -> Result<Changed, Refusal> + Send + 'static,
     {
         let observer = self.observer.clone();
-        self.in_turn(&self.changes, call, move |store| {
+        self.queued(&self.changes, call, move |store| {
             let change = work(store)?;
             if let Some(observer) = observer {
                 observer.changed(&change).map_err(|error| Refusal::internal(&*error))?;
@@ -256,12 +264,12 @@ impl App {
         .await
     }
 
-    /// Tells the observer of a change that is not made. The client is refused whether that works or not.
-    async fn tell_refused(&self, attempt: Refused) {
+    /// Reports a refused change to the observer. The client is refused even if this fails.
+    async fn report_refused(&self, attempt: Refused) {
         let refusals = Arc::clone(&self.refusals);
         let Some(attempt) = refusals.take(attempt, Instant::now()) else { return };
-        // What went wrong is in the program's own log by now.
-        let _ = tokio::task::spawn_blocking(move || refusals.tell(&attempt)).await;
+        // A failure is already in the program's own log.
+        let _ = tokio::task::spawn_blocking(move || refusals.report(&attempt)).await;
     }
 }
 

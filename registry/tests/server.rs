@@ -667,15 +667,15 @@ impl Notes {
 
 impl Observer for Notes {
     fn changed(&self, change: &Changed) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let (deed, user) = (change.deed, change.visitor.user.as_deref().unwrap_or("nobody"));
+        let (operation, user) = (change.operation, change.visitor.user.as_deref().unwrap_or("nobody"));
         assert!(change.visitor.address.is_some_and(|address| address.ip().is_loopback()));
         let tags: Vec<_> = change.tags.iter().map(ToString::to_string).collect();
-        self.take(format!("{deed:?} {} {} by {user}", change.repository, tags.join(",")))
+        self.take(format!("{operation:?} {} {} by {user}", change.repository, tags.join(",")))
     }
 
     fn refused(&self, attempt: &Refused) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let user = attempt.visitor.user.as_deref().unwrap_or("nobody");
-        self.take(format!("{} {:?} {} by {user}", attempt.status, attempt.deed, attempt.name))
+        self.take(format!("{} {:?} {} by {user}", attempt.status, attempt.operation, attempt.name))
     }
 }
 

@@ -1,8 +1,8 @@
-//! What checking values against a schema would cost, worked out before it is done.
+//! Estimates the cost of validating values against a schema before the validation runs.
 //!
-//! References let a small schema ask for more checks than could ever finish, and the validator knows no bound.
-//! Here every pair of schema and value that it would visit is counted, each reference taken for all that it
-//! might mean, so that the count is never too low.
+//! References let a small schema require more checks than could ever finish, and the validator has no limit.
+//! This crate counts every pair of schema and value that the validator would visit. A reference counts for every
+//! schema that it might resolve to, so the count is never too low.
 
 use error_class::{Class, Classified};
 use std::collections::{HashMap, HashSet};
@@ -10,16 +10,16 @@ use std::collections::{HashMap, HashSet};
 use gostd::limits::Limits;
 use serde_json::{Map as Table, Value as Json};
 
-/// Checks within checks: what the validator's own recursion may take of a thread's stack.
+/// Maximum nesting of checks. It bounds the stack that the validator's recursion uses.
 const DEPTH: usize = 300;
-/// Checks in all, at about a microsecond each.
+/// Maximum number of checks, at about a microsecond each.
 const CHECKS: u64 = 2_000_000;
 
-/// Values whose check by a schema would not end soon.
+/// Validating the values against a schema would take too long or recurse too deeply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the chart is beyond the limit `{name}`")]
+#[error("the chart exceeds the limit `{name}`")]
 pub struct Exceeded {
-    /// The limit.
+    /// The name of the limit.
     pub name: &'static str,
 }
 
@@ -29,22 +29,22 @@ impl Classified for Exceeded {
     }
 }
 
-/// Checks that checking `values` by `schema` would end soon.
+/// Checks that validating `values` against `schema` stays within the limits.
 ///
 /// # Errors
-/// [`Exceeded`] when it would go too deep or take too long.
+/// [`Exceeded`] if the validation would recurse too deeply or take too long.
 pub fn check(schema: &Json, values: &Json, limits: &Limits) -> Result<(), Exceeded> {
     let mut index = Index { root: schema, resources: Vec::new(), anchors: HashMap::new() };
     index.collect(schema);
-    let most = CHECKS.min(limits.steps);
-    let mut bounds = Bounds { index, known: HashMap::new(), active: HashSet::new(), most, pairs: 0 };
+    let max_checks = CHECKS.min(limits.steps);
+    let mut bounds = Bounds { index, costs: HashMap::new(), active: HashSet::new(), max_checks, pairs: 0 };
     bounds.visit(schema, values, 0).map(|_| ())
 }
 
-/// What references can name.
+/// The schemas that references can resolve to.
 struct Index<'a> {
     root: &'a Json,
-    /// Schemas with an identifier of their own, which fragments may be relative to.
+    /// Schemas with their own `$id`, which fragments may be relative to.
     resources: Vec<&'a Json>,
     anchors: HashMap<&'a str, Vec<&'a Json>>,
 }
@@ -73,7 +73,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Every schema that a reference might mean.
+    /// Every schema that a reference might resolve to.
     fn targets(&self, reference: &str) -> Vec<&'a Json> {
         let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let roots = || std::iter::once(self.root).chain(self.resources.iter().copied());
@@ -85,7 +85,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// A fragment without percent encoding, as far as pointers need it.
+/// Decodes the percent encoding of a fragment, as far as JSON pointers need it.
 #[must_use]
 pub fn decoded(fragment: &str) -> String {
     let mut bytes = Vec::new();
@@ -104,7 +104,7 @@ pub fn decoded(fragment: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Checks and the checks within each other that one pair stands for.
+/// The number of checks that one pair causes, and how deeply they nest.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     checks: u64,
@@ -113,10 +113,10 @@ struct Cost {
 
 struct Bounds<'a> {
     index: Index<'a>,
-    known: HashMap<(usize, usize), Cost>,
-    /// Pairs being worked out; the validator, too, goes into none a second time.
+    costs: HashMap<(usize, usize), Cost>,
+    /// Pairs being visited. The validator does not enter such a pair a second time either.
     active: HashSet<(usize, usize)>,
-    most: u64,
+    max_checks: u64,
     pairs: u64,
 }
 
@@ -124,7 +124,7 @@ impl<'a> Bounds<'a> {
     fn visit(&mut self, schema: &'a Json, value: &'a Json, depth: usize) -> Result<Cost, Exceeded> {
         let Json::Object(table) = schema else { return Ok(Cost { checks: 1, height: 1 }) };
         let pair = (std::ptr::from_ref(schema).addr(), std::ptr::from_ref(value).addr());
-        if let Some(cost) = self.known.get(&pair) {
+        if let Some(cost) = self.costs.get(&pair) {
             return if depth + cost.height > DEPTH { Err(too_deep()) } else { Ok(*cost) };
         }
         if depth > DEPTH {
@@ -134,7 +134,7 @@ impl<'a> Bounds<'a> {
             return Ok(Cost::default());
         }
         self.pairs += 1;
-        if self.pairs > self.most {
+        if self.pairs > self.max_checks {
             return Err(Exceeded { name: "steps" });
         }
         let mut cost = Cost { checks: 1, height: 1 };
@@ -147,7 +147,7 @@ impl<'a> Bounds<'a> {
             _ => {}
         }
         self.active.remove(&pair);
-        self.known.insert(pair, cost);
+        self.costs.insert(pair, cost);
         Ok(cost)
     }
 
@@ -161,10 +161,10 @@ impl<'a> Bounds<'a> {
         let inner = self.visit(schema, value, depth + 1)?;
         cost.checks = cost.checks.saturating_add(inner.checks);
         cost.height = cost.height.max(inner.height + 1);
-        if cost.checks > self.most { Err(Exceeded { name: "steps" }) } else { Ok(()) }
+        if cost.checks > self.max_checks { Err(Exceeded { name: "steps" }) } else { Ok(()) }
     }
 
-    /// The schemas that look at the same value.
+    /// The subschemas that apply to the same value.
     fn in_place(&self, table: &'a Table<String, Json>) -> Vec<&'a Json> {
         let mut schemas = Vec::new();
         for (key, value) in table {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn doubling_at_every_level_is_refused() {
+    fn doubling_at_every_level_is_rejected() {
         let twice = json!({"properties": {"x": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}});
         assert!(bounded(&twice, &nested(5)).is_ok());
         assert!(matches!(bounded(&twice, &nested(40)), Err(Exceeded { name: "steps" })));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_of_schema_times_depth_of_value_is_refused() {
+    fn depth_of_schema_times_depth_of_value_is_rejected() {
         let mut definitions = Table::new();
         for level in 0..50 {
             let next = json!({"$ref": format!("#/definitions/d{}", level + 1)});

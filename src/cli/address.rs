@@ -1,8 +1,8 @@
-//! Addresses to listen on, as people write them.
+//! Addresses to listen on.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 
-/// Reads `ADDRESS:PORT`, `HOST:PORT` or `:PORT`. `localhost` is 127.0.0.1, and no address is every IPv4 address.
+/// Reads `ADDRESS:PORT`, `HOST:PORT` or `:PORT`. `localhost` is 127.0.0.1, and without a host, all IPv4 addresses are meant.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r9_listen_takes_what_other_registries_take() {
+    fn r9_listen_accepts_what_other_registries_accept() {
         for (text, expected) in [
             ("127.0.0.1:5000", "127.0.0.1:5000"),
             ("[::1]:5000", "[::1]:5000"),

@@ -1,4 +1,4 @@
-//! What can be typed about the audit log.
+//! Arguments of `airlock audit`.
 
 use std::path::PathBuf;
 
@@ -16,9 +16,9 @@ pub(crate) enum Audit {
         airlock audit log --store store --since 2026-11-01 --event push --actor ann\n  \
         airlock audit log --store store --digest sha256:9f86d081 --output jsonl")]
     Log(AuditSearch),
-    /// Verify the whole log from its files alone, and report what is wrong and since when.
+    /// Verify the whole log from its files alone, and report each fault and since when it exists.
     #[command(
-        after_help = "Ends with 0 when nothing is wrong, with 3 when something is, with 4 when there is no log.\n\
+        after_help = "Exits with 0 if the log has no faults, with 3 if it has, with 4 if no log exists.\n\
         Without --key or --policy, the log's own key is used: this finds damage, but not a completely \
         rewritten log.\n\
         Example: airlock audit verify --store store --key site.pub --checkpoint kept-elsewhere.txt"
@@ -30,7 +30,7 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "FILE")]
         checkpoint: Vec<PathBuf>,
     },
-    /// Print the signed checkpoint. Keep it where nobody can change it.
+    /// Print the signed checkpoint. Keep it where no one can change it.
     #[command(after_help = "Example: airlock audit checkpoint --store store > kept-elsewhere.txt")]
     Checkpoint(LogArg),
     /// Print the inclusion proof of an event, with the event (C2SP tlog-proof).
@@ -111,13 +111,13 @@ pub(super) fn time_of(text: &str) -> Result<OffsetDateTime, String> {
     let day = Date::parse(text, format_description!("[year]-[month]-[day]"));
     let time = day.map(|day| day.with_time(Time::MIDNIGHT).assume_utc());
     time.or_else(|_| OffsetDateTime::parse(text, &Rfc3339))
-        .map_err(|_| "it is neither a date, as 2026-11-21, nor a time, as 2026-11-21T10:00:00Z".to_owned())
+        .map_err(|_| "expected a date such as 2026-11-21, or a time such as 2026-11-21T10:00:00Z".to_owned())
 }
 
 fn digest(text: &str) -> Result<String, String> {
     let hex = text.split_once(':').map_or(text, |(_, hex)| hex);
     if hex.is_empty() || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err("it is ALGORITHM:HEX, or how that begins".to_owned());
+        return Err("expected ALGORITHM:HEX, or a prefix of it".to_owned());
     }
     Ok(if text.contains(':') { text.to_owned() } else { format!("sha256:{text}") })
 }
@@ -127,7 +127,7 @@ fn kind(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     let names: Vec<_> = audit::EventType::ALL.iter().map(|kind| kind.name()).collect();
-    Err(format!("it is none of {}, nor a first word of these", names.join(", ")))
+    Err(format!("expected one of {}, or the first word of one", names.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What can be typed after `audit explain` and `audit report`.
+//! Arguments of `airlock audit explain` and `airlock audit report`.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use super::audit::{LogArg, time_of};
     after_help = "Examples: airlock audit explain sha256:9f86d081 --store store --proofs\n          airlock audit explain apps/web:1 --store store"
 )]
 pub(crate) struct AuditExplain {
-    /// An image, layer, set, lock or trust file: its digest, the beginning of one, or a name that the log or the store has
+    /// An image, layer, set, lock or trust file: its digest, a digest prefix, or a name in the log or the store.
     pub(crate) digest: String,
     #[command(flatten)]
     pub(crate) log: LogArg,
@@ -52,9 +52,9 @@ pub(crate) struct AuditReport {
 }
 
 fn leaves(text: &str) -> Result<usize, String> {
-    let most = audit::report::MOST_LEAVES;
-    let count = text.parse().ok().filter(|count| (2..=most).contains(count));
-    count.ok_or_else(|| format!("give a number from 2 to {most}"))
+    let max = audit::report::MAX_LEAVES;
+    let count = text.parse().ok().filter(|count| (2..=max).contains(count));
+    count.ok_or_else(|| format!("expected a number from 2 to {max}"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,4 +1,4 @@
-//! What is typed about charts.
+//! Arguments of `airlock chart`.
 
 use std::path::PathBuf;
 
@@ -64,9 +64,9 @@ pub(crate) enum Chart {
     },
 }
 
-/// What to print of a rendered chart, and where.
+/// The part of a rendered chart to print, and the output.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
 pub(crate) struct ChartPrinted {
     /// Print only the output of these templates, such as `templates/service.yaml` or `templates/*.yaml`, in this order. Can be
     /// repeated.

@@ -1,4 +1,4 @@
-//! What can be typed about packages in a cluster: EKS Anywhere's commands, and what airlock adds.
+//! Arguments of commands about packages in a cluster: EKS Anywhere's commands, and airlock's additions.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use super::cluster_install::{InstallController, UninstallController};
 /// How to connect to the API server of the management cluster.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReachArg {
-    // No `env`: clap would call it required in usage lines wherever the variable is set, and the variable may list files.
+    // No `env`: clap would show it as required in usage lines if the variable is set, and the variable can list
+    // several files.
     /// The kubeconfig of the management cluster. Default: `KUBECONFIG`, then `~/.kube/config`.
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -29,7 +30,7 @@ pub(crate) struct ClusterArg {
     pub(crate) reach: ReachArg,
 }
 
-/// The verbs that ask a cluster.
+/// The commands that contact a cluster.
 #[derive(Debug, Subcommand)]
 pub(crate) enum InCluster {
     /// List the packages in a bundle.
@@ -69,7 +70,7 @@ pub(crate) enum Get {
     /// Show packages of a cluster.
     #[command(visible_alias = "package", after_help = "Example: airlock get packages --cluster mgmt")]
     Packages {
-        /// Show only these.
+        /// Show only these packages.
         names: Vec<String>,
         #[command(flatten)]
         cluster: ClusterArg,
@@ -77,7 +78,7 @@ pub(crate) enum Get {
     /// Show bundles in the management cluster.
     #[command(visible_alias = "packagebundle", after_help = "Example: airlock get packagebundles")]
     Packagebundles {
-        /// Show only these.
+        /// Show only these bundles.
         names: Vec<String>,
         #[command(flatten)]
         reach: ReachArg,
@@ -88,7 +89,7 @@ pub(crate) enum Get {
         after_help = "Example: airlock get packagebundlecontrollers"
     )]
     Packagebundlecontrollers {
-        /// Show only these.
+        /// Show only these clusters.
         names: Vec<String>,
         #[command(flatten)]
         reach: ReachArg,
@@ -126,7 +127,7 @@ pub(crate) enum Describe {
         after_help = "Example: airlock describe packages --cluster mgmt harbor"
     )]
     Packages {
-        /// Show only these.
+        /// Show only these packages.
         names: Vec<String>,
         #[command(flatten)]
         cluster: ClusterArg,
@@ -244,7 +245,7 @@ pub(crate) struct DeletePackages {
     /// Do not wait for the deletion to finish.
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// The time to wait.
+    /// The maximum time to wait.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub(crate) timeout: Duration,
     /// Validate with the API server, without changing anything.
@@ -252,17 +253,17 @@ pub(crate) struct DeletePackages {
     pub(crate) dry_run: bool,
 }
 
-/// A cluster's name, as namespaces have it.
+/// A cluster's name, which is part of a namespace's name.
 pub(super) fn cluster_name(text: &str) -> Result<String, String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let fits = !text.is_empty() && text.len() <= 49 && text.chars().all(inner);
     if fits && !text.starts_with('-') && !text.ends_with('-') {
         return Ok(text.to_owned());
     }
-    Err("a cluster's name is lower-case letters, digits and `-`, at most 49".to_owned())
+    Err("a cluster name is at most 49 lower-case letters, digits and `-`".to_owned())
 }
 
-/// A duration as Go writes it: `90s`, `5m`, `1h30m`.
+/// A duration in Go's format: `90s`, `5m`, `1h30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<package_api::GoDuration>().map_err(|error| error.to_string())?;
     Ok(parsed.get())
@@ -271,7 +272,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("it is KEY=VALUE".to_owned()),
+        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `airlock install controller` and `airlock uninstall controller` take.
+//! Arguments of `airlock install controller` and `airlock uninstall controller`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) struct InstallController {
     /// Also sign the image.
     #[command(flatten)]
     pub(crate) key: KeyArg,
-    /// The public key that must have signed bundles, PEM. Default: AWS's key.
+    /// The public key that bundles must be signed with, PEM. Default: AWS's key.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle_key: Option<PathBuf>,
     /// The number of replicas.
@@ -39,7 +39,7 @@ pub(crate) struct InstallController {
     /// Keep the cluster's package settings: do not create a `PackageBundleController`.
     #[arg(long)]
     pub(crate) without_settings: bool,
-    /// The time to wait for the controller to be ready.
+    /// The maximum time to wait for the controller to be ready.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub(crate) timeout: Duration,
     /// Print the manifests that would be applied, without contacting a cluster.
@@ -90,7 +90,7 @@ pub(crate) struct UninstallController {
     /// Uninstall although packages exist. Nothing manages them afterward.
     #[arg(long, conflicts_with = "all")]
     pub(crate) leave_packages: bool,
-    /// The time to wait for the deletion to finish.
+    /// The maximum time to wait for the deletion to finish.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub(crate) timeout: Duration,
     /// Print what would be deleted, without deleting it.

@@ -1,4 +1,4 @@
-//! What `airlock config` takes.
+//! Arguments of `airlock config`.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub(crate) struct Config {
     /// `HOST=` for none. Can be repeated.
     #[arg(long, value_name = "HOST[=NAMESPACE]")]
     pub(crate) mirror: Vec<String>,
-    /// Add every registry that this store has images or charts of.
+    /// Add every registry from which this store has images or charts.
     #[arg(long, env = env::STORE, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// Add every registry whose images or charts this lock file lists.
@@ -59,9 +59,9 @@ pub(crate) enum Client {
     Crio,
     /// podman, skopeo and buildah.
     Podman,
-    /// Settings of Bottlerocket.
+    /// Bottlerocket.
     Bottlerocket,
-    /// A cluster of kind.
+    /// kind.
     Kind,
     /// k3s.
     K3s,

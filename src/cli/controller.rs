@@ -1,4 +1,4 @@
-//! The controller in the cluster.
+//! Arguments of `airlock controller`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub(crate) enum Part {
     Packages,
 }
 
-/// How the controller runs. The defaults are for its pod.
+/// Arguments of the controller. The defaults are for its pod.
 #[derive(Debug, Args)]
 pub(crate) struct Controller {
     /// The kubeconfig. Default: the pod's service account.

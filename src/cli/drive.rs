@@ -1,4 +1,4 @@
-//! What is typed about drives' logs: quarantine, return media.
+//! Arguments of commands about drives' logs: quarantine and return media.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::{StoreArg, TrustArg};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Quarantine {
-    /// List quarantined drives, and who released them and why.
+    /// List quarantined drives, and their releases with user and reason.
     List(StoreArg),
     /// Show the cause of an alarm, with the signed checkpoints that prove it.
     #[command(after_help = "Example: airlock quarantine show sha256:… --store store")]
@@ -72,5 +72,5 @@ pub(crate) struct Acknowledge {
 pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     let sound = (1..=1024).contains(&text.len()) && !text.chars().any(char::is_control);
-    if sound { Ok(text.to_owned()) } else { Err("it is 1 to 1024 printable characters".to_owned()) }
+    if sound { Ok(text.to_owned()) } else { Err("expected 1 to 1024 printable characters".to_owned()) }
 }

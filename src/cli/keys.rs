@@ -1,4 +1,4 @@
-//! What can be typed about keys.
+//! Arguments of `airlock keys`, and signing keys.
 
 use std::path::PathBuf;
 
@@ -17,8 +17,8 @@ pub(crate) struct KeyArg {
     pub(crate) password: PasswordArg,
 }
 
-/// Where the password of a key, or the PIN of a token, comes from; `AIRLOCK_KEY_PASSWORD` or the terminal unless
-/// given. There is no flag for the password itself: everybody on the machine could read it.
+/// The source of a key's password or of a token's PIN. Default: `AIRLOCK_KEY_PASSWORD`, then the terminal. There is
+/// no flag for the password itself: every user of the machine could read it.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct PasswordArg {
     /// A file whose first line is the password or the PIN of the token.
@@ -72,7 +72,7 @@ pub(crate) enum Keys {
     --trusted-root trusted_root.json --to trust.yaml")]
 pub(crate) struct TrustKeys {
     /// Public key files, PEM.
-    #[arg(required_unless_present = "someone", value_name = "PUBLIC_KEY")]
+    #[arg(required_unless_present = "subject", value_name = "PUBLIC_KEY")]
     pub(crate) keys: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) added: AddedArg,
@@ -81,44 +81,45 @@ pub(crate) struct TrustKeys {
     pub(crate) to: PathBuf,
 }
 
-/// What goes into a trust file beside keys, and what the keys may sign.
+/// Entries of a trust file besides keys, and the kinds that the keys may sign.
 #[derive(Debug, Args)]
 pub(crate) struct AddedArg {
-    /// A sender's log that drives must carry: its key, or the file `log/key.pub` of the sender's store.
+    /// A sender's log that drives must include: its key, or the file `log/key.pub` of the sender's store.
     #[arg(long, value_name = "KEY")]
     pub(crate) log: Vec<String>,
     /// A site whose cosignatures are accepted: its key, or the file `key.pub` of a return medium.
     #[arg(long, value_name = "KEY")]
     pub(crate) witness: Vec<String>,
-    /// What the keys, or the identity, may sign: `signature`, `driveManifest`, `packageBundle`, ... Unless given, keys may sign
-    /// images and drives (`signature,driveManifest`), and an identity images.
+    /// The kinds that the keys, or the identity, may sign: `signature`, `driveManifest`, `packageBundle`, ...
+    /// Default: images and drives (`signature,driveManifest`) for keys, images for an identity.
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(crate) sign: Vec<String>,
     #[command(flatten)]
     pub(crate) identity: IdentityArg,
 }
 
-/// A signer without a key of its own, for whom an authority vouches.
+/// A signer with certificates instead of a key.
 #[derive(Debug, Args)]
 pub(crate) struct IdentityArg {
-    /// A signer without a key of its own: the subject of its certificates, an email address or the URI of a workflow.
-    #[arg(long, value_name = "SUBJECT", group = "someone", requires = "voucher")]
+    /// A signer with certificates instead of a key: the subject of its certificates, an email address or the URI of a
+    /// workflow.
+    #[arg(long, value_name = "SUBJECT", group = "subject", requires = "issuer")]
     pub(crate) certificate_identity: Option<String>,
     /// A regular expression that must match the whole subject, instead of an exact subject.
-    #[arg(long, value_name = "PATTERN", group = "someone", requires = "voucher")]
+    #[arg(long, value_name = "PATTERN", group = "subject", requires = "issuer")]
     pub(crate) certificate_identity_regexp: Option<String>,
     /// The OIDC issuer in its certificates.
-    #[arg(long, value_name = "URL", group = "voucher", requires = "someone")]
+    #[arg(long, value_name = "URL", group = "issuer", requires = "subject")]
     pub(crate) certificate_oidc_issuer: Option<String>,
     /// A regular expression that must match the whole issuer, instead of an exact issuer.
-    #[arg(long, value_name = "PATTERN", group = "voucher", requires = "someone")]
+    #[arg(long, value_name = "PATTERN", group = "issuer", requires = "subject")]
     pub(crate) certificate_oidc_issuer_regexp: Option<String>,
     /// The accepted CAs, logs and timestamp authorities, a `trusted_root.json`, which is copied into the trust file. Default:
     /// sigstore's public instance.
-    #[arg(long, value_name = "FILE", requires = "someone")]
+    #[arg(long, value_name = "FILE", requires = "subject")]
     pub(crate) trusted_root: Option<PathBuf>,
-    /// Its name in the trust file. Default: the subject.
-    #[arg(long, value_name = "NAME", requires = "someone")]
+    /// The name of the identity in the trust file. Default: the subject.
+    #[arg(long, value_name = "NAME", requires = "subject")]
     pub(crate) identity_name: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What `airlock bundle` and `airlock generate` take.
+//! Arguments of `airlock bundle` and `airlock generate`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What can be typed about the registry.
+//! Arguments of `airlock serve` and `airlock quickstart`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,11 +13,11 @@ use super::{GateArgs, StoreArg, TrustArg};
 #[command(
     after_help = "Example: airlock serve --store store --listen 0.0.0.0:5000 --self-signed --htpasswd users"
 )]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Create an empty store if there is none.
+    /// Create an empty store if none exists.
     #[arg(long, conflicts_with = "read_only")]
     pub(crate) create: bool,
     /// The address and port, host and port, or `:PORT` for all addresses. Port 0 selects a free port.
@@ -46,7 +46,7 @@ pub(crate) struct Serve {
     /// The maximum number of open connections per client; 0 for no limit.
     #[arg(long, value_name = "NUMBER", default_value_t = 256)]
     pub(crate) connections_per_client: usize,
-    /// Referrers of one image, and indexes that list it, that one user may push; 0 for no limit.
+    /// The maximum number of referrers of one image, and of indexes that list it, per user; 0 for no limit.
     #[arg(long, value_name = "NUMBER", default_value_t = 2000)]
     pub(crate) referrers_per_user: u64,
     /// Write the URL to this file when the server is ready.
@@ -85,7 +85,7 @@ pub(crate) struct Quickstart {
     /// The address and port. If the port is in use, the next free port is used.
     #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = listen)]
     pub(crate) listen: SocketAddr,
-    /// Exit when every check is done, for scripts.
+    /// Exit after all checks, for scripts.
     #[arg(long)]
     pub(crate) exit: bool,
     /// Write the URL to this file when the server is ready.

@@ -1,4 +1,4 @@
-//! What can be typed about signatures and trust.
+//! Arguments of commands about signatures and trust.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub(crate) struct Sign {
     #[command(flatten)]
     pub(crate) key: KeyArg,
     #[command(flatten)]
-    pub(crate) how: HowArg,
+    pub(crate) how: SigningArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,14 +78,14 @@ pub(crate) struct Attest {
     #[command(flatten)]
     pub(crate) key: KeyArg,
     #[command(flatten)]
-    pub(crate) how: HowArg,
+    pub(crate) how: SigningArg,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     airlock verify-image registry.example/team/app:v1 --trust trust.yaml\n  \
     airlock verify-image registry.example/team/app:v1 --trust trust.yaml --type slsaprovenance1 --store store\n\n\
-    Ends with 3 when the image is unsigned or its signatures are refused, with 6 when the registry cannot be asked.")]
+    Exits with 3 if the image is unsigned or its signatures are refused, with 6 if the registry cannot be reached.")]
 pub(crate) struct VerifyImage {
     #[command(flatten)]
     pub(crate) image: ImageArg,
@@ -155,7 +155,7 @@ pub(crate) struct ImageArg {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// How gates of the trust file judge images.
+/// How gates of the trust file evaluate images.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GateArgs {
     /// With a trust file: accept signatures without an image name, as `cosign sign` 3 creates them.
@@ -168,7 +168,7 @@ pub(crate) struct GateArgs {
 
 /// How to sign.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct HowArg {
+pub(crate) struct SigningArg {
     /// The cosign format.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "legacy,bundle")]
     pub(crate) format: Vec<SignFormat>,
@@ -195,7 +195,7 @@ pub(crate) enum SignFormat {
 pub(crate) enum Trust {
     /// Explain a trust file, and find contradictions.
     #[command(
-        after_help = "Ends with 3 when a rule can never be met.\nExample: airlock trust check trust.yaml"
+        after_help = "Exits with 3 if a rule can never be met.\nExample: airlock trust check trust.yaml"
     )]
     Check {
         /// The trust file.
@@ -204,7 +204,7 @@ pub(crate) enum Trust {
     },
     /// Accept an older trust file: one with a lower sequence number than the store has seen.
     #[command(
-        after_help = "Give the file a greater sequence instead, if you can: that works at every site.\n\
+        after_help = "If you can, give the file a higher sequence number instead: that works at every site.\n\
         Example: airlock trust accept trust.yaml --reason 'number 9 was a mistake' --store store"
     )]
     Accept {
@@ -228,17 +228,17 @@ fn predicate_type(text: &str) -> Result<String, String> {
     let known = bundle_signer::statement::predicate_type(text).map(str::to_owned);
     known.ok_or_else(|| {
         let names: Vec<_> = bundle_signer::statement::TYPE_NAMES.iter().map(|(name, _)| *name).collect();
-        format!("it is neither a URI nor one of {}", names.join(", "))
+        format!("expected a URI or one of {}", names.join(", "))
     })
 }
 
 fn annotation(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some(("name", _)) => Err("the name is given by `--name`".to_owned()),
+        Some(("name", _)) => Err("set the name with `--name`".to_owned()),
         Some(("sequence", value)) if value.parse::<u64>().map(|n| n.to_string()).as_deref() != Ok(value) => {
-            Err("the sequence is a whole number".to_owned())
+            Err("the sequence must be a whole number".to_owned())
         }
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("it is KEY=VALUE".to_owned()),
+        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }

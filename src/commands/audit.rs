@@ -1,4 +1,4 @@
-//! `airlock audit`: reading and proving the log.
+//! `airlock audit`: reads and verifies the log.
 
 mod explain;
 mod held;
@@ -7,7 +7,7 @@ mod report;
 use std::path::{Path, PathBuf};
 
 use audit::verify::{Report, verify};
-use audit::{Belief, Ending, Event, Filter, Index, Reader, search};
+use audit::{Ending, Event, Filter, Index, LogTrust, Reader, search};
 use error_class::{Class, Classified};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -17,13 +17,13 @@ use crate::failure::{Status, Usage};
 use crate::logged::Logs;
 use crate::printer::{Printer, count, row};
 
-/// Events about a digest that are named beside the newest.
-const NAMED: usize = 20;
+/// The maximum number of events about a digest that are listed.
+const MAX_LISTED: usize = 20;
 
 pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         Audit::Log(settings) => log(settings, logs, printer),
-        Audit::Verify { log, checkpoint } => prove(log, checkpoint, logs, printer),
+        Audit::Verify { log, checkpoint } => verify_log(log, checkpoint, logs, printer),
         Audit::Checkpoint(log) => {
             let reader = open(log, logs)?;
             let checkpoint = reader.checkpoint();
@@ -43,25 +43,25 @@ pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::R
             warn(&index, &reader, printer);
             let value = json!({ "index": Index::path(reader.path()), "events": reader.size() });
             printer.result(&value, |_| {
-                format!("{} knows {}\n", Index::path(reader.path()).display(), count(reader.size(), "event"))
+                format!("{} has {}\n", Index::path(reader.path()).display(), count(reader.size(), "event"))
             })?;
             Ok(Status::Done)
         }
     }
 }
 
-/// Where the log is.
+/// The folder of the log.
 pub(crate) fn folder(arg: &LogArg, logs: &Logs) -> anyhow::Result<PathBuf> {
     if let Some(named) = logs.named.as_ref().filter(|_| !logs.store_first) {
         return Ok(named.clone());
     }
-    // What changed clusters is there, where nobody named a log or a store.
+    // Without a named log or store, changes to clusters are recorded there.
     let operator = || logs.operator.clone().filter(|folder| folder.join("checkpoint").exists());
     let Some(store) = arg.store.as_deref() else {
         return operator().ok_or_else(|| {
             let message =
-                "no audit log was named, and no change of a cluster was logged by this user".to_owned();
-            Usage { message, hint: "give --audit-log DIR, or --store DIR for a store's own" }.into()
+                "no audit log was given, and this user has logged no change to a cluster".to_owned();
+            Usage { message, hint: "give --audit-log DIR, or --store DIR for a store's own log" }.into()
         });
     };
     if !store::Store::is_at(store) {
@@ -70,33 +70,33 @@ pub(crate) fn folder(arg: &LogArg, logs: &Logs) -> anyhow::Result<PathBuf> {
     Ok(audit::Journal::folder(store))
 }
 
-/// By whose word it is believed.
-pub(crate) fn belief(arg: &LogArg, log: &Path) -> anyhow::Result<Belief> {
+/// The keys by which the log is verified.
+pub(crate) fn log_trust(arg: &LogArg, log: &Path) -> anyhow::Result<LogTrust> {
     Ok(match (&arg.key, &arg.policy) {
-        (Some(key), _) => Belief::by_key(key)?,
-        (None, Some(policy)) => Belief::by_policy(policy)?,
-        (None, None) => Belief::own(log)?,
+        (Some(key), _) => LogTrust::by_key(key)?,
+        (None, Some(policy)) => LogTrust::by_policy(policy)?,
+        (None, None) => LogTrust::own(log)?,
     })
 }
 
-/// The log at its checkpoint.
+/// Opens the log at its checkpoint.
 pub(crate) fn open(arg: &LogArg, logs: &Logs) -> anyhow::Result<Reader> {
     let folder = folder(arg, logs)?;
-    Ok(Reader::open(&folder, belief(arg, &folder)?)?)
+    Ok(Reader::open(&folder, log_trust(arg, &folder)?)?)
 }
 
-/// The index, after a word about an older one that did not fit.
+/// Opens the index, and reports if it was rebuilt.
 pub(crate) fn index(reader: &Reader, printer: &Printer) -> anyhow::Result<Index> {
     let index = Index::open(reader)?;
     warn(&index, reader, printer);
     Ok(index)
 }
 
-/// A period that ends before it begins is a slip, and an empty answer would hide it.
+/// Refuses a period that ends before it begins: an empty result would hide the mistake.
 fn in_order(since: Option<OffsetDateTime>, until: Option<OffsetDateTime>) -> anyhow::Result<()> {
     if since.zip(until).is_some_and(|(since, until)| since >= until) {
         let message = "the period ends before it begins".to_owned();
-        return Err(Usage { message, hint: "give --since a time that is before that of --until" }.into());
+        return Err(Usage { message, hint: "give --since a time before that of --until" }.into());
     }
     Ok(())
 }
@@ -108,10 +108,10 @@ fn warn(index: &Index, reader: &Reader, printer: &Printer) {
             "note: an update of the index of `{path}` was interrupted, so it was rebuilt from the log"
         ));
     }
-    if let Some(why) = index.refused() {
+    if let Some(reason) = index.refused() {
         let path = reader.path().display();
         printer.complain(&format!(
-            "warning: the index of `{path}` was moved to `index.refused` and rebuilt: {why}"
+            "warning: the index of `{path}` was moved to `index.refused` and rebuilt: {reason}"
         ));
     }
 }
@@ -135,18 +135,18 @@ fn log(settings: &AuditSearch, logs: &Logs, printer: &Printer) -> anyhow::Result
         limit: settings.limit,
     };
     let mut listing = printer.listing();
-    // What ends the search: the log, or whoever reads.
-    let mut unread = None;
+    // A failure to print ends the search, too.
+    let mut print_error = None;
     let each = &mut |index, event: Event| {
         let printed = listing.item(&numbered(index, &event), |_| line(index, &event));
         printed.map_err(|error| {
-            unread = Some(error);
+            print_error = Some(error);
             audit::Error::Stopped
         })
     };
     match search::search(&reader, &index, &filter, each) {
-        Err(audit::Error::Stopped) if unread.is_some() => {
-            return Err(unread.unwrap_or_else(|| audit::Error::Stopped.into()));
+        Err(audit::Error::Stopped) if print_error.is_some() => {
+            return Err(print_error.unwrap_or_else(|| audit::Error::Stopped.into()));
         }
         found => found?,
     };
@@ -159,7 +159,7 @@ fn numbered(index: u64, event: &Event) -> Value {
     json!({ "index": index, "event": event })
 }
 
-/// An event for people.
+/// An event as text.
 fn line(index: u64, event: &Event) -> String {
     let actor = event.actor.user.as_deref().unwrap_or("-");
     let (result, name) = (event.outcome.result.name(), &event.object.name);
@@ -200,11 +200,11 @@ fn newest(digest: &str, reader: &Reader, printer: &Printer) -> anyhow::Result<u6
         hint: "an index is a number, as `airlock audit log` prints it; a digest is ALGORITHM:HEX",
     })?;
     let filter = Filter { digest: Some(digest.to_string()), ..Filter::default() };
-    // The newest of many events, which are told up to a number that can be read.
+    // The newest of many events, and a readable number of the others.
     let (mut last, mut named) = (None, Vec::new());
     let found = search::search(reader, &index(reader, printer)?, &filter, &mut |index, _| {
         last = Some(index);
-        if named.len() < NAMED {
+        if named.len() < MAX_LISTED {
             named.push(index.to_string());
         }
         Ok(())
@@ -212,12 +212,15 @@ fn newest(digest: &str, reader: &Reader, printer: &Printer) -> anyhow::Result<u6
     if found > 1 {
         let more = found - named.len() as u64;
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        printer.say(&format!("events about it: {}{more}; this is the newest", named.join(", ")));
+        printer.say(&format!(
+            "events about this digest: {}{more}; this proof is for the newest",
+            named.join(", ")
+        ));
     }
     last.ok_or_else(|| NoEvent(digest).into())
 }
 
-/// No event is about a digest.
+/// The log has no event about a digest.
 #[derive(Debug, thiserror::Error)]
 #[error("the log has no event about `{0}`")]
 pub(crate) struct NoEvent(oci::Digest);
@@ -228,21 +231,21 @@ impl Classified for NoEvent {
     }
 }
 
-fn prove(arg: &LogArg, kept: &[PathBuf], logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+fn verify_log(arg: &LogArg, kept: &[PathBuf], logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let folder = folder(arg, logs)?;
     let kept: Vec<&Path> = kept.iter().map(PathBuf::as_path).collect();
-    let report = verify(&folder, &belief(arg, &folder)?, &kept)?;
+    let report = verify(&folder, &log_trust(arg, &folder)?, &kept)?;
     printer.result(&report, text)?;
     own_key(report.own_key, printer);
     Ok(if report.is_sound() { Status::Done } else { Status::Faults })
 }
 
-/// Says what it means that the log itself gave the key.
+/// Explains the limits of a check with the log's own key.
 fn own_key(own: bool, printer: &Printer) {
     if own {
         printer.say(
-            "note: the key beside the log was believed: a log made anew as a whole would pass; give --key, --policy \
-             or, to `audit verify`, --checkpoint with what was kept elsewhere",
+            "note: checked with the log's own key only, so a completely rewritten log would not be detected; give --key, \
+             --policy or, for `audit verify`, a --checkpoint that was kept elsewhere",
         );
     }
 }
@@ -266,7 +269,7 @@ fn text(report: &Report) -> String {
     }
     text += &report.counts.iter().map(|(kind, count)| format!("{count:>9}  {kind}\n")).collect::<String>();
     match report.faults.len() as u64 + report.more {
-        0 => text + "every entry, tile and signature is what was logged\n",
+        0 => text + "every entry, tile and signature is intact\n",
         faults => text + &format!("{}\n", count(faults, "fault")),
     }
 }

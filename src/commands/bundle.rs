@@ -1,15 +1,15 @@
-//! `airlock bundle`: bundles of packages, made, signed, published and listed.
+//! `airlock bundle`: creates, signs, publishes and lists package bundles.
 
 use std::path::Path;
 
 use audit::EventType;
 use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle, verify_package_bundle};
-use bundle_signer::trust::What;
+use bundle_signer::trust::ContentKind;
 use bundle_signer::{PublicKey, TrustFile};
 use mirror::lock::Lock;
 use oci::Digest;
 use package_api::BundleName;
-use package_bundle::{BundleConfig, Published, carry, listed, make, publish, published};
+use package_bundle::{BundleConfig, Published, add_and_write, listed, make, publish, published};
 use private::Readers;
 use serde_json::json;
 use store::Store;
@@ -34,9 +34,7 @@ pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::
             let bundles = listed(&Store::open_existing(&store.store)?)?;
             printer.result(&bundles, |bundles| table(bundles))?;
             if bundles.is_empty() {
-                printer.say(
-                    "There is no bundle in this store; `airlock bundle create --publish` puts one there.",
-                );
+                printer.say("no bundles in this store; `airlock bundle create --publish` publishes one");
             }
             Ok(Status::Done)
         }
@@ -54,7 +52,7 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     work.evidence("key", &key.public_key()?.hint());
     work.digests([Digest::sha256(signed.yaml().as_bytes()).to_string()]);
     for uncovered in signed.uncovered() {
-        printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.why()));
+        printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.reason()));
     }
     let to = settings.to.as_deref();
     if let Some(path) = to {
@@ -63,14 +61,14 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     let publish = || publish_once(settings, (&store, config.name()), &signed, &key.public_key()?);
     let published = settings.publish.then(publish).transpose()?;
     if let (Some(path), Some(lock), Some(published)) = (&settings.lock, lock, &published) {
-        carry(path, lock, &store, published)?;
+        add_and_write(path, lock, &store, published)?;
     }
     work.digests(published.iter().map(|published| published.digest.to_string()));
     work.done()?;
-    told(&signed, to, published.as_ref(), printer)
+    print_bundle(&signed, to, published.as_ref(), printer)
 }
 
-/// Publishes a bundle, unless it is published already: by the same key, with the same content.
+/// Publishes a bundle, unless it is already published by the same key with the same content.
 fn publish_once(
     settings: &CreateBundle,
     (store, name): (&Store, &BundleName),
@@ -81,7 +79,8 @@ fn publish_once(
     if !settings.replace
         && let Some((known, text)) = published(store, repository, name)?
     {
-        let trust = TrustFile::new(vec![("own".to_owned(), key.clone())])?.limited_to(&[What::PackageBundle]);
+        let trust =
+            TrustFile::new(vec![("own".to_owned(), key.clone())])?.limited_to(&[ContentKind::PackageBundle]);
         let spec = |text: &str| -> Option<serde_json::Value> {
             let verified = verify_package_bundle(text.as_bytes(), &trust).ok()?;
             Some(verified.whole()["spec"].clone())
@@ -95,7 +94,7 @@ fn publish_once(
     Ok(publish(store, repository, name, signed.yaml())?)
 }
 
-fn told(
+fn print_bundle(
     signed: &SignedBundle,
     to: Option<&Path>,
     published: Option<&Published>,

@@ -1,45 +1,45 @@
-//! Media that are changed by whoever runs a command.
+//! Media that the user changes while a command runs.
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 use bundle_signer::{TrustFile, Verified};
 use packager::bundle::{BundleManifest, Error, Limits};
-use packager::import::Turns;
+use packager::import::SequentialMedia;
 use packager::media::{Changer, Media};
 
 use crate::logged::Work;
 use crate::printer::Printer;
 
-/// Media whose signature is verified, and their manifest. With turns, only the head and the log are there for sure.
+/// Opens media and verifies their signature. With sequential media, only the head and the log are sure to be present.
 pub(super) fn verified(
     paths: &[PathBuf],
-    turns: Option<&Turns<'_>>,
+    sequence: Option<&SequentialMedia<'_>>,
     trust: Option<&TrustFile>,
     work: &mut Work<'_>,
 ) -> anyhow::Result<(Media, Verified<BundleManifest>)> {
     let mut media = Media::open(paths, Limits::default())?;
-    if let Some(turns) = turns {
-        // Nobody should change media for a set that is refused.
+    if let Some(sequence) = sequence {
+        // Refuse a set before the user changes media for it.
         media.verify_head(trust)?;
-        media = turns.with_log(media)?;
+        media = sequence.with_log(media)?;
     }
     work.digests([media.set().to_string()]);
-    let manifest = if turns.is_some() { media.verify_head(trust)? } else { media.verify(trust)? };
+    let manifest = if sequence.is_some() { media.verify_head(trust)? } else { media.verify(trust)? };
     Ok((media, manifest))
 }
 
-/// Asks for each medium, and waits for a line.
-pub(crate) struct Asking<'a> {
-    pub(crate) place: &'a Path,
+/// Prompts for each medium, and waits for a line of input.
+pub(crate) struct MediumPrompt<'a> {
+    pub(crate) path: &'a Path,
     pub(crate) printer: &'a Printer,
 }
 
-impl Changer for Asking<'_> {
+impl Changer for MediumPrompt<'_> {
     fn change(&self, volume: u32, of: u32, name: &str) -> Result<(), Error> {
         self.printer.complain(&format!(
             "insert volume {volume} of {of} (`{name}`) at `{}`, then press Enter",
-            self.place.display()
+            self.path.display()
         ));
         let mut line = String::new();
         match std::io::stdin().lock().read_line(&mut line) {
@@ -48,8 +48,8 @@ impl Changer for Asking<'_> {
         }
     }
 
-    fn unfit(&self, why: &Error) {
-        let causes = brief::causes(why).join(": ");
-        self.printer.complain(&format!("this is not the right medium: {causes}"));
+    fn unfit(&self, reason: &Error) {
+        let causes = error_text::causes(reason).join(": ");
+        self.printer.complain(&format!("wrong medium: {causes}"));
     }
 }

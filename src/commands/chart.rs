@@ -1,4 +1,4 @@
-//! `airlock chart`: charts rendered and looked into, without a cluster.
+//! `airlock chart`: renders and inspects charts, without a cluster.
 
 mod dependency;
 mod explain;
@@ -30,7 +30,7 @@ pub(crate) fn run(settings: &Chart, printer: &Printer) -> anyhow::Result<Status>
     }
 }
 
-/// Tells who signed a chart, as `helm verify` does.
+/// Prints the signer of a chart, as `helm verify` does.
 fn verify(chart: &str, keyring: &Path, store: Option<&Path>, printer: &Printer) -> anyhow::Result<Status> {
     let (signed_by, digest) = load::signed(chart, &load::packed(chart, store)?, keyring)?;
     let value = json!({ "signedBy": signed_by.user, "key": signed_by.fingerprint, "digest": digest });
@@ -42,7 +42,7 @@ fn verify(chart: &str, keyring: &Path, store: Option<&Path>, printer: &Printer) 
     Ok(Status::Done)
 }
 
-/// A rendered document, with the template it is from.
+/// A rendered document, with its template.
 struct Document<'a> {
     source: &'a str,
     kind: &'a str,
@@ -74,7 +74,7 @@ fn documents(rendered: &Rendered, no_hooks: bool) -> Vec<Document<'_>> {
 
 fn images(settings: &ChartRender, patterns: &[String], printer: &Printer) -> anyhow::Result<Status> {
     let patterns = patterns.iter().map(|pattern| {
-        let hint = "the syntax is that of Rust's crate `regex`";
+        let hint = "use the syntax of Rust's crate `regex`";
         Regex::new(pattern).map_err(|error| Usage { message: error.to_string(), hint })
     });
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
@@ -86,7 +86,7 @@ fn images(settings: &ChartRender, patterns: &[String], printer: &Printer) -> any
     }
     for (place, reference) in &found.untaken {
         printer.say(&format!(
-            "note: {} {}: `{reference}` looks like an image but is not taken as one; --pattern takes it",
+            "note: {} {}: `{reference}` looks like an image but is not counted as one; to count it, use --pattern",
             place.object, place.field
         ));
     }
@@ -118,7 +118,7 @@ fn show(part: ChartPart, chart: &Loaded, printer: &Printer) -> anyhow::Result<St
         }
     };
     if text.is_empty() {
-        printer.say("the chart has none");
+        printer.say("the chart has no such content");
     }
     printer.rendered(&json!({ "text": text }), &text)?;
     Ok(Status::Done)

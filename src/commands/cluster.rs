@@ -1,9 +1,9 @@
-//! Packages in a cluster, from the command line: EKS Anywhere's commands.
+//! Commands about packages in a cluster: EKS Anywhere's commands, and airlock's additions.
 //!
-//! - `reach`: the API server; `table`, `describe`: how things are printed
-//! - `show`: commands that look; `change`: commands that change something, each of which is an event
-//! - `target`: the cluster that packages are installed in, where it is another
-//! - `release`: what a package comes to as a chart: rendered, compared, rolled back, and the rights it needs
+//! - `reach`: the API server; `table`, `describe`: output
+//! - `show`: read-only commands; `change`: commands that change something, each logged as an event
+//! - `target`: the cluster that packages are installed in, if it is another one
+//! - `release`: the charts of packages: rendering, diff, rollback, and the permissions that they need
 
 mod change;
 mod describe;
@@ -39,7 +39,7 @@ pub(super) async fn run(command: InCluster, logs: &Logs, printer: &Printer) -> a
     }
 }
 
-/// Whether a command shows something that YAML is the way to write.
+/// Whether a command can print YAML.
 pub(super) fn prints_yaml(command: &Command) -> bool {
     use InCluster as C;
     matches!(command, Command::InCluster(C::Get(_) | C::List(_) | C::Describe(_)))

@@ -1,9 +1,9 @@
-//! `airlock config`: what nodes are told, so that they pull from airlock's registry under the images' own names.
+//! `airlock config`: configuration that lets nodes pull from airlock's registry by original image names.
 //!
-//! One source of truth, [`Site`]; each kind of client has its own way to write it down. Unless told otherwise no
-//! client is left a way to the internet: what the registry does not have is an error at once, not a time-out.
+//! [`Site`] is the single source of truth; each kind of client has its own file format. By default, no client falls back
+//! to the internet: an image that the registry does not have is an immediate error, not a time-out.
 //!
-//! - `site`: the registry, the mirrored hosts, authority and credentials, from what was typed
+//! - `site`: the registry, the mirrored hosts, the CA and the credentials, from the arguments
 //! - `containerd`, `containers`, `bottlerocket`, `rancher`, `eksa`: the files
 
 mod bottlerocket;
@@ -29,7 +29,7 @@ use crate::printer::Printer;
 /// A file for a node.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct NodeFile {
-    /// Where it belongs.
+    /// The path on the node.
     path: String,
     content: String,
     /// Whether only its owner may read it.
@@ -70,7 +70,7 @@ fn files(client: Client, site: &Site) -> anyhow::Result<Vec<NodeFile>> {
     if site.closed_world && matches!(client, Client::Crio | Client::Podman | Client::EksA) {
         let message = "this client's configuration has no rule for all registries".to_owned();
         let hint =
-            "leave --closed-world out, list the registries by --mirror, and block the others at the network";
+            "omit --closed-world, list the registries with --mirror, and block the others in the network";
         return Err(Usage { message, hint }.into());
     }
     Ok(match client {
@@ -86,21 +86,21 @@ fn files(client: Client, site: &Site) -> anyhow::Result<Vec<NodeFile>> {
     })
 }
 
-/// What a person has to do beside putting the files in their places.
+/// What the user has to do besides installing the files.
 fn advice(client: Client, site: &Site) -> &'static str {
     match client {
         Client::Containerd => {
-            "containerd reads conf.d if config.toml has: imports = [\"/etc/containerd/conf.d/*.toml\"]; restart it \
-             for that line, not for hosts.toml"
+            "containerd reads conf.d if config.toml has: imports = [\"/etc/containerd/conf.d/*.toml\"]; restart \
+             containerd for that line, not for hosts.toml"
         }
         Client::ContainerdV1 => {
-            "containerd 1 reads conf.d only if config.toml has: imports = [\"/etc/containerd/conf.d/*.toml\"]; \
-             restart it for that line, not for hosts.toml"
+            "containerd 1 reads conf.d only if config.toml has: imports = [\"/etc/containerd/conf.d/*.toml\"]; restart \
+             containerd for that line, not for hosts.toml"
         }
-        Client::Kind => "run `kind create cluster --config kind.yaml` where kind.yaml and certs.d are",
+        Client::Kind => "run `kind create cluster --config kind.yaml` in the folder of kind.yaml and certs.d",
         Client::Crio => "restart CRI-O",
-        Client::Podman => "it holds from the next command on",
-        Client::Bottlerocket => "give it as user data, or to `apiclient apply`",
+        Client::Podman => "it takes effect with the next command",
+        Client::Bottlerocket => "pass it as user data, or to `apiclient apply`",
         Client::K3s | Client::Rke2 => "restart the service on each node",
         Client::EksA if site.credentials.is_some() => {
             "merge it into the Cluster; set REGISTRY_USERNAME and REGISTRY_PASSWORD for eksctl anywhere"
@@ -131,7 +131,7 @@ fn write(folder: &Path, file: &NodeFile) -> anyhow::Result<()> {
     crate::commands::write(&path, file.content.as_bytes(), readers)
 }
 
-/// A basic string of TOML.
+/// A TOML basic string.
 fn toml(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {

@@ -14,7 +14,7 @@ use crate::failure::{Status, Usage};
 use crate::logged::Logs;
 
 pub(crate) async fn run(settings: Controller, logs: &Logs) -> anyhow::Result<Status> {
-    usable(&settings)?;
+    check_arguments(&settings)?;
     let ca_pem = settings.registry_ca.as_deref().map(read).transpose()?.map(String::into_bytes);
     let hosts = settings.registry.clone().map(|host| HostRule {
         endpoint: host.clone(),
@@ -65,13 +65,13 @@ pub(crate) async fn run(settings: Controller, logs: &Logs) -> anyhow::Result<Sta
     Ok(Status::Done)
 }
 
-/// That what was typed can be what it stands for.
-fn usable(settings: &Controller) -> Result<(), Usage> {
+/// Checks the arguments.
+fn check_arguments(settings: &Controller) -> Result<(), Usage> {
     let key = settings.bundle_key.as_ref().filter(|key| !key.is_empty() && settings.bundle_trust.is_none());
     if key.is_some_and(|key| BundleKeys::load(&KeySource::Key(key.clone())).is_err()) {
         return Err(Usage {
-            message: "`--bundle-key`, or `EKSA_PUBLIC_KEY`, is no public key".to_owned(),
-            hint: "here it is a key itself, base64 of its DER form; `--bundle-trust FILE` takes a trust file",
+            message: "`--bundle-key` or `EKSA_PUBLIC_KEY` is not a public key".to_owned(),
+            hint: "give the key itself, the base64 of its DER form; for a trust file, use `--bundle-trust FILE`",
         });
     }
     let is_url = |url: &str| {
@@ -79,8 +79,8 @@ fn usable(settings: &Controller) -> Result<(), Usage> {
     };
     match &settings.webhook_url {
         Some(url) if !is_url(url) => Err(Usage {
-            message: format!("`--webhook-url` is `{url}`"),
-            hint: "it is https://HOST:PORT, as the API server reaches the webhooks",
+            message: format!("`{url}` is not a valid `--webhook-url`"),
+            hint: "give https://HOST:PORT, at which the API server reaches the webhooks",
         }),
         _ => Ok(()),
     }

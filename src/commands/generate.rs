@@ -1,4 +1,4 @@
-//! `airlock generate`: manifests to begin with.
+//! `airlock generate`: starter manifests.
 
 use gostd::{Limits, yaml};
 use package_api::{Package, PackageBundle, PackageSpec, name};
@@ -17,7 +17,7 @@ pub(crate) fn run(settings: &Generate, printer: &Printer) -> anyhow::Result<Stat
     Ok(Status::Done)
 }
 
-/// With no defaults filled in, as `eksctl anywhere` prints it.
+/// Without defaults, as `eksctl anywhere` prints it.
 fn package(settings: &GeneratePackage) -> anyhow::Result<Package> {
     let mut wanted = settings.name.clone();
     if let Some(path) = &settings.bundle {
@@ -25,7 +25,7 @@ fn package(settings: &GeneratePackage) -> anyhow::Result<Package> {
         let bundle: PackageBundle = serde_json::from_value(value)?;
         let found = bundle.spec.package(&wanted).ok_or_else(|| Usage {
             message: format!("`{}` has no package `{wanted}`", path.display()),
-            hint: "`airlock list packages --bundle FILE` shows what there is",
+            hint: "`airlock list packages --bundle FILE` lists the packages",
         })?;
         wanted.clone_from(&found.name);
     }
@@ -36,7 +36,7 @@ fn package(settings: &GeneratePackage) -> anyhow::Result<Package> {
     for (what, text) in [("package", wanted.to_lowercase()), ("cluster", settings.cluster.clone())] {
         if !label(&text) || text.len() > 50 {
             let message = format!("`{text}` is not the name of a {what}");
-            let hint = "names are lower-case letters, digits and `-`, at most 50";
+            let hint = "a name is at most 50 lower-case letters, digits and `-`";
             return Err(Usage { message, hint }.into());
         }
     }

@@ -1,4 +1,4 @@
-//! Where an image is that is to be signed or verified, and under which name.
+//! The image to sign or verify: its location and its name.
 
 use std::path::PathBuf;
 
@@ -12,9 +12,9 @@ use crate::cli::ImageArg;
 use crate::env;
 use crate::failure::Usage;
 
-/// An image that was named.
+/// An image that the user named.
 pub(crate) struct Image {
-    pub(crate) place: EvidenceSource,
+    pub(crate) source: EvidenceSource,
     pub(crate) selector: Selector,
     pub(crate) name: ImageName,
     /// As typed.
@@ -30,24 +30,26 @@ impl Image {
         })?;
         let selector = reference.selector();
         let given = arg.name.as_deref().map(str::parse::<ImageName>).transpose()?;
-        let (place, name) = match &arg.store {
+        let (source, name) = match &arg.store {
             None => {
                 let client = client(&reference, arg)?;
                 let (host, repository) = (reference.host().clone(), reference.repository().clone());
                 (EvidenceSource::Registry(client, host, repository), Some(ImageName::from(&reference)))
             }
-            Some(folder) => in_store(&text, &reference, store::Store::open_existing(folder)?)?,
+            Some(folder) => find_in_store(&text, &reference, store::Store::open_existing(folder)?)?,
         };
         let name = given.or(name).ok_or_else(|| Usage {
-            message: format!("the store's `{text}` does not say from which registry it will be pulled"),
-            hint: "give its name there: --name HOST/REPOSITORY",
+            message: format!(
+                "the name of `{text}` in the store does not contain the registry that it will be pulled from"
+            ),
+            hint: "give its name in that registry: --name HOST/REPOSITORY",
         })?;
-        Ok(Self { place, selector, name, text })
+        Ok(Self { source, selector, name, text })
     }
 }
 
-/// A repository of the store's own by its own name, else what was mirrored from the reference.
-fn in_store(
+/// The repository with this exact name in the store, otherwise the one that was mirrored from the reference.
+fn find_in_store(
     text: &str,
     reference: &Reference,
     store: store::Store,
@@ -70,7 +72,7 @@ fn in_store(
 
 fn client(reference: &Reference, arg: &ImageArg) -> anyhow::Result<Client> {
     let read = |path: &PathBuf| {
-        input::read(path, input::MOST).with_context(|| format!("cannot read `{}`", path.display()))
+        input::read(path, input::MAX_SIZE).with_context(|| format!("cannot read `{}`", path.display()))
     };
     let host = reference.host().clone();
     let rule = HostRule {
@@ -80,17 +82,20 @@ fn client(reference: &Reference, arg: &ImageArg) -> anyhow::Result<Client> {
         plain_http: arg.plain_http,
         ca_pem: arg.ca_file.as_ref().map(read).transpose()?,
     };
-    impatient(vec![rule], docker_config())
+    interactive_client(vec![rule], docker_config())
 }
 
-/// A client for a person who waits: a registry that is silent for half a minute is not there.
-pub(crate) fn impatient(hosts: Vec<HostRule>, docker_config: Option<PathBuf>) -> anyhow::Result<Client> {
+/// A client for interactive commands: a registry that is silent for 30 seconds counts as unreachable.
+pub(crate) fn interactive_client(
+    hosts: Vec<HostRule>,
+    docker_config: Option<PathBuf>,
+) -> anyhow::Result<Client> {
     let idle = std::time::Duration::from_secs(30);
     let config = ClientConfig { hosts, docker_config, idle, proxies: proxies(), ..ClientConfig::default() };
     Ok(Client::new(config).map_err(evidence::Error::Client)?)
 }
 
-/// The proxies that the environment names: in upper case, else in lower.
+/// The proxies from the environment: upper-case variables, otherwise lower-case ones.
 pub(crate) fn proxies() -> ProxySettings {
     let [http, https, all, none] = env::PROXIES.map(|name| {
         let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -99,7 +104,7 @@ pub(crate) fn proxies() -> ProxySettings {
     ProxySettings { http, https, all, none }
 }
 
-/// Docker's configuration, which holds passwords.
+/// Docker's configuration file, which contains passwords.
 pub(crate) fn docker_config() -> Option<PathBuf> {
     let folder = std::env::var_os(env::DOCKER_CONFIG).map(PathBuf::from);
     let home = || Some(PathBuf::from(std::env::var_os(env::HOME)?).join(".docker"));

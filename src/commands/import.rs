@@ -3,47 +3,48 @@
 use std::path::{Path, PathBuf};
 
 use audit::EventType;
-use packager::import::{ImportReport, Turns, import, import_in_turn, plan};
-use packager::witness::Without;
+use packager::import::{ImportReport, SequentialMedia, import, import_in_turn, plan};
+use packager::witness::MissingLog;
 use store::Store;
 
-use crate::admission::{Memory, let_in, log_alarm, log_evidence, log_line};
+use crate::admission::{DriveRecords, admit_drive, log_alarm, log_evidence, log_line};
 use crate::cli::Import;
-use crate::commands::change::{Asking, verified};
-use crate::commands::{contents, now, open_or_imagine, open_or_make, paths, trust};
+use crate::commands::change::{MediumPrompt, verified};
+use crate::commands::{contents, now, open_or_make, open_or_temporary, paths, trust};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
 
 pub(crate) fn run(settings: &Import, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
-    // A dry run decides nothing, but it looks at a signature.
+    // A dry run changes nothing, but it verifies a signature.
     let kind = if settings.dry_run { EventType::Verify } else { EventType::Import };
     let store = &settings.store.store;
     let mut work = logs.begin(kind, ("set", &paths(&settings.media)), Some(store), printer)?;
-    let result = bring_in(settings, &mut work, printer);
+    let result = import_drive(settings, &mut work, printer);
     log_alarm(&result, logs, Some(store), printer)?;
     work.end(result)
 }
 
-fn bring_in(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+fn import_drive(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let trust = trust(&settings.trust, work)?;
-    let place = settings.media.paths.first().map_or(Path::new("."), PathBuf::as_path);
-    let asking = Asking { place, printer };
-    let turns = settings.one_by_one.then(|| Turns { paths: &settings.media.paths, changer: &asking });
-    let (media, manifest) = verified(&settings.media.paths, turns.as_ref(), trust.as_ref(), work)?;
+    let path = settings.media.paths.first().map_or(Path::new("."), PathBuf::as_path);
+    let asking = MediumPrompt { path, printer };
+    let sequence =
+        settings.one_by_one.then(|| SequentialMedia { paths: &settings.media.paths, changer: &asking });
+    let (media, manifest) = verified(&settings.media.paths, sequence.as_ref(), trust.as_ref(), work)?;
     work.evidence("signer", manifest.signer().name());
     work.evidence("key", manifest.signer().hint());
     work.evidence("set", media.set());
     work.digests(contents(&manifest.get().items));
     let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
-    let without = if settings.without_log { Without::Allow } else { Without::Refuse };
+    let missing_log = if settings.without_log { MissingLog::Allow } else { MissingLog::Refuse };
     let admit = |store: &Store, now| {
-        let memory = Memory { store: Some(store), now, without };
-        let_in(&media, manifest, &trust, memory, printer)
+        let records = DriveRecords { store: Some(store), now, missing_log };
+        admit_drive(&media, manifest, &trust, records, printer)
     };
     let report = if settings.dry_run {
-        let (store, _imagined) = open_or_imagine(&settings.store, printer)?;
+        let (store, _folder) = open_or_temporary(&settings.store, printer)?;
         let admitted = admit(&store, None)?;
         log_evidence(admitted.log(), work);
         plan(&admitted, &media, &store)?
@@ -52,8 +53,8 @@ fn bring_in(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow
         let admitted = admit(&store, Some(now()?))?;
         log_evidence(admitted.log(), work);
         let progress = Progress::new(printer);
-        match &turns {
-            Some(turns) => import_in_turn(media, &admitted, &store, &progress, turns)?,
+        match &sequence {
+            Some(sequence) => import_in_turn(media, &admitted, &store, &progress, sequence)?,
             None => import(&media, &admitted, &store, &progress)?,
         }
     };
@@ -73,13 +74,13 @@ fn text(report: &ImportReport, verb: &str) -> String {
     let healed = match report.healed.blobs {
         0 => String::new(),
         number => format!(
-            "{} of the store replaced, {}\n",
+            "{} in the store replaced, {}\n",
             count(number, "damaged blob"),
             size(report.healed.bytes)
         ),
     };
     format!(
-        "{moved}{verb} {} (set {}, signed by {})\n{log}{healed}{}, {}; {} already there\n{}, {}, {}, {} of them moved\n",
+        "{moved}{verb} {} (set {}, signed by {})\n{log}{healed}{}, {}; {} already present\n{}, {}, {}, {} of them moved\n",
         report.name,
         report.set,
         report.signer,

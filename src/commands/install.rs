@@ -1,13 +1,13 @@
-//! `airlock install controller` and `airlock uninstall controller`: this program, put into a cluster.
+//! `airlock install controller` and `airlock uninstall controller`: the running binary, installed in a cluster.
 //!
-//! - `image`: the program as an image; `manifests`: what is applied, with the site's values
-//! - `lockout`: what would lock airlock or the cluster out, and is refused; `judged`: what the cluster has of that
-//! - `steps`: what the API server is asked and what is waited for; `remove`: the way back
+//! - `image`: the binary as an image; `manifests`: the manifests to apply, with the site's values
+//! - `lockout`: refuses manifests that would lock out airlock or the cluster; `judged`: checks the cluster for such objects
+//! - `steps`: requests to the API server, and waiting; `remove`: uninstalling
 //!
-//! Nothing is applied before everything was read and judged. Webhooks come after what answers them, so that at no
-//! time something is asked that is not there.
+//! Nothing is applied before everything is read and checked. Webhooks are created after their servers are ready, so that
+//! the API server never calls a webhook without a server.
 //!
-//! `program -> image -> registry -> manifests -> ready -> webhooks -> settings`
+//! `binary -> image -> registry -> manifests -> ready -> webhooks -> settings`
 
 mod image;
 mod judged;
@@ -25,7 +25,7 @@ use audit::EventType;
 use bundle_signer::statement::COSIGN_SIGN;
 use bundle_signer::{ImageName, PublicKey};
 use evidence::EvidenceSource;
-use evidence::signing::{Order, sign};
+use evidence::signing::{SignRequest, sign};
 use kube::Client;
 use package_api::TrustPolicy;
 use registry::client::HostRule;
@@ -34,26 +34,26 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::image::Image;
-use self::judged::{given, judged, labels, refuse_others};
+use self::judged::{check_policies, labels, policies_from_files, refuse_others};
 use self::lockout::Labels;
 use self::manifests::{Manifests, Site};
 pub(super) use self::remove::run as remove;
 use self::steps::Line;
-use super::cluster::reach::{Answer, connect, version};
+use super::cluster::reach::{ClusterError, connect, version};
 use crate::cli::{InstallController, RegistryArg};
-use crate::commands::image::{docker_config, impatient};
+use crate::commands::image::{docker_config, interactive_client};
 use crate::commands::sign::private;
-use crate::commands::{authority, read};
+use crate::commands::{ca_certificate, read};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
-/// What was read and made before anything is changed.
+/// Everything that is prepared before the first change.
 struct Prepared {
     image: Image,
     name: ImageName,
     manifests: Manifests,
-    /// Further manifests of the user's.
+    /// Additional manifests from the user.
     extra: Vec<Value>,
     credentials: Option<tempfile::NamedTempFile>,
 }
@@ -78,21 +78,21 @@ pub(super) async fn run(
     work.end(result)
 }
 
-/// Reads everything, makes the image, and refuses what would be a lock-out.
+/// Reads everything, builds the image, and refuses manifests that would cause a lock-out.
 fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
     let registry = &settings.registry;
-    let program = match &settings.image.binary {
+    let binary = match &settings.image.binary {
         Some(path) => path.clone(),
-        None => std::env::current_exe().context("cannot tell which program this is")?,
+        None => std::env::current_exe().context("cannot determine the path of the running binary")?,
     };
-    let image = Image::of(&program)?;
+    let image = Image::of(&binary)?;
     let name: ImageName = format!("{}/{}", registry.registry, settings.image.repository).parse()?;
     let docker_config = credentials(registry)?;
     let site = Site {
         cluster: settings.cluster.clone(),
         registry: registry.registry.clone(),
         prefix: registry.registry_prefix.clone(),
-        ca: authority(&registry.registry_ca)?,
+        ca: ca_certificate(&registry.registry_ca)?,
         docker_config: docker_config.clone(),
         bundle_key: settings.bundle_key.as_deref().map(bundle_key).transpose()?,
         replicas: settings.replicas,
@@ -111,7 +111,7 @@ fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
             return Err(locked_out(reason));
         }
         if let Some(policy) = policy(manifest)? {
-            // Which labels the cluster's namespace has is not known yet, and changes nothing here.
+            // The labels of the cluster's namespace are not known yet, and do not matter here.
             lockout::of_policy(policy.name(), &policy.spec, &name, &Labels::new()).map_err(locked_out)?;
         }
     }
@@ -132,8 +132,8 @@ fn policy(manifest: &Value) -> anyhow::Result<Option<TrustPolicy>> {
         return Ok(None);
     }
     let policy = serde_json::from_value(manifest.clone()).map_err(|error| Usage {
-        message: format!("a TrustPolicy cannot be read: {error}"),
-        hint: "docs/admission.md has one to begin with",
+        message: format!("cannot read a TrustPolicy: {error}"),
+        hint: "see docs/admission.md for an example",
     })?;
     Ok(Some(policy))
 }
@@ -161,8 +161,8 @@ fn credentials(registry: &RegistryArg) -> anyhow::Result<Option<String>> {
 /// A public key as EKS Anywhere's controller takes it: base64 of its DER form.
 fn bundle_key(path: &std::path::Path) -> anyhow::Result<String> {
     let key = PublicKey::from_pem(&read(path)?).map_err(|error| Usage {
-        message: format!("`{}` is no public key for bundles: {error}", path.display()),
-        hint: "give the public key, as `airlock keys generate` writes it beside the private one: NAME.pub",
+        message: format!("`{}` is not a public key for bundles: {error}", path.display()),
+        hint: "give the public key, which `airlock keys generate` writes to NAME.pub",
     })?;
     Ok(key.to_pem().lines().filter(|line| !line.starts_with('-')).collect())
 }
@@ -179,20 +179,20 @@ async fn install(
     let end = Instant::now() + settings.timeout;
     let server = version(&client).await?;
     let others = refuse_others(&client).await?;
-    printer.say(&format!("cluster of Kubernetes {}", server.git_version));
-    let place = place(settings, &order)?;
-    let there = order.image.put(&place).await.map_err(|error| unpushed(error, settings))?;
+    printer.say(&format!("the cluster runs Kubernetes {}", server.git_version));
+    let destination = destination(settings, &order)?;
+    let exists = order.image.put(&destination).await.map_err(|error| unpushed(error, settings))?;
     printer.say(&format!(
         "image {}@{} {}",
         order.name,
         order.image.digest,
-        if there { "is there" } else { "was made" }
+        if exists { "already exists" } else { "created" }
     ));
     if settings.key.key.is_some() {
-        signed(settings, &order, &place, work, printer).await?;
+        sign_image(settings, &order, &destination, work, printer).await?;
     }
-    let policies: Vec<_> = others.into_iter().chain(given(&order)?).collect();
-    judged(&policies, &order, &place, &labels(&client, &order).await?).await?;
+    let policies: Vec<_> = others.into_iter().chain(policies_from_files(&order)?).collect();
+    check_policies(&policies, &order, &destination, &labels(&client, &order).await?).await?;
     let lines = steps(&client, settings, &order, end, printer).await?;
     work.evidence("cluster", &server.git_version);
     work.evidence("objects", &lines.len());
@@ -204,33 +204,33 @@ async fn install(
     Ok(Status::Done)
 }
 
-/// A registry that wants a password wants it for nodes and the controller, too, so that a login on this machine is not
-/// enough.
+/// A registry that requires a password requires it from nodes and the controller, too, so a login on this machine is
+/// not enough.
 fn unpushed(error: anyhow::Error, settings: &InstallController) -> anyhow::Error {
     use registry::client::Error as E;
-    let wants = error.chain().filter_map(|cause| cause.downcast_ref::<E>()).any(E::needs_login);
-    if !wants {
+    let needs_login = error.chain().filter_map(|cause| cause.downcast_ref::<E>()).any(E::needs_login);
+    if !needs_login {
         return error;
     }
     let host = &settings.registry.registry;
-    let message = format!("{host} takes no push of airlock's image: {}", causes(&error));
+    let message = format!("{host} refuses the push of airlock's image: {}", causes(&error));
     let hint = match &settings.registry.registry_credentials {
         Some(path) => format!(
             "nothing was applied; the first line of `{}` must be USER:PASSWORD of a user who may push to {host}",
             path.display()
         ),
-        None => "nothing was applied; give the registry's password by --registry-credentials FILE, whose first line is \
-                 USER:PASSWORD; or, where the registry's store is at hand, --store DIR"
+        None => "nothing was applied; give the registry's password with --registry-credentials FILE, whose first line is \
+                 USER:PASSWORD; or, if the registry's store is on this machine, give --store DIR"
             .to_owned(),
     };
-    Answer::unreached(message, hint)
+    ClusterError::registry_failed(message, hint)
 }
 
 fn causes(error: &anyhow::Error) -> String {
-    brief::causes(error.as_ref()).join(": ")
+    error_text::causes(error.as_ref()).join(": ")
 }
 
-/// Applies in the order in which things need each other.
+/// Applies the manifests in the order of their dependencies.
 async fn steps(
     client: &Client,
     settings: &InstallController,
@@ -239,10 +239,10 @@ async fn steps(
     printer: &Printer,
 ) -> anyhow::Result<Vec<Line>> {
     let (manifests, mut lines) = (&order.manifests, Vec::new());
-    steps::apply(client, &manifests.definitions, &mut lines).await?;
-    steps::established(client, &manifests.definitions, end).await?;
+    steps::apply(client, &manifests.namespace_and_crds, &mut lines).await?;
+    steps::established(client, &manifests.namespace_and_crds, end).await?;
     steps::apply(client, &manifests.controller, &mut lines).await?;
-    if steps::manages_others(client).await? {
+    if steps::manages_workload_clusters(client).await? {
         steps::apply(client, &manifests.workload, &mut lines).await?;
     }
     printer.say("waiting for the controller");
@@ -258,17 +258,17 @@ async fn steps(
 }
 
 fn text(lines: &[Line]) -> String {
-    lines.iter().map(|line| format!("{} {}\n", line.object, line.did.word())).collect()
+    lines.iter().map(|line| format!("{} {}\n", line.object, line.did.as_str())).collect()
 }
 
-/// Where the image goes.
-fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<EvidenceSource> {
+/// The destination of the image.
+fn destination(settings: &InstallController, order: &Prepared) -> anyhow::Result<EvidenceSource> {
     let (arg, repository) = (&settings.registry, settings.image.repository.clone());
     if let Some(folder) = &arg.store {
         return Ok(EvidenceSource::Store(store::Store::open_existing(folder)?, repository));
     }
     let host = arg.registry.clone();
-    let ca_pem = Some(authority(&arg.registry_ca)?.into_bytes());
+    let ca_pem = Some(ca_certificate(&arg.registry_ca)?.into_bytes());
     let rule = HostRule {
         endpoint: host.endpoint().parse()?,
         host: host.clone(),
@@ -278,14 +278,14 @@ fn place(settings: &InstallController, order: &Prepared) -> anyhow::Result<Evide
     };
     let given = order.credentials.as_ref().map(|file| PathBuf::from(file.path()));
     let docker_config = given.or_else(docker_config);
-    Ok(EvidenceSource::Registry(impatient(vec![rule], docker_config)?, host, repository))
+    Ok(EvidenceSource::Registry(interactive_client(vec![rule], docker_config)?, host, repository))
 }
 
 /// Signs the image in both of cosign's formats.
-async fn signed(
+async fn sign_image(
     settings: &InstallController,
     order: &Prepared,
-    place: &EvidenceSource,
+    destination: &EvidenceSource,
     work: &mut Work<'_>,
     printer: &Printer,
 ) -> anyhow::Result<()> {
@@ -294,7 +294,7 @@ async fn signed(
     let size = manifest.bytes().len() as u64;
     let target = oci::Descriptor::new(manifest.media_type().clone(), order.image.digest.clone(), size);
     let created = OffsetDateTime::now_utc().replace_nanosecond(0)?.format(&Rfc3339)?;
-    let what = Order {
+    let request = SignRequest {
         key: &key,
         name: &order.name,
         annotations: &BTreeMap::new(),
@@ -304,7 +304,7 @@ async fn signed(
         bundle: true,
         created: &created,
     };
-    sign(place, &target, &what).await?;
+    sign(destination, &target, &request).await?;
     work.evidence("key", &key.public_key()?.hint());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `airlock keys`, and the keys that other commands sign with.
 //!
-//! - `password`: where passwords and PINs come from; `change`: keys that change a trust file; `added`: what goes into one
+//! - `password`: sources of passwords and PINs; `change`: changes to a trust file; `added`: entries of a trust file
 
 mod added;
 mod change;
@@ -55,7 +55,7 @@ fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
                 KeyType::EcdsaP256 => KeyFile::Ecdsa(PrivateKey::generate()?),
                 KeyType::Ed25519 => KeyFile::Ed25519(Ed25519Key::generate()?),
             };
-            made(name, &key, &password, (work, printer))
+            write_and_print(name, &key, &password, (work, printer))
         }
         Keys::Import(settings) => import(settings, work, printer),
         Keys::Show(settings) => show(settings, printer),
@@ -66,8 +66,8 @@ fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
     }
 }
 
-/// Writes a key pair and tells of it.
-fn made(
+/// Writes a key pair and prints its files.
+fn write_and_print(
     name: &Path,
     key: &KeyFile,
     password: &[u8],
@@ -103,12 +103,12 @@ fn import(settings: &ImportKey, work: &mut Work<'_>, printer: &Printer) -> anyho
         };
         KeyFile::from_pem(&text, &source).with_context(failed)?
     };
-    made(&settings.name, &key, &password, (work, printer))
+    write_and_print(&settings.name, &key, &password, (work, printer))
 }
 
 fn show(settings: &Show, printer: &Printer) -> anyhow::Result<Status> {
     let path = &settings.shown;
-    let (place, key) = find_public(settings, printer)?;
+    let (origin, key) = find_public(settings, printer)?;
     if settings.pem {
         printer.data(&key.to_pem())?;
         return Ok(Status::Done);
@@ -120,27 +120,27 @@ fn show(settings: &Show, printer: &Printer) -> anyhow::Result<Status> {
             Some((named(KeyKind::Ed25519)?, named(KeyKind::Cosignature)?))
         }
         (Some(_), PublicKeyFile::Ecdsa(_)) => {
-            let message = "logs and witnesses have Ed25519 keys here".to_owned();
+            let message = "log and witness keys must be Ed25519 keys".to_owned();
             return Err(
-                Usage { message, hint: "make one with `airlock keys generate --type ed25519`" }.into()
+                Usage { message, hint: "create one with `airlock keys generate --type ed25519`" }.into()
             );
         }
     };
     let (kind, hint, sha256, pem) = (key.kind(), key.hint(), key.fingerprint(), key.to_pem());
     let value = json!({
-        "key": path, "holds": place, "type": kind, "keyHint": hint, "sha256": sha256, "publicKey": pem,
+        "key": path, "holds": origin, "type": kind, "keyHint": hint, "sha256": sha256, "publicKey": pem,
         "logKey": notes.as_ref().map(|(log, _)| log), "witnessKey": notes.as_ref().map(|(_, witness)| witness),
     });
     printer.result(&value, |_| {
         let notes = notes.as_ref().map_or_else(String::new, |(log, witness)| {
             format!("log key      {log}\nwitness key  {witness}\n")
         });
-        format!("type         {kind}, {place}\nkey hint     {hint}\nsha256       {sha256}\n{notes}{pem}")
+        format!("type         {kind}, {origin}\nkey hint     {hint}\nsha256       {sha256}\n{notes}{pem}")
     })?;
     Ok(Status::Done)
 }
 
-/// The public half of what is shown, and what it was taken from.
+/// The public key to show, and its origin.
 fn find_public(settings: &Show, printer: &Printer) -> anyhow::Result<(&'static str, PublicKeyFile)> {
     let path = &settings.shown;
     if let Some(uri) = token_uri(path) {
@@ -162,7 +162,7 @@ fn find_public(settings: &Show, printer: &Printer) -> anyhow::Result<(&'static s
     Ok(("public key", PublicKeyFile::from_pem(&text).with_context(failed)?))
 }
 
-/// The files of a pair; a dot in the name, as in `release-1.2`, belongs to it.
+/// The files of a pair. A dot in the name, as in `release-1.2`, is part of it.
 fn files(name: &Path) -> (PathBuf, PathBuf) {
     let with = |suffix: &str| {
         let mut file = name.file_name().unwrap_or_default().to_owned();
@@ -177,7 +177,7 @@ fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
     let (private_path, public_path) = files(name);
     write_new(&private_path, private.as_bytes(), Readers::Owner)?;
     if let Err(error) = write_new(&public_path, public.as_bytes(), Readers::All) {
-        // Half a pair is of no use and would stop the next try.
+        // Half a pair is useless and would block the next attempt.
         let _ = std::fs::remove_file(&private_path);
         return Err(error);
     }
@@ -192,7 +192,9 @@ fn named_keys(paths: &[PathBuf]) -> anyhow::Result<Vec<(String, PublicKey)>> {
         if text.trim_end().parse::<VerifierKey>().is_ok() {
             let message =
                 format!("`{}` is the key of a log or of a witness, not of a signer", path.display());
-            return Err(Usage { message, hint: "give a log's key by --log, a site's by --witness" }.into());
+            return Err(
+                Usage { message, hint: "give a log's key with --log, a site's with --witness" }.into()
+            );
         }
         let key = PublicKey::from_pem(&text);
         Ok((name, key.with_context(|| format!("`{}` cannot be used", path.display()))?))
@@ -206,10 +208,9 @@ fn log_keys(texts: &[String]) -> anyhow::Result<Vec<(String, VerifierKey)>> {
         let content = if text.contains('+') { text.clone() } else { read(Path::new(text))? };
         let parsed = content.trim_end().parse::<VerifierKey>();
         if parsed.is_err() && content.contains("-----BEGIN") {
-            let message =
-                format!("`{text}` is a PEM key, as signers have, not the key of a log or of a witness");
+            let message = format!("`{text}` is a PEM key of a signer, not the key of a log or of a witness");
             let hint = "a log's key is the file `log/key.pub` of its store, a site's the `key.pub` that it returned; both \
-                        are of the form NAME+ID+BASE64";
+                        have the form NAME+ID+BASE64";
             return Err(Usage { message, hint }.into());
         }
         let key = parsed.with_context(|| format!("`{text}` cannot be used"))?;
@@ -240,13 +241,13 @@ fn unusable(path: &Path, password: &PasswordArg, error: bundle_signer::Error) ->
 }
 
 fn token_uri(key: &Path) -> Option<&str> {
-    key.to_str().filter(|text| Pkcs11Uri::is_meant(text))
+    key.to_str().filter(|text| Pkcs11Uri::has_scheme(text))
 }
 
-/// The key in a token that a URI names. The URI is never shown: it could hold a PIN.
+/// The key in a token that a URI names. The URI is never shown: it could contain a PIN.
 fn in_token(uri: &str, password: &PasswordArg) -> anyhow::Result<PrivateKey> {
     let uri = Pkcs11Uri::parse(uri)?;
-    PrivateKey::can_ask_tokens()?;
+    PrivateKey::check_token_support()?;
     let module = uri.module().cloned().or_else(|| std::env::var_os(env::PKCS11_MODULE).map(PathBuf::from));
     let module = module.ok_or(bundle_signer::Error::NoModule)?;
     let flagged = password.password_file.is_some() || password.password_fd.is_some();
@@ -261,7 +262,8 @@ fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> anyhow::Result<()> 
     match private::publish(path, bytes, Existing::Keep, readers) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let message = format!("`{}` already exists and is not overwritten", path.display());
-            let hint = "name another file, or move this one away; `airlock keys add` adds to a trust file";
+            let hint =
+                "give another file name, or move this file; to add to a trust file, use `airlock keys add`";
             Err(Usage { message, hint }.into())
         }
         written => written.with_context(|| format!("cannot write `{}`", path.display())),

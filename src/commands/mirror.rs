@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::cli::Mirror;
 use crate::commands::image::{docker_config, proxies};
-use crate::commands::{contents, open_or_imagine, open_or_make};
+use crate::commands::{contents, open_or_make, open_or_temporary};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, size};
@@ -30,15 +30,15 @@ pub(crate) async fn run(settings: &Mirror, logs: &Logs, printer: &Printer) -> an
 async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer) -> anyhow::Result<Status> {
     let mut config = MirrorConfig::read(&settings.file)?;
     config.keep_going = settings.keep_going;
-    let (store, _imagined) = if settings.dry_run {
-        open_or_imagine(&settings.store, printer)?
+    let (store, _folder) = if settings.dry_run {
+        open_or_temporary(&settings.store, printer)?
     } else {
         (open_or_make(&settings.store, printer)?, None)
     };
-    // Before anything is fetched or named.
+    // Check before anything is fetched or tagged.
     private::check(&settings.lock).map_err(|error| Usage {
         message: format!("cannot write the lock `{}`: {error}", settings.lock.display()),
-        hint: "name with --lock a regular file in a folder that you can write to; nothing was changed",
+        hint: "give --lock a regular file in a folder that you can write to; nothing was changed",
     })?;
     let before = if settings.lock.exists() { Some(Lock::read(&settings.lock)?) } else { None };
     let file = file_of(&settings.lock, &settings.file);
@@ -71,7 +71,7 @@ async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer
     Ok(Status::Done)
 }
 
-/// What a run would do about an item.
+/// What a run would do with an item.
 fn planned(state: State) -> &'static str {
     match state {
         State::Present => "keep",

@@ -9,7 +9,7 @@ use serde_json::json;
 use store::Store;
 
 use crate::cli::{Quarantine, StoreArg};
-use crate::commands::{now, station};
+use crate::commands::{event_source, now};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, row};
@@ -42,14 +42,14 @@ fn list(store: &StoreArg, printer: &Printer) -> anyhow::Result<Status> {
     let all = records.iter().map(|record| json!(record)).chain(sites.iter().map(|site| json!(site)));
     printer.result(&all.collect::<Vec<_>>(), |all| {
         if all.is_empty() {
-            return "no drive ever raised an alarm, and no site\n".to_owned();
+            return "no alarms recorded\n".to_owned();
         }
         records.iter().map(text).chain(sites.iter().map(site_text)).collect()
     })?;
     Ok(Status::Done)
 }
 
-/// Prints a record with the signed checkpoints, which prove to anybody what was shown.
+/// Prints a record with the signed checkpoints that prove the alarm to anyone.
 fn show(what: &str, store: &StoreArg, printer: &Printer) -> anyhow::Result<Status> {
     let store = Store::open_to_read(&store.store)?;
     let witness = Witness::of(&store);
@@ -64,9 +64,9 @@ fn show(what: &str, store: &StoreArg, printer: &Printer) -> anyhow::Result<Statu
     Ok(Status::Done)
 }
 
-/// Nothing of this name raised an alarm.
+/// No set or site of this name raised an alarm.
 #[derive(Debug, thiserror::Error)]
-#[error("no set or site `{0}` raised an alarm here")]
+#[error("no alarm recorded for a set or site `{0}`")]
 pub(crate) struct NoRecord(String);
 
 impl Classified for NoRecord {
@@ -82,13 +82,13 @@ fn begin_anew(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let store = Store::open_existing(&store.store)?;
-    let lost = Witness::of(&store).begin_anew()?;
+    let lost = Witness::of(&store).reset_lost()?;
     work.evidence("reason", reason);
     work.evidence("lost", &lost.join(" "));
     work.done()?;
     printer.result(&json!({ "lost": lost }), |_| {
         format!(
-            "goes on without {}: what it told is forgotten, and old drives can be told from now on only\n",
+            "continues without {}: the lost records are discarded, and old drives can only be detected from now on\n",
             lost.join(", ")
         )
     })?;
@@ -103,34 +103,34 @@ fn release(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let store = Store::open_existing(&store.store)?;
-    let record = Witness::of(&store).release(set, &by(), reason, &now()?)?;
+    let record = Witness::of(&store).release(set, &user(), reason, &now()?)?;
     work.digests([set.to_string()]);
     work.evidence("reason", reason);
     work.done()?;
     printer.result(&record, |record| {
         format!(
-            "{}\nits alarm is lifted: `airlock import` takes it, and warns of it\n",
+            "{}\nits alarm is released: `airlock import` accepts it with a warning\n",
             text(record).trim_end()
         )
     })?;
     Ok(Status::Done)
 }
 
-/// Who runs this program.
-fn by() -> String {
-    let actor = station().actor;
+/// The user who runs this program.
+fn user() -> String {
+    let actor = event_source().actor;
     let uid = actor.uid.map_or_else(String::new, |uid| format!(" (uid {uid})"));
     format!("{}{uid}", actor.user.as_deref().unwrap_or("unknown"))
 }
 
 fn text(record: &Record) -> String {
-    let state = if record.held().is_some() { "held" } else { "released" };
+    let state = if record.quarantined().is_some() { "held" } else { "released" };
     let events = events(&record.events);
     row(&format!("{} {state}: {}, signed by {}", record.set, record.name, record.signer)) + &events
 }
 
 fn site_text(record: &SiteRecord) -> String {
-    row(&format!("site {} returned what raised an alarm", record.site)) + &events(&record.events)
+    row(&format!("site {} returned a checkpoint that raised an alarm", record.site)) + &events(&record.events)
 }
 
 fn events(events: &[Event]) -> String {
@@ -151,8 +151,8 @@ fn proofs(events: &[Event]) -> String {
         row(title) + &lines.collect::<String>()
     };
     let proof = |(time, origin, found, known): (&String, &String, &String, &Option<String>)| {
-        let known = known.as_ref().map_or_else(String::new, |known| note("it was known as", known));
-        note(&format!("{time} the log {origin} was found as"), found) + &known
+        let known = known.as_ref().map_or_else(String::new, |known| note("known checkpoint:", known));
+        note(&format!("{time} checkpoint of the log {origin} as found:"), found) + &known
     };
     alarms.map(proof).collect()
 }

@@ -1,10 +1,10 @@
-//! `airlock return` and `airlock acknowledge`: what goes back from a site to its senders.
+//! `airlock return` and `airlock acknowledge`: checkpoints that a site returns to its senders.
 
 use anyhow::Context as _;
-use audit::{Belief, EventType};
+use audit::{EventType, LogTrust};
 use packager::witness::Witness;
 use packager::witness::acknowledge::{AcknowledgeReport, OwnLog};
-use packager::witness::notes::{Purpose, heed_policy};
+use packager::witness::notes::{Purpose, note_policy};
 use packager::witness::returned::ReturnReport;
 use store::Store;
 use tlog::Folder;
@@ -16,7 +16,11 @@ use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count};
 
-pub(crate) fn send(settings: &Return, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn return_checkpoints(
+    settings: &Return,
+    logs: &Logs,
+    printer: &Printer,
+) -> anyhow::Result<Status> {
     let (store, to) = (&settings.store.store, settings.to.display().to_string());
     let mut work = logs.begin(EventType::Return, ("medium", &to), Some(store), printer)?;
     let result = write(settings, &mut work, printer);
@@ -37,24 +41,24 @@ fn write(settings: &Return, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
     Ok(Status::Done)
 }
 
-pub(crate) fn heed(settings: &Acknowledge, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+pub(crate) fn acknowledge(settings: &Acknowledge, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (store, medium) = (&settings.store.store, settings.medium.display().to_string());
     let mut work = logs.begin(EventType::Acknowledge, ("medium", &medium), Some(store), printer)?;
-    let result = hear(settings, &mut work, printer);
+    let result = record(settings, &mut work, printer);
     log_alarm(&result, logs, Some(store), printer)?;
     work.end(result)
 }
 
-fn hear(settings: &Acknowledge, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+fn record(settings: &Acknowledge, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let store = Store::open_existing(&settings.store.store)?;
     let trust = trust(&settings.trust, work)?.ok_or_else(|| Usage {
-        message: "no trust file was given, so no site can be believed".to_owned(),
+        message: "no trust file was given, so no site's cosignature can be verified".to_owned(),
         hint: "give --trust FILE with the sites' keys in `witnesses`",
     })?;
-    heed_policy(&store, Purpose::Sites, trust.sequence())?;
-    let folder = Logs::of_store(store.root()).context("there is no log")?;
-    let belief = Belief::own(&folder)?;
-    let key = belief.policy().logs().first().context("the log has no key")?;
+    note_policy(&store, Purpose::Sites, trust.sequence())?;
+    let folder = Logs::of_store(store.root()).context("the store has no log")?;
+    let log_trust = LogTrust::own(&folder)?;
+    let key = log_trust.policy().logs().first().context("the log has no key")?;
     let own = OwnLog { folder: &folder, key };
     let reports = Witness::of(&store).acknowledge(&settings.medium, &own, &trust, &now()?)?;
     for report in &reports {
@@ -72,7 +76,7 @@ fn returned(report: &ReturnReport) -> String {
         format!("its own log {origin} has {}\n", count(*size, "entry"))
     });
     format!(
-        "site {} returns in {}\n{}{own}its key for the trust files of senders: {}\n",
+        "site {} wrote its checkpoints to {}\n{}{own}its key for the trust files of senders: {}\n",
         report.site,
         report.folder.display(),
         logs.collect::<String>(),
@@ -86,7 +90,7 @@ fn acknowledged(report: &AcknowledgeReport) -> String {
         format!("its own log {origin}{checked} has {}\n", count(*size, "entry"))
     });
     format!(
-        "site {} acknowledges {}, {} before\n{own}",
+        "site {} acknowledges {} (previously {})\n{own}",
         report.site,
         count(report.size, "entry"),
         report.before

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::EventType;
-use packager::witness::notes::{Purpose, heed_policy};
+use packager::witness::notes::{Purpose, note_policy};
 use private::Readers;
 use registry::server::{Auth, Gate, Htpasswd, Limits, Observer, Proxies, ServerConfig, serve};
 use serde_json::json;
@@ -18,8 +18,8 @@ use crate::cli::Serve;
 use crate::commands::{open_or_make, quoted, read, tls, trust};
 use crate::failure::{Status, Usage};
 use crate::gates::name_rule;
-use crate::gates::serving::{Gates, Remembered};
-use crate::logged::{Journals, Logs, Witness, Work};
+use crate::gates::serving::{DecisionCache, Gates};
+use crate::logged::{AuditObserver, Journals, Logs, Work};
 use crate::printer::Printer;
 
 pub(crate) async fn run(settings: Serve, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
@@ -32,11 +32,11 @@ pub(crate) async fn run(settings: Serve, logs: &Logs, printer: &Printer) -> anyh
     work.evidence("url", &url);
     let result = serving.await.map_err(anyhow::Error::from);
     work.end(result)?;
-    printer.say("ended: every open request was answered");
+    printer.say("stopped: all open requests were answered");
     Ok(Status::Done)
 }
 
-/// Opens the registry, logs and says that it is open; gives its address and what serves it until the end.
+/// Opens the registry, and logs and prints its URL. Returns the URL, and the future that serves the registry.
 async fn open(
     settings: Serve,
     work: &mut Work<'_>,
@@ -45,12 +45,12 @@ async fn open(
     let plain = settings.tls.tls_cert.is_none() && !settings.tls.self_signed;
     if plain && !settings.listen.ip().is_loopback() && !settings.allow_plain_http {
         let message =
-            format!("`{}` can be reached by others, and plain HTTP protects nothing", settings.listen);
-        let hint = "use --self-signed or --tls-cert and --tls-key, or say --allow-plain-http";
+            format!("`{}` is reachable by other machines, and plain HTTP is not encrypted", settings.listen);
+        let hint = "use --self-signed or --tls-cert and --tls-key, or give --allow-plain-http";
         return Err(Usage { message, hint }.into());
     }
     let auth = auth(&settings)?;
-    let open_to_all = anybody_may_push(&settings)?;
+    let open_to_all = is_open_to_all(&settings)?;
     let store = if settings.create {
         open_or_make(&settings.store, printer)?
     } else {
@@ -66,7 +66,7 @@ async fn open(
     let address = listener.local_addr()?;
     let scheme = if served.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
-    let authority = served.as_ref().and_then(|served| served.authority.as_deref());
+    let ca = served.as_ref().and_then(|served| served.ca.as_deref());
     work.evidence("url", &url);
     work.evidence("passwords", &settings.htpasswd.is_some());
     work.evidence("readOnly", &settings.read_only);
@@ -74,9 +74,9 @@ async fn open(
     let gate = gates(&settings, &store, &client_host(address, &settings.tls.tls_name), work)?;
     let journals = work.journals()?;
     work.done()?;
-    announce(&url, &client_host(address, &settings.tls.tls_name), authority, printer)?;
+    announce(&url, &client_host(address, &settings.tls.tls_name), ca, printer)?;
     if open_to_all {
-        printer.say("warning: everybody who reaches this registry may push and delete without a password");
+        printer.say("warning: everyone who can reach this registry can push and delete without a password");
     }
     write_address(settings.address_file.as_deref(), &url)?;
     let observer = observer(journals, &store);
@@ -87,7 +87,7 @@ async fn open(
     Ok((url, serve(listener, served.map(|served| served.config), config, ended())))
 }
 
-/// Bounds on clients, of which some may be set.
+/// Limits on clients, some of which are configurable.
 fn limits(settings: &Serve) -> Limits {
     let manifests = settings.referrers_per_user;
     let usual = NamingLimits::default();
@@ -97,7 +97,7 @@ fn limits(settings: &Serve) -> Limits {
     Limits { per_client: settings.connections_per_client, naming, ..Limits::default() }
 }
 
-/// The gates `push` and `pull` of the trust file, if it asks anything there.
+/// The gates `push` and `pull` of the trust file, if it has rules for them.
 fn gates(
     settings: &Serve,
     store: &store::Store,
@@ -105,61 +105,60 @@ fn gates(
     work: &mut Work<'_>,
 ) -> anyhow::Result<Option<Arc<dyn Gate>>> {
     let Some(trust) = trust(&settings.trust, work)? else { return Ok(None) };
-    heed_policy(store, Purpose::Content, trust.sequence())?;
+    note_policy(store, Purpose::Content, trust.sequence())?;
     if !Gates::are_needed(&trust) {
         return Ok(None);
     }
     let host = settings.gate.registry_name.clone().or_else(|| host.parse().ok());
     let (name_rule, journals) = (name_rule(&settings.gate), work.journals()?);
-    let (store, policy, remembered) = (store.clone(), work.newest_policy(), Remembered::default());
-    Ok(Some(Arc::new(Gates { store, trust, policy, name_rule, host, journals, remembered })))
+    let (store, policy, cache) = (store.clone(), work.newest_policy(), DecisionCache::default());
+    Ok(Some(Arc::new(Gates { store, trust, policy, name_rule, host, journals, cache })))
 }
 
-/// What logs the changes of clients, where there is a log.
+/// The observer that logs the changes of clients, if a log is open.
 pub(crate) fn observer(journals: Journals, store: &store::Store) -> Option<Arc<dyn Observer>> {
     let store = store.clone();
-    (!journals.is_empty()).then(|| Arc::new(Witness { journals, store }) as Arc<dyn Observer>)
+    (!journals.is_empty()).then(|| Arc::new(AuditObserver { journals, store }) as Arc<dyn Observer>)
 }
 
-/// Whether others than this machine's users may push without a password; that has to be said. A proxy brings others
-/// to any address.
-fn anybody_may_push(settings: &Serve) -> anyhow::Result<bool> {
+/// Whether users of other machines may push without a password, which requires a flag. With a proxy, they reach any address.
+fn is_open_to_all(settings: &Serve) -> anyhow::Result<bool> {
     let reached = !settings.listen.ip().is_loopback() || !settings.trusted_proxy.is_empty();
     let open = reached && settings.htpasswd.is_none() && !settings.read_only;
     if open && !settings.anonymous_push {
         let message = format!(
-            "`{}` can be reached by others, and without a password file everybody could push and delete",
+            "`{}` is reachable by other machines, and without a password file everyone could push and delete",
             settings.listen
         );
-        let hint = "use --htpasswd FILE or --read-only, or say --anonymous-push";
+        let hint = "use --htpasswd FILE or --read-only, or give --anonymous-push";
         return Err(Usage { message, hint }.into());
     }
     if settings.anonymous_push && settings.htpasswd.is_some() {
         let message = "--anonymous-push contradicts --htpasswd".to_owned();
-        return Err(Usage { message, hint: "leave one of them out" }.into());
+        return Err(Usage { message, hint: "omit one of them" }.into());
     }
     Ok(open)
 }
 
-/// Who may do what.
+/// The authentication mode.
 fn auth(settings: &Serve) -> anyhow::Result<Auth> {
     let Some(path) = &settings.htpasswd else {
         if settings.anonymous_pull {
-            let message = "--anonymous-pull means nothing without a password file".to_owned();
-            return Err(Usage { message, hint: "give --htpasswd FILE, or leave it out" }.into());
+            let message = "--anonymous-pull has no effect without a password file".to_owned();
+            return Err(Usage { message, hint: "give --htpasswd FILE, or omit --anonymous-pull" }.into());
         }
         return Ok(Auth::Anonymous);
     };
     let text = read(path)?;
     if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
-        let message = format!("`{}` lists no user, so nobody could log in", path.display());
+        let message = format!("`{}` lists no user, so no one could log in", path.display());
         return Err(Usage { message, hint: "add one with `htpasswd -B FILE USER`" }.into());
     }
     let users = Htpasswd::parse(&text).with_context(|| format!("`{}`", path.display()))?;
     Ok(Auth::Htpasswd { users, anonymous_pull: settings.anonymous_pull })
 }
 
-/// What clients connect to: no client can reach 0.0.0.0, and a certificate is for names.
+/// The host that clients connect to: no client can connect to 0.0.0.0, and certificates are issued for names.
 fn client_host(address: SocketAddr, names: &[String]) -> String {
     match names.first() {
         Some(name) if address.ip().is_unspecified() => format!("{name}:{}", address.port()),
@@ -168,15 +167,15 @@ fn client_host(address: SocketAddr, names: &[String]) -> String {
     }
 }
 
-/// Says where the registry is, and how clients come to trust it.
-fn announce(url: &str, host: &str, authority: Option<&Path>, printer: &Printer) -> anyhow::Result<()> {
-    let value = json!({ "url": url, "authority": authority, "health": format!("{url}/readyz") });
+/// Prints the registry's URL, and how clients can trust its CA.
+fn announce(url: &str, host: &str, ca: Option<&Path>, printer: &Printer) -> anyhow::Result<()> {
+    let value = json!({ "url": url, "authority": ca, "health": format!("{url}/readyz") });
     printer.result(&value, |_| {
         let mut text = format!("serving {url}\nhealth  {url}/livez and {url}/readyz\n");
-        if let Some(path) = authority {
+        if let Some(path) = ca {
             let path = quoted(&path.display().to_string());
             text += &format!(
-                "authority {path}; clients trust it by:\n  \
+                "CA {path}; for clients to trust it:\n  \
                  podman, skopeo: mkdir -p /etc/containers/certs.d/{host} && cp {path} /etc/containers/certs.d/{host}/ca.crt\n  \
                  docker:         mkdir -p /etc/docker/certs.d/{host} && cp {path} /etc/docker/certs.d/{host}/ca.crt\n  \
                  containerd:     ca = {path} in the host's section of hosts.toml\n"
@@ -186,13 +185,13 @@ fn announce(url: &str, host: &str, authority: Option<&Path>, printer: &Printer) 
     })
 }
 
-/// Tells scripts where the registry is; the file is complete when it is there.
+/// Writes the registry's URL to a file for scripts. The file is complete as soon as it exists.
 pub(crate) fn write_address(path: Option<&Path>, url: &str) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     crate::commands::write(path, format!("{url}\n").as_bytes(), Readers::All)
 }
 
-/// Ready when the process is asked to end.
+/// Completes when the process is asked to stop.
 pub(crate) async fn ended() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;
@@ -219,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_are_told_a_name_that_they_can_reach() {
+    fn clients_get_a_name_that_they_can_reach() {
         let any: SocketAddr = "0.0.0.0:5000".parse().unwrap();
         assert_eq!(client_host(any, &["registry.site".into()]), "registry.site:5000");
         assert_eq!(client_host(any, &[]), "localhost:5000");

@@ -11,7 +11,7 @@ use bundle_signer::PrivateKey;
 use bundle_signer::eksa::{Coverage, cosign_bundle, sign_bundle};
 use bundle_signer::statement::COSIGN_SIGN;
 use evidence::resolve;
-use evidence::signing::{Order, Written, sign, targets};
+use evidence::signing::{SignRequest, Written, sign, targets};
 use oci::Digest;
 use private::Readers;
 use serde::Serialize;
@@ -19,15 +19,15 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::{Attest, HowArg, ImageArg, KeyArg, Sign, SignFile, SignFormat};
+use crate::cli::{Attest, ImageArg, KeyArg, Sign, SignFile, SignFormat, SigningArg};
 use crate::commands::image::Image;
 use crate::commands::{keys, read};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count};
 
-/// What is said of an image.
-struct Word<'a> {
+/// A statement to sign about an image.
+struct Statement<'a> {
     event: EventType,
     predicate_type: &'a str,
     predicate: Option<Value>,
@@ -39,25 +39,26 @@ pub(crate) async fn run(settings: &Sign, logs: &Logs, printer: &Printer) -> anyh
             let name = file.display().to_string();
             let mut work = logs.begin(EventType::Sign, ("manifest", &name), None, printer)?;
             let how = match (add, without_source) {
-                (true, _) => How::Add,
-                (false, true) => How::Sign(Coverage::WithoutSource),
-                (false, false) => How::Sign(Coverage::Full),
+                (true, _) => BundleSigning::Add,
+                (false, true) => BundleSigning::Sign(Coverage::WithoutSource),
+                (false, false) => BundleSigning::Sign(Coverage::Full),
             };
             let result = bundle(file, key, how, to.as_deref(), (&mut work, printer));
             work.end(result)
         }
         None => {
-            let saying = Word { event: EventType::Sign, predicate_type: COSIGN_SIGN, predicate: None };
+            let statement =
+                Statement { event: EventType::Sign, predicate_type: COSIGN_SIGN, predicate: None };
             let (key, how) = (&settings.key, &settings.how);
             let Some(lock) = &settings.lock else {
-                return logged(&saying, (&settings.image, key, how), logs, printer).await;
+                return sign_one(&statement, (&settings.image, key, how), logs, printer).await;
             };
             let mut all = Vec::new();
             let images = locked::images(lock, &settings.image, settings.registry_name.as_ref())?;
-            // The password is asked for once.
+            // Ask for the password once.
             let key = if how.dry_run { Key::None } else { Key::Loaded(&private(key, printer)?) };
             for image in &images {
-                all.push(once(&saying, (image, key, how), logs, printer).await?);
+                all.push(sign_and_log(&statement, (image, key, how), logs, printer).await?);
             }
             printer.report(&all, |all| all.iter().map(text).collect())?;
             Ok(Status::Done)
@@ -71,61 +72,61 @@ pub(crate) async fn attest(settings: &Attest, logs: &Logs, printer: &Printer) ->
         message: format!("`{path}` is not JSON: {error}"),
         hint: "a predicate is the JSON document itself, without a statement or envelope around it",
     })?;
-    let saying =
-        Word { event: EventType::Attest, predicate_type: &settings.kind, predicate: Some(predicate) };
-    logged(&saying, (&settings.image, &settings.key, &settings.how), logs, printer).await
+    let statement =
+        Statement { event: EventType::Attest, predicate_type: &settings.kind, predicate: Some(predicate) };
+    sign_one(&statement, (&settings.image, &settings.key, &settings.how), logs, printer).await
 }
 
-async fn logged(
-    saying: &Word<'_>,
-    (image, key, how): (&ImageArg, &KeyArg, &HowArg),
+async fn sign_one(
+    statement: &Statement<'_>,
+    (image, key, how): (&ImageArg, &KeyArg, &SigningArg),
     logs: &Logs,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let key = if how.dry_run { Key::None } else { Key::Named(key) };
-    printer.report(&once(saying, (image, key, how), logs, printer).await?, text)?;
+    printer.report(&sign_and_log(statement, (image, key, how), logs, printer).await?, text)?;
     Ok(Status::Done)
 }
 
-/// Who signs.
+/// The signing key.
 #[derive(Clone, Copy)]
 enum Key<'a> {
-    /// Nobody: a dry run.
+    /// None, for a dry run.
     None,
-    /// A key that is still to be opened: whether it can be is logged.
+    /// A key that is not open yet: a failure to open it is logged.
     Named(&'a KeyArg),
     Loaded(&'a PrivateKey),
 }
 
-/// Signs one image, and logs it; a dry run signs nothing.
-async fn once(
-    saying: &Word<'_>,
-    (image, key, how): (&ImageArg, Key<'_>, &HowArg),
+/// Signs one image and logs it; a dry run signs nothing.
+async fn sign_and_log(
+    statement: &Statement<'_>,
+    (image, key, how): (&ImageArg, Key<'_>, &SigningArg),
     logs: &Logs,
     printer: &Printer,
-) -> anyhow::Result<Said> {
+) -> anyhow::Result<SignReport> {
     if how.dry_run {
-        return say(saying, (image, key, how), None, printer).await;
+        return sign_image(statement, (image, key, how), None, printer).await;
     }
     let name = image.reference.clone().unwrap_or_default();
-    let mut work = logs.begin(saying.event, ("image", &name), image.store.as_deref(), printer)?;
-    let result = say(saying, (image, key, how), Some(&mut work), printer).await;
+    let mut work = logs.begin(statement.event, ("image", &name), image.store.as_deref(), printer)?;
+    let result = sign_image(statement, (image, key, how), Some(&mut work), printer).await;
     work.end(result)
 }
 
-async fn say(
-    saying: &Word<'_>,
-    (image, key, how): (&ImageArg, Key<'_>, &HowArg),
+async fn sign_image(
+    statement: &Statement<'_>,
+    (image, key, how): (&ImageArg, Key<'_>, &SigningArg),
     work: Option<&mut Work<'_>>,
     printer: &Printer,
-) -> anyhow::Result<Said> {
+) -> anyhow::Result<SignReport> {
     let image = Image::find(image)?;
     let opened = if let Key::Named(key) = key { Some(private(key, printer)?) } else { None };
     let key = if let Key::Loaded(key) = key { Some(key) } else { opened.as_ref() };
-    let root = resolve(&image.place, &image.selector).await?;
-    let (images, absent) = targets(&image.place, root, how.recursive).await?;
+    let root = resolve(&image.source, &image.selector).await?;
+    let (images, absent) = targets(&image.source, root, how.recursive).await?;
     if absent > 0 {
-        printer.say(&format!("not signed, because it is not there: {} of the index", count(absent, "image")));
+        printer.say(&format!("not signed, because missing: {} of the index", count(absent, "image")));
     }
     let annotations: BTreeMap<_, _> = how.annotation.iter().cloned().collect();
     let (legacy, bundle) =
@@ -133,18 +134,18 @@ async fn say(
     let mut written = Vec::new();
     if let Some(key) = key {
         let created = OffsetDateTime::now_utc().replace_nanosecond(0)?.format(&Rfc3339)?;
-        let order = Order {
+        let request = SignRequest {
             key,
             name: &image.name,
             annotations: &annotations,
-            predicate_type: saying.predicate_type,
-            predicate: saying.predicate.as_ref(),
+            predicate_type: statement.predicate_type,
+            predicate: statement.predicate.as_ref(),
             legacy,
             bundle,
             created: &created,
         };
         for target in &images {
-            written.extend(sign(&image.place, target, &order).await?);
+            written.extend(sign(&image.source, target, &request).await?);
         }
     }
     let digests: Vec<_> = images.iter().map(|image| &image.digest).collect();
@@ -152,16 +153,16 @@ async fn say(
         work.digests(digests.iter().map(ToString::to_string));
         work.evidence("key", &key.public_key()?.hint());
         work.evidence("name", &image.name);
-        work.evidence("predicateType", saying.predicate_type);
-        if let Some(predicate) = &saying.predicate {
+        work.evidence("predicateType", statement.predicate_type);
+        if let Some(predicate) = &statement.predicate {
             work.evidence("predicate", &Digest::sha256(predicate.to_string().as_bytes()));
         }
         work.done()?;
     }
-    Ok(Said {
+    Ok(SignReport {
         image: image.text,
         name: image.name.to_string(),
-        predicate_type: saying.predicate_type.to_owned(),
+        predicate_type: statement.predicate_type.to_owned(),
         images: images.into_iter().map(|image| image.digest).collect(),
         annotations,
         written,
@@ -173,10 +174,10 @@ async fn say(
     })
 }
 
-/// What was signed, or would be.
+/// The report: what was signed, or would be.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Said {
+struct SignReport {
     image: String,
     name: String,
     predicate_type: String,
@@ -188,41 +189,41 @@ struct Said {
     formats: Vec<&'static str>,
 }
 
-fn text(said: &Said) -> String {
-    let head = format!("{} as {}\n", said.image, said.name);
-    if said.dry_run {
-        let line = |digest| format!("would sign {digest} ({})\n", said.formats.join(", "));
-        return head + &said.images.iter().map(line).collect::<String>();
+fn text(report: &SignReport) -> String {
+    let head = format!("{} as {}\n", report.image, report.name);
+    if report.dry_run {
+        let line = |digest| format!("would sign {digest} ({})\n", report.formats.join(", "));
+        return head + &report.images.iter().map(line).collect::<String>();
     }
-    head + &said.written.iter().map(line).collect::<String>()
+    head + &report.written.iter().map(line).collect::<String>()
 }
 
 fn line(written: &Written) -> String {
-    let did = if written.present { "signed before" } else { "signed" };
+    let did = if written.present { "already signed" } else { "signed" };
     format!("{did} {} ({}) at {}\n", written.image, written.format, written.at)
 }
 
 pub(super) fn private(key: &KeyArg, printer: &Printer) -> anyhow::Result<PrivateKey> {
     let path = key.key.as_deref().ok_or_else(|| Usage {
         message: "signing needs a private key".to_owned(),
-        hint: "give --key FILE; `airlock keys generate` makes one",
+        hint: "give --key FILE; `airlock keys generate` creates one",
     })?;
     keys::load(path, &key.password, printer)
 }
 
-/// How a bundle is signed.
+/// How to sign a bundle.
 #[derive(Clone, Copy)]
-enum How {
-    /// Anew.
+enum BundleSigning {
+    /// With a new signature.
     Sign(Coverage),
-    /// Beside the signatures that are there.
+    /// With a signature in addition to the existing ones.
     Add,
 }
 
 fn bundle(
     file: &Path,
     key: &KeyArg,
-    how: How,
+    how: BundleSigning,
     to: Option<&Path>,
     (work, printer): (&mut Work<'_>, &Printer),
 ) -> anyhow::Result<Status> {
@@ -232,13 +233,13 @@ fn bundle(
     let key = private(key, printer)?;
     work.evidence("key", &key.public_key()?.hint());
     let signed = match how {
-        How::Sign(coverage) => sign_bundle(text.as_bytes(), coverage, &key),
-        How::Add => cosign_bundle(text.as_bytes(), &key),
+        BundleSigning::Sign(coverage) => sign_bundle(text.as_bytes(), coverage, &key),
+        BundleSigning::Add => cosign_bundle(text.as_bytes(), &key),
     };
     let signed = signed.with_context(refused)?;
     work.digests([Digest::sha256(signed.yaml().as_bytes()).to_string()]);
     for uncovered in signed.uncovered() {
-        printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.why()));
+        printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.reason()));
     }
     match to {
         None => {

@@ -1,4 +1,4 @@
-//! `airlock store`; `list` and `get`: what needs no right to write.
+//! `airlock store`. `list` and `get` do not need write access.
 
 pub(crate) mod get;
 mod list;
@@ -7,7 +7,7 @@ use audit::EventType;
 use mirror::reporter::Reporter as _;
 use store::Store;
 
-use self::get::{Wanted, get};
+use self::get::{GetRequest, get};
 use self::list::list;
 use crate::cli;
 use crate::failure::Status;
@@ -19,27 +19,27 @@ pub(crate) fn run(settings: &cli::Store, logs: &Logs, printer: &Printer) -> anyh
     let (kind, path) = match settings {
         cli::Store::List(arg) => return list(&Store::open_to_read(&arg.store)?, printer),
         cli::Store::Get { store, name, to, title } => {
-            let wanted = Wanted { name, to, title: title.as_deref() };
-            return get(&Store::open_to_read(&store.store)?, &wanted, printer);
+            let request = GetRequest { name, to, title: title.as_deref() };
+            return get(&Store::open_to_read(&store.store)?, &request, printer);
         }
         cli::Store::Gc { store, dry_run: true } => {
-            return would_collect(&Store::open_to_read(&store.store)?, printer);
+            return preview_gc(&Store::open_to_read(&store.store)?, printer);
         }
         cli::Store::Check(arg) => (EventType::StoreCheck, &arg.store),
         cli::Store::Rebuild { store, .. } => (EventType::StoreRebuild, &store.store),
         cli::Store::Gc { store, .. } => (EventType::StoreGc, &store.store),
     };
     let mut work = logs.begin(kind, ("store", &path.display().to_string()), Some(path), printer)?;
-    let result = look_after(settings, &mut work, printer);
+    let result = maintain(settings, &mut work, printer);
     work.end(result)
 }
 
-fn look_after(settings: &cli::Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+fn maintain(settings: &cli::Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
         cli::Store::List(arg) => list(&Store::open_to_read(&arg.store)?, printer),
         cli::Store::Get { store, name, to, title } => {
-            let wanted = Wanted { name, to, title: title.as_deref() };
-            get(&Store::open_to_read(&store.store)?, &wanted, printer)
+            let request = GetRequest { name, to, title: title.as_deref() };
+            get(&Store::open_to_read(&store.store)?, &request, printer)
         }
         cli::Store::Check(arg) => check(&Store::open_existing(&arg.store)?, work, printer),
         cli::Store::Rebuild { store, without_names } => {
@@ -69,7 +69,7 @@ fn look_after(settings: &cli::Store, work: &mut Work<'_>, printer: &Printer) -> 
     }
 }
 
-/// Logs how it ended, before that is printed.
+/// Logs the outcome, before it is printed.
 fn log(work: &mut Work<'_>, sound: bool, faults: &str) -> anyhow::Result<()> {
     if sound { work.done() } else { work.ended(&outcome::faults(faults)) }
 }
@@ -94,7 +94,7 @@ fn check(store: &Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
     Ok(if report.faults.is_empty() { Status::Done } else { Status::Faults })
 }
 
-fn would_collect(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
+fn preview_gc(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
     printer.result(&store.garbage()?, |plan| {
         let blobs = plan.blobs.iter().map(|(digest, bytes)| format!("{:>10}  {digest}\n", size(*bytes)));
         blobs.collect::<String>()

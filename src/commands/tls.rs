@@ -1,4 +1,4 @@
-//! Certificates for `airlock serve`: from files, or issued by a CA of its own ([`authority`]).
+//! Certificates for `airlock serve`: from files, or issued by a local CA ([`authority`]).
 
 mod authority;
 
@@ -15,14 +15,14 @@ use crate::cli::Tls;
 use crate::commands::{read, warn_of_readable};
 use crate::printer::Printer;
 
-/// TLS as asked for, with the CA's file where one was made; `None` for plain HTTP.
+/// The TLS configuration, with the file of the local CA if there is one; `None` for plain HTTP.
 pub(crate) struct Served {
     pub(crate) config: Arc<ServerConfig>,
-    pub(crate) authority: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
 }
 
 pub(crate) fn config(tls: &Tls, store: &Path, printer: &Printer) -> anyhow::Result<Option<Served>> {
-    let (cert, key, authority) = match (&tls.tls_cert, &tls.tls_key) {
+    let (cert, key, ca) = match (&tls.tls_cert, &tls.tls_key) {
         (Some(cert), Some(key)) => {
             warn_of_readable(key, printer);
             (cert.clone(), key.clone(), None)
@@ -38,16 +38,16 @@ pub(crate) fn config(tls: &Tls, store: &Path, printer: &Printer) -> anyhow::Resu
         .collect::<Result<Vec<_>, _>>()
         .with_context(|| format!("`{}` is not a certificate", cert.display()))?;
     if chain.is_empty() {
-        return Err(authority::unusable(format!("`{}` has no certificate in it", cert.display())));
+        return Err(authority::unusable(format!("`{}` contains no certificate", cert.display())));
     }
     let secret = PrivateKeyDer::from_pem_slice(read(&key)?.as_bytes())
-        .with_context(|| format!("`{}` is not a key", key.display()))?;
+        .with_context(|| format!("`{}` is not a private key", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, secret)
-        .with_context(|| format!("`{}` and `{}` do not fit together", cert.display(), key.display()))?;
+        .with_context(|| format!("`{}` and `{}` do not match", cert.display(), key.display()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(Served { config: Arc::new(config), authority }))
+    Ok(Some(Served { config: Arc::new(config), ca }))
 }

@@ -1,4 +1,4 @@
-//! `airlock trust`: trust files explained and checked.
+//! `airlock trust`: explains and checks trust files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -62,7 +62,9 @@ fn accept(
     let value = json!({ "file": file, "sequence": trust.sequence(), "before": before });
     printer.result(&value, |_| {
         let (file, sequence) = (file.display(), trust.sequence());
-        format!("{file} with sequence {sequence} decides from now on; the greatest was {before}\n")
+        format!(
+            "{file} with sequence {sequence} is in effect from now on; the highest sequence was {before}\n"
+        )
     })?;
     Ok(Status::Done)
 }
@@ -101,7 +103,7 @@ fn check(file: &Path, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<
 fn explain(trust: &TrustFile) -> Vec<String> {
     let mut lines = Vec::new();
     if trust.sequence() > 0 {
-        lines.push(format!("trust file number {}", trust.sequence()));
+        lines.push(format!("trust file with sequence {}", trust.sequence()));
     }
     lines.extend(trust.keys().iter().map(|key| format!("key {}", explain_holder(trust, key.holder()))));
     lines.extend(trust.identities().iter().map(|identity| explain_identity(trust, identity)));
@@ -109,9 +111,9 @@ fn explain(trust: &TrustFile) -> Vec<String> {
         let (name, origin, hint) = (log.name(), log.key().name(), log.hint());
         format!("{kind} `{name}` ({origin}, hint {hint}): {what}")
     };
-    let drives = "each drive must carry one of these logs, whole and going on";
+    let drives = "each drive must include one of these logs, complete and consistent with earlier drives";
     lines.extend(trust.logs().iter().map(|log| log_line("log", log, drives)));
-    let sites = "what it saw of a log is believed";
+    let sites = "its cosignatures of a log are accepted";
     lines.extend(trust.witnesses().iter().map(|site| log_line("witness", site, sites)));
     for group in trust.groups() {
         let (name, threshold) = (group.name(), group.threshold());
@@ -120,8 +122,8 @@ fn explain(trust: &TrustFile) -> Vec<String> {
     for gate in Gate::ALL {
         if !trust.has_gate(gate) {
             let what = match gate {
-                Gate::Import => "a drive needs one signature that may be on drives",
-                _ => "requires nothing of images",
+                Gate::Import => "a drive needs one signature by a signer that may sign drives",
+                _ => "images need no signature",
             };
             lines.push(format!("gate {gate}: not configured, {what}"));
             continue;
@@ -142,11 +144,11 @@ fn explain(trust: &TrustFile) -> Vec<String> {
 
 fn explain_identity(trust: &TrustFile, known: &TrustedIdentity) -> String {
     let root = known.root();
-    let places: Vec<_> = root.authorities().into_iter().map(|authority| authority.address).collect();
-    let places = places.into_iter().filter(|place| !place.is_empty()).collect::<BTreeSet<_>>();
-    let places = places.into_iter().collect::<Vec<_>>().join(", ");
+    let addresses: Vec<_> = root.services().into_iter().map(|service| service.address).collect();
+    let addresses = addresses.into_iter().filter(|address| !address.is_empty()).collect::<BTreeSet<_>>();
+    let addresses = addresses.into_iter().collect::<Vec<_>>().join(", ");
     let (who, holder) = (known.identity(), explain_holder(trust, known.holder()));
-    format!("identity {holder}; it is {who}, under the trusted root {} ({places})", root.digest())
+    format!("identity {holder}; it is {who}, under the trusted root {} ({addresses})", root.digest())
 }
 
 fn explain_holder(trust: &TrustFile, holder: &Holder) -> String {

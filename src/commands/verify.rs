@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use audit::EventType;
-use packager::import::Turns;
+use packager::import::SequentialMedia;
 use packager::verify::{VerifyReport, verify, verify_in_turn};
-use packager::witness::Without;
+use packager::witness::MissingLog;
 use store::Store;
 
-use crate::admission::{Memory, let_in, log_alarm, log_evidence, log_line};
+use crate::admission::{DriveRecords, admit_drive, log_alarm, log_evidence, log_line};
 use crate::cli::Verify;
-use crate::commands::change::{Asking, verified};
+use crate::commands::change::{MediumPrompt, verified};
 use crate::commands::{paths, trust};
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
@@ -20,30 +20,31 @@ use crate::progress::Progress;
 pub(crate) fn run(settings: &Verify, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let store = settings.store.as_deref();
     let mut work = logs.begin(EventType::Verify, ("set", &paths(&settings.media)), store, printer)?;
-    let result = prove(settings, &mut work, printer);
+    let result = verify_drive(settings, &mut work, printer);
     log_alarm(&result, logs, store, printer)?;
     work.end(result)
 }
 
-fn prove(settings: &Verify, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+fn verify_drive(settings: &Verify, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let trust = trust(&settings.trust, work)?;
-    let place = settings.media.paths.first().map_or(Path::new("."), PathBuf::as_path);
-    let asking = Asking { place, printer };
-    let turns = settings.one_by_one.then(|| Turns { paths: &settings.media.paths, changer: &asking });
-    let (media, manifest) = verified(&settings.media.paths, turns.as_ref(), trust.as_ref(), work)?;
+    let path = settings.media.paths.first().map_or(Path::new("."), PathBuf::as_path);
+    let asking = MediumPrompt { path, printer };
+    let sequence =
+        settings.one_by_one.then(|| SequentialMedia { paths: &settings.media.paths, changer: &asking });
+    let (media, manifest) = verified(&settings.media.paths, sequence.as_ref(), trust.as_ref(), work)?;
     let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
-    let without = if settings.without_log { Without::Allow } else { Without::Refuse };
+    let missing_log = if settings.without_log { MissingLog::Allow } else { MissingLog::Refuse };
     let store = settings.store.as_deref().filter(|store| Store::is_at(store));
     let store = store.map(Store::open_to_read).transpose()?;
     if store.is_none() && !trust.logs().is_empty() {
         printer.say("note: no store has a record of earlier drives, so an older drive cannot be detected");
     }
-    let memory = Memory { store: store.as_ref(), now: None, without };
-    let admitted = let_in(&media, manifest, &trust, memory, printer)?;
+    let records = DriveRecords { store: store.as_ref(), now: None, missing_log };
+    let admitted = admit_drive(&media, manifest, &trust, records, printer)?;
     log_evidence(admitted.log(), work);
     let progress = Progress::new(printer);
-    let report = match &turns {
-        Some(turns) => verify_in_turn(media, &admitted, &progress, turns)?,
+    let report = match &sequence {
+        Some(sequence) => verify_in_turn(media, &admitted, &progress, sequence)?,
         None => verify(&media, &admitted, &progress)?,
     };
     work.evidence("signer", &report.signer);
@@ -59,7 +60,7 @@ fn text(report: &VerifyReport) -> String {
     });
     let log = log_line(&report.log);
     format!(
-        "set {}\nsigned by {} ({})\n{completed}{log}{}, {}, {}: every byte is what was signed\n",
+        "set {}\nsigned by {} ({})\n{completed}{log}{}, {}, {}: every byte matches the signature\n",
         report.set,
         report.signer,
         report.key_hint,

@@ -25,14 +25,14 @@ pub(crate) async fn run(settings: &VerifyImage, logs: &Logs, printer: &Printer) 
 async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let trust = trust(&settings.trust, work)?.ok_or_else(|| Usage {
         message: "verifying needs a trust file".to_owned(),
-        hint: "give --trust FILE; `airlock keys trust KEY.pub` makes one of public keys",
+        hint: "give --trust FILE; `airlock keys trust KEY.pub` creates one from public keys",
     })?;
     let image = Image::find(&settings.image)?;
-    if let EvidenceSource::Store(store, _) = &image.place {
+    if let EvidenceSource::Store(store, _) = &image.source {
         refuse_stale_policy(store, Purpose::Content, trust.sequence())?;
     }
-    let (digest, manifest) = resolve(&image.place, &image.selector).await?;
-    // Who signs an index signs what it lists.
+    let (digest, manifest) = resolve(&image.source, &image.selector).await?;
+    // A signature on an index covers the images that it lists.
     let listed = manifest.children().iter().map(|child| child.digest.to_string());
     work.digests(std::iter::once(digest.to_string()).chain(listed));
     work.evidence("name", &image.name);
@@ -41,13 +41,13 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
     let question = Question {
         digest: &digest,
         name: &image.name,
-        name_rule: if settings.allow_unnamed { NameRule::MayBeSilent } else { NameRule::Required },
+        name_rule: if settings.allow_unnamed { NameRule::Optional } else { NameRule::Required },
         predicate_type: &settings.kind,
         gate: gate(settings.gate),
         newest_policy: settings.min_trust_sequence,
     };
     let asked = (&trust, vec![question]);
-    let verdict = judged(&image.place, &digest, asked, Until::Heard).await?.remove(0);
+    let verdict = judged(&image.source, &digest, asked, Until::Complete).await?.remove(0);
     log(&verdict, work)?;
     let value = json!({
         "image": image.text, "digest": digest, "name": image.name.to_string(),
@@ -62,7 +62,7 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
     Ok(if decision.allowed { Status::Done } else { Status::Faults })
 }
 
-/// Logs a verdict: whose word counted, or why it did not suffice.
+/// Logs a verdict: the signers that counted, or the reasons for the refusal.
 fn log(verdict: &Verdict, work: &mut Work<'_>) -> anyhow::Result<()> {
     let decision = &verdict.decision;
     let hints: Vec<_> = verdict.signatures.iter().map(|signature| signature.hint.clone()).collect();
@@ -71,13 +71,13 @@ fn log(verdict: &Verdict, work: &mut Work<'_>) -> anyhow::Result<()> {
     if decision.satisfied {
         return work.done();
     }
-    let mut why: Vec<_> = decision.why_not.iter().map(ToString::to_string).collect();
-    why.extend(verdict.refused.iter().map(|refused| refused.why.clone()));
+    let mut reasons: Vec<_> = decision.reasons.iter().map(ToString::to_string).collect();
+    reasons.extend(verdict.refused.iter().map(|refused| refused.reason.clone()));
     if decision.allowed {
-        work.evidence("warned", &why.join("; "));
+        work.evidence("warned", &reasons.join("; "));
         return work.done();
     }
-    work.ended(&outcome::refused(&why.join("; ")))
+    work.ended(&outcome::refused(&reasons.join("; ")))
 }
 
 fn text(verdict: &Verdict) -> String {
@@ -90,10 +90,10 @@ fn text(verdict: &Verdict) -> String {
     let refused = verdict
         .refused
         .iter()
-        .map(|refused| row(&format!("refused: {} at {}: {}", refused.format, refused.at, refused.why)));
+        .map(|refused| row(&format!("refused: {} at {}: {}", refused.format, refused.at, refused.reason)));
     let skipped =
-        verdict.skipped.iter().map(|skipped| row(&format!("passed over: {}: {}", skipped.at, skipped.why)));
-    let why = decision.why_not.iter().map(|why| row(&format!("reason: {why}")));
+        verdict.skipped.iter().map(|skipped| row(&format!("skipped: {}: {}", skipped.at, skipped.reason)));
+    let reasons = decision.reasons.iter().map(|reason| row(&format!("reason: {reason}")));
     let others = match verdict.others {
         0 => String::new(),
         count => format!("{count} other statements by trusted keys\n"),
@@ -103,7 +103,7 @@ fn text(verdict: &Verdict) -> String {
     } else {
         format!("refused at gate {}\n", decision.gate)
     };
-    good.chain(refused).chain(skipped).chain(why).collect::<String>() + &others + &end
+    good.chain(refused).chain(skipped).chain(reasons).collect::<String>() + &others + &end
 }
 
 fn gate(arg: GateArg) -> Gate {

@@ -1,4 +1,4 @@
-//! `airlock verify-manifest`: what AWS signs within its manifests.
+//! `airlock verify-manifest`: verifies manifests that AWS signed.
 
 use anyhow::Context as _;
 use audit::EventType;
@@ -18,11 +18,11 @@ use crate::printer::{Printer, row};
 pub(crate) fn run(settings: &VerifyManifest, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.file.display().to_string();
     let mut work = logs.begin(EventType::Verify, ("manifest", &name), None, printer)?;
-    let result = prove(settings, &mut work, printer);
+    let result = verify_file(settings, &mut work, printer);
     work.end(result)
 }
 
-fn prove(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+fn verify_file(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let text = read(&settings.file)?;
     work.digests([Digest::sha256(text.as_bytes()).to_string()]);
     let file = settings.file.display();
@@ -40,11 +40,11 @@ fn prove(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer) -> a
             verify_release(text.as_bytes(), read(path)?.as_bytes(), &keys(distro_keys)?)
         }
         ("Release", None) => {
-            let hint = "give the Bundles of EKS Anywhere that hold it: --bundles FILE";
-            return Err(Usage { message: "a Release does not hold its signature".to_owned(), hint }.into());
+            let hint = "give the Bundles of EKS Anywhere that contain it: --bundles FILE";
+            return Err(Usage { message: "a Release does not contain its signature".to_owned(), hint }.into());
         }
         _ => {
-            let message = format!("`{file}` is a `{kind}`, which is not verified in this way");
+            let message = format!("`{file}` is a `{kind}`, which this command does not verify");
             return Err(Usage {
                 message,
                 hint: "give a PackageBundle, Bundles, or a Release with --bundles",
@@ -69,7 +69,7 @@ fn prove(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer) -> a
 fn report(kind: &str, manifest: &Manifest) -> String {
     let signer = manifest.signed().signer();
     let uncovered = manifest.uncovered();
-    let lines = uncovered.iter().map(|value| row(&format!("  {} ({})", value.path(), value.why())));
+    let lines = uncovered.iter().map(|value| row(&format!("  {} ({})", value.path(), value.reason())));
     let others: Vec<_> = manifest.by().iter().filter(|name| *name != signer.name()).cloned().collect();
     let others = if others.is_empty() { String::new() } else { format!(" and by {}", others.join(", ")) };
     row(&format!("{kind} signed by {} ({}){others}", signer.name(), signer.hint()))

@@ -1,4 +1,4 @@
-//! The registry's changes as events.
+//! Audit events of the registry.
 
 use std::error::Error;
 use std::time::SystemTime;
@@ -14,15 +14,15 @@ use time::format_description::well_known::Rfc3339;
 use super::Journals;
 
 /// Logs what clients of the registry do.
-pub(crate) struct Witness {
+pub(crate) struct AuditObserver {
     pub(crate) journals: Journals,
-    /// Where what came in is.
+    /// The store that the registry serves.
     pub(crate) store: Store,
 }
 
-impl Observer for Witness {
+impl Observer for AuditObserver {
     fn changed(&self, change: &Changed) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let (kind, object) = kind(change.deed);
+        let (kind, object) = kind(change.operation);
         let tags: Vec<&str> = change.tags.iter().map(Tag::as_str).collect();
         let name = if tags.is_empty() {
             format!("{}@{}", change.repository, change.digest)
@@ -31,18 +31,18 @@ impl Observer for Witness {
         };
         let mut draft = Draft::new(kind, object, &name);
         draft.digests([change.digest.to_string()]);
-        by(&mut draft, &change.visitor);
+        set_client(&mut draft, &change.visitor);
         if let Some(manifest) = &change.manifest {
-            self.tell(change, manifest, &mut draft)?;
+            self.add_subject(change, manifest, &mut draft)?;
         }
         self.journals.record(&draft, &Outcome::success())?;
         Ok(())
     }
 
     fn refused(&self, attempt: &Refused) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let (kind, object) = kind(attempt.deed);
+        let (kind, object) = kind(attempt.operation);
         let mut draft = Draft::new(kind, object, &attempt.name);
-        by(&mut draft, &attempt.visitor);
+        set_client(&mut draft, &attempt.visitor);
         if let Some(Repeats { count, first, last }) = attempt.repeats {
             let time = |time: SystemTime| OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default();
             draft.evidence("count", &count);
@@ -56,10 +56,15 @@ impl Observer for Witness {
     }
 }
 
-impl Witness {
-    /// What is said of something else is told as that, with what it is said of: it needs no signature of its own. By the
-    /// same rule the gates let it pass: content decides, and a tag that is not cosign's makes it something to be pulled.
-    fn tell(&self, change: &Changed, manifest: &Manifest, draft: &mut Draft) -> Result<(), evidence::Error> {
+impl AuditObserver {
+    /// Records the subject of a manifest and, for evidence, its kind: evidence needs no signature, and the gates let
+    /// it pass by the same rule. The content decides, and a tag that is not cosign's makes it an image to pull.
+    fn add_subject(
+        &self,
+        change: &Changed,
+        manifest: &Manifest,
+        draft: &mut Draft,
+    ) -> Result<(), evidence::Error> {
         let referred = manifest.subject().map(|subject| subject.digest.clone());
         if let Some(subject) = referred.or_else(|| change.tags.iter().find_map(Tag::attached_to)) {
             draft.evidence("subject", &subject);
@@ -71,14 +76,14 @@ impl Witness {
     }
 }
 
-fn by(draft: &mut Draft, visitor: &Visitor) {
+fn set_client(draft: &mut Draft, visitor: &Visitor) {
     let address = visitor.address.map(|address| address.ip().to_canonical().to_string());
     draft.by(visitor.user.as_deref(), address.as_deref());
 }
 
-/// The event, and a word for what it was done to.
-fn kind(deed: Operation) -> (EventType, &'static str) {
-    match deed {
+/// The event type, and the kind of its object.
+fn kind(operation: Operation) -> (EventType, &'static str) {
+    match operation {
         Operation::PushManifest => (EventType::Push, "manifest"),
         Operation::PushBlob => (EventType::Push, "blob"),
         Operation::DeleteManifest => (EventType::Delete, "manifest"),

@@ -1,4 +1,4 @@
-//! How errors become reasons.
+//! Audit outcomes of errors.
 
 use audit::{Ending, Outcome};
 use packager::bundle;
@@ -6,7 +6,7 @@ use packager::drive_log::DriveLogError;
 
 use crate::failure;
 
-/// Work that ended, and found faults.
+/// Work that completed and found faults.
 pub(crate) fn faults(detail: &str) -> Outcome {
     Outcome::because(Ending::Failed, "faults", detail)
 }
@@ -16,7 +16,7 @@ pub(crate) fn refused(detail: &str) -> Outcome {
     Outcome::because(Ending::Refused, "policy", detail)
 }
 
-/// Refused is what exit code 3 stands for, and a drive that nobody said to trust; all else failed.
+/// Exit codes 3 and 7, and a drive without a trust file, are refused; everything else failed.
 pub(crate) fn of(error: &anyhow::Error) -> Outcome {
     let media = error.chain().find_map(|cause| cause.downcast_ref::<bundle::Error>());
     let code = failure::code(error);
@@ -43,11 +43,13 @@ fn media_reason(error: &bundle::Error) -> &'static str {
     use bundle::Error as E;
     match error {
         E::Signature(_) => "signature",
-        E::Alarm(alarm) => alarm.kind.word(),
+        E::Alarm(alarm) => alarm.kind.code(),
         E::Log(DriveLogError::Quarantined { .. }) => "quarantined",
         E::Log(DriveLogError::StalePolicy { .. }) => "stale-policy",
         E::Log(
-            DriveLogError::MemoryGone(_) | DriveLogError::MemoryBack { .. } | DriveLogError::KeyGone(_),
+            DriveLogError::RecordsMissing(_)
+            | DriveLogError::RecordOutdated { .. }
+            | DriveLogError::KeyMissing(_),
         ) => "forgotten",
         E::Log(_) => "log",
         E::NoTrust => "no-trust",

@@ -1,4 +1,4 @@
-//! A result of many values, printed one by one, so that none of them is kept.
+//! A result of many values, printed one by one, so that they are not kept in memory.
 
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
 
@@ -7,7 +7,7 @@ use tlog::text;
 
 use crate::cli::Format;
 
-/// The values that were printed so far: a list in JSON and YAML, lines otherwise.
+/// Prints values as a list in JSON and YAML, as lines otherwise.
 pub(crate) struct Listing {
     format: Format,
     out: BufWriter<StdoutLock<'static>>,
@@ -22,21 +22,21 @@ impl Listing {
         Self { format, out: BufWriter::new(out), is_terminal, is_empty: true }
     }
 
-    /// Prints the next value: as data if asked for, else as the text that `words` makes.
+    /// Prints the next value: as data if requested, otherwise as the text that `to_text` returns.
     pub(crate) fn item<T: Serialize>(
         &mut self,
         value: &T,
-        words: impl FnOnce(&T) -> String,
+        to_text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Json => {
                 let comma = if self.is_empty { "[\n  " } else { ",\n  " };
-                // Line ends stand between values only.
+                // Strings have their line breaks escaped, so this only indents.
                 comma.to_owned() + &serde_json::to_string_pretty(value)?.replace('\n', "\n  ")
             }
             Format::Jsonl => serde_json::to_string(value)? + "\n",
             Format::Yaml => gostd::yaml::write(&serde_json::json!([value])),
-            Format::Text | Format::Html => words(value),
+            Format::Text | Format::Html => to_text(value),
         };
         self.is_empty = false;
         let safe = match self.format {

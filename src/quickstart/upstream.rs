@@ -1,4 +1,4 @@
-//! The small upstream: this program's own file as a runnable image of two layers, a chart, a notice.
+//! The small upstream: the running binary as an image of two layers, a chart, and a file.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,7 +13,7 @@ use store::{BlobWriter, Change, Store};
 
 pub(crate) const REPOSITORY: &str = "demo/airlock";
 
-/// The image that was made.
+/// The created image.
 pub(crate) struct Image {
     pub(crate) repository: RepositoryName,
     pub(crate) tag: Tag,
@@ -26,7 +26,7 @@ struct Layer {
     diff_id: Digest,
 }
 
-/// Makes everything in `dir`; the image in the store `dir/upstream`.
+/// Creates everything in `dir`, with the image in the store `dir/upstream`.
 pub(crate) fn make(dir: &Path) -> anyhow::Result<Image> {
     chart(&dir.join("hello-0.1.0.tgz"))?;
     let notice = b"This file crossed the gap.\n";
@@ -68,7 +68,7 @@ pub(crate) fn make(dir: &Path) -> anyhow::Result<Image> {
     Ok(Image { repository, tag, digest })
 }
 
-/// Go's name of this machine's architecture.
+/// Go's name for this machine's architecture.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

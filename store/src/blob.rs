@@ -1,4 +1,4 @@
-//! Blobs on their way in and out; `intake`: the files that a blob is in until it is published.
+//! Reading and writing blobs; `intake`: the files that hold a blob until it is published.
 
 mod intake;
 
@@ -16,15 +16,15 @@ use crate::locks;
 use crate::write_behind::write_behind;
 use crate::{Error, Result};
 
-/// Read and hash in pieces of this size.
+/// The buffer size for reading and hashing.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
 /// A blob opened for reading.
 #[derive(Debug)]
 pub struct BlobFile {
-    /// The bytes.
+    /// The open file.
     pub file: File,
-    /// How many there are.
+    /// Its size in bytes.
     pub size: u64,
 }
 
@@ -42,7 +42,7 @@ impl BlobFile {
     }
 }
 
-/// A file that is being written and hashed at once.
+/// A file that is written and hashed at the same time.
 struct Sink {
     disk: Disk,
     path: PathBuf,
@@ -67,41 +67,42 @@ impl Sink {
     }
 }
 
-/// A blob of yet unknown digest, or of a known one that is there already. Dropping it removes what was written.
+/// Writes a blob whose digest is not known yet, or one that may already exist. Dropping it removes the written bytes.
 pub struct BlobWriter {
     layout: Layout,
     disk: Disk,
-    place: Place,
+    content: Content,
     hasher: Hasher,
     len: u64,
 }
 
-/// Where a writer's bytes are.
-enum Place {
-    /// In a file of its own.
+/// The file that holds a writer's bytes.
+enum Content {
+    /// A new temporary file.
     New(Temporary),
-    /// In the blob that is there, which was the same so far.
+    /// The existing blob, which has equalled the bytes so far.
     Same(Existing),
 }
 
 impl BlobWriter {
     pub(crate) fn create(layout: &Layout, disk: &Disk, algorithm: Algorithm) -> Result<Self> {
-        let place = Place::New(Temporary::create(layout, disk)?);
+        let content = Content::New(Temporary::create(layout, disk)?);
         let (layout, disk) = (layout.clone(), disk.clone());
-        Ok(Self { layout, disk, place, hasher: Hasher::new(algorithm), len: 0 })
+        Ok(Self { layout, disk, content, hasher: Hasher::new(algorithm), len: 0 })
     }
 
-    /// Writes nothing as long as the bytes are those of the blob that is there. `durable` says whether a row names it.
+    /// Makes a writer that writes nothing as long as the bytes equal those of the existing blob. `durable` states whether
+    /// a row names that blob.
     pub(crate) fn over(layout: &Layout, disk: &Disk, digest: &Digest, durable: bool) -> Result<Self> {
         let Some(existing) = Existing::open(layout, digest, durable)? else {
             return Self::create(layout, disk, digest.algorithm());
         };
         let (layout, disk) = (layout.clone(), disk.clone());
         let hasher = Hasher::new(digest.algorithm());
-        Ok(Self { layout, disk, place: Place::Same(existing), hasher, len: 0 })
+        Ok(Self { layout, disk, content: Content::Same(existing), hasher, len: 0 })
     }
 
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     ///
     /// # Errors
     /// When the disk is full or fails.
@@ -111,47 +112,47 @@ impl BlobWriter {
     }
 
     fn write_unhashed(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Place::Same(existing) = &mut self.place
+        if let Content::Same(existing) = &mut self.content
             && !existing.continues_with(bytes, self.len)
         {
             let copy = existing.copy(self.len, Temporary::create(&self.layout, &self.disk)?)?;
-            self.place = Place::New(copy);
+            self.content = Content::New(copy);
         }
-        if let Place::New(temporary) = &mut self.place {
+        if let Content::New(temporary) = &mut self.content {
             temporary.write(&self.disk, bytes, self.len)?;
         }
         self.len += bytes.len() as u64;
         Ok(())
     }
 
-    /// Whether there is a blob that differs from the bytes that were taken.
+    /// Whether a blob exists that differs from the written bytes.
     #[must_use]
     pub fn differs(&self) -> bool {
-        match &self.place {
-            Place::Same(existing) => existing.size != self.len,
-            Place::New(temporary) => temporary.is_copy(),
+        match &self.content {
+            Content::Same(existing) => existing.size != self.len,
+            Content::New(temporary) => temporary.is_copy(),
         }
     }
 
-    /// What the bytes that were taken hash to.
+    /// The digest of the written bytes.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.hasher.clone().finish()
     }
 
-    /// How many bytes were taken.
+    /// How many bytes were written.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether nothing was taken.
+    /// Whether nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Parts the writer, so that one thread can hash what another writes: hashing costs as much as writing.
+    /// Splits the writer, so that one thread can hash what another one writes: hashing costs as much as writing.
     #[must_use]
     pub fn split(mut self) -> (UnhashedBlob, BlobHasher) {
         let fresh = Hasher::new(self.hasher.algorithm());
@@ -160,10 +161,10 @@ impl BlobWriter {
         (UnhashedBlob(self), BlobHasher { hasher, len })
     }
 
-    /// Makes the blob durable under its digest; gives digest and size.
+    /// Publishes the blob durably under its digest, and returns digest and size.
     ///
     /// # Errors
-    /// [`Error::DigestMismatch`] when the bytes do not hash to `expected`; nothing is kept then.
+    /// [`Error::DigestMismatch`] when the bytes do not hash to `expected`; then nothing is kept.
     pub fn publish(mut self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
         let found = self.hasher.clone().finish();
         if let Some(expected) = expected
@@ -172,26 +173,26 @@ impl BlobWriter {
             return Err(Error::DigestMismatch { expected: expected.clone(), found });
         }
         let target = self.layout.blob(&found);
-        if let Place::Same(existing) = &self.place
+        if let Content::Same(existing) = &self.content
             && (existing.size != self.len || existing.target != target)
         {
             let copy = existing.copy(self.len, Temporary::create(&self.layout, &self.disk)?)?;
-            self.place = Place::New(copy);
+            self.content = Content::New(copy);
         }
-        match &mut self.place {
-            Place::Same(existing) if existing.durable || self.disk.published(&target).is_some() => {}
-            Place::Same(existing) => self.disk.flush_blob(&existing.file, &target)?,
-            Place::New(temporary) => temporary.publish(&self.disk, &found, &target)?,
+        match &mut self.content {
+            Content::Same(existing) if existing.durable || self.disk.published(&target).is_some() => {}
+            Content::Same(existing) => self.disk.flush_blob(&existing.file, &target)?,
+            Content::New(temporary) => temporary.publish(&self.disk, &found, &target)?,
         }
         Ok((found, self.len))
     }
 }
 
-/// The half of a [`BlobWriter`] that writes. It cannot be published before the other half is back.
+/// The half of a [`BlobWriter`] that writes. It can be published only after it is joined with the other half.
 pub struct UnhashedBlob(BlobWriter);
 
 impl UnhashedBlob {
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     ///
     /// # Errors
     /// When the disk is full or fails.
@@ -199,10 +200,10 @@ impl UnhashedBlob {
         self.0.write_unhashed(bytes)
     }
 
-    /// The whole writer again.
+    /// Joins the two halves of a writer.
     ///
     /// # Errors
-    /// [`Error::HalvesDiffer`] when the two halves did not take the same number of bytes.
+    /// [`Error::HalvesDiffer`] when the two halves did not receive the same number of bytes.
     pub fn join(mut self, hasher: BlobHasher) -> Result<BlobWriter> {
         if hasher.len != self.0.len {
             return Err(Error::HalvesDiffer { written: self.0.len, hashed: hasher.len });
@@ -219,14 +220,14 @@ pub struct BlobHasher {
 }
 
 impl BlobHasher {
-    /// Takes the next bytes.
+    /// Hashes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
     }
 }
 
-/// A blob of known digest that may arrive in several runs. Dropping it keeps what was written.
+/// A blob with a known digest that may arrive in several runs. Dropping it keeps the written bytes.
 pub struct PartialBlob {
     layout: Layout,
     digest: Digest,
@@ -249,19 +250,19 @@ impl PartialBlob {
         Ok(Self { layout: layout.clone(), digest: digest.clone(), sink })
     }
 
-    /// How many bytes are there, from this run and earlier ones.
+    /// How many bytes were written, in this run and earlier ones.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.sink.len
     }
 
-    /// Whether nothing is there yet.
+    /// Whether nothing was written yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sink.len == 0
     }
 
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     ///
     /// # Errors
     /// When the disk is full or fails.
@@ -269,16 +270,16 @@ impl PartialBlob {
         self.sink.write(bytes)
     }
 
-    /// What the bytes that are there hash to.
+    /// The digest of the bytes written so far.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.sink.hasher.clone().finish()
     }
 
-    /// Forgets what is there, for a source that cannot resume.
+    /// Discards the bytes written so far, for a source that cannot resume.
     ///
     /// # Errors
-    /// When the file cannot be cut.
+    /// When the file cannot be truncated.
     pub fn truncate(&mut self) -> Result<()> {
         let path = &self.sink.path;
         self.sink.file.set_len(0).map_err(Error::io("truncate", path))?;
@@ -288,11 +289,11 @@ impl PartialBlob {
         Ok(())
     }
 
-    /// Makes the blob durable under its digest; gives its size.
+    /// Publishes the blob durably under its digest, and returns its size.
     ///
     /// # Errors
-    /// [`Error::DigestMismatch`] when the bytes are others; they are thrown away, so that the next run starts
-    /// afresh.
+    /// [`Error::DigestMismatch`] when the bytes have another digest; they are discarded, so that the next run starts
+    /// from the beginning.
     pub fn publish(mut self) -> Result<u64> {
         let found = self.sink.hasher.clone().finish();
         if found != self.digest {
@@ -305,19 +306,19 @@ impl PartialBlob {
     }
 }
 
-/// 128 random bits as hex.
+/// A name of 128 random bits in hex.
 pub(crate) fn random_name() -> Result<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
-/// Hashes a file from its start and leaves it at its end; gives its length.
+/// Hashes a file from its start, leaves its position at the end, and returns its length.
 pub(crate) fn hash_file(file: &mut File, path: &Path, hasher: &mut Hasher) -> Result<u64> {
     hash_rest(file, path, 0, hasher)
 }
 
-/// Hashes a file's bytes from `from` on and leaves it at its end; gives how many they are.
+/// Hashes a file from the offset `from`, leaves its position at the end, and returns the number of hashed bytes.
 pub(crate) fn hash_rest(file: &mut File, path: &Path, from: u64, hasher: &mut Hasher) -> Result<u64> {
     file.seek(SeekFrom::Start(from)).map_err(Error::io("read", path))?;
     let mut buffer = vec![0; BUFFER];
@@ -335,7 +336,7 @@ pub(crate) fn hash_rest(file: &mut File, path: &Path, from: u64, hasher: &mut Ha
     }
 }
 
-/// Temporary files of processes that are gone: nobody else has the store open.
+/// Removes temporary files of processes that ended. No other process has the store open.
 pub(crate) fn remove_stale(layout: &Layout) {
     for entry in fs::read_dir(layout.uploads()).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {

@@ -1,4 +1,4 @@
-//! Changes of what the store names, and what each does to the tables.
+//! Changes of the names in a store, and what each one does to the tables.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,12 +10,12 @@ use crate::layout::Layout;
 use crate::pushed::{self, NamingLimits};
 use crate::{Error, Result};
 
-/// How long a pushed blob is kept for the manifest that will name it.
+/// How long a pushed blob is kept while no manifest names it.
 const PUSH_LEASE_SECONDS: i64 = 24 * 3600;
-/// How long a holder's leases last if it never comes back.
+/// How long a holder's leases last if they are never released.
 const HOLDER_LEASE_SECONDS: i64 = 30 * 24 * 3600;
 
-/// One change. [`crate::Store::commit`] applies several as a whole.
+/// One change. [`crate::Store::commit`] applies several changes atomically.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Makes a blob that is on disk available from a repository, and keeps it for a day.
@@ -25,24 +25,24 @@ pub enum Change {
         /// The blob.
         digest: Digest,
     },
-    /// Takes a blob out of a repository.
+    /// Removes a blob from a repository.
     UnlinkBlob {
         /// The repository.
         repository: RepositoryName,
         /// The blob.
         digest: Digest,
     },
-    /// Puts a manifest into a repository, with links to those of its blobs that are on disk. The store itself
+    /// Adds a manifest to a repository, with links to those of its blobs that are on disk. The store itself
     /// publishes the manifest's bytes first.
     PutManifest {
         /// The repository.
         repository: RepositoryName,
-        /// The digest to keep it under, of either algorithm.
+        /// The digest to store it under, of either algorithm.
         digest: Digest,
         /// The manifest.
         manifest: Manifest,
     },
-    /// Counts a manifest that the next change puts as pushed by somebody, and refuses it when too many of theirs name
+    /// Counts the manifest of the next change as pushed by a user, and rejects it if too many manifests of that user name
     /// the same manifest.
     CountPushed {
         /// The repository.
@@ -51,12 +51,12 @@ pub enum Change {
         digest: Digest,
         /// The manifest.
         manifest: Manifest,
-        /// Who pushes it.
+        /// The user who pushes it.
         pusher: String,
-        /// How many there may be.
+        /// The limits for one user.
         most: NamingLimits,
     },
-    /// Takes a manifest out of a repository, with the tags on it.
+    /// Removes a manifest from a repository, with the tags on it.
     DeleteManifest {
         /// The repository.
         repository: RepositoryName,
@@ -79,64 +79,64 @@ pub enum Change {
         /// The tag.
         tag: Tag,
     },
-    /// Keeps a blob from garbage collection until released, or for 30 days.
+    /// Protects a blob from garbage collection until the lease is released, or for 30 days.
     Lease {
-        /// Who needs it.
+        /// The holder of the lease.
         holder: String,
         /// The blob.
         digest: Digest,
     },
-    /// Ends all leases of a holder.
+    /// Releases all leases of a holder.
     ReleaseLeases {
-        /// Who needed them.
+        /// The holder of the leases.
         holder: String,
     },
-    /// Keeps a number that others than the store need to find again, in place of an older one of the same name.
+    /// Stores a number for another crate and replaces an older note with the same name.
     Note {
-        /// Its name.
+        /// The name of the note.
         name: String,
-        /// The number; none to forget it.
+        /// The number; none deletes the note.
         value: Option<u64>,
     },
 }
 
-/// Whether the sizes that a manifest gives must be those of the content that is there.
+/// Whether the sizes in a manifest must equal the sizes of the content in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sizes {
-    /// They must: size and digest both bind.
-    Bind,
-    /// They need not: what an older version took is named again, and `store check` reports it.
-    AsTheyAre,
+pub(crate) enum SizeCheck {
+    /// They must: both size and digest are binding.
+    Enforce,
+    /// They need not: manifests that an older version accepted are restored, and `store check` reports them.
+    Skip,
 }
 
-/// A size in a manifest that is not that of the content.
+/// A size in a manifest that differs from the size of the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct SizeMismatch {
     /// The content.
     pub digest: Digest,
-    /// The size that the manifest gives.
+    /// The size in the manifest.
     pub said: u64,
     /// The content's size.
     pub found: u64,
 }
 
-/// What a manifest gives another size for than the store's file has.
-pub(crate) fn misfits(layout: &Layout, manifest: &Manifest) -> Vec<Misfit> {
+/// The content whose size in the manifest differs from the size of the store's file.
+pub(crate) fn size_mismatches(layout: &Layout, manifest: &Manifest) -> Vec<SizeMismatch> {
     let described = manifest.blobs().chain(manifest.children());
-    let misfit = |descriptor: &Descriptor| {
+    let mismatch = |descriptor: &Descriptor| {
         let found = size_on_disk(layout, &descriptor.digest)?;
         let said = descriptor.size;
-        (found != said).then(|| Misfit { digest: descriptor.digest.clone(), said, found })
+        (found != said).then(|| SizeMismatch { digest: descriptor.digest.clone(), said, found })
     };
-    described.filter_map(misfit).collect()
+    described.filter_map(mismatch).collect()
 }
 
-/// Applies one change and says what the journal must know of it.
+/// Applies one change and returns its record for the journal.
 pub(crate) fn apply(
     connection: &Connection,
     layout: &Layout,
     change: &Change,
-    sizes: Sizes,
+    sizes: SizeCheck,
 ) -> Result<Option<Record>> {
     match change {
         Change::LinkBlob { repository, digest } => {
@@ -154,8 +154,8 @@ pub(crate) fn apply(
             Ok(None)
         }
         Change::PutManifest { repository, digest, manifest } => {
-            if sizes == Sizes::Bind {
-                refuse_misfits(layout, digest, manifest)?;
+            if sizes == SizeCheck::Enforce {
+                reject_size_mismatches(layout, digest, manifest)?;
             }
             put_manifest(connection, layout, repository, digest, manifest)?;
             Ok(Some(Record::Manifest {
@@ -183,7 +183,7 @@ pub(crate) fn apply(
                 "DELETE FROM tags WHERE repository = ?1 AND tag = ?2",
                 params![id, tag.as_str()],
             )?;
-            remember_tag(connection, id, tag.as_str(), None)?;
+            record_tag_history(connection, id, tag.as_str(), None)?;
             Ok(Some(Record::TagGone { repository: repository.clone(), tag: tag.clone() }))
         }
         Change::Lease { holder, digest } => {
@@ -198,10 +198,10 @@ pub(crate) fn apply(
     }
 }
 
-fn refuse_misfits(layout: &Layout, manifest: &Digest, content: &Manifest) -> Result<()> {
-    match misfits(layout, content).pop() {
+fn reject_size_mismatches(layout: &Layout, manifest: &Digest, content: &Manifest) -> Result<()> {
+    match size_mismatches(layout, content).pop() {
         None => Ok(()),
-        Some(Misfit { digest, said, found }) => {
+        Some(SizeMismatch { digest, said, found }) => {
             Err(Error::DescriptorSize { manifest: manifest.clone(), digest, said, found })
         }
     }
@@ -243,7 +243,7 @@ fn put_manifest(
     for named in manifest.blobs().chain(manifest.children()) {
         execute(connection, edges, params![digest.to_string(), named.digest.to_string()])?;
     }
-    // An index may list blobs too, as build caches do; its manifests are reached as manifests.
+    // An index may also list blobs, as build caches do; its manifests are linked as manifests.
     let blobs =
         manifest.blobs().chain(manifest.children().iter().filter(|child| !child.media_type.is_manifest()));
     for blob in blobs {
@@ -262,7 +262,7 @@ fn delete_manifest(connection: &Connection, repository: &RepositoryName, digest:
         .query_map(params![id, digest], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for tag in tags {
-        remember_tag(connection, id, &tag, None)?;
+        record_tag_history(connection, id, &tag, None)?;
     }
     pushed::forget(connection, id, &digest)?;
     execute(connection, "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2", params![id, digest])
@@ -290,10 +290,15 @@ fn set_tag(connection: &Connection, repository: &RepositoryName, tag: &Tag, dige
          ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest",
         params![id, tag.as_str(), text],
     )?;
-    remember_tag(connection, id, tag.as_str(), Some(&text))
+    record_tag_history(connection, id, tag.as_str(), Some(&text))
 }
 
-fn remember_tag(connection: &Connection, repository: i64, tag: &str, digest: Option<&str>) -> Result<()> {
+fn record_tag_history(
+    connection: &Connection,
+    repository: i64,
+    tag: &str,
+    digest: Option<&str>,
+) -> Result<()> {
     let sql = "INSERT INTO tag_history (repository, tag, digest, at) VALUES (?1, ?2, ?3, ?4)";
     execute(connection, sql, params![repository, tag, digest, now()])
 }
@@ -330,7 +335,7 @@ fn size_on_disk(layout: &Layout, digest: &Digest) -> Option<u64> {
     std::fs::metadata(layout.blob(digest)).ok().map(|metadata| metadata.len())
 }
 
-/// Seconds since 1970, for leases and history only; nothing's safety depends on the clock being right.
+/// Seconds since 1970, for leases and history only; nothing depends on a correct clock for safety.
 pub(crate) fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)

@@ -1,4 +1,4 @@
-//! Is everything as it should be? Every blob is hashed; files, rows and journal are held against each other.
+//! Checks a store: hashes every blob, and compares files, rows and journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,12 +15,12 @@ use crate::query::{all, parsed, read_manifest, size};
 use crate::writer::journal_length;
 use crate::{Error, Progress, Result};
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Default, Serialize)]
 pub struct CheckReport {
     /// Blob files hashed.
     pub blobs: u64,
-    /// Their bytes.
+    /// The total size of these files in bytes.
     pub bytes: u64,
     /// Repositories.
     pub repositories: u64,
@@ -28,65 +28,65 @@ pub struct CheckReport {
     pub manifests: u64,
     /// Tags.
     pub tags: u64,
-    /// All that is wrong; empty for a sound store.
+    /// All faults; empty for an intact store.
     pub faults: Vec<CheckFault>,
 }
 
-/// One thing that is wrong.
+/// A fault in a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "fault", rename_all = "kebab-case")]
 pub enum CheckFault {
     /// A blob file does not hash to its name.
     Corrupt {
-        /// Its name.
+        /// The digest that names it.
         digest: Digest,
-        /// What it hashes to.
+        /// The digest of its content.
         found: Digest,
     },
-    /// A file below `blobs/` has no blob's name.
+    /// A file below `blobs/` is not named like a blob.
     Stray {
         /// The file.
         path: PathBuf,
     },
-    /// A manifest or blob of a repository has no file.
+    /// The file of a repository's manifest or blob is missing.
     Missing {
         /// The repository.
         repository: String,
         /// The digest.
         digest: Digest,
     },
-    /// The database has another size than the file.
+    /// The size in the database differs from the size of the file.
     Size {
         /// The digest.
         digest: Digest,
-        /// What the database says.
+        /// The size in the database.
         expected: u64,
-        /// What the file has.
+        /// The size of the file.
         found: u64,
     },
-    /// A repository links a blob that has no file and that none of its manifests names.
+    /// A repository links a blob whose file is missing and that none of its manifests names.
     StaleLink {
         /// The repository.
         repository: String,
         /// The digest.
         digest: Digest,
     },
-    /// A manifest gives another size for its content than the content's file has.
+    /// The size of content in a manifest differs from the size of the content's file.
     DescriptorSize {
         /// The manifest.
         manifest: Digest,
         /// The content.
         digest: Digest,
-        /// The size that the manifest gives.
+        /// The size in the manifest.
         said: u64,
-        /// The file's size.
+        /// The size of the file.
         found: u64,
     },
-    /// A manifest cannot be read, though its bytes are what its digest says.
+    /// A manifest cannot be parsed, although its bytes match its digest.
     Unreadable {
         /// The manifest.
         digest: Digest,
-        /// Why.
+        /// The parser's error.
         cause: String,
     },
     /// A tag points at a manifest that its repository lacks.
@@ -96,16 +96,16 @@ pub enum CheckFault {
         /// The tag.
         tag: String,
     },
-    /// The journal is shorter than what the database committed, so a rebuild would forget names.
+    /// The journal is shorter than the length that the database committed, so a rebuild from it would lose names.
     JournalShort {
         /// Its length.
         found: u64,
         /// The committed length.
         expected: u64,
     },
-    /// SQLite's own integrity check complains.
+    /// SQLite's own integrity check found an error.
     Database {
-        /// What it says.
+        /// SQLite's message.
         message: String,
     },
 }
@@ -116,43 +116,43 @@ impl fmt::Display for CheckFault {
             Self::Corrupt { digest, found } => {
                 write!(f, "blob {digest} hashes to {found}: push, mirror or import it again")
             }
-            Self::Stray { path } => write!(f, "`{}` has no blob's name", path.display()),
+            Self::Stray { path } => write!(f, "`{}` is not named like a blob", path.display()),
             Self::Missing { repository, digest } => {
-                write!(f, "{repository} lacks {digest}: it has no file; push, mirror or import it again")
+                write!(f, "{repository}: the file of {digest} is missing; push, mirror or import it again")
             }
             Self::StaleLink { repository, digest } => {
                 write!(f, "{repository} links {digest}, which was removed: run `airlock store gc`")
             }
             Self::DescriptorSize { manifest, digest, said, found } => {
-                write!(f, "manifest {manifest} says that {digest} has {said} bytes, but it has {found}")
+                write!(f, "manifest {manifest} declares {said} bytes for {digest}, but it has {found}")
             }
             Self::Unreadable { digest, cause } => write!(f, "manifest {digest} cannot be read: {cause}"),
             Self::Size { digest, expected, found } => {
                 write!(
                     f,
-                    "blob {digest} has {found} bytes, the database says {expected}: push, mirror or import it again"
+                    "blob {digest} has {found} bytes, but {expected} in the database: push, mirror or import it again"
                 )
             }
             Self::DanglingTag { repository, tag } => {
-                write!(f, "tag {repository}:{tag} points at a manifest that is not there")
+                write!(f, "tag {repository}:{tag} points at a manifest that does not exist")
             }
             Self::JournalShort { found, expected } => {
-                write!(f, "`names.log` has {found} bytes of {expected}: run `airlock store rebuild`")
+                write!(f, "`names.log` has only {found} of {expected} bytes: run `airlock store rebuild`")
             }
-            Self::Database { message } => write!(f, "the database: {message}"),
+            Self::Database { message } => write!(f, "database: {message}"),
         }
     }
 }
 
-/// A blob file as found on disk.
-pub(crate) struct Found {
+/// A blob file on disk.
+pub(crate) struct BlobEntry {
     pub(crate) digest: Digest,
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
 }
 
-/// All blob files, and the files that are none.
-pub(crate) fn walk(layout: &Layout) -> Result<(Vec<Found>, Vec<PathBuf>)> {
+/// All blob files, and all other files.
+pub(crate) fn walk(layout: &Layout) -> Result<(Vec<BlobEntry>, Vec<PathBuf>)> {
     let (mut found, mut stray) = (Vec::new(), Vec::new());
     for algorithm in Algorithm::ALL {
         for byte in 0..=255_u8 {
@@ -162,7 +162,9 @@ pub(crate) fn walk(layout: &Layout) -> Result<(Vec<Found>, Vec<PathBuf>)> {
                 let path = entry.path();
                 let size = entry.metadata().map_err(Error::io("read", &path))?.len();
                 match Digest::new(algorithm, &entry.file_name().to_string_lossy()) {
-                    Ok(digest) if layout.blob(&digest) == path => found.push(Found { digest, path, size }),
+                    Ok(digest) if layout.blob(&digest) == path => {
+                        found.push(BlobEntry { digest, path, size })
+                    }
                     _ => stray.push(path),
                 }
             }
@@ -171,8 +173,8 @@ pub(crate) fn walk(layout: &Layout) -> Result<(Vec<Found>, Vec<PathBuf>)> {
     Ok((found, stray))
 }
 
-/// Hashes all files, telling how far it is; gives what each really is.
-pub(crate) fn hash_all(found: &[Found], progress: &mut dyn FnMut(Progress)) -> Result<Vec<Digest>> {
+/// Hashes all files, reports the progress, and returns the digest of each file's content.
+pub(crate) fn hash_all(found: &[BlobEntry], progress: &mut dyn FnMut(Progress)) -> Result<Vec<Digest>> {
     let total = found.iter().map(|blob| blob.size).sum();
     let mut done = 0;
     let mut digests = Vec::with_capacity(found.len());
@@ -192,7 +194,7 @@ pub(crate) fn check(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport> {
     let mut report = CheckReport::default();
-    // Rows first: a blob that is pushed while the files are walked is a file without a row, which is no fault.
+    // Rows first: a blob that is pushed during the walk is a file without a row, which is not a fault.
     let rows = Rows::read(connection)?;
     rows.count(&mut report);
     let (found, stray) = walk(layout)?;
@@ -212,7 +214,7 @@ pub(crate) fn check(
         rows.manifests.iter().map(|manifest| (&manifest.digest, &manifest.media_type)).collect();
     for (digest, media_type) in manifests {
         if sizes.contains_key(digest) && !damaged.contains(digest) {
-            describe(layout, digest, media_type, &sizes, &mut report.faults)?;
+            compare_sizes(layout, digest, media_type, &sizes, &mut report.faults)?;
         }
     }
     let expected = journal_length(connection)?;
@@ -234,15 +236,15 @@ fn damaged(faults: &[CheckFault]) -> BTreeSet<Digest> {
     faults.iter().filter_map(digest).collect()
 }
 
-/// Compares the sizes that a manifest gives with those of the files.
-fn describe(
+/// Compares the sizes in a manifest with those of the files.
+fn compare_sizes(
     layout: &Layout,
     manifest: &Digest,
     media_type: &MediaType,
     sizes: &BTreeMap<&Digest, u64>,
     faults: &mut Vec<CheckFault>,
 ) -> Result<()> {
-    // It may be deleted and collected while the check runs.
+    // The manifest may be deleted and collected while the check runs.
     let Some(file) = BlobFile::open(layout, manifest)? else { return Ok(()) };
     let parsed = match read_manifest(layout, manifest, file, Some(media_type)) {
         Ok(parsed) => parsed,

@@ -1,7 +1,7 @@
-//! The one way for a file to become durable, and the steps towards it.
+//! The only way for a file to become durable, and its steps.
 //!
 //! Order: write, fdatasync of the file, rename, fsync of the folder. Only then may a row name the file. A file whose
-//! flush fails is removed: the system reports a lost page once, and a second flush would succeed without it.
+//! flush fails is removed: the system reports a lost page only once, and a second flush would succeed without it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -14,19 +14,19 @@ use private::{Existing, Hold, PATIENCE, Readers, Temporary, folder_of};
 use crate::damage::Identity;
 use crate::{Error, Result};
 
-/// Published files that are remembered; more only cost a second flush or hash.
-const REMEMBERED: usize = 1 << 16;
+/// The maximum number of published files in memory; more files only cost a second flush or hash.
+const MAX_PUBLISHED: usize = 1 << 16;
 
 /// A step towards durability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// A temporary file is created.
     Create,
-    /// A file that is there is opened.
+    /// An existing file is opened.
     Open,
     /// Its lock is taken.
     Lock,
-    /// It is verified that its name still leads to it.
+    /// Its name is checked to still lead to it.
     Verify,
     /// Bytes are written to it.
     Write,
@@ -36,7 +36,7 @@ pub enum Step {
     Rename,
     /// It is removed.
     Remove,
-    /// The folder that holds the name is flushed.
+    /// The folder that contains it is flushed.
     SyncDirectory,
     /// The journal's new lines are flushed.
     SyncJournal,
@@ -44,20 +44,20 @@ pub enum Step {
     CommitDatabase,
 }
 
-/// Sees each step just before it is taken, and may make it fail.
+/// Observes each step just before it happens, and can make it fail.
 pub trait Observer: Send + Sync {
     /// Called before the step on `path`.
     ///
     /// # Errors
-    /// An error makes the step fail with it.
+    /// A returned error makes the step fail.
     fn before(&self, step: Step, path: &Path) -> io::Result<()>;
 }
 
-/// File operations with the observer told.
+/// File operations that report each step to the observer.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     observer: Option<Arc<dyn Observer>>,
-    /// The blobs that this process made durable, and the files that they were then.
+    /// The blobs that this process made durable, with the identities of their files at that time.
     published: Arc<Mutex<HashMap<PathBuf, Identity>>>,
 }
 
@@ -70,8 +70,8 @@ impl Disk {
         self.observer.as_ref().map_or(Ok(()), |observer| observer.before(step, path))
     }
 
-    /// Makes `temporary`, which `file` has open, a durable blob. Replaces what is there: the new bytes were just
-    /// verified, which cannot be said of the old ones.
+    /// Publishes `temporary`, which `file` has open, as a durable blob. Replaces an existing file: only the new bytes
+    /// were just verified.
     pub(crate) fn publish_blob(&self, file: &File, temporary: &Path, target: &Path) -> Result<()> {
         if let Err(error) = self.sync_data(file, temporary) {
             let _ = fs::remove_file(temporary);
@@ -79,31 +79,31 @@ impl Disk {
         }
         let shard = folder_of(target);
         let folder = File::open(shard).map_err(Error::io("open", shard))?;
-        // Who moves a damaged blob away holds the folder alone, so that it cannot move this one.
+        // Quarantining a damaged blob requires an exclusive lock on the folder, so it cannot move this one.
         let folder = private::hold(folder, shard, Hold::Shared, PATIENCE)?;
         self.step(Step::Rename, target).map_err(Error::io("rename", temporary))?;
         private::rename(temporary, target).map_err(Error::io("rename", temporary))?;
         self.step(Step::SyncDirectory, shard).map_err(Error::io("flush", shard))?;
         private::sync_open_folder(&folder).map_err(Error::io("flush", shard))?;
-        self.remember(target, file)
+        self.record_published(target, file)
     }
 
-    /// Flushes a blob that another process may have left without.
+    /// Flushes a blob that another process may have left unflushed.
     pub(crate) fn flush_blob(&self, file: &File, target: &Path) -> Result<()> {
         self.sync_data(file, target)?;
         self.sync_directory(folder_of(target))?;
-        self.remember(target, file)
+        self.record_published(target, file)
     }
 
-    /// The blob that this process made durable at `target`.
+    /// The identity of the blob that this process made durable at `target`.
     pub(crate) fn published(&self, target: &Path) -> Option<Identity> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner).get(target).copied()
     }
 
-    fn remember(&self, target: &Path, file: &File) -> Result<()> {
+    fn record_published(&self, target: &Path, file: &File) -> Result<()> {
         let identity = Identity::of(file).map_err(Error::io("read", target))?;
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        if published.len() >= REMEMBERED {
+        if published.len() >= MAX_PUBLISHED {
             published.clear();
         }
         published.insert(target.to_owned(), identity);
@@ -120,7 +120,7 @@ impl Disk {
         private::sync_folder(path).map_err(Error::io("flush", path))
     }
 
-    /// Writes a whole small file durably in one go.
+    /// Writes a whole small file durably.
     pub(crate) fn write_file(&self, target: &Path, bytes: &[u8]) -> Result<()> {
         let new = Temporary::beside(target, Existing::Replace, Readers::Owner)
             .map_err(Error::io("create", target))?;

@@ -1,8 +1,8 @@
-//! Blobs that are not what their names say: found when they are asked for, moved to `quarantine/`, and from then on
-//! absent, so that the next push, mirror or import brings them back.
+//! Blobs that do not hash to their names: detected when they are requested, moved to `quarantine/`, and from then on
+//! absent, so that the next push, mirror or import restores them.
 //!
-//! A file is hashed when this process meets it first, if it is small, and again when it was changed since. What it
-//! published itself was hashed on its way in.
+//! A small file is hashed when this process first uses it, and any file is hashed again after a change. A file that this
+//! process published was hashed while it was written.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,13 +19,13 @@ use crate::commit::Disk;
 use crate::layout::Layout;
 use crate::{Error, Result};
 
-/// A file of at most this size is hashed when it is met first; `store check` hashes the larger ones.
+/// A file of at most this size is hashed at its first use; `store check` hashes larger ones.
 const SMALL: u64 = 16 << 20;
 
-/// Verdicts that are remembered; more only cost another hash.
-const REMEMBERED: usize = 1 << 16;
+/// The maximum number of verdicts in memory; more files only cost another hash.
+const MAX_VERDICTS: usize = 1 << 16;
 
-/// What tells one state of a file from another: nobody can set a file's change time.
+/// Distinguishes the states of a file: no process can set a file's change time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -46,18 +46,18 @@ impl Identity {
     }
 }
 
-/// Whether a file is what its name says.
+/// Whether a file hashes to its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Sound,
     Damaged,
 }
 
-/// What is known of the blobs' files.
+/// Checks blob files and caches the verdicts.
 pub(crate) struct Inspector {
     layout: Layout,
     disk: Disk,
-    /// Whether a damaged file may be moved away.
+    /// Whether damaged files may be moved to the quarantine.
     writable: bool,
     seen: Mutex<HashMap<Digest, (Identity, Verdict)>>,
 }
@@ -71,7 +71,7 @@ impl Inspector {
         &self.layout
     }
 
-    /// Whether an open blob is what its name says, as far as is known; a damaged one is moved away.
+    /// Whether an open blob hashes to its name, as far as is known; a damaged one is moved to the quarantine.
     pub(crate) fn is_sound(&self, digest: &Digest, file: &File) -> Result<bool> {
         let path = self.layout.blob(digest);
         let identity = Identity::of(file).map_err(Error::io("read", &path))?;
@@ -82,43 +82,43 @@ impl Inspector {
         match known {
             Some((seen, verdict)) if seen == identity => Ok(verdict == Verdict::Sound),
             None if identity.size > SMALL && self.disk.published(&path).is_none() => {
-                self.remember(digest, identity, Verdict::Sound);
+                self.cache(digest, identity, Verdict::Sound);
                 Ok(true)
             }
             Some(_) | None => self.inspect(digest, file),
         }
     }
 
-    /// Hashes an open blob; a damaged one is moved away.
+    /// Hashes an open blob; a damaged one is moved to the quarantine.
     pub(crate) fn inspect(&self, digest: &Digest, file: &File) -> Result<bool> {
         let path = self.layout.blob(digest);
         let identity = Identity::of(file).map_err(Error::io("read", &path))?;
         let verdict = match hash(file, digest) {
             Ok(found) if found == *digest => Verdict::Sound,
-            // A disk that cannot read a file has damaged it.
+            // A file that the disk cannot read is damaged.
             Ok(_) | Err(_) => Verdict::Damaged,
         };
-        self.remember(digest, identity, verdict);
+        self.cache(digest, identity, verdict);
         if verdict == Verdict::Damaged
             && let Err(error) = self.quarantine(digest, identity)
         {
-            // It is not given out all the same.
-            tracing::error!(%digest, %error, "a damaged blob cannot be moved to `quarantine/`");
+            // The blob is still not returned.
+            tracing::error!(%digest, %error, "cannot move a damaged blob to `quarantine/`");
         }
         Ok(verdict == Verdict::Sound)
     }
 
-    fn remember(&self, digest: &Digest, identity: Identity, verdict: Verdict) {
+    fn cache(&self, digest: &Digest, identity: Identity, verdict: Verdict) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= REMEMBERED {
+        if seen.len() >= MAX_VERDICTS {
             seen.clear();
         }
         seen.insert(digest.clone(), (identity, verdict));
     }
 
-    /// Moves a damaged file away, unless something else stands in its place by now.
+    /// Moves a damaged file to the quarantine, unless another file has replaced it meanwhile.
     fn quarantine(&self, digest: &Digest, damaged: Identity) -> Result<()> {
-        tracing::error!(%digest, "a blob's file is damaged; push, mirror or import it again");
+        tracing::error!(%digest, "the file of a blob is damaged; push, mirror or import it again");
         if !self.writable {
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl Inspector {
     }
 }
 
-/// Hashes an open file and leaves its place as it was.
+/// Hashes an open file without changing its position.
 fn hash(file: &File, digest: &Digest) -> io::Result<Digest> {
     let mut hasher = Hasher::new(digest.algorithm());
     let mut buffer = vec![0; BUFFER];
@@ -152,7 +152,7 @@ fn hash(file: &File, digest: &Digest) -> io::Result<Digest> {
     }
 }
 
-/// Moves a file to the quarantine; gives its name there.
+/// Moves a file to the quarantine, and returns its name there.
 pub(crate) fn set_aside(layout: &Layout, path: &Path) -> Result<String> {
     let folder = layout.quarantine();
     private::create_folder(&folder).map_err(Error::io("create", &folder))?;

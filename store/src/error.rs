@@ -1,4 +1,4 @@
-//! Why the store refuses or fails.
+//! The errors of the store.
 
 mod class;
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use oci::{Digest, RepositoryName};
 use private::{Holders, Locked};
 
-const READ_ONLY: &str = "use a store that can be written; `serve --read-only`, `store list`, `store check` and `pack` need no more than this";
+const READ_ONLY: &str = "use a writable store; only `serve --read-only`, `store list`, `store check` and `pack` work with a read-only one";
 
 /// Every way in which a call to the store can fail.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +18,11 @@ pub enum Error {
     /// A file operation failed.
     #[error("cannot {action} `{path}`")]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
@@ -32,73 +32,73 @@ pub enum Error {
     /// The transaction that this call shared with others failed; nothing of it is visible.
     #[error("the store could not commit")]
     Commit(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// The committing thread is gone, which happens only after it panicked.
+    /// The committing thread ended, which happens only after a panic.
     #[error("the store is closed")]
     Closed,
-    /// The folder has files in it, but not a store's.
+    /// The folder has files in it, but not those of a store.
     #[error("`{0}` is neither empty nor a store")]
     NotAStore(PathBuf),
-    /// There is no store there.
-    #[error("there is no store at `{0}`")]
+    /// The store does not exist.
+    #[error("no store exists at `{0}`")]
     Absent(PathBuf),
-    /// The database is gone or half rebuilt, while blobs and names are there.
+    /// The database is missing or only half rebuilt, while blobs and names exist.
     #[error("the store at `{0}` has no usable database")]
     NoDatabase(PathBuf),
     /// The journal lost lines that the database has.
-    #[error("the journal has {found} bytes, of which {expected} should be there")]
+    #[error("the journal has only {found} bytes, but {expected} bytes were committed")]
     JournalShort {
         /// Its length.
         found: u64,
-        /// What the database committed.
+        /// The length that the database committed.
         expected: u64,
     },
-    /// Neither database nor journal is there, so no name can be given back.
+    /// Neither a database nor a journal exists, so no name can be restored.
     #[error(
-        "the store at `{0}` has neither `airlock.db` nor `names.log`: no repository, manifest or tag can be given back"
+        "the store at `{0}` has neither `airlock.db` nor `names.log`: repositories, manifests and tags cannot be restored"
     )]
     NamesGone(PathBuf),
-    /// A newer program wrote the store.
-    #[error("the store has format version {found}, this program knows {known}")]
+    /// A newer version of airlock wrote the store.
+    #[error("the store has format version {found}, but this version of airlock supports at most {known}")]
     Version {
-        /// What the store says.
+        /// The version of the store.
         found: u32,
-        /// What is understood here.
+        /// The newest supported version.
         known: u32,
     },
-    /// Another process works with the store.
+    /// Another process has the store open.
     #[error("the store at `{root}` is in use by {holders}")]
     InUse {
         /// The store's folder.
         root: PathBuf,
-        /// Who has it open.
+        /// The processes that have it open.
         holders: Holders,
     },
-    /// A lock was not free within the time that is waited for it.
+    /// A lock was not released within the timeout.
     #[error(transparent)]
     Locked(Locked),
     /// The file system of the store is read-only.
     #[error("the store at `{0}` is on a read-only file system")]
     ReadOnly(PathBuf),
-    /// The file system is read-only, and a program that ended suddenly left the database to be tidied.
-    #[error("the store at `{0}` was not closed in order, and its file system is read-only")]
+    /// The file system is read-only, and a program that ended abruptly left the database in need of recovery.
+    #[error("the store at `{0}` was not closed cleanly, and its file system is read-only")]
     Unfinished(PathBuf),
-    /// The bytes are not what the digest promises.
+    /// The content does not match the digest.
     #[error("the content hashes to `{found}`, not to `{expected}`")]
     DigestMismatch {
-        /// What was promised.
+        /// The expected digest.
         expected: Digest,
-        /// What came.
+        /// The digest of the content.
         found: Digest,
     },
     /// A change names a blob that is not on disk.
     #[error("blob `{digest}` of `{repository}` is not in the store")]
     BlobMissing {
-        /// Where it was to be linked.
+        /// The repository to link it to.
         repository: RepositoryName,
         /// Its digest.
         digest: Digest,
     },
-    /// A tag was to point at a manifest that the repository lacks.
+    /// A change points a tag at a manifest that the repository lacks.
     #[error("manifest `{digest}` is not in `{repository}`")]
     ManifestMissing {
         /// The repository.
@@ -106,40 +106,40 @@ pub enum Error {
         /// The manifest's digest.
         digest: Digest,
     },
-    /// A manifest gives another size for content than the content has: both bind.
-    #[error("manifest `{manifest}` says that `{digest}` has {said} bytes, but it has {found}")]
+    /// The size of content in a manifest differs from the content's size: both size and digest are binding.
+    #[error("manifest `{manifest}` declares {said} bytes for `{digest}`, but it has {found}")]
     DescriptorSize {
         /// The manifest's digest.
         manifest: Digest,
-        /// What it describes.
+        /// The content's digest.
         digest: Digest,
         /// The size in the manifest.
         said: u64,
         /// The content's size.
         found: u64,
     },
-    /// Somebody pushed as many manifests beside one as they may.
+    /// A user reached the limit of manifests that name one manifest.
     #[error("no more than {most} {what} of one user may refer to `{named}`")]
     TooManyNaming {
-        /// What is referred to.
+        /// The manifest that they name.
         named: Digest,
         /// The limit.
         most: u64,
-        /// What is limited.
+        /// The unit of the limit.
         what: &'static str,
     },
     /// Two requests write to one upload session.
     #[error("upload `{0}` is being written by another request")]
     UploadBusy(String),
     /// The upload session ended while a request was writing to it.
-    #[error("upload `{0}` was ended by another request")]
+    #[error("upload `{0}` was completed or cancelled by another request")]
     UploadGone(String),
-    /// Unfinished uploads hold as much as they may.
+    /// Unfinished uploads reached their limit.
     #[error("no more than {most} {what} are allowed")]
     UploadQuota {
         /// The limit.
         most: u64,
-        /// What is limited.
+        /// The unit of the limit.
         what: &'static str,
     },
     /// Two processes fetch one blob.
@@ -147,27 +147,27 @@ pub enum Error {
     PartialBusy {
         /// The blob.
         digest: Digest,
-        /// Who fetches it.
+        /// The processes that fetch it.
         holders: Holders,
     },
-    /// What stands in the database cannot be read back.
+    /// A value in the database cannot be parsed.
     #[error("the store holds a value that is not valid")]
     Invalid(#[from] oci::Error),
-    /// The two halves of a parted writer took different bytes: a defect of the program.
-    #[error("{written} bytes were written, {hashed} were hashed")]
+    /// The two halves of a split writer received different bytes: a bug in airlock.
+    #[error("{written} bytes were written, but {hashed} were hashed")]
     HalvesDiffer {
-        /// By the half that writes.
+        /// The number of written bytes.
         written: u64,
-        /// By the half that hashes.
+        /// The number of hashed bytes.
         hashed: u64,
     },
-    /// The system gave no random bytes.
-    #[error("no random bytes to be had")]
+    /// The system provides no random bytes.
+    #[error("cannot get random bytes from the system")]
     Random,
 }
 
 impl Error {
-    /// What to do about it, where there is something.
+    /// What the user can do about it, if anything.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         if self.is_out_of_space() {
@@ -176,47 +176,46 @@ impl Error {
             );
         }
         match self {
-            Self::NotAStore(_) => Some("name an empty or a new folder"),
+            Self::NotAStore(_) => Some("use an empty or a new folder"),
             Self::Absent(_) => Some(
-                "check the path; `airlock mirror` and `airlock import` make a store where there is none, and so does \
-                 `airlock serve --create`",
+                "check the path; `airlock mirror`, `airlock import` and `airlock serve --create` create a store",
             ),
             Self::Version { .. } => Some("use the airlock version that wrote the store, or a newer one"),
             Self::InUse { .. } => Some("stop `airlock serve` and other airlock commands on this store first"),
             Self::Locked(locked) => Some(locked.hint()),
             Self::DescriptorSize { .. } => {
-                Some("the manifest is wrong, and no client can pull it: have it built and pushed anew")
+                Some("the manifest is wrong, and no client can pull it: rebuild the image and push it again")
             }
             Self::TooManyNaming { .. } => Some("delete referrers that are no longer needed"),
-            Self::UploadQuota { .. } => Some("finish or cancel uploads that are open, or wait an hour"),
-            Self::Database(_) => {
-                Some("`airlock store check` tells what is wrong, `airlock store rebuild` mends it")
-            }
+            Self::UploadQuota { .. } => Some("finish or cancel open uploads, or wait an hour"),
+            Self::Database(_) => Some(
+                "run `airlock store check` to see what is wrong, and `airlock store rebuild` to repair it",
+            ),
             Self::NoDatabase(_) => {
-                Some("run `airlock store rebuild`, which makes it anew from the blobs and `names.log`")
+                Some("run `airlock store rebuild`, which recreates it from the blobs and `names.log`")
             }
             Self::JournalShort { .. } => {
-                Some("run `airlock store rebuild`, which writes it anew from the database's names")
+                Some("run `airlock store rebuild`, which recreates it from the names in the database")
             }
             Self::NamesGone(_) => Some(
-                "put back one of the two, or mirror or import again after `airlock store rebuild --without-names`: the \
-                 blobs are kept, but until then `airlock store gc` would remove them all",
+                "restore one of the two files from a backup, or run `airlock store rebuild --without-names` and mirror or \
+                 import again: the blobs are kept, but until then `airlock store gc` would remove them all",
             ),
             Self::Commit(source) => source.downcast_ref::<Self>().and_then(Self::hint),
             Self::ReadOnly(_) => Some(READ_ONLY),
             Self::Unfinished(_) => Some(
-                "let `airlock store check` run on it once where it can be written, then make it read-only",
+                "run `airlock store check` once while the store is writable, then make it read-only again",
             ),
             Self::Io { .. } if self.is_read_only_file_system() => Some(READ_ONLY),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("run airlock as the user that the store belongs to")
+                Some("run airlock as the user who owns the store")
             }
-            Self::PartialBusy { .. } => Some("wait for the other airlock command to end"),
+            Self::PartialBusy { .. } => Some("wait for the other airlock command to finish"),
             _ => None,
         }
     }
 
-    /// Whether the file system allows no writing.
+    /// Whether the file system is read-only.
     #[must_use]
     pub fn is_read_only_file_system(&self) -> bool {
         match self {
@@ -227,7 +226,7 @@ impl Error {
         }
     }
 
-    /// Whether another process held a lock for too long.
+    /// Whether another process held a lock until the timeout.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         match self {
@@ -237,7 +236,7 @@ impl Error {
         }
     }
 
-    /// Whether the database would have to be written to be read.
+    /// Whether SQLite would have to write the database in order to read it.
     pub(crate) fn is_unwritable_database(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
         let Self::Database(source) = self else { return false };
@@ -271,7 +270,7 @@ impl From<private::Error> for Error {
     }
 }
 
-/// A full disk also shows when SQLite enlarges the index of its write-ahead log.
+/// Whether the disk is full, which can also show when SQLite enlarges the index of its write-ahead log.
 fn is_full(error: &rusqlite::Error) -> bool {
     let Some(error) = error.sqlite_error() else { return false };
     error.code == rusqlite::ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE

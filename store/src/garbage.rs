@@ -1,4 +1,4 @@
-//! Which blobs nobody needs: not a manifest of a repository, not named by one, not leased.
+//! Finds and removes unneeded blobs: those that are not a manifest of a repository, not named by one, and not leased.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +27,7 @@ pub struct GarbagePlan {
 }
 
 impl GarbagePlan {
-    /// Bytes to be had.
+    /// How many bytes would be freed.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.blobs.iter().map(|(_, size)| size).sum()
@@ -37,9 +37,9 @@ impl GarbagePlan {
 /// What garbage collection removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Collected {
-    /// How many blobs.
+    /// The number of blobs.
     pub blobs: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: u64,
 }
 
@@ -55,32 +55,32 @@ pub(crate) fn plan(layout: &Layout, connection: &Connection) -> Result<GarbagePl
     let links = "SELECT name, digest FROM blobs JOIN repositories ON id = repository";
     let mut links: Vec<(RepositoryName, Digest)> =
         all(connection, links, [], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
-    // Also those whose file an interrupted collection of an older version removed.
+    // Includes blobs whose file an interrupted collection of an older version removed.
     links.retain(|(_, digest)| !kept.contains(digest));
     Ok(GarbagePlan { blobs, links })
 }
 
-/// What is to be done: first these changes, then the files.
+/// What to remove: first the links, then the files.
 pub(crate) struct Removal {
     pub(crate) unlink: Vec<Change>,
     files: Vec<(PathBuf, u64)>,
 }
 
-/// What both plans list. `now` was made with the store's lock held alone.
+/// What both plans list. `now` was made while the store's exclusive lock was held.
 pub(crate) fn decide(layout: &Layout, plan: &GarbagePlan, now: GarbagePlan) -> Removal {
-    let asked: BTreeSet<&Digest> = plan.blobs.iter().map(|(digest, _)| digest).collect();
+    let planned: BTreeSet<&Digest> = plan.blobs.iter().map(|(digest, _)| digest).collect();
     let stale: BTreeSet<&Digest> = plan.links.iter().map(|(_, digest)| digest).collect();
-    let files = now.blobs.iter().filter(|(digest, _)| asked.contains(digest));
+    let files = now.blobs.iter().filter(|(digest, _)| planned.contains(digest));
     let files = files.map(|(digest, size)| (layout.blob(digest), *size)).collect();
-    let is_listed = |digest: &Digest| asked.contains(digest) || stale.contains(digest);
+    let is_listed = |digest: &Digest| planned.contains(digest) || stale.contains(digest);
     let links = now.links.into_iter().filter(|(_, digest)| is_listed(digest));
     let unlink = links.map(|(repository, digest)| Change::UnlinkBlob { repository, digest }).collect();
     Removal { unlink, files }
 }
 
 impl Removal {
-    /// Removes the files, which no row names any more. An interruption leaves some of them, which the next
-    /// collection finds.
+    /// Removes the files, which no row names any more. An interruption leaves some of them for the next
+    /// collection.
     pub(crate) fn remove_files(self, disk: &Disk) -> Result<Collected> {
         let mut collected = Collected::default();
         for (path, size) in self.files {

@@ -1,8 +1,8 @@
-//! `names.log`: what no blob knows. One line for each committed transaction that touched a name, with a
-//! checksum, appended and flushed inside the write transaction, before its commit.
+//! `names.log`: what blobs do not contain. One line, with a checksum, for each committed transaction that changed a
+//! name, appended and flushed inside the write transaction, before its commit.
 //!
-//! The database remembers the length up to which the journal is committed; what lies beyond is cut off
-//! before the next append. A reader without the database takes every line whose checksum holds.
+//! The database records the committed length of the journal; anything beyond it is truncated before the next
+//! append. A reader without the database accepts every line with a valid checksum.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
@@ -18,17 +18,17 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Record {
-    /// A manifest came into a repository.
+    /// A manifest was added to a repository.
     Manifest { repository: RepositoryName, digest: Digest, media_type: MediaType },
-    /// A manifest left a repository, with the tags on it.
+    /// A manifest was removed from a repository, with the tags on it.
     ManifestGone { repository: RepositoryName, digest: Digest },
     /// A tag was set.
     Tag { repository: RepositoryName, tag: Tag, digest: Digest },
     /// A tag was removed.
     TagGone { repository: RepositoryName, tag: Tag },
-    /// A number was kept.
+    /// A note was stored.
     Note { name: String, value: u64 },
-    /// A number was forgotten.
+    /// A note was deleted.
     NoteGone { name: String },
 }
 
@@ -38,14 +38,14 @@ struct Line {
     changes: Vec<Record>,
 }
 
-/// Appends one line at `committed` and flushes it; gives the new length.
+/// Appends one line at `committed`, flushes it, and returns the new length.
 pub(crate) fn append(disk: &Disk, path: &Path, committed: u64, records: &[Record]) -> Result<u64> {
     let line = encode(records)?;
     let is_new = !path.exists();
     let mut file = private::open(OpenOptions::new().write(true).create(true).truncate(false), path)
         .map_err(Error::io("open", path))?;
     if is_new {
-        // Its name must outlive a power cut as its lines do.
+        // Its name must survive a power cut as its lines do.
         disk.sync_directory(private::folder_of(path))?;
     }
     let found = file.metadata().map_err(Error::io("read", path))?.len();
@@ -60,7 +60,7 @@ pub(crate) fn append(disk: &Disk, path: &Path, committed: u64, records: &[Record
     Ok(committed + line.len() as u64)
 }
 
-/// All lines whose checksum holds, and how many do not.
+/// The records of all lines with a valid checksum, and the number of other lines.
 pub(crate) fn read(path: &Path) -> Result<(Vec<Record>, usize)> {
     let file = match File::open(path) {
         Ok(file) => file,

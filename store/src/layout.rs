@@ -26,7 +26,7 @@ impl Layout {
         &self.root
     }
 
-    /// Says that this folder is a store, and of which version; written last when a store is made.
+    /// The file that marks the folder as a store and states its version; written last when a store is created.
     pub(crate) fn marker(&self) -> PathBuf {
         self.root.join("store.json")
     }
@@ -39,12 +39,12 @@ impl Layout {
         self.root.join("airlock.db")
     }
 
-    /// What SQLite has not yet brought into the database; gone or empty after an orderly end.
+    /// SQLite's write-ahead log; missing or empty after a clean shutdown.
     pub(crate) fn write_ahead(&self) -> PathBuf {
         self.root.join("airlock.db-wal")
     }
 
-    /// Where SQLite's processes find each other; their locks are on it.
+    /// SQLite's shared memory; its processes hold their locks on this file.
     pub(crate) fn shared_memory(&self) -> PathBuf {
         self.root.join("airlock.db-shm")
     }
@@ -84,7 +84,7 @@ impl Layout {
         self.partials().join(format!("{}-{}", digest.algorithm(), digest.hex()))
     }
 
-    /// Where files go that do not hash to their names.
+    /// The folder for files that do not hash to their names.
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
     }
@@ -97,11 +97,11 @@ impl Layout {
     }
 }
 
-/// What `store.json` says.
+/// The content of `store.json`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Marker {
     pub(crate) format: u32,
-    /// Set while a rebuild is under way: the database is not to be used.
+    /// Set during a rebuild: the database must not be used.
     #[serde(default)]
     pub(crate) rebuilding: bool,
 }

@@ -1,24 +1,24 @@
-//! The store: one directory that mirror fills, pack reads, import fills and serve serves.
+//! The store: one directory that `mirror` and `import` write, `pack` reads and `serve` serves.
 //!
 //! Blobs are files named by their digest; repositories, manifests, tags and referrers are rows of one SQLite
 //! database. Several processes may have one store open. Everything here is synchronous.
 //!
 //! Invariants:
-//! - A file below `blobs/` is complete, durable and hashes to its name: it gets there by write, fdatasync,
-//!   rename, fsync of its folder ([`commit`]), never otherwise.
+//! - A file below `blobs/` is complete, durable and hashes to its name: the only way there is write, fdatasync,
+//!   rename, fsync of its folder ([`commit`]).
 //! - A row that names a blob is committed only after that. A call that returned `Ok` survives a power cut.
 //! - A call to [`Store::commit`] is visible as a whole or not at all.
-//! - A file that no row names may not be durable: [`Store::commit`] flushes it before a row does.
-//! - What does not hash to its name is not given out: it goes to `quarantine/`, and the next push, mirror or import
-//!   brings it back (`damage`).
-//! - An upload or download is published by who holds its lock alone (`locks`), as the file that was hashed.
+//! - A file that no row names may not be durable: [`Store::commit`] flushes it before it commits a row that does.
+//! - A file that does not hash to its name is never returned: it is moved to `quarantine/`, and the next push, mirror or
+//!   import restores it (`damage`).
+//! - Only the holder of its exclusive lock publishes an upload or download (`locks`), as the file that was hashed.
 //! - Folders have mode 0700 and files 0600 (crate `private`).
-//! - The database can be rebuilt from the blobs and `names.log`, the journal of what no blob knows:
+//! - The database can be rebuilt from the blobs and `names.log`, the journal of what blobs do not contain:
 //!   repository names and tags.
 //!
-//! What a crash leaves: before the rename, a temporary file that the next opening removes; after it, a blob
-//! that nothing names, which garbage collection finds; after the journal line, a line that the next commit
-//! cuts off. Garbage collection removes rows first, so that it leaves files without rows, which the next one finds.
+//! What a crash leaves: before the rename, a temporary file that the next open removes; after it, a blob that
+//! nothing names, which garbage collection finds; after the journal line, a line that the next commit truncates.
+//! Garbage collection removes rows first, so an interruption leaves files without rows, which the next run finds.
 //!
 //! `bytes -> BlobWriter -> blobs/ -> Change* -> commit -> rows`
 
@@ -44,7 +44,7 @@ mod write_behind;
 mod writer;
 
 pub use blob::{BlobFile, BlobHasher, BlobWriter, PartialBlob, UnhashedBlob};
-pub use change::{Change, Misfit};
+pub use change::{Change, SizeMismatch};
 pub use check::{CheckFault, CheckReport};
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
@@ -57,10 +57,10 @@ pub use store::Store;
 pub use upload::{Upload, UploadId, UploadLimits};
 pub use write_behind::write_behind;
 
-/// What this crate's functions return.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// How far a walk over all blobs has come.
+/// The progress of a walk over all blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes hashed.

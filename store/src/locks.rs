@@ -1,4 +1,4 @@
-//! Files whose locks say who works with them.
+//! Files with an exclusive lock for the process that works with them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,11 +10,11 @@ use private::{Hold, try_hold};
 use crate::commit::{Disk, Step};
 use crate::{Error, Result};
 
-/// Opens a file and takes its lock alone, so that the name leads to the file that is locked: one that was opened and
-/// then published or removed by another holder is not touched. `None` where there is no such file.
+/// Opens a file and takes its exclusive lock, such that the name still leads to the locked file: a file that another
+/// holder published or removed after it was opened is not touched. `None` if the file does not exist.
 ///
 /// # Errors
-/// As `busy` says where somebody else holds the lock.
+/// The error from `busy` if another holder has the lock.
 pub(crate) fn open_alone(
     disk: &Disk,
     path: &Path,
@@ -40,7 +40,7 @@ pub(crate) fn open_alone(
     }
 }
 
-/// Whether a name leads to the file that is open.
+/// Whether a path still leads to the open file.
 pub(crate) fn leads_to(path: &Path, file: &File) -> Result<bool> {
     let open = file.metadata().map_err(Error::io("read", path))?;
     match fs::symlink_metadata(path) {

@@ -1,4 +1,4 @@
-//! Opening: a folder is made a store, recognised as one, or refused; and its lock is taken.
+//! Opening: creates a store in a folder, recognises a store, or rejects the folder; and takes the store's lock.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
@@ -13,20 +13,20 @@ use crate::layout::{Layout, Marker, VERSION};
 use crate::schema::open_writer;
 use crate::{Error, Result};
 
-/// Makes or recognises the folder; gives the held lock, for which it waits no longer than `limit`.
+/// Creates or recognises the store and returns its held lock, for which it waits no longer than `limit`.
 pub(crate) fn prepare(layout: &Layout, disk: &Disk, limit: Duration) -> Result<File> {
     let root = layout.root();
     create_root(root, disk)?;
     if !recognise(layout)? {
-        // One process makes it; those that come at the same time wait, and find it made.
-        let _turn = alone(layout, limit)?;
+        // One process creates the store; concurrent ones wait and then recognise it.
+        let _lock = lock_root(layout, limit)?;
         if !recognise(layout)? {
-            make(layout, disk)?;
+            initialise(layout, disk)?;
         }
     }
     if private::tighten(root).map_err(Error::io("protect", root))? {
         let store = root.display();
-        tracing::warn!(%store, "other users could read the store; only its owner can from now on");
+        tracing::warn!(%store, "other users could read the store; its permissions are now restricted to its owner");
     }
     let (lock, path) = (open_lock(layout)?, layout.lock());
     if private::try_hold(&lock, &path, Hold::Alone)? {
@@ -35,14 +35,14 @@ pub(crate) fn prepare(layout: &Layout, disk: &Disk, limit: Duration) -> Result<F
     Ok(private::hold(lock, &path, Hold::Shared, limit)?)
 }
 
-/// Waits within a limit until nobody else has the store's root for themselves, and keeps it as long as the file is open.
-pub(crate) fn alone(layout: &Layout, limit: Duration) -> Result<File> {
+/// Waits for the exclusive lock on the store's root, no longer than `limit`. The lock is held as long as the file is open.
+pub(crate) fn lock_root(layout: &Layout, limit: Duration) -> Result<File> {
     let root = layout.root();
     let folder = File::open(root).map_err(Error::io("open", root))?;
     Ok(private::hold(folder, root, Hold::Alone, limit)?)
 }
 
-/// Makes the folder and those above it, each flushed into the one that holds it.
+/// Creates the folder and its parents, and flushes each one's entry in its parent.
 fn create_root(root: &Path, disk: &Disk) -> Result<()> {
     if root.is_dir() {
         return Ok(());
@@ -53,13 +53,13 @@ fn create_root(root: &Path, disk: &Disk) -> Result<()> {
     flush_above(root, disk)
 }
 
-/// Flushes the folders that lead to a new store. Which of them an earlier run made and did not flush, nobody knows.
+/// Flushes the folders that lead to a new store: an earlier run may have created any of them without flushing it.
 fn flush_above(root: &Path, disk: &Disk) -> Result<()> {
     let whole = fs::canonicalize(root).map_err(Error::io("read", root))?;
     for (above, folder) in whole.ancestors().skip(1).enumerate() {
         match disk.sync_directory(folder) {
             Ok(()) => {}
-            // A folder that this user cannot open was not made by this user.
+            // A folder that this user cannot open was not created by this user.
             Err(Error::Io { source, .. })
                 if above > 0 || source.kind() == std::io::ErrorKind::PermissionDenied =>
             {
@@ -71,7 +71,7 @@ fn flush_above(root: &Path, disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-/// Whether the folder is a store already.
+/// Whether the folder is already a store.
 pub(crate) fn recognise(layout: &Layout) -> Result<bool> {
     let root = layout.root();
     let marker = layout.marker();
@@ -82,7 +82,7 @@ pub(crate) fn recognise(layout: &Layout) -> Result<bool> {
             if found.format > VERSION {
                 return Err(Error::Version { found: found.format, known: VERSION });
             }
-            // An empty database would cut the journal at the next commit.
+            // With an empty database, the next commit would truncate the journal.
             if found.rebuilding || !layout.database().exists() {
                 return Err(Error::NoDatabase(root.to_owned()));
             }
@@ -93,8 +93,8 @@ pub(crate) fn recognise(layout: &Layout) -> Result<bool> {
     }
 }
 
-/// Makes an empty store; the marker comes last, so that a half-made one is made again.
-fn make(layout: &Layout, disk: &Disk) -> Result<()> {
+/// Creates an empty store; the marker comes last, so that an interrupted creation starts again.
+fn initialise(layout: &Layout, disk: &Disk) -> Result<()> {
     let root = layout.root();
     let ours = ["blobs", "uploads", "partial", "store.lock", ".store.json", "airlock.db", "names.log"];
     for entry in fs::read_dir(root).map_err(Error::io("read", root))? {
@@ -114,7 +114,7 @@ fn make(layout: &Layout, disk: &Disk) -> Result<()> {
     Marker::write(layout, disk, false)
 }
 
-/// Makes the folders that are missing, durably.
+/// Creates the missing folders durably.
 pub(crate) fn make_folders(layout: &Layout, disk: &Disk) -> Result<()> {
     for folder in layout.shards().chain([layout.uploads(), layout.partials()]) {
         private::create_folders(&folder).map_err(Error::io("create", &folder))?;
@@ -132,7 +132,7 @@ pub(crate) fn open_lock(layout: &Layout) -> Result<File> {
         .map_err(Error::io("open", &path))
 }
 
-/// Recognises a store that cannot be written, and writes nothing. The lock is held where there is a file to hold.
+/// Recognises a store without writing anything. The lock is held if the lock file can be opened.
 pub(crate) fn prepare_to_read(layout: &Layout) -> Result<Option<File>> {
     if !recognise(layout)? {
         return Err(Error::Absent(layout.root().to_owned()));

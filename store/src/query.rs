@@ -1,4 +1,4 @@
-//! Questions to the database, and the bounded cache of manifests.
+//! Database queries, and the bounded cache of manifests.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Read as _;
@@ -15,10 +15,10 @@ use crate::layout::Layout;
 use crate::schema::name_holders;
 use crate::{Error, Result};
 
-/// Manifests are kept in memory up to so many bytes in all.
+/// The maximum total size of the cached manifests.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
-/// What the database knows of a manifest.
+/// A manifest in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestRow {
     /// Its digest.
@@ -29,7 +29,7 @@ pub struct ManifestRow {
     pub size: u64,
 }
 
-/// Reading connections, made when needed and kept.
+/// Connections for reading, opened when needed and kept for reuse.
 pub(crate) struct Readers {
     inspector: Inspector,
     open: fn(&Layout) -> Result<Connection>,
@@ -64,7 +64,7 @@ impl Readers {
         Self { inspector, open, idle: Mutex::default(), cache: Mutex::default() }
     }
 
-    /// Hashes a blob; says whether a sound one is there.
+    /// Hashes a blob, and returns whether an intact one exists.
     pub(crate) fn verify(&self, digest: &Digest) -> Result<bool> {
         match BlobFile::open(self.inspector.layout(), digest)? {
             Some(blob) => self.inspector.inspect(digest, &blob.file),
@@ -72,22 +72,22 @@ impl Readers {
         }
     }
 
-    /// A blob's open file; `None` where there is none, or a damaged one.
+    /// A blob's open file; `None` if it does not exist or is damaged.
     pub(crate) fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>> {
         let Some(blob) = BlobFile::open(self.inspector.layout(), digest)? else { return Ok(None) };
         Ok(self.inspector.is_sound(digest, &blob.file)?.then_some(blob))
     }
 
-    pub(crate) fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn with<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let layout = self.inspector.layout();
         let connection = match idle {
             Some(connection) => connection,
             None => (self.open)(layout).map_err(|error| name_holders(layout, error))?,
         };
-        let answer = ask(&connection).map_err(|error| name_holders(layout, error));
+        let result = query(&connection).map_err(|error| name_holders(layout, error));
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        answer
+        result
     }
 
     pub(crate) fn repositories(
@@ -156,7 +156,7 @@ impl Readers {
         }
         let Some(blob) = self.blob(digest)? else { return Ok(None) };
         let manifest = read_manifest(self.inspector.layout(), digest, blob, Some(&row.media_type))?;
-        // A manifest is small, and what is kept in memory is hashed once more.
+        // A manifest is small, so it is hashed once more before it is cached.
         if Digest::of(digest.algorithm(), manifest.bytes()) != *digest {
             return Ok(None);
         }
@@ -171,7 +171,7 @@ impl Readers {
         self.with(|c| Ok(c.prepare_cached(sql)?.query_row(parameters, |row| size(row, 0)).optional()?))
     }
 
-    /// Whether a row names the blob, which is made durable before.
+    /// Whether a row names the blob; a named blob is durable.
     pub(crate) fn is_named(&self, digest: &Digest) -> Result<bool> {
         let sql = "SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL SELECT 1 FROM manifests WHERE digest = ?1";
         self.with(|c| Ok(c.prepare_cached(sql)?.exists([digest.to_string()])?))
@@ -191,7 +191,7 @@ impl Readers {
     pub(crate) fn note(&self, name: &str) -> Result<Option<u64>> {
         let sql = "SELECT value FROM notes WHERE name = ?1";
         self.with(|c| {
-            // A store that nobody wrote to since older versions has no such table.
+            // A store that was last written by an older version lacks this table.
             if !c.table_exists(None, "notes")? {
                 return Ok(None);
             }
@@ -252,7 +252,7 @@ pub(crate) fn all<T, P: Params>(
     Ok(found)
 }
 
-/// A column that must parse.
+/// Reads a column and parses it.
 pub(crate) fn parsed<T>(row: &Row<'_>, column: usize) -> Result<T>
 where
     T: FromStr<Err = oci::Error>,

@@ -1,6 +1,7 @@
-//! Makes the database anew. Write order: a mark that the database is not to be used, the journal if the database has
-//! names that it lacks, quarantine, the database with a journal of one line that says the same, the mark again. The
-//! last mark is the commit point; a crash before it leaves blobs and a journal from which the next rebuild starts.
+//! Rebuilds the database. Write order: the marker that forbids use of the database, the journal if it lacks names that the
+//! database has, the quarantine, the database together with a journal of one line with the same content, the marker that
+//! allows use again. The last marker is the commit point; a crash before it leaves blobs and a journal from which the next
+//! rebuild starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde::Serialize;
 
 use crate::blob::BlobFile;
-use crate::change::{Change, Sizes, apply};
+use crate::change::{Change, SizeCheck, apply};
 use crate::check::{hash_all, walk};
 use crate::commit::Disk;
 use crate::damage::set_aside;
@@ -26,21 +27,21 @@ use crate::{Error, Progress, Result};
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebuildReport {
-    /// Sound blob files.
+    /// Intact blob files.
     pub blobs: u64,
-    /// Manifests put back into repositories.
+    /// Manifests restored in their repositories.
     pub manifests: u64,
-    /// Tags set again.
+    /// Tags restored.
     pub tags: u64,
-    /// Files moved to `quarantine/`, by their names.
+    /// The names of the files moved to `quarantine/`.
     pub quarantined: Vec<String>,
-    /// Names whose manifest is gone, as `repository@digest` or `repository:tag`.
+    /// Names whose manifest is lost, as `repository@digest` or `repository:tag`.
     pub lost: Vec<String>,
     /// Journal lines that could not be read.
     pub unreadable_lines: usize,
 }
 
-/// What the journal amounts to.
+/// The names that result from the journal.
 #[derive(Default)]
 struct Names {
     manifests: BTreeMap<(RepositoryName, Digest), MediaType>,
@@ -88,10 +89,10 @@ pub(crate) fn rebuild(
         return Err(Error::NamesGone(layout.root().to_owned()));
     }
     make_folders(layout, disk)?;
-    let known = names_that_the_journal_lacks(layout)?;
+    let known = names_missing_from_journal(layout)?;
     Marker::write(layout, disk, true)?;
     if let Some(names) = known {
-        // Before the database goes: it alone has them so far.
+        // Before the database is removed: so far only it has them.
         disk.write_file(&layout.journal(), &journal::encode(&names)?)?;
     }
     let mut report = RebuildReport::default();
@@ -105,15 +106,15 @@ pub(crate) fn rebuild(
     Ok(report)
 }
 
-/// Whether there is a journal with anything in it, or nothing that names could have been given to.
+/// Whether the journal has content, or the store has no blobs that could have had names.
 fn has_names(layout: &Layout) -> bool {
     fs::metadata(layout.journal()).is_ok_and(|journal| journal.len() > 0)
         || walk(layout).is_ok_and(|(blobs, _)| blobs.is_empty())
 }
 
-/// A journal that lacks what the database has would make a database without those names, and nothing could give
-/// them back: then the database's own names are the truth. A database that cannot be read has nothing to lose.
-fn names_that_the_journal_lacks(layout: &Layout) -> Result<Option<Vec<Record>>> {
+/// The names in the database, if the journal is shorter than the database expects: a rebuild from such a journal would
+/// lose them for good, so the database is the source of truth. A database that cannot be read has nothing to lose.
+fn names_missing_from_journal(layout: &Layout) -> Result<Option<Vec<Record>>> {
     if !layout.database().exists() {
         return Ok(None);
     }
@@ -131,7 +132,7 @@ fn names_that_the_journal_lacks(layout: &Layout) -> Result<Option<Vec<Record>>> 
     }
 }
 
-/// All names of a database, as the journal would say them.
+/// All names in a database, as journal records.
 fn names_of(connection: &Connection) -> Result<Vec<Record>> {
     let manifests =
         "SELECT r.name, m.digest, m.media_type FROM manifests m JOIN repositories r ON r.id = m.repository";
@@ -184,7 +185,7 @@ fn to_changes(
     for ((repository, digest), media_type) in &names.manifests {
         let found = BlobFile::open(layout, digest)?.filter(|_| sound.contains(digest));
         let manifest = match found.map(|found| read_manifest(layout, digest, found, Some(media_type))) {
-            // One that an older version took, and that this one refuses, is lost; the others are not.
+            // A manifest that an older version accepted and this one rejects is lost; the others are not.
             None | Some(Err(Error::Invalid(_))) => None,
             Some(read) => Some(read?),
         };
@@ -211,7 +212,7 @@ fn to_changes(
     Ok(changes)
 }
 
-/// Replaces the database, and the journal by one line.
+/// Replaces the database, and replaces the journal with one line.
 fn write_database(layout: &Layout, disk: &Disk, changes: &[Change]) -> Result<()> {
     let database = layout.database();
     for suffix in ["", "-wal", "-shm"] {
@@ -227,7 +228,7 @@ fn write_database(layout: &Layout, disk: &Disk, changes: &[Change]) -> Result<()
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut records = Vec::new();
     for change in changes {
-        records.extend(apply(&transaction, layout, change, Sizes::AsTheyAre)?);
+        records.extend(apply(&transaction, layout, change, SizeCheck::Skip)?);
     }
     let line = if records.is_empty() { Vec::new() } else { journal::encode(&records)? };
     disk.write_file(&layout.journal(), &line)?;

@@ -1,7 +1,7 @@
-//! What refers to a manifest, in pages: signatures first, so that no client misses them on a first page, and large
-//! entries last, so that they cannot push small ones out of it. What nobody
-//! pushed, because it was mirrored, imported or signed in the store, comes before what users pushed, and users take
-//! turns: nobody puts the signatures of others behind many of their own.
+//! The referrers of a manifest, in pages: signatures first, so that no client misses them on a first page, and large
+//! entries last, so that they cannot push small ones off it. Referrers that no user pushed, because they were mirrored,
+//! imported or signed in the store, come before those that users pushed. The referrers of different users alternate, so
+//! no user can hide another user's signatures behind many of their own.
 
 use oci::{Descriptor, Digest, RepositoryName};
 use rusqlite::params;
@@ -9,56 +9,56 @@ use rusqlite::params;
 use crate::query::{Readers, all, parsed};
 use crate::{Error, Result};
 
-/// A manifest up to this size makes a small entry.
+/// The maximum manifest size of a small entry.
 const SMALL: i64 = 64 * 1024;
 /// The first group of large entries.
 const LARGE: u8 = 2;
 
-/// How many are looked up in the database at once.
-const STRETCH: i64 = 256;
+/// How many referrers one database query returns.
+const BATCH: i64 = 256;
 
-/// Where a page ends.
+/// The position at which a page ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferrerPosition {
     /// The group: lower ones come first.
     pub rank: u8,
-    /// Which one of its user's beside the subject it is; 0 where it is no user's.
+    /// The number of the referrer among those of its user for the subject; 0 if no user pushed it.
     pub turn: u32,
     /// The last digest.
     pub digest: Digest,
 }
 
-/// How much a page holds at most; one entry in any case.
+/// The limits of a page. A page holds at least one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
-    /// Entries.
+    /// The maximum number of entries.
     pub entries: usize,
-    /// Bytes of their descriptors as JSON.
+    /// The maximum size of their descriptors as JSON, in bytes.
     pub bytes: usize,
     /// Whether large entries may follow small ones.
     pub large: bool,
 }
 
-/// A stretch of the list.
+/// A page of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReferrerPage {
     /// The descriptors.
     pub descriptors: Vec<Descriptor>,
-    /// Where the next page goes on, if there is one.
+    /// The position after which the next page starts, if there is one.
     pub next: Option<ReferrerPosition>,
 }
 
-/// How the artifact types of signatures and attestations begin.
+/// The prefixes of the artifact types of signatures and attestations.
 const STATEMENTS: [&str; 3] =
     ["application/vnd.dev.cosign.", "application/vnd.dev.sigstore.", "application/vnd.cncf.notary."];
 
-/// The groups: small signatures, other small ones, large signatures, other large ones.
+/// The SQL expression of the group: small signatures, other small entries, large signatures, other large entries.
 fn rank() -> String {
     let types = STATEMENTS.map(|begin| format!("lower(coalesce(artifact_type, '')) NOT GLOB '{begin}*'"));
     format!("(size > ?4) * {LARGE} + ({})", types.join(" AND "))
 }
 
-/// Whether an artifact type is that of signatures and attestations.
+/// Whether this is an artifact type of signatures or attestations.
 #[must_use]
 pub fn is_statement(artifact_type: &str) -> bool {
     let kind = artifact_type.to_ascii_lowercase();
@@ -66,7 +66,7 @@ pub fn is_statement(artifact_type: &str) -> bool {
 }
 
 impl Readers {
-    /// The next page after `after`. Manifests whose files are damaged or gone are left out.
+    /// The page after `after`. Manifests with damaged or missing files are omitted.
     pub(crate) fn referrer_page(
         &self,
         repository: &RepositoryName,
@@ -87,7 +87,7 @@ impl Readers {
                 let was_small = at.as_ref().is_none_or(|at| at.rank < LARGE);
                 let ends = page.descriptors.len() >= limits.entries
                     || !limits.large && was_small && position.rank >= LARGE;
-                // Before it is read: what is large takes long.
+                // Decided before the manifest is read, because reading a large one takes long.
                 if ends && !page.descriptors.is_empty() {
                     page.next = at;
                     return Ok(page);
@@ -111,9 +111,9 @@ impl Readers {
     fn described(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Descriptor>> {
         match self.manifest(repository, digest) {
             Ok(manifest) => Ok(manifest.map(|manifest| manifest.referrer_descriptor(digest.clone()))),
-            // One that an older version took and this one cannot read must not hide the others.
+            // A manifest that an older version accepted and this one cannot read must not hide the others.
             Err(Error::Invalid(error)) => {
-                tracing::error!(%digest, %error, "a manifest that refers to another cannot be read");
+                tracing::error!(%digest, %error, "cannot read the manifest of a referrer");
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -128,7 +128,7 @@ impl Readers {
         after: Option<&ReferrerPosition>,
     ) -> Result<Vec<ReferrerPosition>> {
         let rank_of = rank();
-        // The `+` has SQLite look up each manifest, and not all that a user pushed beside the subject for each.
+        // The `+` makes SQLite look up each manifest by itself, instead of scanning a user's pushes for each one.
         let sql = format!(
             "SELECT rank, turn, digest FROM (
                SELECT {rank_of} AS rank, coalesce(pushed.turn, 0) AS turn, digest
@@ -141,7 +141,7 @@ impl Readers {
         let (rank, turn, digest) =
             after.map_or((-1, 0, String::new()), |at| (i64::from(at.rank), at.turn, at.digest.to_string()));
         let (repository, subject) = (repository.as_str(), subject.to_string());
-        let parameters = params![repository, subject, artifact_type, SMALL, rank, turn, digest, STRETCH];
+        let parameters = params![repository, subject, artifact_type, SMALL, rank, turn, digest, BATCH];
         self.with(|c| {
             all(c, &sql, parameters, |row| {
                 let (rank, turn) = (row.get::<_, u8>(0)?, row.get::<_, u32>(1)?);

@@ -1,4 +1,4 @@
-//! The database's tables and how a connection is opened.
+//! The database's tables, and opening connections.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::layout::Layout;
 use crate::{Error, Result};
 
-/// `edges` hangs on manifests by content, not by repository: what a manifest names is the same everywhere.
+/// `edges` belongs to a manifest's content, not to a repository: a manifest names the same content everywhere.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -45,16 +45,16 @@ CREATE TABLE IF NOT EXISTS leases (
 CREATE INDEX IF NOT EXISTS leases_by_digest ON leases (digest);
 ";
 
-/// The connection that writes.
+/// Opens the connection for writing.
 pub(crate) fn open_writer(layout: &Layout) -> Result<Connection> {
     let path = layout.database();
-    // SQLite gives the files that it makes beside it the database's mode.
+    // SQLite creates its other files with the mode of the database.
     private::open(OpenOptions::new().write(true).create(true).truncate(false), &path)
         .map_err(Error::io("create", &path))?;
     prepare(layout).map_err(|error| name_holders(layout, error))
 }
 
-/// A database that stays locked: who locks it.
+/// Turns the error of a database that stays locked into one that names the holders of the lock.
 pub(crate) fn name_holders(layout: &Layout, error: Error) -> Error {
     let Error::Database(source) = &error else { return error };
     if source.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) {
@@ -80,7 +80,7 @@ fn prepare(layout: &Layout) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A connection that only reads.
+/// Opens a connection for reading.
 pub(crate) fn open_reader(layout: &Layout) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(layout.database(), flags)?;
@@ -90,8 +90,8 @@ pub(crate) fn open_reader(layout: &Layout) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A connection that needs no right to write.
-pub(crate) fn open_looker(layout: &Layout) -> Result<Connection> {
+/// Opens a connection that needs no write permission.
+pub(crate) fn open_read_only(layout: &Layout) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(layout.database(), flags)?;
     connection.busy_timeout(PATIENCE)?;
@@ -99,13 +99,13 @@ pub(crate) fn open_looker(layout: &Layout) -> Result<Connection> {
     Ok(connection)
 }
 
-/// That questions are answered: the database is opened at the first one.
+/// Checks that the database can be queried: SQLite opens it at the first query.
 pub(crate) fn check_readable(connection: &Connection) -> Result<()> {
     Ok(connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?)
 }
 
-/// A connection to a database that nobody can change: SQLite makes no files beside it then, and takes no locks.
-pub(crate) fn open_unchanging(layout: &Layout) -> Result<Connection> {
+/// Opens a connection to a database that no process can change: SQLite then creates no other files and takes no locks.
+pub(crate) fn open_immutable(layout: &Layout) -> Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let mut uri = b"file:".to_vec();

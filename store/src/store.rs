@@ -1,9 +1,9 @@
-//! The store's front: opening, and everything it can be asked for; `look`: opening without a right to write, and
-//! notes; `intake`: blobs and uploads; `listing`: referrers; `upkeep`: check, rebuild, garbage.
+//! The store's public interface: opening, queries and commits; `read_only`: opening without write permission, and notes;
+//! `intake`: blobs and uploads; `listing`: referrers; `upkeep`: check, rebuild, garbage collection.
 
 mod intake;
 mod listing;
-mod look;
+mod read_only;
 mod upkeep;
 
 use std::fs::File;
@@ -20,7 +20,7 @@ use crate::damage::Inspector;
 use crate::layout::Layout;
 use crate::open::{prepare, prepare_to_read};
 use crate::query::{ManifestRow, Readers};
-use crate::schema::{open_reader, open_unchanging, open_writer};
+use crate::schema::{open_immutable, open_reader, open_writer};
 use crate::upload::Sessions;
 use crate::writer::Writer;
 use crate::{Error, Result};
@@ -33,66 +33,66 @@ struct Inner {
     layout: Layout,
     disk: Disk,
     readers: Readers,
-    /// None where the store can only be read.
+    /// None if the store is open for reading only.
     writer: Option<Writer>,
     sessions: Arc<Sessions>,
-    /// Held shared as long as the store is open, so that nobody collects garbage meanwhile.
+    /// Held shared as long as the store is open, so that no other process collects garbage meanwhile.
     lock: Option<File>,
 }
 
 impl Store {
-    /// Opens the store at `root`; makes an empty one where there is none.
+    /// Opens the store at `root`; creates an empty one if none exists.
     ///
     /// # Errors
-    /// [`Error::NotAStore`] for a folder with other things in it, [`Error::Version`] for a newer format.
+    /// [`Error::NotAStore`] for a folder with other content, [`Error::Version`] for a newer format.
     pub fn open(root: &Path) -> Result<Self> {
         Self::open_with(root, None, PATIENCE)
     }
 
-    /// As [`Store::open`], but waits no longer than `limit` for the lock of another process.
+    /// As [`Store::open`], but waits no longer than `limit` for a lock that another process holds.
     ///
     /// # Errors
-    /// [`Error::Locked`] when it was not free within that time.
+    /// [`Error::Locked`] when the lock was not released within that time.
     pub fn open_within(root: &Path, limit: Duration) -> Result<Self> {
         Self::open_with(root, None, limit)
     }
 
-    /// Opens the store at `root`; for reading only where its file system allows no more.
+    /// Opens the store at `root`; for reading only if its file system is read-only.
     ///
     /// # Errors
-    /// [`Error::Absent`] where there is none.
+    /// [`Error::Absent`] if no store exists there.
     pub fn open_existing(root: &Path) -> Result<Self> {
         if !Layout::new(root).marker().exists() {
             return Err(Error::Absent(root.to_owned()));
         }
         match Self::open(root) {
-            Err(error) if error.is_read_only_file_system() => Self::open_unchanging(root),
+            Err(error) if error.is_read_only_file_system() => Self::open_immutable(root),
             opened => opened,
         }
     }
 
-    /// Opens a store on a read-only file system: nobody can change it meanwhile.
+    /// Opens a store on a read-only file system, where no process can change it.
     ///
     /// # Errors
-    /// [`Error::Absent`] where there is none, [`Error::Unfinished`] when its database has to be written first.
-    pub fn open_unchanging(root: &Path) -> Result<Self> {
+    /// [`Error::Absent`] if no store exists there, [`Error::Unfinished`] if its database needs recovery first.
+    pub fn open_immutable(root: &Path) -> Result<Self> {
         let layout = Layout::new(root);
         let lock = prepare_to_read(&layout)?;
         if layout.write_ahead().metadata().is_ok_and(|log| log.len() > 0) {
             return Err(Error::Unfinished(root.to_owned()));
         }
         let disk = Disk::default();
-        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_unchanging);
+        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_immutable);
         Ok(Self(Arc::new(Inner { layout, disk, readers, writer: None, sessions: Arc::default(), lock })))
     }
 
-    /// Whether nothing can be written, because the file system is read-only.
+    /// Whether the store is open for reading only.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.0.writer.is_none()
     }
 
-    /// Opens a store whose every step towards durability `observer` sees and can make fail.
+    /// Opens a store whose `observer` sees every step towards durability and can make it fail.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -117,31 +117,31 @@ impl Store {
         self.0.layout.root()
     }
 
-    /// Takes turns with everybody else who reads what a tag has and then sets it to that and more. The turn lasts as long as
-    /// the file is open.
+    /// Takes the exclusive lock for read-modify-write changes of a tag's content. The lock is held as long as the file is
+    /// open.
     ///
     /// # Errors
-    /// When the turn does not come within the time that is waited for locks.
-    pub fn take_turn(&self) -> Result<std::fs::File> {
-        crate::open::alone(&self.0.layout, private::PATIENCE)
+    /// [`Error::Locked`] when the lock was not released within the timeout.
+    pub fn lock_exclusive(&self) -> Result<std::fs::File> {
+        crate::open::lock_root(&self.0.layout, private::PATIENCE)
     }
 
-    /// Whether there is a store in the folder, of whatever version and state.
+    /// Whether the folder contains a store, of any version and state.
     #[must_use]
     pub fn is_at(root: &Path) -> bool {
         Layout::new(root).marker().exists()
     }
 
-    /// Whether the folder is still there: a file system may have been unmounted below an open store.
+    /// Whether the store still exists: its file system may have been unmounted while it was open.
     #[must_use]
     pub fn is_present(&self) -> bool {
         self.0.layout.marker().exists()
     }
 
-    /// Makes bytes that are at hand a durable blob; gives its digest and size. Nothing names it yet.
+    /// Publishes bytes as a durable blob, and returns its digest and size. Nothing names it yet.
     ///
     /// # Errors
-    /// What the disk says.
+    /// When the disk is full or fails.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<(Digest, u64)> {
         let mut writer = self.writer(Algorithm::Sha256)?;
         writer.write(bytes)?;
@@ -149,11 +149,11 @@ impl Store {
     }
 
     /// Applies all changes, or none. When it returns `Ok`, they are durable and visible. The bytes of new
-    /// manifests are published first, and blobs that no row names yet are flushed, whoever wrote them; calls at the
-    /// same time share one database commit.
+    /// manifests are published first, and blobs that no row names yet are flushed, whichever process wrote them;
+    /// concurrent calls share one database commit.
     ///
     /// # Errors
-    /// [`Error::BlobMissing`], [`Error::ManifestMissing`], [`Error::DescriptorSize`], or what the disk says.
+    /// [`Error::BlobMissing`], [`Error::ManifestMissing`], [`Error::DescriptorSize`], or when the disk is full or fails.
     pub fn commit(&self, changes: Vec<Change>) -> Result<()> {
         self.flush_named(&changes)?;
         for change in &changes {
@@ -171,7 +171,7 @@ impl Store {
         writer.commit(changes)
     }
 
-    /// Names of repositories after `after`, in byte order.
+    /// The names of the repositories after `after`, in byte order.
     ///
     /// # Errors
     /// When the database fails.
@@ -187,7 +187,7 @@ impl Store {
         self.0.readers.repository_exists(repository)
     }
 
-    /// Tags after `after`, in byte order, with what they point at.
+    /// The tags after `after`, in byte order, with the digests they point to.
     ///
     /// # Errors
     /// When the database fails.
@@ -200,7 +200,7 @@ impl Store {
         self.0.readers.tags(repository, after, limit)
     }
 
-    /// What a tag or digest means in a repository.
+    /// The manifest that a tag or digest selects in a repository.
     ///
     /// # Errors
     /// When the database fails.
@@ -208,7 +208,7 @@ impl Store {
         self.0.readers.resolve(repository, selector)
     }
 
-    /// A manifest's exact bytes and what they say.
+    /// A manifest, with its exact bytes.
     ///
     /// # Errors
     /// When the database or the file fails.
@@ -232,7 +232,7 @@ impl Store {
         self.0.readers.blob_in(repository, digest)
     }
 
-    /// Some repository that has the blob.
+    /// One of the repositories that have the blob.
     ///
     /// # Errors
     /// When the database fails.

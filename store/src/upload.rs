@@ -1,10 +1,10 @@
-//! Upload sessions: files in `uploads/` that survive a restart. The file's length is the truth; the running
-//! hash is kept in memory and made again from the file where it is lost.
+//! Upload sessions: files in `uploads/` that survive a restart. The file's length is the source of truth; the running
+//! hash is kept in memory and recomputed from the file if it is lost.
 //!
-//! A session is taken before its file is opened: within the process by its name, among processes by a lock on the
-//! open file, and then its name must still lead to that file. Holders only append, so that a hash of the first bytes
-//! stays true whoever appended since. What is published is the file that is held, and its name is gone before the
-//! lock is.
+//! A session is claimed before its file is used: within the process by its ID, between processes by a lock on the open
+//! file, whose name must then still lead to that file. Holders only append, so a hash of the first bytes stays valid
+//! whichever process appended since. The locked file itself is published, and its name is gone before the lock is
+//! released.
 
 mod quota;
 
@@ -28,7 +28,7 @@ use crate::{Error, Result, locks};
 pub use quota::UploadLimits;
 use quota::{Allowance, Usage};
 
-/// The name of an upload session: 32 hex digits, not to be guessed.
+/// The ID of an upload session: 32 hex digits that cannot be guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UploadId(String);
 
@@ -47,7 +47,7 @@ impl fmt::Display for UploadId {
     }
 }
 
-/// What is known of open sessions in this process.
+/// The upload sessions that this process knows.
 #[derive(Default)]
 pub(crate) struct Sessions {
     known: Mutex<HashMap<UploadId, Session>>,
@@ -80,32 +80,32 @@ impl Sessions {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the session for one request of this process.
-    fn take(self: &Arc<Self>, id: &UploadId) -> Result<Turn> {
+    /// Claims the session for one request of this process.
+    fn claim(self: &Arc<Self>, id: &UploadId) -> Result<SessionGuard> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let running = match known.insert(id.clone(), Session::Busy) {
             Some(Session::Busy) => return Err(Error::UploadBusy(id.0.clone())),
             Some(Session::Idle(running)) => Some(*running),
             None => None,
         };
-        Ok(Turn { sessions: Arc::clone(self), id: id.clone(), running })
+        Ok(SessionGuard { sessions: Arc::clone(self), id: id.clone(), running })
     }
 
-    /// Forgets idle sessions that are not among the files any more.
+    /// Removes idle sessions whose files no longer exist.
     fn retain(&self, present: &[UploadId]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|id, session| matches!(session, Session::Busy) || present.contains(id));
     }
 }
 
-/// The right to touch a session, within this process. Dropping it gives the right back, with what is known.
-struct Turn {
+/// The claim of one request of this process to a session. Dropping it releases the session and keeps its running hash.
+struct SessionGuard {
     sessions: Arc<Sessions>,
     id: UploadId,
     running: Option<Running>,
 }
 
-impl Drop for Turn {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         let mut known = self.sessions.known.lock().unwrap_or_else(PoisonError::into_inner);
         match self.running.take() {
@@ -115,8 +115,8 @@ impl Drop for Turn {
     }
 }
 
-/// A session's file as found among the uploads.
-struct Found {
+/// A session's file in the uploads folder.
+struct SessionFile {
     id: UploadId,
     owner: String,
     path: PathBuf,
@@ -124,23 +124,29 @@ struct Found {
     changed: SystemTime,
 }
 
-/// All sessions, whoever works on them.
-fn all(layout: &Layout) -> Result<Vec<Found>> {
+/// All sessions of all processes.
+fn all(layout: &Layout) -> Result<Vec<SessionFile>> {
     let folder = layout.uploads();
     let mut found = Vec::new();
     for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))?.flatten() {
         let name = entry.file_name();
         let Some((id, owner)) = name.to_str().and_then(|name| name.split_once('-')) else { continue };
         let Ok(id) = id.parse::<UploadId>() else { continue };
-        // One that ends meanwhile is none.
+        // A session that ends meanwhile does not count.
         let Ok(file) = entry.metadata() else { continue };
         let changed = file.modified().unwrap_or_else(|_| SystemTime::now());
-        found.push(Found { id, owner: owner.to_owned(), path: entry.path(), size: file.len(), changed });
+        found.push(SessionFile {
+            id,
+            owner: owner.to_owned(),
+            path: entry.path(),
+            size: file.len(),
+            changed,
+        });
     }
     Ok(found)
 }
 
-/// Removes the sessions that got nothing since `since` and that nobody holds; gives how many.
+/// Removes the sessions that received no data since `since` and that no request holds, and returns their number.
 pub(crate) fn expire(
     layout: &Layout,
     disk: &Disk,
@@ -149,8 +155,8 @@ pub(crate) fn expire(
 ) -> Result<u64> {
     let mut expired = 0;
     let found = all(layout)?;
-    for Found { id, path, .. } in found.iter().filter(|session| session.changed < since) {
-        let Ok(mut turn) = sessions.take(id) else { continue };
+    for SessionFile { id, path, .. } in found.iter().filter(|session| session.changed < since) {
+        let Ok(mut session) = sessions.claim(id) else { continue };
         let mut options = OpenOptions::new();
         let busy = || Error::UploadBusy(id.0.clone());
         let file = match locks::open_alone(disk, path, options.read(true).write(true), busy) {
@@ -161,7 +167,7 @@ pub(crate) fn expire(
         let changed = file.metadata().and_then(|file| file.modified());
         if changed.is_ok_and(|changed| changed < since) {
             fs::remove_file(path).map_err(Error::io("remove", path))?;
-            turn.running = None;
+            session.running = None;
             expired += 1;
         }
     }
@@ -169,14 +175,14 @@ pub(crate) fn expire(
     Ok(expired)
 }
 
-/// An upload session held by one request. Dropping it keeps what was written.
+/// An upload session held by one request. Dropping it keeps the written bytes.
 pub struct Upload {
     layout: Layout,
     disk: Disk,
     path: PathBuf,
     file: File,
     allowance: Allowance,
-    turn: Turn,
+    session: SessionGuard,
 }
 
 impl Upload {
@@ -202,25 +208,26 @@ impl Upload {
         id: &UploadId,
     ) -> Result<Option<Self>> {
         let path = session_path(layout, repository, id);
-        let mut turn = sessions.take(id)?;
+        let mut session = sessions.claim(id)?;
         let busy = || Error::UploadBusy(id.0.clone());
         let mut options = OpenOptions::new();
         let Some(mut file) = locks::open_alone(disk, &path, options.read(true).write(true), busy)? else {
-            // One of another repository stays what it was.
+            // A session of another repository keeps its running hash.
             if !all(layout)?.iter().any(|found| found.id == *id) {
-                turn.running = None;
+                session.running = None;
             }
             return Ok(None);
         };
         let length = file.metadata().map_err(Error::io("read", &path))?.len();
-        // Less than is known was left by no holder; more was appended by another process.
+        // Holders never shorten the file, so a shorter one is hashed from its start; a longer one was appended to by
+        // another process.
         let mut running =
-            turn.running.take().filter(|known| known.len <= length).unwrap_or_else(Running::new);
+            session.running.take().filter(|known| known.len <= length).unwrap_or_else(Running::new);
         running.len += hash_rest(&mut file, &path, running.len, &mut running.hasher)?;
         let allowance = Allowance::of(layout, sessions.limits(), &owner(repository), running.len)?;
-        turn.running = Some(running);
+        session.running = Some(running);
         let (layout, disk) = (layout.clone(), disk.clone());
-        Ok(Some(Self { layout, disk, path, file, allowance, turn }))
+        Ok(Some(Self { layout, disk, path, file, allowance, session }))
     }
 
     pub(crate) fn offset_of(
@@ -236,7 +243,8 @@ impl Upload {
         }
     }
 
-    /// Takes the session's name away. Who holds it goes on with a file without a name, which cannot be published.
+    /// Removes the session's file. A request that holds the session continues with an unlinked file, which cannot be
+    /// published.
     pub(crate) fn cancel(
         layout: &Layout,
         disk: &Disk,
@@ -255,20 +263,20 @@ impl Upload {
     /// How many bytes the session holds.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.turn.running.as_ref().map_or(0, |running| running.len)
+        self.session.running.as_ref().map_or(0, |running| running.len)
     }
 
     fn ended(&self) -> Error {
-        Error::UploadGone(self.turn.id.0.clone())
+        Error::UploadGone(self.session.id.0.clone())
     }
 
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     ///
     /// # Errors
-    /// When the disk is full or fails, or [`Error::UploadQuota`]; the session keeps what it had before this call.
+    /// When the disk is full or fails, or [`Error::UploadQuota`]; the session then keeps the bytes from before this call.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let ended = self.ended();
-        let Some(running) = &mut self.turn.running else { return Err(ended) };
+        let Some(running) = &mut self.session.running else { return Err(ended) };
         let count = bytes.len() as u64;
         self.allowance.take(&self.layout, running.len, count)?;
         let written = self
@@ -287,16 +295,16 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the bytes a durable blob and ends the session; gives the size.
+    /// Publishes the bytes as a durable blob, ends the session, and returns the size.
     ///
     /// # Errors
-    /// [`Error::DigestMismatch`] when the bytes are others; the session stays as it was. [`Error::UploadGone`] when it
-    /// was cancelled meanwhile.
+    /// [`Error::DigestMismatch`] when the bytes have another digest; the session then stays as it was.
+    /// [`Error::UploadGone`] when the session was cancelled meanwhile.
     pub fn publish(mut self, digest: &Digest) -> Result<u64> {
-        let Some(running) = &self.turn.running else { return Err(self.ended()) };
+        let Some(running) = &self.session.running else { return Err(self.ended()) };
         let found = match digest.algorithm() {
             Algorithm::Sha256 => running.hasher.clone().finish(),
-            // Rare, so not hashed on the way: the bytes are still in the page cache.
+            // Rare, so not hashed while written: the bytes are still in the page cache.
             Algorithm::Sha512 => {
                 let mut hasher = Hasher::new(Algorithm::Sha512);
                 hash_file(&mut self.file, &self.path, &mut hasher)?;
@@ -308,15 +316,15 @@ impl Upload {
         }
         let size = running.len;
         if !locks::leads_to(&self.path, &self.file)? {
-            self.turn.running = None;
+            self.session.running = None;
             return Err(self.ended());
         }
         let published = self.disk.publish_blob(&self.file, &self.path, &self.layout.blob(digest));
         if !self.path.exists() {
-            self.turn.running = None;
+            self.session.running = None;
         }
         match published {
-            // Cancelled between the two.
+            // Cancelled between the check and the publication.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(self.ended()),
             published => published.map(|()| size),
         }
@@ -325,24 +333,24 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // The next request of this process must find the lock free, and takes its turn only after this.
+        // The next request of this process must find the lock free; it can claim the session only after this.
         let _ = self.file.unlock();
     }
 }
 
-/// Which repository a session belongs to.
+/// The part of a session's file name that identifies its repository.
 fn owner(repository: &RepositoryName) -> String {
     Digest::sha256(repository.as_str().as_bytes()).hex()[..16].to_owned()
 }
 
-/// The repository is part of the name, so that a session belongs to one repository without a row for it.
+/// The path of a session's file. The repository is part of the name, so a session belongs to one repository without a row.
 fn session_path(layout: &Layout, repository: &RepositoryName, id: &UploadId) -> PathBuf {
     layout.uploads().join(format!("{id}-{}", owner(repository)))
 }
 
 impl Usage {
-    /// What all sessions take, and those of one repository; the one that is at hand apart.
-    fn of(found: &[Found], owner: &str) -> Self {
+    /// The usage of all sessions, and of those of one repository.
+    fn of(found: &[SessionFile], owner: &str) -> Self {
         let mut usage = Self::default();
         for session in found {
             usage.all.add(session.size);

@@ -1,23 +1,23 @@
-//! Write-back that starts while a file still grows, so that the flush at its end is short.
+//! Starts write-back while a file still grows, so that the final flush is short.
 
 use std::fs::File;
 use std::num::NonZeroU64;
 
 use rustix::fs::{Advice, fadvise};
 
-/// Write-back starts each time that a file passes a multiple of so many bytes.
+/// Write-back starts each time a file grows past a multiple of this size.
 const WINDOW: u64 = 8 << 20;
 
-/// Asks the system to begin writing what `file` got, when its growth from `before` to `after` bytes filled a
-/// window. Nothing waits here and no error is taken: a flush in the background would use up the error that the
-/// flush at the end has to see.
+/// Asks the system to start writing the new bytes of `file`, when its growth from `before` to `after` bytes filled a
+/// window. This neither waits nor consumes errors: a background flush would consume the error that the final flush must
+/// report.
 ///
-/// On Linux the advice that pages are not needed starts their write-back without waiting (`mm/fadvise.c`); pages
-/// on their way to the disk stay in memory.
+/// On Linux, advising that pages are not needed starts their write-back without waiting (`mm/fadvise.c`); pages
+/// under write-back stay in memory.
 pub fn write_behind(file: &File, before: u64, after: u64) {
     let (begin, end) = (before / WINDOW * WINDOW, after / WINDOW * WINDOW);
     if let Some(length) = NonZeroU64::new(end - begin) {
-        // Only a hint: the flush at the end does the rest.
+        // Only a hint: the final flush does the rest.
         let _ = fadvise(file, begin, Some(length), Advice::DontNeed);
     }
 }

@@ -1,5 +1,5 @@
-//! The thread that commits. Requests that arrive while a commit runs share the next one, so that many
-//! concurrent pushes pay for few flushes.
+//! The thread that commits. Requests that arrive while a commit runs share the next one, so many
+//! concurrent pushes cost few flushes.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -7,17 +7,17 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::change::{Change, Sizes, apply};
+use crate::change::{Change, SizeCheck, apply};
 use crate::commit::{Disk, Step};
 use crate::journal::{self, Record};
 use crate::layout::Layout;
 use crate::schema::name_holders;
 use crate::{Error, Result};
 
-/// At most so many requests share one commit.
+/// The maximum number of requests that share one commit.
 const GROUP: usize = 256;
 
-/// Where the writer's requests come from.
+/// Sends requests to the committing thread.
 pub(crate) struct Writer {
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
@@ -40,10 +40,10 @@ impl Writer {
     }
 
     pub(crate) fn commit(&self, changes: Vec<Change>) -> Result<()> {
-        let (reply, answer) = sync_channel(1);
+        let (reply, result) = sync_channel(1);
         let requests = self.requests.as_ref().ok_or(Error::Closed)?;
         requests.send(Request { changes, reply }).map_err(|_| Error::Closed)?;
-        answer.recv().map_err(|_| Error::Closed)?
+        result.recv().map_err(|_| Error::Closed)?
     }
 }
 
@@ -71,7 +71,7 @@ impl Committer {
         }
     }
 
-    /// One transaction; a request that fails is rolled back alone and the others go on.
+    /// Commits a group in one transaction; a request that fails is rolled back alone.
     fn commit_group(&mut self, group: Vec<Request>) {
         let outcome = self.transact(&group);
         match outcome {
@@ -98,7 +98,7 @@ impl Committer {
             let known = records.len();
             let mut savepoint = transaction.savepoint()?;
             let applied = request.changes.iter().try_for_each(|change| {
-                records.extend(apply(&savepoint, &self.layout, change, Sizes::Bind)?);
+                records.extend(apply(&savepoint, &self.layout, change, SizeCheck::Enforce)?);
                 Ok(())
             });
             if let Ok(()) = applied {
@@ -122,7 +122,7 @@ impl Committer {
     }
 }
 
-/// Up to where the journal is committed.
+/// The committed length of the journal.
 pub(crate) fn journal_length(connection: &Connection) -> Result<u64> {
     let sql = "SELECT value FROM meta WHERE key = 'journal'";
     let value: Option<i64> = connection.query_row(sql, [], |row| row.get(0)).optional()?;

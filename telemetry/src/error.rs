@@ -1,11 +1,11 @@
-//! Why health and metrics cannot be served.
+//! Errors of serving health and metrics.
 
 use error_class::{Class, Classified};
 
-/// What [`serve`](crate::serve()) returns.
+/// The result of [`serve`](crate::serve()).
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why health and metrics cannot be served.
+/// Health and metrics cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,10 +14,10 @@ pub enum Error {
     Listen {
         /// The address.
         address: std::net::SocketAddr,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A socket that was listened on failed.
+    /// A listening socket failed.
     #[error(transparent)]
     Serve(#[from] registry::Error),
 }

@@ -1,6 +1,6 @@
-//! What a process tells about itself: whether it lives, whether it is ready, and its metrics.
+//! Health, readiness and metrics of a process.
 //!
-//! [`Telemetry`] is shared by all parts of the process; [`serve()`] answers probes and scrapes with it.
+//! All parts of the process share a [`Telemetry`]; [`serve()`] answers probes and scrapes with it.
 
 mod error;
 mod process;

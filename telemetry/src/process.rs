@@ -1,11 +1,11 @@
-//! What all parts of a process tell: whether they are ready, and their metrics.
+//! The readiness and the metrics of all parts of a process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::registry::Registry;
 
-/// Shared by all parts of the process. Each part registers its own metrics, and says when it is ready.
+/// Shared by all parts of the process. Each part registers its own metrics and reports when it is ready.
 #[derive(Clone, Default)]
 pub struct Telemetry(Arc<Inner>);
 
@@ -15,7 +15,7 @@ struct Inner {
     parts: Mutex<BTreeMap<&'static str, bool>>,
 }
 
-/// A part of the process that must be ready before the process is.
+/// A part of the process. The process is ready when all its parts are.
 #[derive(Clone)]
 pub struct Part {
     telemetry: Telemetry,
@@ -23,12 +23,12 @@ pub struct Part {
 }
 
 impl Telemetry {
-    /// Lets a part register its metrics.
+    /// Registers the metrics of a part.
     pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut lock(&self.0.metrics))
     }
 
-    /// A part that is not ready yet.
+    /// Adds a part that is not ready yet.
     #[must_use]
     pub fn part(&self, name: &'static str) -> Part {
         let part = Part { telemetry: self.clone(), name };
@@ -36,24 +36,24 @@ impl Telemetry {
         part
     }
 
-    /// Names of the parts that are not ready.
+    /// The names of the parts that are not ready.
     #[must_use]
     pub fn unready(&self) -> Vec<&'static str> {
         lock(&self.0.parts).iter().filter(|(_, ready)| !**ready).map(|(name, _)| *name).collect()
     }
 
-    /// All metrics as Prometheus reads them.
+    /// All metrics in the Prometheus text format.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // Writing to a text does not fail.
+        // Writing to a `String` does not fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &lock(&self.0.metrics));
         text
     }
 }
 
 impl Part {
-    /// Says whether it is ready.
+    /// Sets whether the part is ready.
     pub fn is_ready(&self, ready: bool) {
         lock(&self.telemetry.0.parts).insert(self.name, ready);
     }
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_of_all_parts_stand_in_one_text() {
+    fn the_metrics_of_all_parts_are_in_one_text() {
         let telemetry = Telemetry::default();
         let counter = Counter::<u64>::default();
         telemetry.register(|registry| registry.register("airlock_done", "What was done", counter.clone()));

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`, in the clear.
+//! `/healthz`, `/readyz` and `/metrics`, without TLS.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 
 use crate::{Error, Result, Telemetry};
 
-/// What Prometheus calls the form of `encode`.
-const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The media type of the output of `encode`.
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Probes and scrapes are few and short.
 const SOCKETS: Sockets = Sockets {
@@ -32,15 +32,15 @@ const SOCKETS: Sockets = Sockets {
     drain: Duration::ZERO,
 };
 
-/// Serves until it is dropped.
+/// Serves until the future is dropped.
 ///
 /// # Errors
-/// The address is taken, or its socket fails.
+/// If the address cannot be bound, or if its socket fails.
 pub async fn serve(telemetry: Telemetry, address: SocketAddr) -> Result<()> {
     let listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
-    tracing::info!(address = %bound, "health and metrics are served");
+    tracing::info!(address = %bound, "serving health and metrics");
     let router = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
@@ -58,5 +58,5 @@ async fn ready(State(telemetry): State<Telemetry>) -> impl IntoResponse {
 }
 
 async fn metrics(State(telemetry): State<Telemetry>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, FORM)], telemetry.text())
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], telemetry.text())
 }

@@ -1,4 +1,5 @@
-//! Charts bring their images: one from a registry, one from disk, rendered with the values of the mirror file.
+//! Mirroring a chart also mirrors its images: a chart from a registry and one from disk, rendered with the values of the
+//! mirror file.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::Command;
 use oci::media_type;
 use serde_json::{Value, json};
 
-use crate::corpus::{Dress, ImageSpec, Upstream};
+use crate::corpus::{ImageFormat, ImageSpec, Upstream};
 use crate::rig::{airlock, docker_registry, run, run_json};
 
 const TEMPLATE: &str = "apiVersion: apps/v1
@@ -65,13 +66,17 @@ fn sources(lock: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_chart_brings_the_images_that_it_renders_to() {
+fn a_chart_is_mirrored_with_the_images_that_it_renders_to() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let Some(registry) = docker_registry(root) else { return };
     let upstream = Upstream { address: registry.address.clone() };
     for (number, name) in ["team/one", "team/two", "team/side", "team/hook"].into_iter().enumerate() {
-        upstream.push_index(name, "v1", &ImageSpec::new(900 + number as u64, 10_000, Dress::of(number)));
+        upstream.push_index(
+            name,
+            "v1",
+            &ImageSpec::new(900 + number as u64, 10_000, ImageFormat::of(number)),
+        );
     }
     let archive = package(root);
     push_chart(&upstream, &archive);
@@ -88,7 +93,7 @@ fn a_chart_brings_the_images_that_it_renders_to() {
     }
     assert_eq!(found.len(), 6, "{found:?}");
 
-    // With the lock, the chart comes out of the store: the upstream is gone, and still it succeeds.
+    // With the lock, the chart is read from the store: the run succeeds although the upstream is gone.
     drop(registry);
     let again = run_json(root, &mirror);
     assert_eq!(again["totals"]["fetchedBytes"], 0, "{again}");

@@ -1,5 +1,5 @@
-//! Generated images: multi-arch indexes in OCI and Docker dress, gzip, zstd and plain layers, cosign-style
-//! signature tags and referrers, pushed to an upstream over plain HTTP.
+//! Generated images: multi-platform indexes in OCI and Docker format, gzip, zstd and uncompressed layers, cosign-style
+//! signature tags, and referrers, pushed to an upstream over plain HTTP.
 
 use std::io::Write as _;
 
@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use crate::http;
 
-/// How an image is dressed.
+/// The format of an image's manifests and layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dress {
+pub(crate) enum ImageFormat {
     OciGzip,
     OciZstd,
     OciPlain,
     Docker,
 }
 
-impl Dress {
+impl ImageFormat {
     pub(crate) fn of(number: usize) -> Self {
         [Self::OciGzip, Self::Docker, Self::OciZstd, Self::OciPlain][number % 4]
     }
@@ -32,7 +32,7 @@ impl Dress {
     }
 }
 
-/// Something with a digest, pushed under a tag or only by digest.
+/// A pushed manifest, with or without a tag.
 #[derive(Clone, Debug)]
 pub(crate) struct Pushed {
     pub(crate) digest: Digest,
@@ -82,13 +82,14 @@ impl Upstream {
         Pushed { digest, media_type: media_type.to_owned(), bytes }
     }
 
-    /// One image for one platform with `layers` layers of about `size` bytes each.
+    /// Pushes an image for one platform with `layers` layers of about `size` bytes each.
     pub(crate) fn push_image(&self, repository: &str, spec: &ImageSpec) -> Pushed {
         let mut layers = Vec::new();
         for number in 0..spec.layers {
-            let bytes = layer(spec.seed * 1000 + number as u64, spec.size, spec.dress);
+            let bytes = layer(spec.seed * 1000 + number as u64, spec.size, spec.format);
             let digest = self.push_blob(repository, &bytes);
-            layers.push(json!({"mediaType": spec.dress.layer_type(), "digest": digest, "size": bytes.len()}));
+            layers
+                .push(json!({"mediaType": spec.format.layer_type(), "digest": digest, "size": bytes.len()}));
         }
         let config = serde_json::to_vec(&json!({
             "os": spec.os, "architecture": spec.architecture, "seed": spec.seed,
@@ -96,9 +97,9 @@ impl Upstream {
         }))
         .unwrap();
         let digest = self.push_blob(repository, &config);
-        let (kind, config_kind) = match spec.dress {
-            Dress::Docker => (media_type::DOCKER_MANIFEST, media_type::DOCKER_CONFIG),
-            Dress::OciGzip | Dress::OciZstd | Dress::OciPlain => {
+        let (kind, config_kind) = match spec.format {
+            ImageFormat::Docker => (media_type::DOCKER_MANIFEST, media_type::DOCKER_CONFIG),
+            ImageFormat::OciGzip | ImageFormat::OciZstd | ImageFormat::OciPlain => {
                 (media_type::OCI_MANIFEST, media_type::OCI_CONFIG)
             }
         };
@@ -110,7 +111,7 @@ impl Upstream {
         self.push_manifest(repository, None, kind, &body)
     }
 
-    /// An index over one image for each architecture, and one for Windows that nobody asks for.
+    /// Pushes an index with an image for each architecture, and one for Windows that is never selected.
     pub(crate) fn push_index(&self, repository: &str, tag: &str, spec: &ImageSpec) -> (Pushed, Vec<Pushed>) {
         let mut children = Vec::new();
         let mut entries = Vec::new();
@@ -124,12 +125,13 @@ impl Upstream {
             entries.push(entry);
             children.push(pushed);
         }
-        let kind = if spec.dress == Dress::Docker { media_type::DOCKER_LIST } else { media_type::OCI_INDEX };
+        let kind =
+            if spec.format == ImageFormat::Docker { media_type::DOCKER_LIST } else { media_type::OCI_INDEX };
         let body = json!({"schemaVersion": 2, "mediaType": kind, "manifests": entries});
         (self.push_manifest(repository, Some(tag), kind, &body), children)
     }
 
-    /// A cosign-style signature under the subject's `.sig` tag.
+    /// Pushes a cosign-style signature under the subject's `.sig` tag.
     pub(crate) fn push_signature_tag(&self, repository: &str, subject: &Digest) -> (String, Pushed) {
         let payload = format!(r#"{{"critical":{{"image":{{"docker-manifest-digest":"{subject}"}}}}}}"#);
         let digest = self.push_blob(repository, payload.as_bytes());
@@ -147,7 +149,7 @@ impl Upstream {
         (tag, pushed)
     }
 
-    /// A referrer of `subject`, listed by the tag schema as for registries without the referrers API.
+    /// Pushes a referrer of `subject`, listed under the fallback tag for registries without the referrers API.
     pub(crate) fn push_referrer(&self, repository: &str, subject: &Pushed) -> Pushed {
         let statement = format!(r#"{{"sbom":"of {}"}}"#, subject.digest);
         let digest = self.push_blob(repository, statement.as_bytes());
@@ -169,7 +171,7 @@ impl Upstream {
     }
 }
 
-/// What one generated image is made of.
+/// The parameters of a generated image.
 #[derive(Clone, Copy)]
 pub(crate) struct ImageSpec {
     pub(crate) os: &'static str,
@@ -177,17 +179,17 @@ pub(crate) struct ImageSpec {
     pub(crate) seed: u64,
     pub(crate) layers: usize,
     pub(crate) size: usize,
-    pub(crate) dress: Dress,
+    pub(crate) format: ImageFormat,
 }
 
 impl ImageSpec {
-    pub(crate) fn new(seed: u64, size: usize, dress: Dress) -> Self {
-        Self { os: "linux", architecture: "amd64", seed, layers: 2, size, dress }
+    pub(crate) fn new(seed: u64, size: usize, format: ImageFormat) -> Self {
+        Self { os: "linux", architecture: "amd64", seed, layers: 2, size, format }
     }
 }
 
-/// A layer: a tar with one file, half of it random and half text, in the dress's compression.
-fn layer(seed: u64, size: usize, dress: Dress) -> Vec<u8> {
+/// A layer: a tar archive with one file, half random and half text, in the compression of the format.
+fn layer(seed: u64, size: usize, format: ImageFormat) -> Vec<u8> {
     let mut content = noise(seed, size / 2);
     content.extend(b"the same line again and again\n".iter().cycle().take(size / 2));
     let mut archive = tar::Builder::new(Vec::new());
@@ -196,18 +198,18 @@ fn layer(seed: u64, size: usize, dress: Dress) -> Vec<u8> {
     header.set_mode(0o644);
     archive.append_data(&mut header, format!("content/{seed}"), &content[..]).unwrap();
     let plain = archive.into_inner().unwrap();
-    match dress {
-        Dress::OciGzip | Dress::Docker => {
+    match format {
+        ImageFormat::OciGzip | ImageFormat::Docker => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(&plain).unwrap();
             encoder.finish().unwrap()
         }
-        Dress::OciZstd => zstd::encode_all(&plain[..], 1).unwrap(),
-        Dress::OciPlain => plain,
+        ImageFormat::OciZstd => zstd::encode_all(&plain[..], 1).unwrap(),
+        ImageFormat::OciPlain => plain,
     }
 }
 
-/// Incompressible bytes that depend on the seed alone (xorshift64*).
+/// Incompressible bytes that depend only on the seed (xorshift64*).
 pub(crate) fn noise(seed: u64, size: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(size + 8);

@@ -1,5 +1,5 @@
-//! The whole EKS-D release manifest 1-21-4: every image and archive asset, through overrides, from a real
-//! registry and a file server, over the gap, and out of the served registry again.
+//! The complete EKS-D release manifest 1-21-4: every image and archive is mirrored with overrides from a real registry and a
+//! file server, carried across the air gap, and pulled from the served registry.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 
 use oci::{Algorithm, Digest, Reference};
 
-use crate::corpus::{Dress, ImageSpec, Pushed, Upstream, noise};
+use crate::corpus::{ImageFormat, ImageSpec, Pushed, Upstream, noise};
 use crate::http::{FileServer, request};
 use crate::rig::{airlock, docker_registry, dump, files, make_keys, run, run_json, serve};
 
 const RELEASE: &str = include_str!("../data/kubernetes-1-21-eks-4.yaml");
 const ARCHIVES: &str = "https://distro.eks.amazonaws.com";
 
-/// What the upstream was filled with: (repository, tag) of everything that must arrive.
+/// The content of the upstream: the repository and tag of everything that must arrive.
 struct Expected {
     tags: Vec<(String, String, Pushed)>,
     referrer: (String, Digest, Digest),
@@ -35,19 +35,19 @@ fn the_whole_eks_d_release_crosses_the_gap_unchanged() {
 
     let mirror = ["mirror", "-f", "airlock.yaml", "--store", "near", "--lock", "airlock.lock"];
     let planned = run_json(root, &[&mirror[..], &["--dry-run"]].concat());
-    assert!(!root.join("near").exists(), "a dry run makes no store");
+    assert!(!root.join("near").exists(), "a dry run created a store");
     let done = run_json(root, &mirror);
     assert_eq!(planned["report"]["totals"]["fetchedBytes"], done["totals"]["fetchedBytes"], "{planned}");
     let lock = std::fs::read(root.join("airlock.lock")).unwrap();
-    let asked = server.requests.load(Ordering::SeqCst);
+    let requests = server.requests.load(Ordering::SeqCst);
     let linux = archives.keys().filter(|path| !path.contains("windows") && !path.contains("darwin"));
-    assert!(asked >= linux.count() as u64);
+    assert!(requests >= linux.count() as u64);
 
-    // With the lock, nothing is asked for again: the upstream is gone, and still it succeeds.
+    // With the lock, nothing is requested again: the run succeeds although the upstream is gone.
     drop(registry);
     let again = run_json(root, &mirror);
     assert_eq!(again["totals"]["fetchedBytes"], 0, "{again}");
-    assert_eq!(server.requests.load(Ordering::SeqCst), asked);
+    assert_eq!(server.requests.load(Ordering::SeqCst), requests);
     assert_eq!(std::fs::read(root.join("airlock.lock")).unwrap(), lock);
 
     pack_twice_and_compare(root);
@@ -58,7 +58,7 @@ fn the_whole_eks_d_release_crosses_the_gap_unchanged() {
     check_served(root, &expected, &archives);
 }
 
-/// A cap of 2 MiB makes many volumes and cuts blobs in two.
+/// A volume size of 2 MiB makes many volumes and splits blobs.
 fn pack_twice_and_compare(root: &Path) {
     for target in ["drive", "drive2"] {
         std::fs::create_dir(root.join(target)).unwrap();
@@ -83,7 +83,7 @@ fn pack_twice_and_compare(root: &Path) {
     }
 }
 
-/// The volume's bytes with the content of the signature entry blanked.
+/// The digest of the volume with the content of the signature entry zeroed.
 pub(crate) fn without_signature(volume: &Path) -> Digest {
     let mut bytes = std::fs::read(volume).unwrap();
     let mut at = 0;
@@ -107,13 +107,13 @@ fn check_served(root: &Path, expected: &Expected, archives: &BTreeMap<String, Ve
     let served = serve(root, "far");
     for (repository, tag, pushed) in &expected.tags {
         let target = format!("/v2/public.ecr.aws/{repository}/manifests/{tag}");
-        let answer = request(&served.address, "GET", &target, &[("Accept", &pushed.media_type)], b"");
-        assert_eq!(answer.status, 200, "{target}");
-        assert_eq!(answer.headers["docker-content-digest"], pushed.digest.to_string());
-        assert_eq!(answer.headers["content-type"], pushed.media_type);
-        assert!(answer.body == pushed.bytes, "{target}: other bytes");
+        let response = request(&served.address, "GET", &target, &[("Accept", &pushed.media_type)], b"");
+        assert_eq!(response.status, 200, "{target}");
+        assert_eq!(response.headers["docker-content-digest"], pushed.digest.to_string());
+        assert_eq!(response.headers["content-type"], pushed.media_type);
+        assert!(response.body == pushed.bytes, "{target}: different bytes");
     }
-    // The mirror file asks for Linux.
+    // The mirror file selects only Linux.
     let (wanted, others): (Vec<_>, Vec<_>) =
         archives.iter().partition(|(path, _)| !path.contains("windows") && !path.contains("darwin"));
     assert!(!others.is_empty());
@@ -121,25 +121,25 @@ fn check_served(root: &Path, expected: &Expected, archives: &BTreeMap<String, Ve
         let (folder, name) = path.rsplit_once('/').unwrap();
         let repository = format!("distro.eks.amazonaws.com{folder}");
         let target = format!("/v2/{repository}/blobs/{}", Digest::sha256(content));
-        let answer = request(&served.address, "GET", &target, &[], b"");
-        assert_eq!(answer.status, 200, "{target}");
-        assert!(answer.body == *content, "{name}: other bytes");
+        let response = request(&served.address, "GET", &target, &[], b"");
+        assert_eq!(response.status, 200, "{target}");
+        assert!(response.body == *content, "{name}: different bytes");
         let tagged =
             request(&served.address, "HEAD", &format!("/v2/{repository}/manifests/{name}"), &[], b"");
         assert_eq!(tagged.status, 200, "{repository}:{name}");
     }
     let (repository, subject, referrer) = &expected.referrer;
-    let answer = request(
+    let response = request(
         &served.address,
         "GET",
         &format!("/v2/public.ecr.aws/{repository}/referrers/{subject}"),
         &[],
         b"",
     );
-    assert!(String::from_utf8_lossy(&answer.body).contains(&referrer.to_string()));
+    assert!(String::from_utf8_lossy(&response.body).contains(&referrer.to_string()));
     for (repository, digest) in &expected.windows {
         let target = format!("/v2/public.ecr.aws/{repository}/manifests/{digest}");
-        assert_eq!(request(&served.address, "GET", &target, &[], b"").status, 404, "not asked for: {target}");
+        assert_eq!(request(&served.address, "GET", &target, &[], b"").status, 404, "not selected: {target}");
     }
 }
 
@@ -164,7 +164,7 @@ fn an_archive_that_does_not_match_its_checksum_is_refused_and_nothing_is_publish
     assert!(dump(&root.join("near")).iter().all(|line| line.starts_with("blob")));
 }
 
-/// Pushes an image for every image asset: all dresses, one signed by tag (index and child), one by referrer.
+/// Pushes an image for every image asset: all formats, one signed by tag (index and child), one by referrer.
 fn fill(upstream: &Upstream) -> Expected {
     let mut expected = Expected {
         tags: Vec::new(),
@@ -174,7 +174,7 @@ fn fill(upstream: &Upstream) -> Expected {
     for (number, uri) in uris("public.ecr.aws").into_iter().enumerate() {
         let reference: Reference = uri.parse().unwrap();
         let (repository, tag) = (reference.repository().to_string(), reference.tag().unwrap().to_string());
-        let spec = ImageSpec::new(number as u64 + 1, 60_000 + number * 7_000, Dress::of(number));
+        let spec = ImageSpec::new(number as u64 + 1, 60_000 + number * 7_000, ImageFormat::of(number));
         let (index, children) = upstream.push_index(&repository, &tag, &spec);
         expected.windows.push((repository.clone(), children[2].digest.clone()));
         if number == 2 {
@@ -193,7 +193,7 @@ fn fill(upstream: &Upstream) -> Expected {
     expected
 }
 
-/// The release manifest with the checksums of generated archives, and the archives by URL path.
+/// The release manifest with the checksums of the generated archives, and the archives by URL path.
 fn with_generated_archives() -> (String, BTreeMap<String, Vec<u8>>) {
     let mut archives = BTreeMap::new();
     let mut release = String::new();

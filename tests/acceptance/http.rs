@@ -1,5 +1,4 @@
-//! The smallest HTTP/1.1 client and file server that these tests need, so that neither end of a check is
-//! the code under test.
+//! A minimal HTTP/1.1 client and file server, so that the tests do not depend on the code under test.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -7,20 +6,20 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
 
-/// One request on a connection of its own; `target` is the path or an absolute or relative `Location`.
+/// Sends one request on a new connection; `target` is a path, or an absolute or relative `Location`.
 pub(crate) fn request(
     address: &str,
     method: &str,
     target: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> Answer {
+) -> Response {
     let path = target.strip_prefix(&format!("http://{address}")).unwrap_or(target);
     let mut stream = TcpStream::connect(address).unwrap();
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
@@ -45,7 +44,7 @@ pub(crate) fn request(
             }
         }
     }
-    Answer { status, headers, body }
+    Response { status, headers, body }
 }
 
 fn read_head(reader: &mut BufReader<TcpStream>) -> (String, BTreeMap<String, String>) {
@@ -62,7 +61,7 @@ fn read_head(reader: &mut BufReader<TcpStream>) -> (String, BTreeMap<String, Str
     }
 }
 
-/// Serves generated files by path, with ranges, and counts the requests.
+/// Serves generated files by path, supports ranges, and counts requests.
 pub(crate) struct FileServer {
     pub(crate) address: String,
     pub(crate) requests: Arc<AtomicU64>,
@@ -77,14 +76,14 @@ impl FileServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (files, counter) = (Arc::clone(&files), Arc::clone(&counter));
-                std::thread::spawn(move || answer(stream, &files, &counter));
+                std::thread::spawn(move || respond(stream, &files, &counter));
             }
         });
         Self { address, requests }
     }
 }
 
-fn answer(stream: TcpStream, files: &BTreeMap<String, Vec<u8>>, counter: &AtomicU64) {
+fn respond(stream: TcpStream, files: &BTreeMap<String, Vec<u8>>, counter: &AtomicU64) {
     let mut reader = BufReader::new(stream);
     let (first, headers) = read_head(&mut reader);
     counter.fetch_add(1, Ordering::SeqCst);

@@ -1,5 +1,5 @@
-//! SIGKILL at many points of mirror, pack and import: run again, each finishes, and what is left equals what
-//! an undisturbed run leaves.
+//! SIGKILL at many points of mirror, pack and import. When run again, each command completes, and the result equals that of
+//! an uninterrupted run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,16 +7,16 @@ use std::process::Stdio;
 
 use oci::Digest;
 
-use crate::corpus::{Dress, ImageSpec, Upstream};
+use crate::corpus::{ImageFormat, ImageSpec, Upstream};
 use crate::eksd::without_signature;
 use crate::rig::{Server, airlock, dump, files, make_keys, run, serve};
 
-/// Points for each of the three verbs; a run that ends before its point is not counted.
+/// The number of kill points for each of the three commands. A run that ends before its point is not counted.
 const POINTS: u64 = 42;
 const FLOOR: usize = 100;
 
 #[test]
-fn killed_anywhere_and_run_again_it_ends_as_if_undisturbed() {
+fn a_command_that_is_killed_at_any_point_and_run_again_gives_the_same_result() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let upstream = fill(root);
@@ -45,7 +45,7 @@ fn killed_anywhere_and_run_again_it_ends_as_if_undisturbed() {
 
 type State = (Vec<String>, Vec<u8>);
 
-/// Runs undisturbed as number 0, then once for each point: kill, run again, compare.
+/// Runs without interruption as number 0, then for each point: kill, run again, compare.
 fn walk(
     root: &Path,
     verb: &'static str,
@@ -66,7 +66,7 @@ fn walk(
         }
         run(root, &strings(&command(point)));
         let found = state(root, point);
-        assert!(found == wanted, "{verb} killed after {written} bytes: the end differs");
+        assert!(found == wanted, "{verb} killed after {written} bytes: the result differs");
         cleanup(root, point);
     }
     hit
@@ -82,8 +82,8 @@ fn cleanup(root: &Path, number: u64) {
     }
 }
 
-/// Starts the command and kills it once it has written `threshold` bytes (by the kernel's count, sockets and
-/// pipes included). Says whether it was killed, and how much it had written by then.
+/// Starts the command and kills it when it has written `threshold` bytes (as counted by the kernel, including sockets and
+/// pipes). Returns whether it was killed, and how much it had written.
 fn written_until_end(root: &Path, arguments: &[String], threshold: u64) -> (bool, u64) {
     let mut child =
         airlock(root, &strings(arguments)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -145,8 +145,8 @@ fn read(root: &Path, name: &str) -> Vec<u8> {
     std::fs::read(root.join(name)).unwrap()
 }
 
-/// Every file on the medium but those of the log, which grows with each pack: volumes by their bytes without the
-/// signature, others by name.
+/// Every file on the medium except those of the log, which grows with each pack. Volumes are compared by their bytes
+/// without the signature, other files by name.
 fn volumes(root: &Path, number: u64) -> Vec<String> {
     let medium = root.join(format!("drive{number}"));
     let by_name: BTreeMap<String, Option<Digest>> = files(&medium)
@@ -161,13 +161,13 @@ fn volumes(root: &Path, number: u64) -> Vec<String> {
     by_name.into_iter().map(|(name, digest)| format!("{name} {digest:?}")).collect()
 }
 
-/// An upstream that is airlock's own registry, filled over the wire.
+/// An upstream that is airlock's own registry, filled by pushes.
 fn fill(root: &Path) -> Server {
     std::fs::create_dir(root.join("upstream")).unwrap();
     let server = serve(root, "upstream");
     let upstream = Upstream { address: server.address.clone() };
     for number in 0..8 {
-        let spec = ImageSpec::new(number + 1, 700_000, Dress::of(usize::try_from(number).unwrap()));
+        let spec = ImageSpec::new(number + 1, 700_000, ImageFormat::of(usize::try_from(number).unwrap()));
         let (index, _) = upstream.push_index(&format!("team/app{number}"), "v1", &spec);
         if number == 0 {
             upstream.push_signature_tag("team/app0", &index.digest);

@@ -1,5 +1,5 @@
-//! The whole path with the built binary: mirror, pack, verify, import, serve, on the real EKS-D release
-//! manifest, with every asset generated; and the same path killed at many points.
+//! The complete workflow with the built binary: mirror, pack, verify, import and serve the real EKS-D release manifest,
+//! with generated assets; and the same workflow killed at many points.
 
 #[cfg(test)]
 mod charts;

@@ -1,4 +1,4 @@
-//! Runs the built binary and peers, and looks at what they leave.
+//! Runs the built binary and peers, and inspects the files that they leave.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 pub(crate) const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
 
-/// A command of the built binary with a clean environment.
+/// A command that runs the built binary in a clean environment.
 pub(crate) fn airlock(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(AIRLOCK);
     command.args(arguments).current_dir(directory).env_clear().env("AIRLOCK_KEY_PASSWORD", "a password");
@@ -17,7 +17,7 @@ pub(crate) fn airlock(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs to the end and expects success.
+/// Runs the command and expects success.
 pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
     let output = airlock(directory, arguments).output().unwrap();
     assert!(
@@ -31,14 +31,14 @@ pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
     output
 }
 
-/// Runs to the end, expects success and one JSON document on standard output.
+/// Runs the command, and expects success and one JSON document on standard output.
 pub(crate) fn run_json(directory: &Path, arguments: &[&str]) -> Value {
     let mut all = arguments.to_vec();
     all.extend(["--output", "json"]);
     serde_json::from_slice(&run(directory, &all).stdout).unwrap()
 }
 
-/// A child that is ended with its owner.
+/// A child process that is killed on drop.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
@@ -79,7 +79,7 @@ pub(crate) fn serve(directory: &Path, store: &str) -> Server {
     panic!("airlock serve did not start");
 }
 
-/// Debian's `docker-registry` over an empty folder, or `None` with one line said where it is missing.
+/// Starts Debian's `docker-registry` on an empty folder. If it is not installed, prints one line and returns `None`.
 pub(crate) fn docker_registry(directory: &Path) -> Option<Server> {
     if Command::new("docker-registry").arg("--version").output().is_err() {
         assert!(
@@ -109,14 +109,14 @@ pub(crate) fn docker_registry(directory: &Path) -> Option<Server> {
     panic!("docker-registry did not start");
 }
 
-/// Keeps a full pipe from stopping the child.
+/// Reads the child's standard error, so that a full pipe does not block the child.
 fn drain(child: &mut Child) {
     if let Some(stderr) = child.stderr.take() {
         std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).for_each(drop));
     }
 }
 
-/// Every name, tag, manifest and blob file of a store, as sorted lines: what must be equal after a crash.
+/// Every name, tag, manifest and blob file of a store, as sorted lines. They must be equal after a crash.
 pub(crate) fn dump(root: &Path) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     let store = store::Store::open_existing(root).unwrap();

@@ -1,5 +1,5 @@
-//! What a mirror file selects, and the lock of it: whose lock it is, whose signatures count, and what is told before
-//! anything is fetched.
+//! The content that a mirror file selects, and its lock: which mirror file a lock belongs to, which signatures count, and
+//! what the plan reports before anything is fetched.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn write(root: &Path, file: &str, name: &str, sources: &str) {
     std::fs::write(root.join(file), text).unwrap();
 }
 
-/// Runs `mirror`, expects it to fail with `code`, and gives what it says.
+/// Runs `mirror`, expects it to fail with `code`, and returns the error message.
 fn refuses(root: &Path, more: &[&str], code: i32) -> String {
     let output = airlock(root, &[&["mirror", "--store", "near"][..], more].concat()).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
@@ -86,12 +86,12 @@ fn o16_manifests_of_eks_are_verified_unless_the_mirror_file_declares_otherwise()
     assert!(!root.join("airlock.lock").exists());
     write(root, "airlock.yaml", "a", "- packageBundle: {file: bundle.yaml, unverified: true}\n");
     let said = says(root, &[]);
-    assert!(said.contains("signature was not checked"), "{said}");
+    assert!(said.contains("signature was not verified"), "{said}");
     assert_eq!(lock(root, "airlock.lock")["unverified"], serde_json::json!(["./bundle.yaml"]));
 }
 
 #[test]
-fn o18_archives_of_other_platforms_are_left_out_and_told() {
+fn o18_archives_of_other_platforms_are_left_out_and_reported() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let server = FileServer::start(BTreeMap::from([("/r/linux.tgz".to_owned(), b"linux".to_vec())]));
@@ -142,7 +142,7 @@ fn o19_the_images_of_an_archive_are_listed_when_one_is_not_found() {
     );
     let said = refuses(root, &[], 4);
     assert!(said.contains("r.io/one:1") && said.contains("two:2") && said.contains("three:3"), "{said}");
-    // Without `image` and `reference`, all of them are taken.
+    // Without `image` and `reference`, all images are mirrored.
     write(root, "airlock.yaml", "a", "- dockerArchive: {path: saved.tar}\n");
     let done = run_json(root, &["mirror", "--store", "near"]);
     let names: Vec<_> = done["items"].as_array().unwrap().iter().map(|item| &item["source"]).collect();
@@ -150,7 +150,7 @@ fn o19_the_images_of_an_archive_are_listed_when_one_is_not_found() {
 }
 
 #[test]
-fn o20_a_dry_run_tells_a_plan_with_its_summary_first_and_what_would_move() {
+fn o20_a_dry_run_prints_a_plan_with_its_summary_first_and_the_tags_that_would_move() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let image = |layers: &str| {
@@ -188,7 +188,7 @@ fn chart(path: &Path, files: &[(&str, &str)]) {
 }
 
 #[test]
-fn d17_what_a_chart_lacks_declares_or_carries_beside_it_is_not_passed_over() {
+fn d17_missing_dependencies_remote_schemas_declared_images_and_provenance_files_are_not_ignored() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let head = "apiVersion: v2\nname: web\nversion: 1.0.0\n";
@@ -220,7 +220,7 @@ fn d17_what_a_chart_lacks_declares_or_carries_beside_it_is_not_passed_over() {
 }
 
 #[test]
-fn d15_a_files_name_is_its_title_and_a_safe_tag_stands_beside() {
+fn d15_a_files_name_is_its_title_and_its_tag_has_only_allowed_characters() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     std::fs::write(root.join("résumé~1.txt"), "x").unwrap();

@@ -1,5 +1,5 @@
-//! What crosses the gap is complete, or the run fails and names what is missing: images as registries have them that
-//! keep foreign layers, lists of layers, wrong sizes and manifests of old kinds.
+//! The content that crosses the air gap is complete, or the run fails and names the missing content: images with foreign
+//! layers, indexes of layers, wrong sizes, and manifests of old formats.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::http::{FileServer, request};
 use crate::rig::{airlock, make_keys, run, run_json, serve};
 
-/// What a registry serves, by path.
+/// The content that a registry serves, by path.
 #[derive(Default)]
 struct Content(BTreeMap<String, Vec<u8>>);
 
@@ -58,7 +58,7 @@ fn write(root: &Path, server: &FileServer, more: &str, tags: &[&str]) {
 
 const MIRROR: [&str; 3] = ["mirror", "--store", "near"];
 
-/// Runs `mirror`, expects it to fail with `code`, and gives what it says.
+/// Runs `mirror`, expects it to fail with `code`, and returns the error message.
 fn refuses(root: &Path, code: i32) -> String {
     let output = airlock(root, &MIRROR).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
@@ -67,7 +67,7 @@ fn refuses(root: &Path, code: i32) -> String {
     text
 }
 
-/// Takes what was mirrored to the far side.
+/// Packs the mirrored content and imports it on the other side.
 fn cross(root: &Path) {
     make_keys(root);
     std::fs::create_dir(root.join("drive")).unwrap();
@@ -76,18 +76,18 @@ fn cross(root: &Path) {
     run(root, &["import", "drive", "--trust", "trust.yaml", "--store", "far"]);
 }
 
-/// That the far side serves exactly what upstream does.
+/// Checks that the other side serves exactly the content of the upstream.
 fn serves(root: &Path, server: &FileServer, content: &BTreeMap<String, Vec<u8>>) {
     let site = serve(root, "far");
     let below = server.address.replace(':', "-");
-    let mut looked = 0;
+    let mut checked = 0;
     for (path, bytes) in content.iter().filter(|(path, _)| path.starts_with("/v2/app/")) {
         let rest = path.strip_prefix("/v2/").unwrap();
-        let answer = request(&site.address, "GET", &format!("/v2/{below}/{rest}"), &[], b"");
-        assert_eq!((answer.status, &answer.body), (200, bytes), "{path}");
-        looked += 1;
+        let response = request(&site.address, "GET", &format!("/v2/{below}/{rest}"), &[], b"");
+        assert_eq!((response.status, &response.body), (200, bytes), "{path}");
+        checked += 1;
     }
-    assert!(looked >= 3, "{looked}");
+    assert!(checked >= 3, "{checked}");
 }
 
 const FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
@@ -127,14 +127,14 @@ fn d2_foreign_layers_come_from_the_registry_or_an_allowed_url_or_are_declared_ab
     let manifest = &lock["repositories"][0]["manifests"][0];
     assert_eq!(manifest["absent"], json!([{ "digest": nowhere, "why": "declared" }]));
     assert_eq!(manifest["blobs"].as_array().unwrap().len(), 3);
-    // Nothing is asked again for what is settled.
+    // A run with a complete lock fetches nothing.
     assert_eq!(run_json(root, &MIRROR)["totals"]["fetchedBytes"], 0);
     cross(root);
     serves(root, &server, &content.0);
 }
 
 #[test]
-fn d4_an_index_of_layers_and_d5_children_of_no_platform_cross_with_their_content() {
+fn d4_an_index_of_layers_and_d5_children_without_a_platform_cross_with_their_content() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let mut content = Content::default();
@@ -152,7 +152,7 @@ fn d4_an_index_of_layers_and_d5_children_of_no_platform_cross_with_their_content
 }
 
 #[test]
-fn f_a_set_of_all_kinds_fails_with_every_cause_named_and_without_them_crosses_whole() {
+fn f_a_run_with_all_kinds_of_faults_names_each_one_and_succeeds_without_them() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let mut content = Content::default();
@@ -191,7 +191,7 @@ fn f_a_set_of_all_kinds_fails_with_every_cause_named_and_without_them_crosses_wh
 }
 
 #[test]
-fn d20_a_size_that_is_not_the_contents_is_refused_by_mirror_pack_and_verify() {
+fn d20_a_size_that_differs_from_the_content_is_refused_by_mirror() {
     for (stated, shown) in [(0, "0 bytes"), (4, "4 bytes"), (400, "400 bytes")] {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
@@ -204,7 +204,7 @@ fn d20_a_size_that_is_not_the_contents_is_refused_by_mirror_pack_and_verify() {
         write(root, &server, "", &["wrong"]);
         let said = refuses(root, 3);
         assert!(said.contains(&Digest::sha256(b"a layer").to_string()), "{said}");
-        // Where the store has the right bytes already, they do not make up for the wrong size.
+        // The wrong size is refused even if the store already has the content.
         write(root, &server, "", &["right"]);
         run(root, &MIRROR);
         std::fs::remove_file(root.join("airlock.lock")).unwrap();
@@ -215,7 +215,7 @@ fn d20_a_size_that_is_not_the_contents_is_refused_by_mirror_pack_and_verify() {
 }
 
 #[test]
-fn d20_pack_refuses_a_lock_that_left_something_out() {
+fn d20_pack_refuses_a_lock_that_omits_content() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let mut content = Content::default();
@@ -294,7 +294,10 @@ fn d3_passwords_and_signatures_of_urls_stay_out_of_every_file_and_message() {
     let said = airlock(root, &MIRROR).output().unwrap();
     assert!(said.status.success());
     let said = String::from_utf8(said.stderr).unwrap();
-    assert!(said.contains("user name, password and query"), "what is hidden is told: {said}");
+    assert!(
+        said.contains("user name, password and query"),
+        "mirror does not report that it hides parts of the URL: {said}"
+    );
     cross(root);
     let page = run(root, &["inspect", "drive", "--output", "json"]);
     hidden(&String::from_utf8_lossy(&page.stdout));

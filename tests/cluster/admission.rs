@@ -1,11 +1,11 @@
-//! The webhooks, asked by a real API server.
+//! The webhooks, called by a real API server.
 //!
-//! The controller runs beside the API server, which reaches it by a URL. One cluster serves all tests that run at the
-//! same time; those that disturb others have it for themselves.
+//! The controller runs as a process, and the API server calls it by URL. Concurrent tests share one cluster; tests that
+//! would disturb others use it exclusively.
 
 mod bypass;
-mod gone;
 mod load;
+mod no_replica;
 mod packages;
 mod policies;
 
@@ -13,34 +13,34 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
-use bundle_signer::trust::What;
+use bundle_signer::trust::ContentKind;
 use bundle_signer::{PrivateKey, PublicKey, TrustFile, eksa};
 use serde_json::{Value, json};
 
-use crate::rig::{Cluster, Running, free_port, halt, possible, wait};
+use crate::rig::{Cluster, Running, free_port, pause, possible, wait};
 
 /// Signed by `release`.
 const SIGNED: &str = "registry.example/team/app:v1";
-/// Signed by nobody.
+/// Not signed.
 const UNSIGNED: &str = "registry.example/team/other:v1";
-/// Signed by nobody, until a test does.
+/// Not signed until a test signs it.
 const FRESH: &str = "registry.example/team/fresh:v1";
-/// The bytes of [`SIGNED`] in a repository whose name nobody signed.
+/// The content of [`SIGNED`] in another repository, for which there is no signature.
 const TWIN: &str = "registry.example/elsewhere/app:v1";
-/// An index that is signed, of manifests that are not.
+/// A signed index of unsigned manifests.
 const MULTI: &str = "registry.example/team/multi:v1";
 const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MINUTE: Duration = Duration::from_mins(1);
 
 static SITE: Mutex<Weak<Site>> = Mutex::new(Weak::new());
-static TURN: RwLock<()> = RwLock::new(());
+static ACCESS: RwLock<()> = RwLock::new(());
 
 /// A cluster with a registry and a controller.
 struct Site {
     cluster: Cluster,
     folder: tempfile::TempDir,
-    /// The key of bundles that the tests make.
+    /// The key for bundles that the tests create.
     bundles: PrivateKey,
     registry: String,
     /// The registry's process.
@@ -52,30 +52,30 @@ struct Site {
     kube: kube::Client,
 }
 
-/// The site for one test among others; none, where programs are missing. Who waits for a turn has it already, so that
-/// it does not end in between.
+/// Returns the site for shared use; `None` if programs are missing. The site is taken before the lock, so that it is not
+/// dropped while a test waits.
 fn shared() -> Option<(RwLockReadGuard<'static, ()>, Arc<Site>)> {
     let site = site()?;
-    Some((TURN.read().unwrap_or_else(PoisonError::into_inner), site))
+    Some((ACCESS.read().unwrap_or_else(PoisonError::into_inner), site))
 }
 
-/// The site for one test alone.
+/// Returns the site for exclusive use.
 fn alone() -> Option<(RwLockWriteGuard<'static, ()>, Arc<Site>)> {
     let site = site()?;
-    Some((TURN.write().unwrap_or_else(PoisonError::into_inner), site))
+    Some((ACCESS.write().unwrap_or_else(PoisonError::into_inner), site))
 }
 
 fn site() -> Option<Arc<Site>> {
-    // At once, while the test before still has it.
-    let mut known = SITE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(site) = known.upgrade() {
+    // Before waiting for the lock, while the previous test still holds the site.
+    let mut shared = SITE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(site) = shared.upgrade() {
         return Some(site);
     }
     if !possible(false) {
         return None;
     }
     let site = Arc::new(Site::start());
-    *known = Arc::downgrade(&site);
+    *shared = Arc::downgrade(&site);
     Some(site)
 }
 
@@ -112,14 +112,14 @@ impl Site {
             Self { cluster, folder, bundles, registry, serving, controller, webhooks, health, runtime, kube };
         site.restart();
         let (good, said) = site.cluster.apply(
-            &policy("release", &pem, "enforce", &json!({"matchLabels": {"judged": "yes"}})).to_string(),
+            &policy("release", &pem, "enforce", &json!({"matchLabels": {"verified": "yes"}})).to_string(),
         );
         assert!(good, "{said}");
         site.cluster.kubectl(&["wait", "--for=condition=Ready", "trustpolicy/release"]);
         site
     }
 
-    /// Ends the controller, if it runs, and starts it.
+    /// Stops the controller if it is running, and starts it.
     fn restart(&self) {
         let mut running = self.controller.lock().unwrap_or_else(PoisonError::into_inner);
         *running = None;
@@ -137,31 +137,31 @@ impl Site {
         command.args(["--webhook-url", &url, "--webhook-listen", &listen, "--health-listen", &health]);
         command.args(["--registry", &self.registry]).current_dir(self.folder.path());
         *running = Some(Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()));
-        wait("the controller", MINUTE, || self.told("readyz"));
+        wait("the controller", MINUTE, || self.probe("readyz"));
     }
 
-    /// Has the registry stand still, without ending it, or go on.
-    fn halt(&self, stands: bool) {
-        halt(self.serving.0.id(), stands);
+    /// Pauses or resumes the registry.
+    fn pause_registry(&self, paused: bool) {
+        pause(self.serving.0.id(), paused);
     }
 
-    /// What the controller tells, if it is well.
-    fn told(&self, what: &str) -> Option<String> {
-        let url = format!("http://127.0.0.1:{}/{what}", self.health);
+    /// Requests a path of the controller's health port; returns the response if it is successful.
+    fn probe(&self, path: &str) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}/{path}", self.health);
         let got = self.cluster.command("curl").args(["-sf", &url]).output().unwrap();
         got.status.success().then(|| String::from_utf8_lossy(&got.stdout).into_owned())
     }
 
-    /// A sample of the controller's metrics; 0 where there is none yet.
+    /// The value of a metric of the controller; 0 if it does not exist yet.
     fn metric(&self, name: &str) -> u64 {
-        let all = self.told("metrics").unwrap();
+        let all = self.probe("metrics").unwrap();
         let line = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0, |number| number.parse().unwrap())
     }
 
-    /// A namespace whose images are judged.
-    fn judged(&self, name: &str) -> String {
-        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"judged": "yes"}}});
+    /// Creates a namespace whose images are verified.
+    fn verified_namespace(&self, name: &str) -> String {
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"verified": "yes"}}});
         self.makes(&object);
         wait("the service account", MINUTE, || {
             self.cluster.tries(&["get", "serviceaccount", "default", "-n", name]).0.then_some(())
@@ -169,7 +169,7 @@ impl Site {
         name.to_owned()
     }
 
-    /// Makes an object, and says what the API server said of it.
+    /// Creates an object; the error is the API server's message.
     fn create(&self, object: &Value, dry_run: bool) -> Result<Value, String> {
         self.runtime.block_on(self.created(object, dry_run))
     }
@@ -200,16 +200,16 @@ impl Site {
         self.create(object, false).unwrap_or_else(|said| panic!("{said}\n{object}"))
     }
 
-    /// Refused, with all these words.
+    /// Expects that the object is rejected with a message that contains all these words.
     fn refuses(&self, object: &Value, words: &[&str]) -> String {
-        let said = self.create(object, true).expect_err("it was let pass");
+        let said = self.create(object, true).expect_err("it was admitted");
         for word in words {
             assert!(said.contains(word), "no `{word}` in: {said}");
         }
         said
     }
 
-    /// The digest of an image of the store.
+    /// The digest of an image in the store.
     fn digest(&self, image: &str) -> String {
         let (name, tag) = image.rsplit_once(':').unwrap();
         let url = format!("http://{}/v2/{name}/manifests/{tag}", self.registry);
@@ -223,18 +223,18 @@ impl Site {
         oci::Digest::sha256(&got.stdout).to_string()
     }
 
-    /// `airlock`, to a good end, in the site's folder.
+    /// Runs `airlock` in the site's folder and expects success.
     fn airlock(&self, words: &[&str]) {
         works(self.folder.path(), words);
     }
 }
 
-/// The program that answers: benchmarks measure a release.
+/// The controller's binary; benchmarks use a release build.
 fn controller() -> String {
     std::env::var("AIRLOCK_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_airlock").to_owned())
 }
 
-/// `airlock serve`, whose process the tests may halt.
+/// Starts `airlock serve`, whose process tests can pause.
 fn serve(cluster: &Cluster, folder: &Path, registry: &str) -> Running {
     let log = std::fs::File::create(folder.join("serve.log")).unwrap();
     let words = ["serve", "--store", "store", "--listen", registry];
@@ -249,15 +249,15 @@ fn serve(cluster: &Cluster, folder: &Path, registry: &str) -> Running {
     serving
 }
 
-/// AWS's keys and one more.
+/// A trust file with AWS's keys and one more.
 fn with_aws(own: &PublicKey) -> String {
     let aws = eksa::package_keys().unwrap();
     let mut keys: Vec<_> = aws.keys().iter().map(|key| (key.name().to_owned(), key.key().clone())).collect();
     keys.push(("own".to_owned(), own.clone()));
-    TrustFile::new(keys).unwrap().limited_to(&[What::PackageBundle]).to_yaml()
+    TrustFile::new(keys).unwrap().limited_to(&[ContentKind::PackageBundle]).to_yaml()
 }
 
-/// A store with the images, some of them signed; gives the public key.
+/// Creates a store with the images, some of them signed; returns the public key.
 fn store(path: &Path) -> String {
     let app = layout(path, "app", SIGNED);
     let _ = (layout(path, "other", UNSIGNED), layout(path, "multi", MULTI), layout(path, "fresh", FRESH));
@@ -292,7 +292,7 @@ fn store(path: &Path) -> String {
     std::fs::read_to_string(path.join("release.pub")).unwrap()
 }
 
-/// An OCI layout of one image; of an index of two, for `multi`.
+/// Writes an OCI layout with one image; for `multi`, with an index of two.
 fn layout(path: &Path, name: &str, image: &str) -> PathBuf {
     let layout = path.join(name);
     std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();

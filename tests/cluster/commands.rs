@@ -1,4 +1,4 @@
-//! The commands about packages against a real API server: EKS Anywhere's habits, and its columns.
+//! The package commands against a real API server: the behaviour and the columns of EKS Anywhere.
 
 use std::path::Path;
 use std::process::Output;
@@ -11,7 +11,7 @@ use crate::rig::{Cluster, possible, wait};
 
 pub(crate) const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
 
-/// Runs airlock in the cluster's folder, which is also its home.
+/// Runs airlock in the cluster's folder, which is also its home directory.
 pub(crate) fn airlock(cluster: &Cluster, arguments: &[&str]) -> Output {
     cluster
         .command(AIRLOCK)
@@ -60,7 +60,7 @@ fn bundle(name: &str, versions: &[&str]) -> String {
     .to_string()
 }
 
-/// A cluster with definitions, two bundles and the settings of cluster `mgmt`, and nothing that acts on them.
+/// A cluster with the CRDs, two bundles and the settings of the cluster `mgmt`, but without a controller.
 fn with_bundles() -> Cluster {
     let cluster = Cluster::start(1);
     let mut all: Vec<_> = crd::all().iter().map(ToString::to_string).collect();
@@ -76,25 +76,25 @@ fn with_bundles() -> Cluster {
         "metadata": { "name": "mgmt", "namespace": "eksa-packages" }, "spec": { "activeBundle": "v1-36-7" },
     });
     let all = [bundle("v1-36-7", &["0.1.0"]), bundle("v1-36-8", &["0.2.0", "0.1.0"]), settings.to_string()];
-    wait("the definitions", Duration::from_secs(20), || cluster.apply(&all.join("\n---\n")).0.then_some(()));
+    wait("the CRDs", Duration::from_secs(20), || cluster.apply(&all.join("\n---\n")).0.then_some(()));
     cluster
 }
 
 #[test]
-fn packages_are_kept_by_the_commands_of_eks_anywhere() {
+fn packages_are_managed_with_the_commands_of_eks_anywhere() {
     if !possible(false) {
         return;
     }
     let cluster = with_bundles();
-    looks(&cluster);
+    gets(&cluster);
     changes(&cluster);
     upgrades(&cluster);
-    keeps_rights(&cluster);
+    keeps_permissions(&cluster);
     deletes(&cluster);
     refuses(&cluster);
 }
 
-fn looks(cluster: &Cluster) {
+fn gets(cluster: &Cluster) {
     assert_eq!(
         works(cluster, &["list", "packages", "--cluster", "mgmt"]),
         "Package\t\t\tVersion(s)\n-------\t\t\t----------\nhello-eks-anywhere\t0.1.0\t\t\nmetallb\t\t\t0.13.7\t\t\n"
@@ -232,7 +232,7 @@ fn deletes(cluster: &Cluster) {
     assert!(cluster.get(&["package", "hello", "-n", "eksa-packages-mgmt"]).is_some());
     assert_eq!(works(cluster, &delete(&["hello"], &[])), "package/hello deleted\n");
     assert!(cluster.get(&["package", "hello", "-n", "eksa-packages-mgmt"]).is_none());
-    // What somebody holds is told, and not waited for longer than asked.
+    // A finalizer that blocks the deletion is reported, and the command waits no longer than the timeout.
     let hold = json!({ "metadata": { "finalizers": ["example.com/hold"] } }).to_string();
     cluster.kubectl(&[
         "patch",
@@ -245,13 +245,13 @@ fn deletes(cluster: &Cluster) {
         "-p",
         &hold,
     ]);
-    let words = "not gone after 1 s: the finalizer example.com/hold holds it";
+    let words = "still exists after 1 s: the finalizer example.com/hold blocks it";
     fails(cluster, &delete(&["generated-metallb"], &["--timeout", "1s"]), 1, words);
     works(cluster, &delete(&["generated-metallb"], &["--no-wait"]));
 }
 
-/// A registry that does not answer takes no right away.
-fn keeps_rights(cluster: &Cluster) {
+/// If the registry does not answer, existing permissions are kept.
+fn keeps_permissions(cluster: &Cluster) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "airlock-packages-mgmt" },
         "rules": [{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"] }],
@@ -262,7 +262,7 @@ fn keeps_rights(cluster: &Cluster) {
     assert_eq!(cluster.get(&["clusterrole", "airlock-packages-mgmt"]).unwrap()["rules"], role["rules"]);
 }
 
-/// One that is refused keeps none after it from being made; it fails all the same.
+/// After a rejected object, the following ones are still created, and the command fails at the end.
 fn one_after_another(cluster: &Cluster) {
     let package = |name: &str, spec: &str| {
         format!(
@@ -278,9 +278,9 @@ fn one_after_another(cluster: &Cluster) {
 }
 
 fn refuses(cluster: &Cluster) {
-    fails(cluster, &["get", "packages", "--cluster", "No"], 2, "a cluster's name is");
+    fails(cluster, &["get", "packages", "--cluster", "No"], 2, "a cluster name is");
     for verb in ["list", "get", "describe"] {
-        fails(cluster, &[verb, "packages", "--cluster", "other"], 4, "there is no cluster `other`");
+        fails(cluster, &[verb, "packages", "--cluster", "other"], 4, "cluster `other` not found");
     }
     fails(
         cluster,
@@ -294,12 +294,17 @@ fn refuses(cluster: &Cluster) {
     fails(cluster, &["apply", "packages", "-f", "pod.yaml"], 2, "is not about packages");
     let mirror = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\n";
     std::fs::write(cluster.path("mirror.yaml"), mirror).unwrap();
-    fails(cluster, &["create", "packages", "-f", "mirror.yaml"], 2, "has MirrorConfig, which is not about");
+    fails(
+        cluster,
+        &["create", "packages", "-f", "mirror.yaml"],
+        2,
+        "contains MirrorConfig, which is not about",
+    );
     one_after_another(cluster);
     std::fs::write(cluster.path("empty.yaml"), "# nothing\n").unwrap();
-    fails(cluster, &["apply", "packages", "-f", "empty.yaml"], 2, "has no manifest");
-    fails(cluster, &["version", "--output", "yaml"], 2, "print YAML");
-    let rights = cluster.somebody().display().to_string();
+    fails(cluster, &["apply", "packages", "-f", "empty.yaml"], 2, "contains no manifest");
+    fails(cluster, &["version", "--output", "yaml"], 2, "support `--output yaml`");
+    let rights = cluster.unprivileged().display().to_string();
     fails(cluster, &["get", "pbc", "--kubeconfig", &rights], 1, "is forbidden");
     let silent = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
     std::fs::write(cluster.path("silent"), silent.replace(&cluster.url(), "https://127.0.0.1:9")).unwrap();

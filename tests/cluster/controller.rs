@@ -1,16 +1,16 @@
-//! The controllers, as processes beside a real API server.
+//! The controllers, running as processes against a real API server.
 //!
-//! One cluster serves all tests: each test has a management cluster of its own name, and its controller sees that one
-//! only, by what stands between it and the API server.
+//! All tests share one API server. Each test has a management cluster with its own name, and a proxy between its controller
+//! and the API server shows the controller only this cluster.
 
 mod adverse;
-mod by_hand;
 mod escalations;
 mod faults;
-mod life;
+mod lifecycle;
 mod logged;
-mod many;
-mod rights;
+mod package_commands;
+mod permissions;
+mod scale;
 mod upstream;
 
 use std::fs;
@@ -23,7 +23,7 @@ use kube::api::{DeleteParams, PatchParams};
 use kube::config::KubeConfigOptions;
 use serde_json::Value;
 
-use crate::between::Between;
+use crate::api_proxy::ApiProxy;
 use crate::rig::{Cluster, Running, free_port, possible, wait};
 
 const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
@@ -32,7 +32,7 @@ const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
 
 static SITE: Mutex<Weak<Site>> = Mutex::new(Weak::new());
 
-/// A cluster, a registry with two bundles, and a way in between.
+/// A cluster, a registry with two bundles, and a proxy to the API server.
 struct Site {
     cluster: Mutex<Cluster>,
     folder: tempfile::TempDir,
@@ -43,17 +43,17 @@ struct Site {
     kube: kube::Client,
 }
 
-/// The site that all tests share; none, where programs are missing.
+/// Returns the site that all tests share; `None` if programs are missing.
 fn site() -> Option<Arc<Site>> {
     if !possible(false) {
         return None;
     }
-    let mut known = SITE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(site) = known.upgrade() {
+    let mut shared = SITE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(site) = shared.upgrade() {
         return Some(site);
     }
     let site = Arc::new(Site::start());
-    *known = Arc::downgrade(&site);
+    *shared = Arc::downgrade(&site);
     Some(site)
 }
 
@@ -62,8 +62,8 @@ impl Site {
         Self::with(&[&Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crds")])
     }
 
-    /// With other definitions.
-    fn with(definitions: &[&Path]) -> Self {
+    /// Starts a site with these CRDs.
+    fn with(crds: &[&Path]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         store(path);
@@ -72,8 +72,8 @@ impl Site {
         cluster.serve(&path.join("store"), &registry, &[]);
         let config = cluster.kubeconfig();
         let upstream = proxy(&mut cluster, "kubectl-proxy", &config);
-        for definitions in definitions {
-            cluster.kubectl(&["apply", "--server-side", "-f", definitions.to_str().unwrap()]);
+        for file in crds {
+            cluster.kubectl(&["apply", "--server-side", "-f", file.to_str().unwrap()]);
         }
         cluster.kubectl(&["create", "namespace", "eksa-packages"]);
         let runtime =
@@ -124,7 +124,7 @@ impl Site {
     }
 }
 
-/// A way to the API server in plain HTTP, with the rights of whoever the kubeconfig is of.
+/// Starts `kubectl proxy` to the API server, over plain HTTP, with the permissions of the kubeconfig's user; returns the port.
 fn proxy(cluster: &mut Cluster, name: &str, config: &Path) -> u16 {
     let port = free_port();
     let binary = crate::rig::program("kubectl").display().to_string();
@@ -135,31 +135,31 @@ fn proxy(cluster: &mut Cluster, name: &str, config: &Path) -> u16 {
     port
 }
 
-/// A management cluster of its own name, with a controller.
+/// A management cluster with its own name and a controller.
 struct Shard {
     site: Arc<Site>,
     name: String,
-    between: Between,
+    proxy: ApiProxy,
     health: u16,
     registry: String,
-    /// The controller's own cluster is another.
+    /// The controller runs in a different cluster.
     as_workload: bool,
     more: Vec<String>,
 }
 
 impl Shard {
-    /// Its settings are made, and its namespace.
+    /// Creates the settings and the namespaces of the cluster.
     fn new(site: &Arc<Site>, name: &str, bundle: &str) -> Self {
-        Self::by(site, site.upstream, name, bundle)
+        Self::through(site, site.upstream, name, bundle)
     }
 
-    /// The same by a way of its own to the API server.
-    fn by(site: &Arc<Site>, upstream: u16, name: &str, bundle: &str) -> Self {
-        let between = Between::new(upstream, name);
+    /// Like [`Self::new`], with another proxy to the API server.
+    fn through(site: &Arc<Site>, upstream: u16, name: &str, bundle: &str) -> Self {
+        let proxy = ApiProxy::new(upstream, name);
         let shard = Self {
             site: Arc::clone(site),
             name: name.to_owned(),
-            between,
+            proxy,
             health: free_port(),
             registry: site.registry.clone(),
             as_workload: false,
@@ -185,7 +185,7 @@ impl Shard {
     fn controller(&self, identity: &str, health: u16) -> Running {
         let path = self.site.folder.path();
         let config = path.join(format!("{}.kubeconfig", self.name));
-        fs::write(&config, self.between.kubeconfig()).unwrap();
+        fs::write(&config, self.proxy.kubeconfig()).unwrap();
         let log = self.log_file(identity);
         let log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
         let child: Child = Command::new(AIRLOCK)
@@ -211,8 +211,8 @@ impl Shard {
         self.controller("a", self.health)
     }
 
-    /// As a crashed pod's lease would lapse by itself, only sooner.
-    fn forget_lease(&self) {
+    /// Deletes the lease, so that a test need not wait until the lease of a killed controller expires.
+    fn delete_lease(&self) {
         use k8s_openapi::api::coordination::v1::Lease;
         let api = kube::Api::<Lease>::namespaced(self.site.kube.clone(), &format!("airlock-{}", self.name));
         let _ = self.site.runtime.block_on(api.delete("airlock-controller", &DeleteParams::default()));
@@ -232,31 +232,31 @@ impl Shard {
     }
 
     fn found(&self, name: &str) -> Option<Value> {
-        // The API server may be away: then it is asked again.
-        self.looked(name).ok()?
+        // Errors are ignored, because the API server may be stopped.
+        self.find(name).ok()?
     }
 
-    /// The package, if it is there.
-    fn looked(&self, name: &str) -> kube::Result<Option<Value>> {
+    /// The package, if it exists.
+    fn find(&self, name: &str) -> kube::Result<Option<Value>> {
         let api = self.site.packages(&self.namespace());
         let found = self.site.runtime.block_on(api.get_opt(name))?;
         Ok(found.map(|package| serde_json::to_value(package).unwrap()))
     }
 
-    /// Asks for a package's deletion.
+    /// Deletes a package without waiting.
     fn delete(&self, name: &str) {
         let api = self.site.packages(&self.namespace());
         drop(self.site.runtime.block_on(api.delete(name, &DeleteParams::default())).unwrap());
     }
 
-    /// Changes what is wanted of a package.
+    /// Changes the spec of a package.
     fn change(&self, name: &str, spec: &Value) {
         let api = self.site.packages(&self.namespace());
         let patch = kube::api::Patch::Merge(serde_json::json!({ "spec": spec }));
         self.site.runtime.block_on(api.patch(name, &PatchParams::default(), &patch)).unwrap();
     }
 
-    /// Waits until a package is as wanted; tells how it is, when not.
+    /// Waits until a package satisfies a condition; on timeout, fails with the package and the controller's log.
     fn until(&self, name: &str, most: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
         let begun = std::time::Instant::now();
         loop {
@@ -289,7 +289,7 @@ impl Shard {
         }
     }
 
-    /// Revisions of a release, by their secrets.
+    /// The revisions of a release and their states, from their Secrets.
     fn revisions(&self, name: &str) -> Vec<String> {
         let label = format!("owner=helm,name={name}");
         let found = self.site.get(&["secrets", "-n", "eksa-packages", "-l", &label]).unwrap();
@@ -301,7 +301,7 @@ impl Shard {
             .collect()
     }
 
-    /// Reasons of the events about a package.
+    /// The events about a package, oldest first: reason and message.
     fn events(&self, name: &str) -> Vec<(String, String)> {
         let selector = format!("involvedObject.name={name}");
         let found =
@@ -325,11 +325,11 @@ fn is_installed(package: &Value, version: &str) -> bool {
         && status["observedGeneration"] == package["metadata"]["generation"]
 }
 
-/// What the chart `open` takes from its values.
+/// The template of the chart `open`, which renders objects from its values.
 const OBJECTS: &str = "{{- range .Values.objects }}\n---\n{{ toYaml . }}\n{{- end }}\n{{- if .Values.text }}\n---\n\
     apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-text}\ndata: {text: {{ tpl .Values.text . | quote }}}\n{{- end }}\n";
 
-/// A store with an image, charts and two bundles; the key `release` signs.
+/// Creates a store with an image, charts and two bundles, signed with the key `release`.
 fn store(path: &Path) {
     image(path);
     for version in ["1.0.0", "2.0.0"] {
@@ -396,7 +396,7 @@ fn airlock(path: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An image of nothing: pods that name it run on nodes of kwok.
+/// Writes an empty image; pods that use it run on kwok nodes.
 fn image(path: &Path) {
     let blobs = path.join("layout/blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
@@ -421,8 +421,8 @@ fn image(path: &Path) {
     fs::write(path.join("layout/index.json"), index).unwrap();
 }
 
-/// A packed chart: `plain` is a few settings, the others have a Deployment, too, which gets ready unless it shall not.
-/// `open` takes whole objects from its values, and evaluates a text.
+/// Writes a packaged chart. `plain` has only ConfigMaps; the others also have a Deployment, which becomes ready unless the
+/// values prevent it. `open` renders objects from its values and evaluates a text.
 fn pack(path: &Path, name: &str, version: &str) {
     let file = fs::File::create(path).unwrap();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));

@@ -1,5 +1,5 @@
-//! The curated packages as one signed bundle, made of the charts that lie outside of the repository and of small images
-//! in the place of their real ones: what a site mirrors and publishes, by the commands that it would type.
+//! The curated packages as one signed bundle, created with the commands that a site would use, from charts that are stored
+//! outside of the repository and with small images instead of the real ones.
 
 mod upgrade;
 
@@ -11,29 +11,29 @@ use std::process::Command;
 use crate::commands::AIRLOCK;
 use crate::images;
 
-/// A package that the bundle offers, and how it is asked for.
+/// A package of the bundle, and its configuration.
 pub(crate) struct Offer {
     /// Its name in the bundle, as in EKS Anywhere's.
     pub(crate) name: &'static str,
     /// The chart's archive among the fixtures.
     archive: &'static str,
-    /// Where `airlock mirror` puts the chart: by the name in its `Chart.yaml`.
+    /// The name in `Chart.yaml`, under which `airlock mirror` stores the chart.
     pub(crate) chart: &'static str,
     pub(crate) version: &'static str,
     needs: &'static [&'static str],
-    /// What a site must say so that the chart comes to usable images, as `--set` has it and as a package does.
+    /// The values that the chart needs to render usable image references, for `--set`; `config` has those of the package.
     pub(crate) set: &'static str,
     config: &'static str,
-    /// Where it goes.
+    /// The target namespace.
     pub(crate) namespace: &'static str,
-    /// What it renders to, as `airlock chart images` tells.
+    /// Its images, as `airlock chart images` prints them.
     pub(crate) images: &'static [&'static str],
 }
 
-/// What EKS Anywhere's bundle has, but for `metallb-crds`: that is a chart which AWS's build cuts out of upstream's.
-/// Upstream's own chart, which is the fixture, brings the definitions in its chart `crds` (`crds.enabled`, on by
-/// default), so a second package would have the same objects. Nor is cert-manager for workload clusters only: here is
-/// but one cluster, and nobody else puts one there.
+/// The packages of EKS Anywhere's bundle except `metallb-crds`, a chart that AWS's build splits off from upstream's. The
+/// fixture is upstream's own chart, which contains the CRDs in its subchart `crds` (`crds.enabled`, on by default), so a
+/// second package would have the same objects. cert-manager is not restricted to workload clusters, because the tests have
+/// only one cluster.
 pub(crate) const OFFERS: [Offer; 7] = [
     Offer {
         name: "hello-eks-anywhere",
@@ -41,7 +41,7 @@ pub(crate) const OFFERS: [Offer; 7] = [
         chart: "hello-eks-anywhere",
         version: "0.1.0",
         needs: &[],
-        // AWS's build fills the tag in, and `sourceRegistry` is otherwise the cluster's `defaultImageRegistry`.
+        // AWS's build sets the tag; by default, `sourceRegistry` is the cluster's `defaultImageRegistry`.
         set: "tag=0.1.0",
         config: "sourceRegistry: public.ecr.aws/aws-containers\ntag: 0.1.0\n",
         namespace: "hello",
@@ -135,17 +135,17 @@ pub(crate) const OFFERS: [Offer; 7] = [
     },
 ];
 
-/// The image that the package hello-eks-anywhere runs: it answers HTTP on port 80 with the package's title.
+/// The image of the package hello-eks-anywhere. It serves the package's title over HTTP on port 80.
 pub(crate) const HELLO: &str = "public.ecr.aws/aws-containers/hello-eks-anywhere:0.1.0";
-/// Answers each request with `$TITLE`, once its head was read.
-const ANSWERS: &str = "while read -r l && [ ${#l} -gt 1 ]; do :; done; \
+/// Reads the header of each request and responds with `$TITLE`.
+const SERVE_TITLE: &str = "while read -r l && [ ${#l} -gt 1 ]; do :; done; \
     printf 'HTTP/1.0 200 OK\\r\\nContent-Type: text/plain\\r\\n\\r\\n%s\\n' \"$TITLE\"";
 
-/// The bundle that [`publish`] makes.
+/// The name of the bundle that [`publish`] creates.
 pub(crate) const BUNDLE: &str = "v1-36-1";
 
 impl Offer {
-    /// The package under its own name, for a management cluster.
+    /// A Package object with the package's own name, for a management cluster.
     pub(crate) fn package(&self, cluster: &str) -> String {
         let config: String = self.config.lines().map(|line| format!("    {line}\n")).collect();
         let config = if config.is_empty() { String::new() } else { format!("  config: |\n{config}") };
@@ -157,7 +157,7 @@ impl Offer {
     }
 }
 
-/// The charts' folder; none, and said so, where it is not.
+/// Returns the folder with the charts. If a chart is missing, prints that and returns `None`.
 pub(crate) fn charts() -> Option<PathBuf> {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let shared = std::env::var_os("AIRLOCK_SHARED").map_or_else(default, PathBuf::from);
@@ -166,21 +166,21 @@ pub(crate) fn charts() -> Option<PathBuf> {
     match missing {
         None => Some(folder),
         Some(file) => {
-            println!("skipped: {} is not there", file.display());
+            println!("skipped: {} does not exist", file.display());
             None
         }
     }
 }
 
-/// Makes in `folder` the keys `release.key` and `release.pub`, the store `store` with every chart and image, its
-/// `airlock.lock` for a drive, and the signed bundle [`BUNDLE`], which is published in the store, in the lock and in
-/// `bundle.yaml`. What is there of keys and store is used. Gives false, and says why, where the charts are not.
+/// Creates in `folder` the keys `release.key` and `release.pub`, the store `store` with every chart and image, its
+/// `airlock.lock`, and the signed bundle [`BUNDLE`], which is published in the store, added to the lock and written to
+/// `bundle.yaml`. Existing keys and stores are used. If the charts are missing, prints that and returns false.
 pub(crate) fn publish(folder: &Path) -> bool {
     let Some(charts) = charts() else { return false };
     let mut sources = Vec::new();
     for offer in &OFFERS {
         let file = charts.join(offer.archive);
-        // The images come from elsewhere than from where the chart says.
+        // The images are mirrored from local layouts.
         sources.push(format!("charts: [{{file: '{}', images: false}}]", file.display()));
         for image in offer.images {
             let layout = layout(folder, image, image);
@@ -196,12 +196,12 @@ pub(crate) fn publish(folder: &Path) -> bool {
     true
 }
 
-/// An image of its own digest for each `seed`; the layout's name in the folder.
+/// Writes an image with a different digest for each `seed`; returns the name of the layout.
 fn layout(folder: &Path, image: &str, seed: &str) -> String {
     let name = format!("images/{}", seed.replace(['/', ':'], "-"));
     let sleeps = format!("sleep 100000; : {seed}");
     let words: &[&str] = if image == HELLO {
-        &["nc", "-ll", "-p", "80", "-e", "/busybox", "sh", "-c", ANSWERS]
+        &["nc", "-ll", "-p", "80", "-e", "/busybox", "sh", "-c", SERVE_TITLE]
     } else {
         &["sh", "-c", &sleeps]
     };
@@ -218,7 +218,7 @@ fn mirror(folder: &Path, sources: &[String]) {
     airlock(folder, &["mirror", "--store", "store"]);
 }
 
-/// Makes, signs and publishes a bundle of offers with their charts' versions.
+/// Creates, signs and publishes a bundle of packages with these chart versions.
 fn bundle(folder: &Path, name: &str, offers: &[(&Offer, Vec<&str>)]) {
     let mut text = format!(
         "apiVersion: airlock.dev/v1alpha1\nkind: BundleConfig\nmetadata: {{name: {name}}}\nminControllerVersion: v0.1.0\npackages:\n"
@@ -238,7 +238,7 @@ fn bundle(folder: &Path, name: &str, offers: &[(&Offer, Vec<&str>)]) {
     airlock(folder, &[&create[..], &["--publish", "--lock", "airlock.lock", "--to", "bundle.yaml"]].concat());
 }
 
-/// Runs airlock in a folder, to a good end; gives what it printed.
+/// Runs airlock in a folder and expects success; returns its output.
 fn airlock(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new(AIRLOCK)
         .args(arguments)
@@ -294,7 +294,7 @@ fn one_bundle_offers_all_curated_charts_with_every_image_by_its_digest() {
         let archive = fs::read(charts().unwrap().join(offer.archive)).unwrap();
         let chart = helm::Chart::from_archive(archive.as_slice(), &helm::Limits::default()).unwrap();
         let schema = version["schema"].as_str().unwrap();
-        // MetalLB's own asks for what only the chart's defaults have.
+        // MetalLB's own schema requires values that only the chart's defaults have.
         if offer.name != "metallb" {
             let own = chart.schema().unwrap_or(br#"{"type":"object"}"#);
             assert_eq!(unpacked(schema).as_bytes(), own, "{}", offer.name);
@@ -307,7 +307,7 @@ fn one_bundle_offers_all_curated_charts_with_every_image_by_its_digest() {
     let digests: std::collections::BTreeSet<_> =
         OFFERS.iter().flat_map(|offer| offer.images).map(|image| digest_of(image)).collect();
     let images: usize = OFFERS.iter().map(|offer| offer.images.len()).sum();
-    assert_eq!(digests.len(), images, "each image has content of its own");
+    assert_eq!(digests.len(), images, "two images have the same digest");
 }
 
 fn unpacked(schema: &str) -> String {

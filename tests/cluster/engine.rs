@@ -1,10 +1,10 @@
-//! Charts installed by the engine in a real cluster: what is there is what was rendered, real Helm reads it, and a
-//! kill at any call leaves nothing that the next call does not put right.
+//! Charts that the engine installs in a real cluster: the objects are as rendered, real Helm reads the records, and the next
+//! run repairs what a kill at any call leaves.
 
 mod behaviour;
 mod curated;
-mod keeps;
 mod kills;
+mod preserved;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -71,7 +71,7 @@ impl World {
         self.runtime.block_on(async { Engine::new(self.kube().await, self.pulls(), None, MANAGER) })
     }
 
-    /// Puts a packaged chart into the registry.
+    /// Pushes a packaged chart to the registry.
     fn push(&self, archive: &Path) -> Chart {
         let target = format!("oci://{}/charts", self.registry);
         let said = self.helm(&["push", archive.to_str().unwrap(), &target, "--plain-http"]);
@@ -82,7 +82,7 @@ impl World {
         Chart { name: name.to_owned(), version: version.replace('_', "+"), digest: after("Digest:") }
     }
 
-    /// Packs a chart out of its files, and puts it into the registry.
+    /// Packages a chart from these files, and pushes it to the registry.
     fn chart(&self, name: &str, version: &str, files: &[(&str, &str)]) -> Chart {
         let folder = self.folder.path().join(format!("{name}-{version}")).join(name);
         let chart = format!("apiVersion: v2\nname: {name}\nversion: {version}\n");
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    /// Helm's command line, to a good end; gives what it printed.
+    /// Runs Helm and expects success; returns its output.
     fn helm(&self, arguments: &[&str]) -> String {
         let (good, said) = self.tries(arguments);
         assert!(good, "helm {}\n{said}", arguments.join(" "));
@@ -135,16 +135,16 @@ impl World {
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
     }
 
-    fn is_as(&self, manifest: &str, namespace: &str) -> Result<(), String> {
+    fn matches_manifest(&self, manifest: &str, namespace: &str) -> Result<(), String> {
         let file = self.folder.path().join(format!("{namespace}.yaml"));
         let mut objects = gostd::yaml::documents(manifest, &gostd::Limits::default()).unwrap();
-        // Kubernetes itself fills in the rules of roles that are the sum of others.
+        // Kubernetes itself sets the rules of aggregated roles.
         for role in objects.iter_mut().filter(|object| object.get("aggregationRule").is_some()) {
             role.as_object_mut().unwrap().remove("rules");
         }
         let objects: Vec<_> = objects.iter().map(gostd::yaml::write).collect();
         std::fs::write(&file, objects.join("---\n")).unwrap();
-        // With a namespace as an argument, kubectl refuses objects of another.
+        // With `--namespace`, kubectl rejects objects of other namespaces.
         let config = self.folder.path().join(format!("{namespace}.config"));
         std::fs::copy(self.cluster.kubeconfig(), &config).unwrap();
         let kubectl = |words: &[&str]| {
@@ -159,7 +159,7 @@ impl World {
         if same { Ok(()) } else { Err(said) }
     }
 
-    /// Objects of a namespace by kind and name, but for those that every namespace has and what others make.
+    /// The objects of a namespace by kind and name, without those that every namespace has.
     fn objects(&self, kinds: &str, namespace: &str) -> Vec<String> {
         let said = self.cluster.kubectl(&["get", kinds, "-n", namespace, "-o", "name"]);
         let own =
@@ -170,13 +170,13 @@ impl World {
 
 fn done(engine: &Engine, world: &World, plan: &Install, limits: &Limits) -> (Prepared, Record) {
     world.runtime.block_on(async {
-        let prepared = engine.prepare(plan).await.unwrap_or_else(|error| panic!("{}", error.words()));
+        let prepared = engine.prepare(plan).await.unwrap_or_else(|error| panic!("{}", error.one_line()));
         let record = engine.install(&prepared, limits).await;
-        (prepared, record.unwrap_or_else(|error| panic!("{}: {}", plan.release, error.words())))
+        (prepared, record.unwrap_or_else(|error| panic!("{}: {}", plan.release, error.one_line())))
     })
 }
 
-/// Charts of the curated packages, which lie outside of the repository.
+/// A chart of the curated packages, which are stored outside of the repository.
 fn fixture(name: &str) -> Option<PathBuf> {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let shared = std::env::var_os("AIRLOCK_SHARED").map_or_else(default, PathBuf::from);
@@ -184,6 +184,6 @@ fn fixture(name: &str) -> Option<PathBuf> {
     if file.exists() {
         return Some(file);
     }
-    println!("skipped: {} is not there", file.display());
+    println!("skipped: {} does not exist", file.display());
     None
 }

@@ -1,4 +1,4 @@
-//! Small real images for real nodes: busybox, and what it does when it is started.
+//! Small real images for real nodes: busybox with a command.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const BUSYBOX: &str = "/bin/busybox";
 
-/// Writes an image as an OCI layout: busybox, started with these words.
+/// Writes an image as an OCI layout: busybox with these arguments.
 pub(crate) fn busybox(layout: &Path, words: &[&str]) {
     std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
     let layer = layout.join("layer.tar");
@@ -42,7 +42,7 @@ fn blob(layout: &Path, bytes: &[u8]) -> Value {
     json!({ "digest": digest, "size": bytes.len() })
 }
 
-/// Whether busybox is here; says that it is not.
+/// Reports whether busybox is installed; prints if it is not.
 pub(crate) fn possible() -> bool {
     crate::rig::require(&[BUSYBOX, "skopeo", "tar"])
 }

@@ -1,5 +1,5 @@
-//! The controller put into a real cluster: our own program as an image, pulled by containerd from our own registry,
-//! run by the kubelet, asked by the API server.
+//! Installs the controller in a real cluster: containerd pulls the binary as an image from airlock's registry, the kubelet
+//! runs it, and the API server calls it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::commands::{AIRLOCK, airlock, fails, works};
 use crate::images;
 use crate::rig::{Cluster, NODE, possible, require, wait};
 
-/// The site: a registry with TLS, whose authority nodes know by what `airlock config` prints.
+/// A cluster and a registry with TLS, which the nodes trust through the output of `airlock config`.
 pub(crate) struct Site {
     pub(crate) cluster: Cluster,
     pub(crate) folder: tempfile::TempDir,
@@ -20,14 +20,14 @@ pub(crate) struct Site {
 pub(crate) const REGISTRY: &str = "10.99.0.1:5000";
 
 impl Site {
-    /// Whether one can be made here; says what is missing.
+    /// Reports whether a site can be started; prints which programs are missing.
     pub(crate) fn possible() -> bool {
         possible(true) && images::possible() && require(&["strip", "curl"])
     }
 
-    /// A cluster apart, the registry in it, keys, and a real node that pulls from it alone.
+    /// Starts an isolated cluster with a registry, keys, and a real node that pulls only from this registry.
     pub(crate) fn new() -> Self {
-        let site = Self::serving(Cluster::apart(1), tempfile::tempdir().unwrap());
+        let site = Self::serving(Cluster::isolated(1), tempfile::tempdir().unwrap());
         let pause = site.path("pause");
         images::busybox(&pause, &["sleep", "100000"]);
         site.push(&pause, "pause:1");
@@ -36,7 +36,7 @@ impl Site {
         site.with_node(&["--mirror", "registry.example"], &format!("{REGISTRY}/pause:1"))
     }
 
-    /// The registry of the folder's `store`, which is made if it is not there.
+    /// Serves the folder's `store`, and creates it if it does not exist.
     pub(crate) fn serving(mut cluster: Cluster, folder: tempfile::TempDir) -> Self {
         let store = folder.path().join("store").display().to_string();
         let serve = [
@@ -53,21 +53,21 @@ impl Site {
         ];
         cluster.run_words("registry", AIRLOCK, &serve);
         let site = Self { cluster, folder };
-        wait("the registry", Duration::from_secs(30), || site.asks("").then_some(()));
+        wait("the registry", Duration::from_secs(30), || site.registry_has("").then_some(()));
         site
     }
 
-    /// Whether the registry has something, by its path below `/v2/`.
-    pub(crate) fn asks(&self, path: &str) -> bool {
+    /// Whether the registry responds with success to a path below `/v2/`.
+    pub(crate) fn registry_has(&self, path: &str) -> bool {
         let ca = self.path("store/tls/ca.crt").display().to_string();
         let url = format!("https://{REGISTRY}/v2/{path}");
-        let answer =
+        let output =
             self.cluster.command("curl").args(["-sf", "-o", "/dev/null", "--cacert", &ca, &url]).output();
-        answer.unwrap().status.success()
+        output.unwrap().status.success()
     }
 
-    /// A real node that pulls from the registry alone; `mirrors` says for which others it stands. Pods of airlock
-    /// must not go to the node that runs nothing.
+    /// Starts a real node that pulls only from this registry, also for the registries in `mirrors`. The kwok node is cordoned,
+    /// so that airlock's pods run on the real node.
     pub(crate) fn with_node(mut self, mirrors: &[&str], sandbox: &str) -> Self {
         let certs = self.certs(mirrors);
         self.cluster.start_node(&certs, sandbox);
@@ -79,7 +79,7 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// What `airlock config` prints for containerd, where this test's containerd looks.
+    /// Writes the files of `airlock config containerd`, adapted to the paths of this containerd; returns their folder.
     fn certs(&self, mirrors: &[&str]) -> PathBuf {
         let (ca, to) =
             (self.path("store/tls/ca.crt").display().to_string(), self.path("node").display().to_string());
@@ -96,11 +96,11 @@ impl Site {
         certs
     }
 
-    /// Puts an OCI layout into the registry.
+    /// Pushes an OCI layout to the registry.
     pub(crate) fn push(&self, layout: &Path, name: &str) {
         let source = format!("oci:{}", layout.display());
         let target = format!("docker://{REGISTRY}/{name}");
-        // Beside the key, skopeo would take it for a client's.
+        // In a separate folder, because skopeo would use the key beside it as a client key.
         let tls = self.path("trusted");
         std::fs::create_dir_all(&tls).unwrap();
         std::fs::copy(self.path("store/tls/ca.crt"), tls.join("ca.crt")).unwrap();
@@ -121,7 +121,7 @@ impl Site {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// A static airlock without what debuggers need, as a release is.
+    /// The static airlock binary without debug information, as in a release.
     pub(crate) fn program(&self) -> String {
         let path = self.path("airlock");
         if !path.exists() {
@@ -130,7 +130,7 @@ impl Site {
         path.display().to_string()
     }
 
-    /// `airlock install controller` with what this site has, and more.
+    /// The arguments of `airlock install controller` for this site.
     pub(crate) fn install(&self, more: &[&str]) -> Vec<String> {
         let ca = self.path("store/tls/ca.crt").display().to_string();
         let words = [
@@ -160,7 +160,7 @@ impl Site {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What the controller's pods are and say, for messages.
+    /// The state and the logs of the controller's pods, for error messages.
     pub(crate) fn controller(&self) -> String {
         let own = ["-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
         let (_, pods) = self.cluster.tries(&[&["get", "pods", "-o", "wide"][..], &own].concat());
@@ -175,7 +175,7 @@ impl Site {
 }
 
 #[test]
-fn the_controller_is_installed_answers_is_upgraded_and_goes_again() {
+fn the_controller_is_installed_upgraded_and_uninstalled() {
     if !Site::possible() {
         return;
     }
@@ -186,17 +186,17 @@ fn the_controller_is_installed_answers_is_upgraded_and_goes_again() {
     let said = site.installs(&key);
     assert!(said.contains("deployment/airlock-controller configured"), "{said}");
     own_image_runs(cluster);
-    // Once more changes nothing, least of all the pods.
+    // Running it again changes nothing.
     let before = pods(cluster);
     let said = site.installs(&key);
     assert!(said.lines().all(|line| line.ends_with(" unchanged")), "{said}");
     assert_eq!(pods(cluster), before);
     refused(&site);
     upgraded(&mut site);
-    goes(&site);
+    uninstalled(&site);
 }
 
-/// The folder `manifests` is built by kustomize, and taken by the API server.
+/// kustomize builds the folder `manifests`, and the API server accepts the result.
 fn kustomized(cluster: &Cluster) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
     let built = cluster.kubectl(&["kustomize", folder]);
@@ -217,7 +217,7 @@ fn kustomized(cluster: &Cluster) {
     assert!(!good && said.contains("violates PodSecurity \"restricted:latest\""), "{said}");
 }
 
-/// The controller's pods, but for those that are on their way out.
+/// The controller's pods that are running and not being deleted.
 fn running(cluster: &Cluster) -> Vec<Value> {
     let own = ["pods", "-n", "eksa-packages", "-l", "app.kubernetes.io/component=controller"];
     let found = cluster.get(&own).unwrap();
@@ -232,7 +232,7 @@ fn pods(cluster: &Cluster) -> Vec<String> {
     all
 }
 
-/// The pods run the image by its digest, and the API server gets the webhook's answers.
+/// The pods run the image by its digest, and the API server receives answers from the webhook.
 fn own_image_runs(cluster: &Cluster) {
     let ready = running(cluster);
     assert_eq!(ready.len(), 2);
@@ -251,7 +251,7 @@ fn own_image_runs(cluster: &Cluster) {
     assert_eq!(settings["spec"]["defaultRegistry"], REGISTRY);
 }
 
-/// A policy that would refuse airlock's own image is not applied, and nothing else is.
+/// If a policy would reject airlock's own image, nothing is applied.
 fn refused(site: &Site) {
     let policy = |name: &str| {
         let key = std::fs::read_to_string(site.cluster.path(name)).unwrap();
@@ -272,11 +272,11 @@ fn refused(site: &Site) {
     site.cluster.kubectl(&["delete", "trustpolicy", "site"]);
 }
 
-/// Another program, put into the store of a registry that asks for a password: pods that run it take the others' place.
+/// Upgrades to another binary, through the store of a registry that requires a password; the pods are replaced.
 fn upgraded(site: &mut Site) {
     const USERS: &str = "alice:$2y$05$DNTZIRj6ATkCh9at1M0IfuZCGpbfhnahBQzJ8/zltIw1bV9Bya8xe\n";
     let (before, old) = (pods(&site.cluster), image(&site.cluster));
-    // What stands behind a program's own bytes changes nothing but its digest.
+    // Bytes appended to the binary change nothing but its digest.
     let mut program = std::fs::read(site.program()).unwrap();
     program.extend_from_slice(b"newer");
     std::fs::write(site.program(), program).unwrap();
@@ -286,31 +286,31 @@ fn upgraded(site: &mut Site) {
     site.cluster.kill("registry");
     let serve = ["serve", "--store", &store, "--listen", REGISTRY, "--self-signed", "--tls-name", NODE];
     site.cluster.run_words("registry", AIRLOCK, &[&serve[..], &["--htpasswd", &users]].concat());
-    wait("a registry that asks for a password", Duration::from_secs(30), || {
+    wait("a registry that requires a password", Duration::from_secs(30), || {
         let url = format!("https://{REGISTRY}/v2/");
         let words = ["-sk", "-o", "/dev/null", "-w", "%{http_code}", &url];
-        let answer = site.cluster.command("curl").args(words).output().unwrap();
-        (answer.stdout == b"401").then_some(())
+        let output = site.cluster.command("curl").args(words).output().unwrap();
+        (output.stdout == b"401").then_some(())
     });
     site.installs(&["--bundle-key", "release.pub", "--store", &store, "--registry-credentials", &alice]);
     own_image_runs(&site.cluster);
     assert_ne!(image(&site.cluster), old);
     assert!(pods(&site.cluster).iter().all(|pod| !before.contains(pod)));
-    // The controller itself gets in, too, unlike the one before it: it learns that there is no bundle.
-    wait("the registry's answer", Duration::from_mins(2), || {
+    // The new controller can log in to the registry, unlike the previous one, and finds that there is no bundle.
+    wait("the registry's response", Duration::from_mins(2), || {
         let settings = site.cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"])?;
         let detail = settings["status"]["detail"].as_str()?;
         detail.contains("the registry does not have it").then_some(())
     });
 }
 
-/// What the controller's Deployment runs.
+/// The image of the controller's Deployment.
 fn image(cluster: &Cluster) -> String {
     let found = cluster.get(&["deployment", "airlock-controller", "-n", "eksa-packages"]).unwrap();
     found["spec"]["template"]["spec"]["containers"][0]["image"].to_string()
 }
 
-fn goes(site: &Site) {
+fn uninstalled(site: &Site) {
     let cluster = &site.cluster;
     works(cluster, &["uninstall", "controller", "--dry-run"]);
     assert!(cluster.get(&["deployment", "airlock-controller", "-n", "eksa-packages"]).is_some());
@@ -329,7 +329,7 @@ fn goes(site: &Site) {
     ] {
         assert!(cluster.get(&[gone]).is_none(), "{gone}");
     }
-    // Nothing is in the way of pods any more, and what users made is there.
+    // Pods are no longer rejected, and objects that users created still exist.
     cluster.kubectl(&["run", "free", "--image", "registry.example/free:1"]);
     assert!(cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"]).is_some());
     assert_eq!(works(cluster, &["uninstall", "controller"]), "");

@@ -1,5 +1,5 @@
-//! The whole way of packages: mirrored where there is a network, carried on a drive, imported and served where there is
-//! none, and installed in a cluster by a controller that came out of the same registry.
+//! The complete workflow for packages: mirrored on the connected side, carried on a drive, imported and served in isolation,
+//! and installed in a cluster by a controller from the same registry.
 
 mod source;
 
@@ -12,54 +12,58 @@ use serde_json::{Value, json};
 use self::source::{PACKAGES, SANDBOX, Source};
 use crate::commands::works;
 use crate::curated::{BUNDLE, HELLO};
-use crate::fence;
+use crate::egress;
 use crate::install::{REGISTRY, Site};
 use crate::rig::{Cluster, require, wait};
 
 const NAMESPACE: &str = "eksa-packages-mgmt";
 
 #[test]
-fn packages_go_from_a_connected_side_over_a_drive_into_a_cluster_without_a_way_out() {
+fn packages_are_carried_on_a_drive_into_an_isolated_cluster() {
     if !Site::possible() || !require(&["nft", "helm"]) {
         return;
     }
     let mut clock = Clock(Instant::now());
     let Some(source) = Source::make(&OFFERED) else { return };
-    clock.tells("the drive is packed, and its source gone");
-    let site = arrives(&source);
-    clock.tells("the cluster runs, the drive is imported and served");
+    clock.report("the drive is packed, and its source is stopped");
+    let site = import(&source);
+    clock.report("the cluster runs, the drive is imported and served");
     installs_the_controller(&site);
-    clock.tells("the controller answers, the bundle is active");
-    asks_for_packages(&site);
+    clock.report("the controller answers, the bundle is active");
+    requests_packages(&site);
     for (package, namespace, _) in PACKAGES_AT {
         installed(&site, package);
-        clock.tells(package);
-        assert_eq!(site.cluster.is_as(&rendered(&site.cluster, package), namespace), Ok(()), "{package}");
+        clock.report(package);
+        assert_eq!(
+            site.cluster.matches_manifest(&rendered(&site.cluster, package), namespace),
+            Ok(()),
+            "{package}"
+        );
     }
-    clock.tells("every object is as rendered");
+    clock.report("every object is as rendered");
     answers(&site.cluster);
     images_are_the_sites(&site);
-    let (packets, strangers) = fence::strangers(&site.cluster);
-    assert_eq!((packets, &strangers[..]), (0, &[][..]), "packets went out");
-    fence::trespass(&site.cluster);
-    let (packets, strangers) = fence::strangers(&site.cluster);
-    assert!(packets > 0 && strangers == ["\"192.0.2.1\""], "{packets} {strangers:?}");
-    clock.tells("no packet went to anybody else");
+    let (packets, destinations) = egress::counted(&site.cluster);
+    assert_eq!((packets, &destinations[..]), (0, &[][..]), "packets were sent outside");
+    egress::send_outside(&site.cluster);
+    let (packets, destinations) = egress::counted(&site.cluster);
+    assert!(packets > 0 && destinations == ["\"192.0.2.1\""], "{packets} {destinations:?}");
+    clock.report("no packet was sent outside");
 }
 
-/// Tells how long each part took.
+/// Prints the duration of each part.
 struct Clock(Instant);
 
 impl Clock {
-    fn tells(&mut self, what: &str) {
+    fn report(&mut self, what: &str) {
         println!("{:5.1} s: {what}", self.0.elapsed().as_secs_f32());
         self.0 = Instant::now();
     }
 }
 
-/// What the bundle offers, and is asked for.
+/// The packages of the bundle that are carried.
 const OFFERED: [&str; 5] = ["hello-eks-anywhere", "metallb", "emissary-crds", "emissary", "harbor"];
-/// Packages, where they go, and how many pods they come to at least.
+/// The packages, their namespaces, and their minimum numbers of pods.
 const PACKAGES_AT: [(&str, &str, usize); 5] = [
     ("hello", "hello", 1),
     ("metallb", "metallb-system", 3),
@@ -68,9 +72,9 @@ const PACKAGES_AT: [(&str, &str, usize); 5] = [
     ("harbor", "harbor", 7),
 ];
 
-/// A cluster behind a fence, and the drive's content in the registry there.
-fn arrives(source: &Source) -> Site {
-    let cluster = Cluster::fenced(1, fence::put_up);
+/// Imports the drive into the registry of an isolated cluster that counts outgoing packets.
+fn import(source: &Source) -> Site {
+    let cluster = Cluster::isolated_with(1, egress::count);
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(source.path("trust.yaml"), cluster.path("trust.yaml")).unwrap();
     std::fs::copy(source.path("made/release.pub"), cluster.path("release.pub")).unwrap();
@@ -83,7 +87,7 @@ fn arrives(source: &Source) -> Site {
     site.with_node(&["--store", &store], SANDBOX)
 }
 
-/// With a policy by which nothing runs that neither the source nor the site has signed, and never by a tag alone.
+/// Installs the controller with a policy that admits only images signed by the source or the site, and pins tags.
 fn installs_the_controller(site: &Site) {
     let cluster = &site.cluster;
     let key = |name: &str| json!({ "name": name, "publicKey": std::fs::read_to_string(cluster.path(&format!("{name}.pub"))).unwrap() });
@@ -102,17 +106,17 @@ fn installs_the_controller(site: &Site) {
     assert_eq!(bundle["status"]["state"], "available");
     let stranger = format!("{REGISTRY}/{SANDBOX}");
     let (good, said) = cluster.tries(&["run", "stranger", "--image", &stranger]);
-    assert!(!good && said.contains("is refused by TrustPolicy `site`"), "{said}");
+    assert!(!good && said.contains("is rejected by TrustPolicy `site`"), "{said}");
 }
 
-/// First for what the real node runs; then that node takes no more, and the rest goes where nothing is run.
-fn asks_for_packages(site: &Site) {
+/// Installs hello on the real node; the other packages run on the kwok node.
+fn requests_packages(site: &Site) {
     let cluster = &site.cluster;
-    let (place, tag) = (HELLO.rsplit_once('/').unwrap().0, HELLO.rsplit_once(':').unwrap().1);
-    let (place, tag) = (format!("sourceRegistry={REGISTRY}/{place}"), format!("tag={tag}"));
+    let (registry, tag) = (HELLO.rsplit_once('/').unwrap().0, HELLO.rsplit_once(':').unwrap().1);
+    let (registry, tag) = (format!("sourceRegistry={REGISTRY}/{registry}"), format!("tag={tag}"));
     let install =
         ["install", "package", "hello-eks-anywhere", "--package-name", "hello", "--cluster", "mgmt"];
-    let set = ["--set", "title=Hello out there", "--set", &tag, "--set", &place];
+    let set = ["--set", "title=Hello out there", "--set", &tag, "--set", &registry];
     works(cluster, &[&install[..], &["--target-namespace", "hello"], &set].concat());
     works(cluster, &by_charts(&["rights", "--apply"]));
     installed(site, "hello");
@@ -130,10 +134,10 @@ fn asks_for_packages(site: &Site) {
     .collect();
     std::fs::write(cluster.path("packages.yaml"), packages.join("\n---\n")).unwrap();
     cluster.kubectl(&["apply", "-f", "packages.yaml"]);
-    // The controller has no permission for what nobody installed before, and makes nothing until it is granted.
+    // The controller has no permissions for new packages, and creates nothing until they are granted.
     let mut detail = Value::Null;
     let begun = Instant::now();
-    while !detail.as_str().is_some_and(|detail| detail.contains("the controller has no right to ")) {
+    while !detail.as_str().is_some_and(|detail| detail.contains("the controller has no permission for ")) {
         assert!(begun.elapsed() < Duration::from_secs(30), "{detail}");
         std::thread::sleep(Duration::from_millis(200));
         detail =
@@ -144,7 +148,7 @@ fn asks_for_packages(site: &Site) {
     works(cluster, &by_charts(&["rights", "--apply"]));
 }
 
-/// `airlock package` with what it takes to render charts.
+/// The arguments of `airlock package` with those to pull charts.
 fn by_charts<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let how = ["--cluster", "mgmt", "--registry", REGISTRY, "--registry-ca", "ca.crt"];
     [&["package"][..], words, &how].concat()
@@ -158,7 +162,7 @@ fn package(name: &str, namespace: &str, values: &Value) -> Value {
     })
 }
 
-/// Charts that are not EKS Anywhere's say for each image where it is.
+/// The values of an image; upstream charts have separate values for each image.
 fn at(image: &str) -> Value {
     json!({ "repository": format!("{REGISTRY}/{image}") })
 }
@@ -183,7 +187,7 @@ fn harbor() -> Value {
     })
 }
 
-/// For the claims of Harbor, since nobody provides any here.
+/// Creates volumes for Harbor's claims, because there is no provisioner.
 fn volumes(cluster: &Cluster) {
     let volume = |number: usize| {
         json!({
@@ -208,7 +212,7 @@ fn installed(site: &Site, name: &str) {
             return;
         }
         if begun.elapsed() > Duration::from_mins(1) {
-            let (_, told) = site.cluster.tries(&[
+            let (_, described) = site.cluster.tries(&[
                 "describe",
                 "packages.packages.eks.amazonaws.com",
                 name,
@@ -216,14 +220,14 @@ fn installed(site: &Site, name: &str) {
                 NAMESPACE,
             ]);
             let (_, all) = site.cluster.tries(&["get", "pods,events", "-A", "-o", "wide"]);
-            panic!("{name} is not installed: {told}\n{all}\n{}", site.controller());
+            panic!("{name} is not installed: {described}\n{all}\n{}", site.controller());
         }
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// What the chart comes to. Harbor's looks its own secrets up, and has other checksums of them the second time, under
-/// Helm as here: of that the release's own manifest is taken, by Helm.
+/// The rendered chart. Harbor's chart looks up its own Secrets and renders different checksums the second time, as under
+/// Helm, so for Harbor this is the manifest of the release.
 fn rendered(cluster: &Cluster, name: &str) -> String {
     if name != "harbor" {
         return works(cluster, &by_charts(&["render", name]));
@@ -234,7 +238,7 @@ fn rendered(cluster: &Cluster, name: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The page has what the package's settings say; it comes by the pod's address and by the service's.
+/// The page shows the configured title, at the pod's address and at the service's.
 fn answers(cluster: &Cluster) {
     let pods = cluster.get(&["pods", "-n", "hello"]).unwrap();
     let service = cluster.get(&["services", "-n", "hello"]).unwrap();
@@ -242,7 +246,7 @@ fn answers(cluster: &Cluster) {
     assert_eq!(pod["spec"]["nodeName"], "n1");
     for address in [&pod["status"]["podIP"], &service["items"][0]["spec"]["clusterIP"]] {
         let url = format!("http://{}/", address.as_str().unwrap());
-        let got = wait("an answer", Duration::from_secs(20), || {
+        let got = wait("a response", Duration::from_secs(20), || {
             let output = cluster.command("curl").args(["-sf", "--max-time", "5", &url]).output().unwrap();
             output.status.success().then_some(output.stdout)
         });
@@ -250,7 +254,7 @@ fn answers(cluster: &Cluster) {
     }
 }
 
-/// Whatever runs was named by a digest that the site's registry has, in it and nowhere else.
+/// Checks that every image is referenced by a digest in the site's registry.
 fn images_are_the_sites(site: &Site) {
     let found = site.cluster.get(&["pods", "-A"]).unwrap();
     let pods = found["items"].as_array().unwrap();
@@ -271,7 +275,7 @@ fn images_are_the_sites(site: &Site) {
         let reference: Reference = image.parse().unwrap();
         assert_eq!(reference.host().to_string(), REGISTRY, "{image}");
         let digest = reference.digest().unwrap_or_else(|| panic!("{image} has no digest"));
-        assert!(site.asks(&format!("{}/manifests/{digest}", reference.repository())), "{image}");
+        assert!(site.registry_has(&format!("{}/manifests/{digest}", reference.repository())), "{image}");
     }
     println!("{} pods, {} images, each by a digest of the site's registry", pods.len(), images.len());
     assert!(images.len() >= 15, "{images:#?}");

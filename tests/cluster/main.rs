@@ -1,10 +1,10 @@
-//! A real Kubernetes: API server, controller manager, scheduler and etcd of the pinned release, with nodes of kwok
-//! where pods need no real image, and a real node where they do.
+//! Tests against real Kubernetes: API server, controller manager, scheduler and etcd of the pinned release, with kwok nodes
+//! for pods that need no real image, and a real node for those that do.
 
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
-mod between;
+mod api_proxy;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
@@ -14,9 +14,9 @@ mod controller;
 #[cfg(test)]
 mod curated;
 #[cfg(test)]
-mod engine;
+mod egress;
 #[cfg(test)]
-mod fence;
+mod engine;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod programs;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
-#[expect(dead_code, reason = "the suites that come use the rest")]
+#[expect(dead_code, reason = "not every suite uses everything")]
 mod rig;
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
         std::fs::create_dir_all(certs.join("registry.example")).unwrap();
         let hosts = "server = 'http://127.0.0.1:5000'\n[host.'http://127.0.0.1:5000']\ncapabilities = ['pull', 'resolve']\n";
         std::fs::write(certs.join("registry.example/hosts.toml"), hosts).unwrap();
-        let mut cluster = Cluster::apart(1);
+        let mut cluster = Cluster::isolated(1);
         cluster.serve(&folder.path().join("store"), "127.0.0.1:5000", &[]);
         let dial = ["nc", "-w", "5", "10.96.0.1", "443", "-e", "/busybox", "true"];
         for (name, words) in [
@@ -88,7 +88,7 @@ mod tests {
             (pod["status"]["phase"] == "Running").then(|| pod["status"]["podIP"].as_str().unwrap().to_owned())
         });
         let url = format!("http://{address}:8080/busybox");
-        let got = wait("an answer", Duration::from_secs(20), || {
+        let got = wait("a response", Duration::from_secs(20), || {
             let got = cluster.command("curl").args(["-sf", &url]).output().unwrap();
             got.status.success().then_some(got.stdout)
         });

@@ -1,5 +1,4 @@
-//! Two replicas as real pods: pods are admitted without a pause while replicas are replaced, and what it costs when one
-//! is killed.
+//! Two replicas as real pods: no admission fails while replicas are replaced; and the effect of a killed replica.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -16,26 +15,26 @@ use crate::rig::{Cluster, wait};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const DEPLOYMENT: &str = "deployment/airlock-controller";
-/// Who asks at the same time.
+/// The number of concurrent clients.
 const CLIENTS: usize = 4;
-/// The two containers of a pod, by an argument of each.
+/// Arguments that identify the two containers of a pod.
 const WEBHOOKS: &str = "--only=webhooks";
 const PACKAGES: &str = "--only=packages";
 
-/// Pods that are admitted one after the other, by a few at a time.
+/// Requests to admit pods, sent by several clients.
 #[derive(Default)]
 struct Load {
     stop: AtomicBool,
-    asked: AtomicUsize,
+    requests: AtomicUsize,
     failed: Mutex<Vec<(Instant, String)>>,
 }
 
 impl Load {
-    /// Asks the API server to admit pods until it is told to stop; the way is kubectl's proxy on a socket, because
-    /// the cluster is in another network.
+    /// Asks the API server to admit pods until `stop` is set. Requests go through kubectl's proxy on a socket, because the
+    /// cluster is in another network namespace.
     fn run(&self, socket: &Path, client: usize) {
         while !self.stop.load(Ordering::SeqCst) {
-            let number = self.asked.fetch_add(1, Ordering::SeqCst);
+            let number = self.requests.fetch_add(1, Ordering::SeqCst);
             if let Err(said) = admitted(socket, &format!("load-{client}-{number}")) {
                 self.failed.lock().unwrap().push((Instant::now(), said));
             }
@@ -43,18 +42,18 @@ impl Load {
         }
     }
 
-    /// How many were asked for since the last time, and those that failed, with the seconds since `begun`.
+    /// Returns the number of requests since the last call, and those that failed, with the seconds since `begun`.
     fn take(&self, begun: Instant) -> (usize, Vec<(f64, String)>) {
         let failed = std::mem::take(&mut *self.failed.lock().unwrap());
         let since = |at: Instant| at.saturating_duration_since(begun).as_secs_f64();
         (
-            self.asked.swap(0, Ordering::SeqCst),
+            self.requests.swap(0, Ordering::SeqCst),
             failed.into_iter().map(|(at, said)| (since(at), said)).collect(),
         )
     }
 }
 
-/// Whether a pod is admitted; what was said, when not.
+/// Asks for a pod; the error is the API server's message.
 fn admitted(socket: &Path, name: &str) -> Result<(), String> {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
         "containers": [{"name": "main", "image": "registry.example/load:1"}]}});
@@ -64,14 +63,14 @@ fn admitted(socket: &Path, name: &str) -> Result<(), String> {
         "POST /api/v1/namespaces/default/pods?dryRun=All HTTP/1.1\r\nHost: localhost\r\nConnection: close";
     let request =
         format!("{head}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    let mut answer = String::new();
-    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
-    asked.map_err(|error| error.to_string())?;
-    if answer.starts_with("HTTP/1.1 201") {
+    let mut response = String::new();
+    let sent = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut response));
+    sent.map_err(|error| error.to_string())?;
+    if response.starts_with("HTTP/1.1 201") {
         return Ok(());
     }
-    let said = answer.split("\"message\":\"").nth(1).and_then(|rest| rest.split("\",\"").next());
-    Err(said.unwrap_or(&answer).to_owned())
+    let said = response.split("\"message\":\"").nth(1).and_then(|rest| rest.split("\",\"").next());
+    Err(said.unwrap_or(&response).to_owned())
 }
 
 fn leader(cluster: &Cluster) -> String {
@@ -81,7 +80,7 @@ fn leader(cluster: &Cluster) -> String {
     })
 }
 
-/// Ends a program of a pod at once.
+/// Kills a container process of a pod.
 fn kill(pod: &str, part: &str) {
     let has = |process: &Path, file: &str, word: &str| {
         let bytes = std::fs::read(process.join(file)).unwrap_or_default();
@@ -113,7 +112,7 @@ fn both_are_ready(cluster: &Cluster) {
 }
 
 #[test]
-fn pods_are_admitted_while_replicas_come_and_go() {
+fn pods_are_admitted_while_replicas_are_replaced_and_killed() {
     if !Site::possible() {
         return;
     }
@@ -142,7 +141,7 @@ fn pods_are_admitted_while_replicas_come_and_go() {
     });
 }
 
-/// A rolling update, and pods that are deleted: whoever is told to end leaves nobody without an answer.
+/// A rolling update, and deleted pods: a terminating replica answers all its requests.
 fn replaced(cluster: &Cluster, load: &Load) {
     load.take(Instant::now());
     let begun = Instant::now();
@@ -152,14 +151,14 @@ fn replaced(cluster: &Cluster, load: &Load) {
     let pod = pod.split('_').next().unwrap_or_default();
     cluster.tries(&["delete", "pod", pod, "-n", "eksa-packages"]);
     both_are_ready(cluster);
-    wait("the end of those that were replaced", MINUTE, || (pods(cluster).len() == 2).then_some(()));
-    let (asked, failed) = load.take(begun);
-    println!("{asked} pods admitted while replicas were replaced: {} failed", failed.len());
-    assert!(asked > 500, "{asked}");
+    wait("the replaced pods to end", MINUTE, || (pods(cluster).len() == 2).then_some(()));
+    let (requests, failed) = load.take(begun);
+    println!("{requests} pods admitted while replicas were replaced: {} failed", failed.len());
+    assert!(requests > 500, "{requests}");
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
-/// The leader is killed, and the next one: another leads in time, and nobody who asks for a pod hears of it.
+/// The leader is killed, twice: another replica takes over in time, and no admission fails.
 fn leader_killed(cluster: &Cluster, load: &Load) {
     for _ in 0..2 {
         both_are_ready(cluster);
@@ -171,15 +170,15 @@ fn leader_killed(cluster: &Cluster, load: &Load) {
             (![String::new(), before.clone()].contains(&leader(cluster))).then_some(())
         });
         let taken = begun.elapsed().as_secs_f64();
-        let (asked, failed) = load.take(begun);
-        println!("the leader was killed: another led after {taken:.1} s; {}", told(asked, &failed));
-        assert!(asked > 100, "{asked}");
+        let (requests, failed) = load.take(begun);
+        println!("the leader was killed: another led after {taken:.1} s; {}", summary(requests, &failed));
+        assert!(requests > 100, "{requests}");
         assert!(failed.is_empty(), "{failed:#?}");
     }
 }
 
-/// Who answers the API server is killed: who had asked it gets no answer, nor who asks where it was before that is
-/// known; the other replica answers all others.
+/// The webhooks of a replica are killed: requests that it was processing fail, and those sent to it before the API server
+/// notices. The other replica answers all others.
 fn webhooks_killed(cluster: &Cluster, load: &Load) {
     for pod in pods(cluster) {
         both_are_ready(cluster);
@@ -188,14 +187,14 @@ fn webhooks_killed(cluster: &Cluster, load: &Load) {
         kill(&pod, WEBHOOKS);
         std::thread::sleep(Duration::from_secs(4));
         both_are_ready(cluster);
-        let (asked, failed) = load.take(begun);
-        println!("a replica's webhooks were killed: {}", told(asked, &failed));
+        let (requests, failed) = load.take(begun);
+        println!("a replica's webhooks were killed: {}", summary(requests, &failed));
         assert!(failed.iter().all(|(_, said)| said.contains("failed calling webhook")), "{failed:#?}");
         assert!(failed.iter().all(|(at, _)| *at < 5.0), "{failed:#?}");
     }
 }
 
-/// Nobody is left: nothing passes, until the kubelet has started them again.
+/// All replicas are killed: nothing is admitted until the kubelet has restarted them.
 fn all_killed(cluster: &Cluster, load: &Load, socket: &Path) {
     both_are_ready(cluster);
     load.take(Instant::now());
@@ -208,23 +207,27 @@ fn all_killed(cluster: &Cluster, load: &Load, socket: &Path) {
     assert!(refused.contains("failed calling webhook"), "{refused}");
     assert!(
         refused.contains("airlock-webhook.eksa-packages.svc"),
-        "it is told who did not answer: {refused}"
+        "the error does not name the service: {refused}"
     );
     wait("a pod that is admitted", 2 * MINUTE, || admitted(socket, "again").ok());
     let back = begun.elapsed();
     both_are_ready(cluster);
-    let (asked, failed) = load.take(begun);
-    println!("both were killed: one answered after {:.1} s; {}", back.as_secs_f64(), told(asked, &failed));
+    let (requests, failed) = load.take(begun);
+    println!(
+        "both were killed: one answered after {:.1} s; {}",
+        back.as_secs_f64(),
+        summary(requests, &failed)
+    );
 }
 
-/// How many failed, why, and when the last of each kind did.
-fn told(asked: usize, failed: &[(f64, String)]) -> String {
+/// A summary: the number of failures, by kind, and the time of the last of each kind.
+fn summary(requests: usize, failed: &[(f64, String)]) -> String {
     if failed.is_empty() {
-        return format!("none of {asked} failed");
+        return format!("none of {requests} failed");
     }
     let mut kinds = BTreeMap::<&str, (usize, f64)>::new();
     for (at, said) in failed {
-        // Without the addresses.
+        // Without addresses.
         let kind = said.rsplit(": ").next().unwrap_or(said);
         let entry = kinds.entry(kind).or_default();
         *entry = (entry.0 + 1, entry.1.max(*at));
@@ -233,5 +236,5 @@ fn told(asked: usize, failed: &[(f64, String)]) -> String {
         .iter()
         .map(|(kind, (count, last))| format!("{count} {kind:?}, the last after {last:.1} s"))
         .collect();
-    format!("{} of {asked} failed: {}", failed.len(), kinds.join("; "))
+    format!("{} of {requests} failed: {}", failed.len(), kinds.join("; "))
 }

@@ -1,5 +1,5 @@
-//! A real Kubernetes for a test: etcd, API server, controller manager and scheduler, with nodes of kwok; or, in a
-//! network namespace without a way out, with a real node of containerd and kubelet. All of it ends with its owner.
+//! A real Kubernetes cluster for a test: etcd, API server, controller manager and scheduler with kwok nodes, or, in an
+//! isolated network namespace, with a real node (containerd and kubelet). Everything is stopped on drop.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,29 +8,29 @@ use std::time::{Duration, Instant};
 
 pub(crate) use crate::programs::{program, require};
 
-/// The address of a namespace's node, which is neither loopback nor anyone else's.
+/// The address of the node in an isolated namespace; not a loopback address.
 pub(crate) const NODE: &str = "10.99.0.1";
-/// What every cluster needs.
+/// The programs that every cluster needs.
 const CONTROL_PLANE: [&str; 6] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok"];
 const REAL_NODE: [&str; 7] = ["containerd", "kubelet", "kube-proxy", "ptp", "runc", "ip", "nsenter"];
 const ADMIN: &str = "admin-token";
 
-/// Whether a cluster can be made here; says what is missing.
+/// Reports whether a cluster can be started; prints which programs are missing.
 pub(crate) fn possible(with_node: bool) -> bool {
     require(&CONTROL_PLANE) && (!with_node || require(&REAL_NODE))
 }
 
-/// Where a cluster's programs run.
+/// The network in which a cluster's programs run.
 #[derive(Clone, Debug)]
 enum Net {
-    /// On loopback, beside others.
+    /// On loopback, together with other clusters.
     Host,
-    /// In a network namespace of its own.
+    /// In a separate network namespace.
     Own(String),
 }
 
-/// A child that is ended with its owner.
+/// A child process that is killed on drop.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
@@ -40,20 +40,20 @@ impl Drop for Running {
     }
 }
 
-/// A cluster.
+/// A running cluster.
 pub(crate) struct Cluster {
-    // Ended from the first to the last, before the folder goes.
+    // Stopped before the folder is removed.
     processes: Vec<(String, Running)>,
     folder: tempfile::TempDir,
     net: Net,
     port: u16,
     etcd: u16,
-    /// The API server's patience with etcd, instead of its own.
-    pub(crate) patience: Option<&'static str>,
+    /// The API server's `--request-timeout`, if it is not the default.
+    pub(crate) request_timeout: Option<&'static str>,
 }
 
 impl Cluster {
-    /// A control plane on loopback with `nodes` nodes of kwok, on which every pod runs at once.
+    /// Starts a control plane on loopback with `nodes` kwok nodes, on which every pod is ready immediately.
     pub(crate) fn start(nodes: usize) -> Self {
         let mut cluster = Self::empty(Net::Host, free_port());
         cluster.control_plane();
@@ -61,19 +61,19 @@ impl Cluster {
         cluster
     }
 
-    /// A control plane in a network namespace with no way out, where [`Self::start_node`] adds a real node.
-    pub(crate) fn apart(nodes: usize) -> Self {
-        Self::fenced(nodes, |_| ())
+    /// Starts a control plane in an isolated network namespace; [`Self::start_node`] adds a real node.
+    pub(crate) fn isolated(nodes: usize) -> Self {
+        Self::isolated_with(nodes, |_| ())
     }
 
-    /// The same; `fence` is put up before anything runs.
-    pub(crate) fn fenced(nodes: usize, fence: impl FnOnce(&Self)) -> Self {
+    /// Like [`Self::isolated`]; `prepare` runs before any program starts.
+    pub(crate) fn isolated_with(nodes: usize, prepare: impl FnOnce(&Self)) -> Self {
         let name = format!("airlock-{}-{}", std::process::id(), free_port());
         done(Command::new("ip").args(["netns", "add", &name]));
         let mut cluster = Self::empty(Net::Own(name), 6443);
         done(cluster.command("ip").args(["link", "set", "lo", "up"]));
         done(cluster.command("ip").args(["address", "add", &format!("{NODE}/32"), "dev", "lo"]));
-        fence(&cluster);
+        prepare(&cluster);
         cluster.control_plane();
         cluster.kwok(nodes);
         cluster
@@ -85,7 +85,7 @@ impl Cluster {
             Net::Own(_) => 2379,
         };
         let folder = tempfile::tempdir().unwrap();
-        Self { processes: Vec::new(), folder, net, port, etcd, patience: None }
+        Self { processes: Vec::new(), folder, net, port, etcd, request_timeout: None }
     }
 
     /// A path in the cluster's folder.
@@ -103,7 +103,7 @@ impl Cluster {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// A program, to be run where the cluster is and with its kubeconfig.
+    /// A command that runs in the cluster's network with its kubeconfig.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = match &self.net {
             Net::Host => Command::new(program(name)),
@@ -118,21 +118,21 @@ impl Cluster {
         command
     }
 
-    /// kubectl, to its end: whether it succeeded, and all that it printed.
+    /// Runs kubectl; returns whether it succeeded, and its output.
     pub(crate) fn tries(&self, arguments: &[&str]) -> (bool, String) {
         let output = self.command("kubectl").args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         (output.status.success(), said.into_owned())
     }
 
-    /// kubectl, to a good end; gives what it printed.
+    /// Runs kubectl and expects success; returns its output.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         let (good, said) = self.tries(arguments);
         assert!(good, "kubectl {}\n{said}", arguments.join(" "));
         said
     }
 
-    /// Applies YAML as written.
+    /// Applies YAML by server-side apply; returns whether it succeeded, and the output.
     pub(crate) fn apply(&self, yaml: &str) -> (bool, String) {
         let file = self
             .path(&format!("apply-{}.yaml", std::thread::current().name().unwrap_or("x").replace("::", "-")));
@@ -140,30 +140,30 @@ impl Cluster {
         self.tries(&["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()])
     }
 
-    /// An object as JSON, if it is there.
+    /// An object as JSON, if it exists.
     pub(crate) fn get(&self, arguments: &[&str]) -> Option<serde_json::Value> {
         let (good, said) = self.tries(&[&["get", "-o", "json"], arguments].concat());
         good.then(|| serde_json::from_str(&said).unwrap())
     }
 
-    /// A kubeconfig of somebody without rights, to be given some by RBAC.
-    pub(crate) fn somebody(&self) -> PathBuf {
+    /// The kubeconfig of the user `somebody`, who has no permissions until a test grants them.
+    pub(crate) fn unprivileged(&self) -> PathBuf {
         let file = self.path("kubeconfig-somebody");
         std::fs::write(&file, self.config("somebody-token")).unwrap();
         file
     }
 
-    /// Ends a program of the control plane at once, as a power cut does.
+    /// Kills a program of the control plane, as a power failure would.
     pub(crate) fn kill(&mut self, name: &str) {
-        self.processes.retain(|(known, _)| known != name);
+        self.processes.retain(|(other, _)| other != name);
     }
 
-    /// The process of a program that runs on.
+    /// The process ID of a running program.
     pub(crate) fn process(&self, name: &str) -> u32 {
-        self.processes.iter().find(|(known, _)| known == name).unwrap().1.0.id()
+        self.processes.iter().find(|(other, _)| other == name).unwrap().1.0.id()
     }
 
-    /// Starts the API server, again after [`Self::kill`], and waits until it is ready.
+    /// Starts the API server, also after [`Self::kill`], and waits until it is ready.
     pub(crate) fn api_server(&mut self) {
         let address = match self.net {
             Net::Host => "127.0.0.1",
@@ -190,7 +190,7 @@ impl Cluster {
         if matches!(self.net, Net::Host) {
             arguments.extend([("bind-address", "127.0.0.1"), ("endpoint-reconciler-type", "none")]);
         }
-        arguments.extend(self.patience.map(|patience| ("request-timeout", patience)));
+        arguments.extend(self.request_timeout.map(|timeout| ("request-timeout", timeout)));
         self.run("kube-apiserver", &arguments);
         wait("the API server", Duration::from_mins(1), || {
             self.tries(&["get", "--raw", "/readyz"]).0.then_some(())
@@ -247,7 +247,7 @@ impl Cluster {
         });
     }
 
-    /// Nodes on which every pod is ready at once, whatever its image.
+    /// Adds nodes on which every pod is ready immediately, whatever its image.
     fn kwok(&mut self, nodes: usize) {
         let stages = program("kwok").with_file_name("kwok.yaml").display().to_string();
         let config = self.kubeconfig().display().to_string();
@@ -274,7 +274,7 @@ impl Cluster {
         assert!(good, "{said}");
     }
 
-    /// `airlock serve` of a store where the cluster is.
+    /// Serves a store with `airlock serve` in the cluster's network.
     pub(crate) fn serve(&mut self, store: &Path, address: &str, more: &[&str]) {
         let store = store.display().to_string();
         let arguments = ["serve", "--store", &store, "--create", "--listen", address];
@@ -290,7 +290,7 @@ impl Cluster {
         });
     }
 
-    /// Puts an OCI layout into a registry where the cluster is, over plain HTTP.
+    /// Pushes an OCI layout to a registry in the cluster's network, over plain HTTP.
     pub(crate) fn push(&self, layout: &Path, image: &str) {
         let source = format!("oci:{}", layout.display());
         let target = format!("docker://{image}");
@@ -298,8 +298,8 @@ impl Cluster {
         done(self.command("skopeo").args(arguments));
     }
 
-    /// A real node `n1`: containerd, kubelet and kube-proxy. `certs` is containerd's folder of `hosts.toml`;
-    /// `sandbox` an image that stays alive by itself.
+    /// Starts a real node `n1`: containerd, kubelet and kube-proxy. `certs` is containerd's folder of `hosts.toml` files;
+    /// `sandbox` is an image whose process does not exit.
     pub(crate) fn start_node(&mut self, certs: &Path, sandbox: &str) {
         let folder = self.folder.path().to_owned();
         let at = folder.display();
@@ -358,14 +358,14 @@ impl Cluster {
         )
     }
 
-    /// Starts a program that runs on; its log is in the cluster's folder.
+    /// Starts a background program; its log is in the cluster's folder.
     fn run(&mut self, name: &str, arguments: &[(&str, &str)]) {
         let words: Vec<_> = arguments.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         self.run_words(name, name, &words);
     }
 
-    /// The same for words as they are; `name` is the log's.
+    /// Like [`Self::run`], with arguments as they are; `name` is the name of the log.
     pub(crate) fn run_words(&mut self, name: &str, binary: &str, words: &[&str]) {
         let log = std::fs::File::create(self.path(&format!("{name}.log"))).unwrap();
         let mut command = self.command(binary);
@@ -382,7 +382,7 @@ impl Cluster {
         self.processes.push((name.to_owned(), Running(child)));
     }
 
-    /// The last lines of a program's log, for messages.
+    /// The last lines of a program's log, for error messages.
     pub(crate) fn log(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
@@ -396,7 +396,7 @@ impl Drop for Cluster {
         if let Net::Own(name) = &self.net {
             let links = self.command("ip").arg("link").output().unwrap();
             end_containers(&self.folder.path().display().to_string());
-            // The network namespaces of its pods hold the other ends of its links.
+            // The network namespaces of the pods hold the other ends of the links.
             let links = String::from_utf8_lossy(&links.stdout).into_owned();
             for line in links.lines() {
                 if let Some(pod) = line.split("link-netns ").nth(1) {
@@ -408,7 +408,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Containers outlive containerd: their shims name its socket.
+/// Kills the containers, which survive containerd; their shims name its socket.
 fn end_containers(folder: &str) {
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
         let line = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
@@ -432,7 +432,7 @@ fn end_containers(folder: &str) {
     }
 }
 
-/// Waits for something; what was last seen is not told, so name it well.
+/// Waits until `ready` returns a value. `what` is the only description in the error message.
 pub(crate) fn wait<T>(what: &str, most: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -444,13 +444,13 @@ pub(crate) fn wait<T>(what: &str, most: Duration, mut ready: impl FnMut() -> Opt
     }
 }
 
-/// Has a process stand still, without ending it, or go on.
-pub(crate) fn halt(process: u32, stands: bool) {
-    let signal = if stands { "-STOP" } else { "-CONT" };
+/// Pauses or resumes a process.
+pub(crate) fn pause(process: u32, paused: bool) {
+    let signal = if paused { "-STOP" } else { "-CONT" };
     done(Command::new("kill").args([signal, &process.to_string()]));
 }
 
-/// A port that nobody listens on now.
+/// A currently unused port.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -467,7 +467,7 @@ fn run(name: &str, arguments: &[&str]) {
 const CNI: &str = r#"{"cniVersion":"1.0.0","name":"t","plugins":[{"type":"ptp","ipMasq":false,
 "ipam":{"type":"host-local","ranges":[[{"subnet":"10.244.0.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}}]}"#;
 
-// Machines with cgroup v1: the kubelet refuses them by default from 1.35 on.
+// For machines with cgroup v1, which the kubelet rejects by default since 1.35.
 const KUBELET: &str = "apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 failCgroupV1: false

@@ -1,4 +1,4 @@
-//! Cuts of `mirror`, `pack` and `import`.
+//! Power cuts during `mirror`, `pack` and `import`.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use oci::Digest;
 use serde_json::json;
 
 use crate::rig::{Checked, Rig, State, expect, sound, sound_if_begun};
-use crate::tally::{Trouble, end};
+use crate::tally::{Violation, end};
 
 const MIRROR: &str = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\nsources:\n\
     - files: [{path: a.txt}]\n- ociLayout: {path: layout, reference: 'r.example/a/b:v1'}\n";
 
-/// A layout with an image of two layers.
+/// Writes an OCI layout with an image of two layers.
 fn layout(folder: &Path) {
     let blobs = folder.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
@@ -29,7 +29,7 @@ fn layout(folder: &Path) {
     std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
 }
 
-/// What is to be mirrored, with a key.
+/// The sources to mirror, and a key.
 fn sources() -> Option<Rig> {
     let rig = Rig::new()?;
     let work = rig.work();
@@ -40,7 +40,7 @@ fn sources() -> Option<Rig> {
     Some(rig)
 }
 
-/// A sender's store with what was mirrored, and a trust file.
+/// A sender's store with mirrored content, and a trust file.
 fn sender() -> Option<Rig> {
     let rig = sources()?;
     rig.works(&rig.work(), &["mirror", "--store", "near"]);
@@ -48,9 +48,9 @@ fn sender() -> Option<Rig> {
     Some(rig)
 }
 
-/// That a store has all names, whole.
-fn has_all(state: &State<'_>, store: &str, when: &str) -> Result<(), Trouble> {
-    let lost = |what: String| Trouble::Loss(format!("{when}: {what}"));
+/// Checks that the store has all names and that their content is intact.
+fn has_all(state: &State<'_>, store: &str, when: &str) -> Result<(), Violation> {
+    let lost = |what: String| Violation::Loss(format!("{when}: {what}"));
     let opened = store::Store::open(&state.folder.join(store)).map_err(|error| lost(error.to_string()))?;
     for (name, tag) in [("files", "a.txt"), ("r.example/a/b", "v1")] {
         let selector = oci::Selector::Tag(tag.parse().unwrap());
@@ -62,17 +62,17 @@ fn has_all(state: &State<'_>, store: &str, when: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// That a store which is there opens, or says how it is healed.
-fn opens(state: &State<'_>, store: &str) -> Result<(), Trouble> {
+/// Checks that an existing store opens, or that its error names the command that repairs it.
+fn opens(state: &State<'_>, store: &str) -> Result<(), Violation> {
     match store::Store::open(&state.folder.join(store)) {
         Ok(_) => Ok(()),
         Err(error) if error.hint().is_some_and(|hint| hint.contains("airlock store rebuild")) => Ok(()),
-        Err(error) => Err(Trouble::Stuck(format!("{error} {:?}", error.hint()))),
+        Err(error) => Err(Violation::Stuck(format!("{error} {:?}", error.hint()))),
     }
 }
 
 #[test]
-fn g_a_power_cut_at_any_point_of_a_mirror_run_loses_no_name_and_the_same_command_ends_it() {
+fn g_a_power_cut_at_any_point_of_a_mirror_run_loses_no_name_and_the_same_command_completes_it() {
     let Some(rig) = sources() else { return };
     let mirror = ["mirror", "--store", "near"];
     let check = |state: &State<'_>| -> Checked {
@@ -81,19 +81,21 @@ fn g_a_power_cut_at_any_point_of_a_mirror_run_loses_no_name_and_the_same_command
         if state.ended {
             has_all(state, "near", "acknowledged")?;
         }
-        let (_, healed) = rig.goes_on(state.folder, &mirror, "near")?;
+        let (_, healed) = rig.resumes(state.folder, &mirror, "near")?;
         has_all(state, "near", "after another run")?;
         sound(&log)?;
         Ok(healed)
     };
     let first = rig.cut("mirror into a new store", &mirror, &check);
 
-    // What was mirrored before stays as it was, or is what is new.
+    // The store has either the earlier content or the new content.
     rig.works(&rig.work(), &mirror);
     std::fs::write(rig.work().join("a.txt"), "second").unwrap();
     let before = sound(&rig.work().join("near/log")).unwrap();
     let again = rig.cut("mirror into a store", &mirror, &|state| {
-        expect(sound(&state.folder.join("near/log"))? >= before, || Trouble::Loss("log entries".to_owned()))?;
+        expect(sound(&state.folder.join("near/log"))? >= before, || {
+            Violation::Loss("log entries".to_owned())
+        })?;
         opens(state, "near")?;
         check(state)
     });
@@ -109,12 +111,12 @@ fn c6_g_a_power_cut_at_any_point_of_a_pack_leaves_a_store_and_a_drive_that_the_s
         let verify = ["verify", "media/usb/drive", "--trust", "trust.yaml"];
         let early = rig.airlock(state.folder, &verify);
         let said = crate::rig::text(&early);
-        expect(!state.ended || early.status.success(), || Trouble::Loss(said.clone()))?;
-        expect(early.status.code() != Some(7), || Trouble::Alarm(said.clone()))?;
+        expect(!state.ended || early.status.success(), || Violation::Loss(said.clone()))?;
+        expect(early.status.code() != Some(7), || Violation::Alarm(said.clone()))?;
         let _ = std::fs::remove_dir_all(rig.path("home/.local"));
-        let (_, healed) = rig.goes_on(state.folder, &pack, "near")?;
-        let (said, _) = rig.goes_on(state.folder, &verify, "near")?;
-        expect(!said.contains("warning"), || Trouble::Alarm(said.clone()))?;
+        let (_, healed) = rig.resumes(state.folder, &pack, "near")?;
+        let (said, _) = rig.resumes(state.folder, &verify, "near")?;
+        expect(!said.contains("warning"), || Violation::Alarm(said.clone()))?;
         sound(&state.folder.join("near/log"))?;
         Ok(healed)
     });
@@ -122,7 +124,7 @@ fn c6_g_a_power_cut_at_any_point_of_a_pack_leaves_a_store_and_a_drive_that_the_s
 }
 
 #[test]
-fn g_a_power_cut_at_any_point_of_an_import_is_told_as_none_of_the_sites_faults() {
+fn g_a_power_cut_at_any_point_of_an_import_is_not_reported_as_a_fault_of_the_site() {
     let Some(rig) = sender() else { return };
     let work = rig.work();
     rig.works(&work, &["pack", "--store", "near", "--key", "k.key", "--to", "one"]);
@@ -136,14 +138,14 @@ fn g_a_power_cut_at_any_point_of_an_import_is_told_as_none_of_the_sites_faults()
         let check = |state: &State<'_>| -> Checked {
             let log = state.folder.join("far/log");
             let entries = sound_if_begun(&log)?;
-            expect(entries >= before, || Trouble::Loss(format!("{entries} of {before} log entries")))?;
+            expect(entries >= before, || Violation::Loss(format!("{entries} of {before} log entries")))?;
             if drive == "two" {
                 opens(state, "far")?;
             }
             if state.ended {
                 has_all(state, "far", "acknowledged")?;
             }
-            let (_, healed) = rig.goes_on(state.folder, &import, "far")?;
+            let (_, healed) = rig.resumes(state.folder, &import, "far")?;
             sound(&log)?;
             has_all(state, "far", "after another run")?;
             Ok(healed)

@@ -1,14 +1,14 @@
-//! Cuts of what writes the audit log and its index.
+//! Power cuts while the audit log and its index are written.
 
-use audit::{Belief, Index, Outcome, Reader};
+use audit::{Index, LogTrust, Outcome, Reader};
 
 use crate::rig::{Rig, event, expect, journal, sound};
-use crate::tally::{Healed, Trouble, end};
+use crate::tally::{Repaired, Violation, end};
 
 #[test]
-fn c1_g_a_power_cut_at_any_point_of_an_append_loses_nothing_and_is_no_tampering() {
+fn c1_g_a_power_cut_at_any_point_of_an_append_loses_nothing_and_is_not_reported_as_tampering() {
     let mut counts = Vec::new();
-    // Within a bundle, around a full one, and where the first tile of the next level begins to grow.
+    // Within a bundle, around a full bundle, and at the first tile of the next level.
     for count in [3, 254, 255, 511] {
         let Some(rig) = Rig::new() else { return };
         let log = rig.work().join("log");
@@ -22,26 +22,26 @@ fn c1_g_a_power_cut_at_any_point_of_an_append_loses_nothing_and_is_no_tampering(
         counts.push(rig.cut(&name, &["keys", "generate", "k", "--audit-log", "log"], &|state| {
             let log = state.folder.join("log");
             let found = sound(&log)?;
-            expect(found >= size + u64::from(state.ended), || Trouble::Loss(format!("{found} of {size}")))?;
-            let reader = Reader::open(&log, Belief::own(&log).unwrap()).unwrap();
+            expect(found >= size + u64::from(state.ended), || Violation::Loss(format!("{found} of {size}")))?;
+            let reader = Reader::open(&log, LogTrust::own(&log).unwrap()).unwrap();
             let unread = reader.all(&mut |_, _, _| {}).unwrap();
-            expect(unread == 0, || Trouble::Loss(format!("{unread} entries cannot be read")))?;
+            expect(unread == 0, || Violation::Loss(format!("{unread} entries cannot be read")))?;
             journal(&log).record(event(0), &Outcome::success()).unwrap();
-            expect(sound(&log)? > size, || Trouble::Loss("an entry after the cut".to_owned()))?;
-            Ok(Healed::Again)
+            expect(sound(&log)? > size, || Violation::Loss("an entry after the cut".to_owned()))?;
+            Ok(Repaired::Again)
         }));
     }
     end(counts);
 }
 
 #[test]
-fn c4_g_a_power_cut_at_any_point_of_an_index_update_is_no_tampering() {
+fn c4_g_a_power_cut_at_any_point_of_an_index_update_is_not_reported_as_tampering() {
     let mut counts = Vec::new();
     for is_new in [true, false] {
         let Some(rig) = Rig::new() else { return };
         let log = rig.work().join("log");
         let writer = journal(&log);
-        let reader = || Reader::open(&log, Belief::own(&log).unwrap()).unwrap();
+        let reader = || Reader::open(&log, LogTrust::own(&log).unwrap()).unwrap();
         if !is_new {
             Index::open(&reader()).unwrap();
         }
@@ -52,15 +52,16 @@ fn c4_g_a_power_cut_at_any_point_of_an_index_update_is_no_tampering() {
         counts.push(rig.cut(name, &["audit", "log", "--audit-log", "log"], &|state| {
             let log = state.folder.join("log");
             sound(&log)?;
-            let told = rig.airlock(state.folder, &["audit", "log", "--audit-log", "log", "--output", "json"]);
-            let said = String::from_utf8_lossy(&told.stderr).into_owned();
-            // A file whose number and times are others was copied; here every file was, so only damage counts.
-            let fine = told.status.success() && !said.contains("it is damaged");
-            expect(fine, || Trouble::Alarm(said))?;
-            let found: Vec<serde_json::Value> = serde_json::from_slice(&told.stdout).unwrap();
-            expect(found.len() == 41, || Trouble::Loss(format!("{} of 41 events", found.len())))?;
+            let listed =
+                rig.airlock(state.folder, &["audit", "log", "--audit-log", "log", "--output", "json"]);
+            let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+            // A different inode number or time means that a file was copied. Every file was copied here, so only damage counts.
+            let fine = listed.status.success() && !said.contains("it is damaged");
+            expect(fine, || Violation::Alarm(said))?;
+            let found: Vec<serde_json::Value> = serde_json::from_slice(&listed.stdout).unwrap();
+            expect(found.len() == 41, || Violation::Loss(format!("{} of 41 events", found.len())))?;
             sound(&log)?;
-            Ok(Healed::Again)
+            Ok(Repaired::Again)
         }));
     }
     end(counts);

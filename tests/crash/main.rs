@@ -1,9 +1,9 @@
-//! Power cuts and kills: the system calls of a command are recorded, and at points between them what a cut would leave is
-//! built for several models of what a file system keeps. In each state nothing acknowledged is lost, nothing is told as
-//! tampering, and the same command run again, or the one that its message names, ends as it should.
+//! Power cuts and kills. The tests record the system calls of a command and, at points between them, build the files that a
+//! power cut would leave, under several models of what a file system preserves. In each state, no acknowledged data is
+//! lost, nothing is reported as tampering, and the same command, or the command that its message names, completes.
 //!
-//! A sample of the states is checked. `AIRLOCK_TEST_LONG=1 cargo test --test crash` checks all of them, and says at its end
-//! how many they were; with `AIRLOCK_TEST_STATES=1000` about so many of each command.
+//! By default, a sample of the states is checked. `AIRLOCK_TEST_LONG=1 cargo test --test crash` checks all of them and prints
+//! their number; with `AIRLOCK_TEST_STATES=1000` as well, it checks about 1000 for each command.
 
 #[cfg(test)]
 #[path = "../../store/tests/contract/power/disk.rs"]

@@ -1,4 +1,4 @@
-//! Cuts of a registry under pushes and deletes, and of what keeps its store in order.
+//! Power cuts of a registry during pushes and deletes, and of the commands that maintain its store.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -13,9 +13,9 @@ use store::Store;
 
 use crate::disk;
 use crate::rig::{Checked, REBUILD, Rig, State, expect, sound, sound_if_begun, text};
-use crate::tally::{Healed, Trouble, end};
+use crate::tally::{Repaired, Violation, end};
 
-/// What a store names.
+/// The names in a store.
 type Names = BTreeSet<String>;
 
 fn names(store: &Store) -> Names {
@@ -33,12 +33,12 @@ fn names(store: &Store) -> Names {
     names
 }
 
-/// A registry whose calls are recorded.
+/// A registry whose system calls are recorded.
 struct Served {
     child: Child,
     address: String,
-    /// How often it was asked.
-    asked: usize,
+    /// The number of requests sent.
+    sent: usize,
 }
 
 impl Served {
@@ -48,12 +48,12 @@ impl Served {
         let _ = std::fs::remove_file(&file);
         let arguments: Vec<&str> = arguments.into_iter().chain([file.to_str().unwrap()]).collect();
         let child = rig.traced(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { child, address: address_in(&file), asked: 0 }
+        Self { child, address: address_in(&file), sent: 0 }
     }
 
-    /// Asks once; gives the status and the `Location`.
-    fn ask(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
-        self.asked += 1;
+    /// Sends one request; returns the status and the `Location`.
+    fn send(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
+        self.sent += 1;
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
@@ -74,20 +74,20 @@ impl Served {
     fn push_blob(&mut self, repository: &str, bytes: &[u8], chunked: bool) -> serde_json::Value {
         let digest = Digest::sha256(bytes);
         let (_, at) =
-            self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), "application/octet-stream", b"");
+            self.send("POST", &format!("/v2/{repository}/blobs/uploads/"), "application/octet-stream", b"");
         let at = at.find("/v2/").map_or(at.clone(), |begin| at[begin..].to_owned());
         let join = if at.contains('?') { '&' } else { '?' };
         if chunked {
-            let (_, at) = self.ask("PATCH", &at, "application/octet-stream", bytes);
+            let (_, at) = self.send("PATCH", &at, "application/octet-stream", bytes);
             let at = at.find("/v2/").map_or(at.clone(), |begin| at[begin..].to_owned());
-            self.ask("PUT", &format!("{at}{join}digest={digest}"), "application/octet-stream", b"");
+            self.send("PUT", &format!("{at}{join}digest={digest}"), "application/octet-stream", b"");
         } else {
-            self.ask("PUT", &format!("{at}{join}digest={digest}"), "application/octet-stream", bytes);
+            self.send("PUT", &format!("{at}{join}digest={digest}"), "application/octet-stream", bytes);
         }
         json!({ "mediaType": oci::media_type::OCI_LAYER, "digest": digest, "size": bytes.len() })
     }
 
-    /// An image of one layer; gives its manifest.
+    /// Pushes the blobs of an image with one layer; returns its manifest.
     fn push_layers(&mut self, repository: &str, note: &str, chunked: bool) -> String {
         let config = self.push_blob(repository, b"{}", false);
         let layer = self.push_blob(repository, note.as_bytes(), chunked);
@@ -97,11 +97,11 @@ impl Served {
 
     fn put_manifest(&mut self, repository: &str, tag: &str, manifest: &str) -> Digest {
         let path = format!("/v2/{repository}/manifests/{tag}");
-        self.ask("PUT", &path, oci::media_type::OCI_MANIFEST, manifest.as_bytes());
+        self.send("PUT", &path, oci::media_type::OCI_MANIFEST, manifest.as_bytes());
         Digest::sha256(manifest.as_bytes())
     }
 
-    /// Ends the registry as a user does.
+    /// Stops the registry with SIGTERM.
     fn stop(mut self) {
         let parent = self.child.id();
         let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
@@ -111,7 +111,7 @@ impl Served {
     }
 }
 
-/// The address that a registry writes once it listens.
+/// The address that the registry writes when it listens.
 fn address_in(file: &Path) -> String {
     let begun = Instant::now();
     loop {
@@ -124,7 +124,7 @@ fn address_in(file: &Path) -> String {
     }
 }
 
-/// What is named, and how many entries the log has, once so many requests were answered.
+/// For a number of answered requests: the names in the store, and the number of log entries.
 struct Steps(Vec<(usize, Names, u64)>);
 
 impl Steps {
@@ -132,12 +132,12 @@ impl Steps {
         let mut names = self.0.last().map(|(_, names, _)| names.clone()).unwrap_or_default();
         change(&mut names);
         let entries = sound(&rig.work().join("near/log")).unwrap();
-        self.0.push((served.asked, names, entries));
+        self.0.push((served.sent, names, entries));
     }
 
-    /// What may be named after so many answers, and how many entries the log has at least.
+    /// The names that are allowed after this many answers, and the minimum number of log entries.
     fn allowed(&self, answers: usize) -> (Vec<&Names>, u64) {
-        let next = self.0.partition_point(|(asked, ..)| *asked <= answers);
+        let next = self.0.partition_point(|(sent, ..)| *sent <= answers);
         let last = next.checked_sub(1).map(|last| &self.0[last]);
         let empty = &self.0[0].1;
         let names =
@@ -146,7 +146,7 @@ impl Steps {
     }
 }
 
-/// Pushes, moves tags, deletes tags and manifests.
+/// Pushes images, moves tags, and deletes tags and manifests.
 fn work(rig: &Rig) -> Steps {
     let mut served = Served::start(rig);
     let mut steps = Steps(vec![(0, Names::new(), 0)]);
@@ -168,15 +168,15 @@ fn work(rig: &Rig) -> Steps {
         names.remove(&format!("a/b:v1 {digest}"));
         names.insert(format!("a/b:v1 {second}"));
     });
-    served.ask("DELETE", "/v2/a/b/manifests/v2", "text/plain", b"");
+    served.send("DELETE", "/v2/a/b/manifests/v2", "text/plain", b"");
     steps.then(&served, rig, |names| {
         names.remove(&format!("a/b:v2 {second}"));
     });
-    served.ask("DELETE", &format!("/v2/a/b/manifests/{digest}"), "text/plain", b"");
+    served.send("DELETE", &format!("/v2/a/b/manifests/{digest}"), "text/plain", b"");
     steps.then(&served, rig, |names| {
         names.remove(&format!("a/b@{digest}"));
     });
-    // What was deleted is pushed again.
+    // A deleted manifest is pushed again.
     served.push_layers("a/b", "v1", false);
     served.put_manifest("a/b", "again", &manifest);
     steps.then(&served, rig, |names| {
@@ -186,16 +186,16 @@ fn work(rig: &Rig) -> Steps {
     steps
 }
 
-/// Opens a store as it was left, with the one command that a message names; it is whole and takes a push.
+/// Opens the store that a power cut left, after the one command that a message names; checks that it is intact.
 fn checked(state: &State<'_>, allowed: &[&Names]) -> Checked {
     let root = state.folder.join("near");
-    let mut healed = Healed::Again;
-    let mut rebuild = |why: String| {
+    let mut repaired = Repaired::Again;
+    let mut rebuild = |reason: String| {
         let report = Store::rebuild(&root, &mut |_| {});
-        let report = report.map_err(|error| Trouble::Stuck(format!("{why}, then {error}")))?;
-        healed = Healed::By(REBUILD);
-        expect(report.lost.is_empty(), || Trouble::Loss(format!("{:?}", report.lost)))?;
-        Store::open(&root).map_err(|error| Trouble::Stuck(format!("after a rebuild: {error}")))
+        let report = report.map_err(|error| Violation::Stuck(format!("{reason}, then {error}")))?;
+        repaired = Repaired::By(REBUILD);
+        expect(report.lost.is_empty(), || Violation::Loss(format!("{:?}", report.lost)))?;
+        Store::open(&root).map_err(|error| Violation::Stuck(format!("after a rebuild: {error}")))
     };
     let store = match Store::open(&root) {
         Ok(store) => match store.check(&mut |_| {}).unwrap().faults.pop() {
@@ -204,22 +204,22 @@ fn checked(state: &State<'_>, allowed: &[&Names]) -> Checked {
                 drop(store);
                 rebuild(fault.to_string())?
             }
-            Some(fault) => return Err(Trouble::Loss(fault.to_string())),
+            Some(fault) => return Err(Violation::Loss(fault.to_string())),
         },
         Err(error) if error.hint().is_some_and(|hint| hint.contains(REBUILD)) => rebuild(error.to_string())?,
-        Err(error) => return Err(Trouble::Stuck(format!("{error} {:?}", error.hint()))),
+        Err(error) => return Err(Violation::Stuck(format!("{error} {:?}", error.hint()))),
     };
     let found = names(&store);
-    expect(allowed.contains(&&found), || Trouble::Loss(format!("{found:?}, allowed are {allowed:?}")))?;
+    expect(allowed.contains(&&found), || Violation::Loss(format!("{found:?}, allowed are {allowed:?}")))?;
     let plan = store.garbage().and_then(|plan| store.collect(&plan));
-    plan.map_err(|error| Trouble::Stuck(format!("a collection: {error}")))?;
+    plan.map_err(|error| Violation::Stuck(format!("a collection: {error}")))?;
     let faults = store.check(&mut |_| {}).unwrap().faults;
-    expect(faults.is_empty(), || Trouble::Loss(format!("{faults:?}")))?;
-    Ok(healed)
+    expect(faults.is_empty(), || Violation::Loss(format!("{faults:?}")))?;
+    Ok(repaired)
 }
 
 #[test]
-fn g_a_power_cut_at_any_point_of_pushes_and_deletes_loses_nothing_that_was_answered() {
+fn g_a_power_cut_at_any_point_of_pushes_and_deletes_loses_nothing_that_was_acknowledged() {
     let Some(rig) = Rig::new() else { return };
     let start = disk::tree_of(&rig.work());
     let steps = work(&rig);
@@ -227,17 +227,17 @@ fn g_a_power_cut_at_any_point_of_pushes_and_deletes_loses_nothing_that_was_answe
     let count = rig.cut_calls("pushes and deletes", &start, &calls, &|state| {
         let (allowed, entries) = steps.allowed(state.answers.len());
         let found = sound_if_begun(&state.folder.join("near/log"))?;
-        expect(found >= entries, || Trouble::Loss(format!("{found} of {entries} log entries")))?;
+        expect(found >= entries, || Violation::Loss(format!("{found} of {entries} log entries")))?;
         if !state.folder.join("near").exists() {
-            expect(state.answers.is_empty(), || Trouble::Loss("the store".to_owned()))?;
-            return Ok(Healed::Again);
+            expect(state.answers.is_empty(), || Violation::Loss("the store".to_owned()))?;
+            return Ok(Repaired::Again);
         }
         checked(state, &allowed)
     });
     end(vec![count]);
 }
 
-/// A store out of which manifests were deleted.
+/// A store from which manifests were deleted.
 fn deleted() -> Option<(Rig, Names)> {
     let rig = Rig::new()?;
     work(&rig);
@@ -246,11 +246,11 @@ fn deleted() -> Option<(Rig, Names)> {
     for number in 0..8 {
         let manifest = served.push_layers("c/d", &format!("layer {number}"), false);
         let digest = served.put_manifest("c/d", "latest", &manifest);
-        served.ask("DELETE", &format!("/v2/c/d/manifests/{digest}"), "text/plain", b"");
+        served.send("DELETE", &format!("/v2/c/d/manifests/{digest}"), "text/plain", b"");
     }
     served.stop();
     let _ = std::fs::remove_file(rig.path("trace"));
-    // Leases of pushes end after a day: here at once.
+    // Leases of pushes expire after a day; release them at once.
     let store = Store::open(&rig.work().join("near")).unwrap();
     store.commit(vec![store::Change::ReleaseLeases { holder: "push".into() }]).unwrap();
     let names = names(&store);
@@ -259,23 +259,23 @@ fn deleted() -> Option<(Rig, Names)> {
 }
 
 #[test]
-fn c2_g_a_power_cut_at_any_point_of_a_collection_keeps_what_is_named_and_another_one_ends_it() {
+fn c2_g_a_power_cut_at_any_point_of_a_collection_keeps_named_content_and_another_one_completes_it() {
     let Some((rig, names)) = deleted() else { return };
     let before = sound(&rig.work().join("near/log")).unwrap();
     let collect = ["store", "gc", "--store", "near"];
     let count = rig.cut("a collection", &collect, &|state| {
         let entries = sound(&state.folder.join("near/log"))?;
         let least = before + u64::from(state.ended);
-        expect(entries >= least, || Trouble::Loss(format!("{entries} of {least} log entries")))?;
-        let (_, healed) = rig.goes_on(state.folder, &collect, "near")?;
+        expect(entries >= least, || Violation::Loss(format!("{entries} of {least} log entries")))?;
+        let (_, repaired) = rig.resumes(state.folder, &collect, "near")?;
         let check = rig.airlock(state.folder, &["store", "check", "--store", "near"]);
-        expect(check.status.success(), || Trouble::Loss(text(&check)))?;
+        expect(check.status.success(), || Violation::Loss(text(&check)))?;
         let blobs = state.folder.join("near/blobs/sha256");
         let left = disk::tree_of(&blobs).values().filter(|content| content.is_some()).count();
         let second = checked(state, &[&names])?;
         let after = disk::tree_of(&blobs).values().filter(|content| content.is_some()).count();
-        expect(left == after, || Trouble::Stuck(format!("{} blobs are left over", left - after)))?;
-        Ok(if matches!(healed, Healed::Again) { second } else { healed })
+        expect(left == after, || Violation::Stuck(format!("{} blobs are left over", left - after)))?;
+        Ok(if matches!(repaired, Repaired::Again) { second } else { repaired })
     });
     end(vec![count]);
 }
@@ -288,7 +288,7 @@ fn c3_g_a_power_cut_at_any_point_of_a_rebuild_loses_no_name() {
     {
         let Some((rig, names)) = deleted() else { return };
         let store = rig.work().join("near");
-        // The database with all that its log of writes holds.
+        // The database, including its write-ahead log.
         for suffix in if what == "airlock.db" { &["", "-wal", "-shm"][..] } else { &[""][..] } {
             let _ = std::fs::remove_file(store.join(format!("{what}{suffix}")));
         }
@@ -296,7 +296,7 @@ fn c3_g_a_power_cut_at_any_point_of_a_rebuild_loses_no_name() {
         counts.push(rig.cut(name, &rebuild, &|state| {
             sound(&state.folder.join("near/log"))?;
             if !state.ended {
-                rig.goes_on(state.folder, &rebuild, "near")?;
+                rig.resumes(state.folder, &rebuild, "near")?;
             }
             sound(&state.folder.join("near/log"))?;
             checked(state, &[&names])

@@ -1,4 +1,4 @@
-//! Records a command, cuts it, and gives each state to a check.
+//! Records a command, builds the states that power cuts leave, and passes each state to a check.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -6,32 +6,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use audit::verify::verify;
-use audit::{Belief, Draft, EventType, Journal, Station};
+use audit::{Draft, EventSource, EventType, Journal, LogTrust};
 
 use crate::disk::{self, Disk, FEW, MODELS, Tree};
-use crate::tally::{Count, Healed, Trouble, is_long};
+use crate::tally::{Count, Repaired, Violation, is_long};
 use crate::trace::{self, Call};
 
-/// States of one command that a sample checks, about.
+/// The approximate number of states of one command in a sample.
 const SAMPLE: usize = 24;
 
-/// How many states of a command are checked, about: those that several models leave alike are checked once.
+/// The approximate number of states of a command to check. A state that several models share is checked once.
 fn most() -> usize {
     let given = std::env::var("AIRLOCK_TEST_STATES").ok().and_then(|text| text.parse().ok());
     given.filter(|_| is_long()).unwrap_or(if is_long() { usize::MAX } else { SAMPLE })
 }
 
-/// The command that messages of a store name.
+/// The command that error messages of a store name.
 pub(crate) const REBUILD: &str = "airlock store rebuild";
 
-pub(crate) type Checked = Result<Healed, Trouble>;
+pub(crate) type Checked = Result<Repaired, Violation>;
 
-/// A state that a cut leaves.
+/// The state that a power cut leaves.
 pub(crate) struct State<'a> {
     pub(crate) folder: &'a Path,
     /// Whether the command had ended.
     pub(crate) ended: bool,
-    /// What had been answered.
+    /// The responses sent before the power cut.
     pub(crate) answers: &'a [String],
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// None where system calls cannot be recorded.
+    /// Returns `None` if system calls cannot be recorded.
     pub(crate) fn new() -> Option<Self> {
         let can = Command::new("strace").arg("-o").arg("/dev/null").arg("true").status();
         if !can.is_ok_and(|status| status.success()) {
@@ -48,7 +48,7 @@ impl Rig {
             println!("skipped: strace is not installed, or may not trace");
             return None;
         }
-        // In memory where that is to be had: the disk's own flushes tell nothing here.
+        // In memory, if possible: the tests do not depend on real flushes.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let rig = Self { folder: folder.unwrap() };
@@ -84,30 +84,30 @@ impl Rig {
         String::from_utf8_lossy(&output.stdout).into_owned() + &said
     }
 
-    /// Runs a command on a state; where it fails and names a command, that one, and then the first again.
-    pub(crate) fn goes_on(
+    /// Runs a command on a state. If it fails and names a repair command, runs that and then the command again.
+    pub(crate) fn resumes(
         &self,
         folder: &Path,
         arguments: &[&str],
         store: &str,
-    ) -> Result<(String, Healed), Trouble> {
+    ) -> Result<(String, Repaired), Violation> {
         let output = self.airlock(folder, arguments);
         let said = text(&output);
-        let healed = if output.status.success() {
-            Healed::Again
+        let repaired = if output.status.success() {
+            Repaired::Again
         } else if said.contains(REBUILD) {
             let rebuilt = self.airlock(folder, &["store", "rebuild", "--store", store]);
             expect(rebuilt.status.success(), || stuck(&["rebuild"], &rebuilt))?;
             let again = self.airlock(folder, arguments);
             expect(again.status.success(), || stuck(arguments, &again))?;
-            return Ok((text(&again), Healed::By(REBUILD)));
+            return Ok((text(&again), Repaired::By(REBUILD)));
         } else {
             return Err(stuck(arguments, &output));
         };
-        Ok((said, healed))
+        Ok((said, repaired))
     }
 
-    /// The command that records the calls of another one.
+    /// A command that records the system calls of `airlock` with these arguments.
     pub(crate) fn traced(&self, arguments: &[&str]) -> Command {
         let binary = Path::new(env!("CARGO_BIN_EXE_airlock"));
         let mut command = trace::traced(binary, arguments, &self.path("trace"));
@@ -115,12 +115,12 @@ impl Rig {
         command
     }
 
-    /// What a traced command did, once it has ended.
+    /// The recorded system calls of a traced command that has ended.
     pub(crate) fn calls(&self) -> Vec<Call> {
         trace::read(&self.path("trace"), &self.work(), &self.work())
     }
 
-    /// Records a command, and gives each state to `check`.
+    /// Records a command, and passes each state to `check`.
     pub(crate) fn cut(&self, name: &str, arguments: &[&str], check: &dyn Fn(&State<'_>) -> Checked) -> Count {
         let start = disk::tree_of(&self.work());
         let output = self.traced(arguments).output().unwrap();
@@ -128,7 +128,7 @@ impl Rig {
         self.cut_calls(name, &start, &self.calls(), check)
     }
 
-    /// Gives each state that a cut of these calls may leave to `check`, each once.
+    /// Passes each distinct state that a power cut during these calls may leave to `check`.
     pub(crate) fn cut_calls(
         &self,
         name: &str,
@@ -136,9 +136,10 @@ impl Rig {
         calls: &[Call],
         check: &dyn Fn(&State<'_>) -> Checked,
     ) -> Count {
-        let mut count = Count { name: name.to_owned(), states: 0, by: BTreeMap::new(), troubles: Vec::new() };
+        let mut count =
+            Count { name: name.to_owned(), states: 0, by: BTreeMap::new(), violations: Vec::new() };
         let models = if is_long() { &MODELS[..] } else { &MODELS[..FEW] };
-        // A step that has no divisor in common with the models' number meets each of them.
+        // A step that is coprime to the number of models visits each model.
         let step = (calls.len() * models.len() / most()).max(1);
         let step = (step..step + 70).find(|step| step % 2 == 1 && step % 3 > 0 && step % 11 > 0).unwrap_or(1);
         let (mut seen, mut answers, mut number) = (HashSet::new(), Vec::new(), 0);
@@ -163,9 +164,9 @@ impl Rig {
                     format!("cut at {point} of {}, {model:?}, after {last}", calls.len())
                 };
                 match check(&State { folder: &state, ended, answers: &answers }) {
-                    Ok(Healed::Again) => {}
-                    Ok(Healed::By(command)) => *count.by.entry(command).or_default() += 1,
-                    Err(trouble) => count.troubles.push((place(), trouble)),
+                    Ok(Repaired::Again) => {}
+                    Ok(Repaired::By(command)) => *count.by.entry(command).or_default() += 1,
+                    Err(violation) => count.violations.push((place(), violation)),
                 }
             }
             match calls.get(point) {
@@ -185,16 +186,16 @@ pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-pub(crate) fn expect(holds: bool, why: impl FnOnce() -> Trouble) -> Result<(), Trouble> {
-    if holds { Ok(()) } else { Err(why()) }
+pub(crate) fn expect(holds: bool, violation: impl FnOnce() -> Violation) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(violation()) }
 }
 
-/// A command that does not go on, or that takes a cut for tampering.
-fn stuck(arguments: &[&str], output: &Output) -> Trouble {
+/// The violation of a command that cannot be resumed, or that reports a power cut as tampering.
+fn stuck(arguments: &[&str], output: &Output) -> Violation {
     let said = format!("{arguments:?} ended with {:?}: {}", output.status.code(), text(output));
-    let alarms = ["edited", "tamper", "something else wrote", "another log", "forged"];
+    let alarms = ["edited", "tamper", "another program wrote", "another log", "forged"];
     let is_alarm = output.status.code() == Some(7) || alarms.iter().any(|word| said.contains(word));
-    if is_alarm { Trouble::Alarm(said) } else { Trouble::Stuck(said) }
+    if is_alarm { Violation::Alarm(said) } else { Violation::Stuck(said) }
 }
 
 pub(crate) fn event(number: usize) -> Draft {
@@ -202,18 +203,18 @@ pub(crate) fn event(number: usize) -> Draft {
 }
 
 pub(crate) fn journal(log: &Path) -> Journal {
-    Journal::open(log, Station::of_process("airlock", "0")).unwrap()
+    Journal::open(log, EventSource::of_process("airlock", "0")).unwrap()
 }
 
-/// The log is whole, by its own word; gives how many entries it has.
-pub(crate) fn sound(log: &Path) -> Result<u64, Trouble> {
-    let report = Belief::own(log).and_then(|belief| verify(log, &belief, &[]));
-    let report = report.map_err(|error| Trouble::Alarm(format!("{error:?}")))?;
-    expect(report.is_sound(), || Trouble::Alarm(format!("{:?}", report.faults)))?;
+/// Verifies the log with its own key; returns the number of entries.
+pub(crate) fn sound(log: &Path) -> Result<u64, Violation> {
+    let report = LogTrust::own(log).and_then(|trust| verify(log, &trust, &[]));
+    let report = report.map_err(|error| Violation::Alarm(format!("{error:?}")))?;
+    expect(report.is_sound(), || Violation::Alarm(format!("{:?}", report.faults)))?;
     Ok(report.size)
 }
 
-/// The log of a store that may not have come to be yet.
-pub(crate) fn sound_if_begun(log: &Path) -> Result<u64, Trouble> {
+/// Like [`sound`], but a log that does not exist yet has no entries.
+pub(crate) fn sound_if_begun(log: &Path) -> Result<u64, Violation> {
     if log.join("checkpoint").exists() { sound(log) } else { Ok(0) }
 }

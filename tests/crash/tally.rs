@@ -1,4 +1,4 @@
-//! What all cuts together came to.
+//! The totals of all power cuts.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -6,37 +6,37 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::disk::MODELS;
 
-/// How many tests count here; the last one to end prints the total.
+/// The number of tests that call [`end`]; the last one prints the total.
 const TESTS: usize = 8;
-/// How many states a long run checks at least.
+/// The minimum number of states that a long run checks.
 const LEAST: usize = 5_000;
 
-/// What is wrong with a state.
+/// A guarantee that a state violates.
 #[derive(Debug)]
-pub(crate) enum Trouble {
-    /// Something acknowledged is gone.
+pub(crate) enum Violation {
+    /// Acknowledged data is lost.
     Loss(String),
-    /// A cut is told as tampering.
+    /// A power cut is reported as tampering.
     Alarm(String),
-    /// Neither the same command nor the one that a message names goes on.
+    /// Neither the same command nor the command that its message names resumes.
     Stuck(String),
 }
 
-impl Trouble {
+impl Violation {
     fn text(&self) -> String {
         match self {
             Self::Loss(what) => format!("lost: {what}"),
-            Self::Alarm(what) => format!("told as tampering: {what}"),
-            Self::Stuck(what) => format!("does not go on: {what}"),
+            Self::Alarm(what) => format!("reported as tampering: {what}"),
+            Self::Stuck(what) => format!("cannot be resumed: {what}"),
         }
     }
 }
 
-/// How a state was healed.
-pub(crate) enum Healed {
-    /// There was nothing to heal, or the command itself went on.
+/// How a state was repaired.
+pub(crate) enum Repaired {
+    /// No repair was needed, or the command itself resumed.
     Again,
-    /// By the command that a message named.
+    /// By the command that the message named.
     By(&'static str),
 }
 
@@ -64,20 +64,20 @@ pub(crate) fn is_long() -> bool {
     std::env::var_os("AIRLOCK_TEST_LONG").is_some_and(|value| value == "1")
 }
 
-/// The states of one command.
+/// The states of one command that were checked.
 pub(crate) struct Count {
     pub(crate) name: String,
     pub(crate) states: usize,
     pub(crate) by: BTreeMap<&'static str, usize>,
-    pub(crate) troubles: Vec<(String, Trouble)>,
+    pub(crate) violations: Vec<(String, Violation)>,
 }
 
-/// Prints past the capture of the test's output: this is the run's result.
+/// Prints the result of the run, bypassing the capture of test output.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// Ends a test: adds what its commands came to, and prints the total with the last one.
+/// Ends a test: adds its counts to the totals. The last test prints the totals.
 pub(crate) fn end(counts: Vec<Count>) {
     let mut tally = TALLY.lock().unwrap_or_else(PoisonError::into_inner);
     let mut wrong = Vec::new();
@@ -87,15 +87,15 @@ pub(crate) fn end(counts: Vec<Count>) {
         for (by, times) in &count.by {
             *tally.by.entry(by).or_default() += times;
         }
-        for (_, trouble) in &count.troubles {
-            match trouble {
-                Trouble::Loss(_) => tally.losses += 1,
-                Trouble::Alarm(_) => tally.alarms += 1,
-                Trouble::Stuck(_) => tally.stuck += 1,
+        for (_, violation) in &count.violations {
+            match violation {
+                Violation::Loss(_) => tally.losses += 1,
+                Violation::Alarm(_) => tally.alarms += 1,
+                Violation::Stuck(_) => tally.stuck += 1,
             }
         }
-        let told = count.troubles.iter().take(5);
-        wrong.extend(told.map(|(place, trouble)| format!("{}, {place}: {}", count.name, trouble.text())));
+        let reported = count.violations.iter().take(5);
+        wrong.extend(reported.map(|(place, found)| format!("{}, {place}: {}", count.name, found.text())));
     }
     tally.tests += 1;
     if tally.tests == TESTS {
@@ -105,7 +105,7 @@ pub(crate) fn end(counts: Vec<Count>) {
         let by = if by.is_empty() { "none".to_owned() } else { by.join(", ") };
         say(&format!(
             "total: {states} distinct states of {commands} commands, {models} models; {losses} acknowledged losses, \
-             {alarms} false alarms, {stuck} that one command does not heal; healed by a command that a message names: {by}"
+             {alarms} false alarms, {stuck} that one command does not repair; repaired by the command that a message names: {by}"
         ));
         let all = is_long() && std::env::var_os("AIRLOCK_TEST_STATES").is_none();
         assert!(!all || *states >= LEAST, "only {states} states");

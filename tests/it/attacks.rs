@@ -1,5 +1,5 @@
-//! What someone between a site and its registry can do to signatures, each test named by the attack. What can be done
-//! with evidence and with trust files is in `bundle-signer/tests`.
+//! Attacks on signatures by an attacker between a site and its registry; each test is named after the attack. Attacks with
+//! evidence and trust files are in `bundle-signer/tests`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -11,25 +11,25 @@ use crate::signing::{IMAGE, refuses, serve, site, without_roles, works};
 const EMPTY: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
-/// What is done with requests for these paths; all others go through.
+/// The attack on requests for some paths; all other requests pass.
 #[derive(Clone, Copy)]
 enum Attack {
     Nothing,
-    /// No referrer is listed, and no index stands in for the list.
+    /// The list of referrers is empty, and the fallback tag does not exist.
     DropReferrers,
-    /// The server fails on paths that contain this.
+    /// The server fails for paths that contain this.
     Fail(&'static str),
-    /// The connection ends without an answer on such paths.
+    /// The connection is closed without a response for paths that contain this.
     Cut(&'static str),
 }
 
-/// A registry's address, with someone before it.
-struct Between {
+/// A proxy between the client and a registry.
+struct Proxy {
     address: String,
     attack: Arc<Mutex<Attack>>,
 }
 
-impl Between {
+impl Proxy {
     fn new(registry: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -38,25 +38,25 @@ impl Between {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (registry, attack) = (registry.clone(), *shared.lock().unwrap());
-                std::thread::spawn(move || pass(stream, &registry, attack));
+                std::thread::spawn(move || forward(stream, &registry, attack));
             }
         });
         Self { address, attack }
     }
 
-    fn now(&self, attack: Attack) {
+    fn attack(&self, attack: Attack) {
         *self.attack.lock().unwrap() = attack;
     }
 }
 
-/// One request, which has no body, and its answer.
-fn pass(mut client: TcpStream, registry: &str, attack: Attack) -> std::io::Result<()> {
+/// Forwards one request, which has no body, and its response.
+fn forward(mut client: TcpStream, registry: &str, attack: Attack) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut head = String::new();
     while reader.read_line(&mut head)? > 2 {}
     let path = head.split(' ').nth(1).unwrap_or_default();
     let list = path.contains("/referrers/");
-    let stand_in = path.contains("/manifests/sha256-") && !path.contains('.');
+    let fallback = path.contains("/manifests/sha256-") && !path.contains('.');
     let answer = |status: &str, body: &str| {
         let kind = "application/vnd.oci.image.index.v1+json";
         let length = body.len();
@@ -66,7 +66,7 @@ fn pass(mut client: TcpStream, registry: &str, attack: Attack) -> std::io::Resul
     };
     let said = match attack {
         Attack::DropReferrers if list => answer("200 OK", EMPTY),
-        Attack::DropReferrers if stand_in => answer("404 Not Found", ""),
+        Attack::DropReferrers if fallback => answer("404 Not Found", ""),
         Attack::Fail(part) if path.contains(part) => answer("503 Service Unavailable", ""),
         Attack::Cut(part) if path.contains(part) => return Ok(()),
         Attack::Nothing | Attack::DropReferrers | Attack::Fail(_) | Attack::Cut(_) => {
@@ -80,7 +80,7 @@ fn pass(mut client: TcpStream, registry: &str, attack: Attack) -> std::io::Resul
     client.write_all(said.as_bytes())
 }
 
-/// The arguments that verify the image through someone.
+/// The arguments that verify the image through the proxy.
 fn verify<'a>(reference: &'a str, trust: &'a str) -> Vec<&'a str> {
     let name = IMAGE.rsplit_once(':').unwrap().0;
     vec!["verify-image", reference, "--plain-http", "--name", name, "--trust", trust]
@@ -95,13 +95,13 @@ fn dropped_referrers() {
     let bundles = format!("{text}    roles: [{{sign: [signature], formats: [bundle]}}]\n");
     std::fs::write(path.join("bundles.yaml"), bundles).unwrap();
     let (_served, registry) = serve(path, "store");
-    let between = Between::new(registry);
-    let reference = format!("{}/{IMAGE}", between.address);
+    let proxy = Proxy::new(registry);
+    let reference = format!("{}/{IMAGE}", proxy.address);
     works(path, &verify(&reference, "bundles.yaml"));
-    between.now(Attack::DropReferrers);
-    // The older signature that is left does not stand in for the one that was dropped.
+    proxy.attack(Attack::DropReferrers);
+    // The remaining signature in the older format does not replace the dropped one.
     refuses(path, &verify(&reference, "bundles.yaml"), "may not sign this");
-    // Where the policy takes either, nothing was gained by dropping one.
+    // If the policy accepts either format, dropping one has no effect.
     assert!(works(path, &verify(&reference, "release.yaml")).contains("simpleSigning"));
 }
 
@@ -112,13 +112,13 @@ fn registry_outage() {
     works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
     let (served, registry) = serve(path, "store");
     let through = |attack| {
-        let between = Between::new(registry.clone());
-        between.now(attack);
-        between.address + "/" + IMAGE
+        let proxy = Proxy::new(registry.clone());
+        proxy.attack(attack);
+        proxy.address + "/" + IMAGE
     };
     works(path, &verify(&through(Attack::Nothing), "release.yaml"));
-    // Whatever cannot be asked leaves the question open, also where another answer would do. All at once, because
-    // the client tries again for a while.
+    // If any request fails, the result is unknown, even if another response would be sufficient. All cases run at once,
+    // because the client retries for a while.
     std::thread::scope(|scope| {
         for attack in [
             Attack::Fail("/referrers/"),
@@ -133,10 +133,13 @@ fn registry_outage() {
                 let output = airlock(path, &verify(&reference, "release.yaml"));
                 let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
                 assert_eq!(output.status.code(), Some(6), "{said}");
-                assert!(said.contains("could not be asked") && !said.contains("signed"), "{said}");
+                assert!(
+                    said.contains("the request to the registry failed") && !said.contains("signed"),
+                    "{said}"
+                );
             });
         }
     });
     drop(served);
-    fails(path, &verify(&through(Attack::Nothing), "release.yaml"), 6, "could not be asked");
+    fails(path, &verify(&through(Attack::Nothing), "release.yaml"), 6, "the request to the registry failed");
 }

@@ -1,4 +1,4 @@
-//! What every command leaves in the audit log, and what the log's own commands say of it.
+//! The events that every command writes to the audit log, and the output of the `audit` commands.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::cli::{airlock, fails};
 use crate::signing::site;
 
-/// Commands that change and decide nothing.
+/// Commands that change nothing and make no decision, and therefore write no event.
 const SILENT: &[&str] = &[
     "audit-checkpoint",
     "audit-explain",
@@ -53,7 +53,7 @@ const SILENT: &[&str] = &[
     "version",
 ];
 
-/// Runs commands in a folder whose settings name the store, and looks at the newest event.
+/// Runs commands in a folder whose configuration file names the store, and reads the newest event.
 struct Rig<'a> {
     folder: &'a Path,
     seen: BTreeSet<String>,
@@ -89,8 +89,8 @@ fn log(folder: &Path, filter: &[&str]) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The site of the signing tests, with settings that name its store.
-fn with_settings() -> tempfile::TempDir {
+/// The site of the signing tests, with a configuration file that names its store.
+fn configured_site() -> tempfile::TempDir {
     let folder = site();
     let config = folder.path().join(".config/airlock");
     std::fs::create_dir_all(&config).unwrap();
@@ -100,8 +100,8 @@ fn with_settings() -> tempfile::TempDir {
 }
 
 #[test]
-fn every_command_leaves_its_event_or_is_known_to_leave_none() {
-    let folder = with_settings();
+fn every_command_writes_its_event_or_is_listed_as_silent() {
+    let folder = configured_site();
     let path = folder.path();
     let mut rig = Rig { folder: path, seen: BTreeSet::new() };
     rig.event("keys-generate", "third", "key.generate success");
@@ -164,7 +164,7 @@ fn every_command_leaves_its_event_or_is_known_to_leave_none() {
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
 }
 
-/// A path of several commands, which leave their own.
+/// `quickstart` runs several commands, which write their own events.
 fn quickstart(path: &Path) {
     assert!(airlock(path, &["quickstart", "--exit", "--listen", "127.0.0.1:0"]).status.success());
     let kinds = log(path, &["--store", "airlock-quickstart/site"]);
@@ -172,7 +172,7 @@ fn quickstart(path: &Path) {
     assert_eq!(kinds, ["log.start", "policy.first-use", "import", "serve.start", "serve.stop"]);
 }
 
-/// Without a cluster they fail; what they leave when they do not is in `tests/cluster`.
+/// Without a cluster, these commands fail. `tests/cluster` tests the events of successful runs.
 fn in_clusters(rig: &mut Rig<'_>) {
     let nowhere = "--kubeconfig none";
     let controller =
@@ -190,7 +190,7 @@ fn in_clusters(rig: &mut Rig<'_>) {
     rig.event("package-rights", &format!("--apply --cluster mgmt {nowhere}"), "package.change failed");
 }
 
-/// Every command that does something itself, by its man page.
+/// Every command that is not only a group, by its man page.
 fn commands(path: &Path) -> BTreeSet<String> {
     assert!(airlock(path, &["man", "--to", "man"]).status.success());
     let groups = [
@@ -223,8 +223,8 @@ fn commands(path: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn trust_files_that_change_are_events_of_their_own() {
-    let folder = with_settings();
+fn the_first_use_and_each_change_of_a_trust_file_is_an_event() {
+    let folder = configured_site();
     let path = folder.path();
     std::fs::copy(path.join("release.yaml"), path.join("trust.yaml")).unwrap();
     let verify = ["verify-image", "disk.example/team/app:v1", "--store", "store", "--trust", "trust.yaml"];
@@ -256,7 +256,7 @@ impl Drop for Server {
     }
 }
 
-/// One request; gives the status.
+/// Sends one request; returns the status.
 fn request(address: &str, head: &str, body: &[u8]) -> u16 {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
@@ -272,8 +272,8 @@ fn request(address: &str, head: &str, body: &[u8]) -> u16 {
 }
 
 #[test]
-fn the_registry_logs_pushes_and_deletes_before_it_answers() {
-    let folder = with_settings();
+fn the_registry_logs_pushes_and_deletes_before_it_responds() {
+    let folder = configured_site();
     let path = folder.path();
     let mut server = Server(
         Command::new(env!("CARGO_BIN_EXE_airlock"))
@@ -317,7 +317,7 @@ fn the_registry_logs_pushes_and_deletes_before_it_answers() {
             (&Value::Null, Some("127.0.0.1"))
         );
     }
-    // A log that cannot be written: nothing is reported as done.
+    // If the log cannot be written, no operation is reported as successful.
     std::fs::rename(path.join("store/log/tail"), path.join("tail")).unwrap();
     assert_eq!(request(&address, &format!("POST /v2/new/blobs/uploads/?digest={blob}"), b"{}"), 500);
     std::fs::rename(path.join("tail"), path.join("store/log/tail")).unwrap();
@@ -329,8 +329,8 @@ fn the_registry_logs_pushes_and_deletes_before_it_answers() {
 }
 
 #[test]
-fn a_log_is_searched_proved_and_shown() {
-    let folder = with_settings();
+fn a_log_can_be_searched_proved_and_shown() {
+    let folder = configured_site();
     let path = folder.path();
     airlock(path, &["keys", "generate", "third"]);
     let events = log(path, &[]);
@@ -364,7 +364,7 @@ fn a_log_is_searched_proved_and_shown() {
 
 #[test]
 fn a_changed_log_ends_with_3_and_names_the_entry_and_the_time() {
-    let folder = with_settings();
+    let folder = configured_site();
     let path = folder.path();
     airlock(path, &["keys", "generate", "third"]);
     let events = log(path, &[]);
@@ -380,18 +380,20 @@ fn a_changed_log_ends_with_3_and_names_the_entry_and_the_time() {
     let said = String::from_utf8(said.stdout).unwrap();
     let until = events[last - 1]["event"]["time"].as_str().unwrap();
     assert!(
-        said.contains(&format!("entry {last}: it is not what was logged: it was edited; good until {until}")),
+        said.contains(&format!(
+            "entry {last}: it was edited after it was logged; the log is intact until {until}"
+        )),
         "{said}"
     );
-    // The writer's own copy has the entry as it was logged; without it nothing vouches for what stands there.
+    // The writer's copy in `tail` has the original entry; without it, nothing proves the edited entry.
     assert!(airlock(path, &["audit", "proof", &last.to_string()]).status.success());
     std::fs::remove_file(path.join("store/log/tail")).unwrap();
-    fails(path, &["audit", "proof", &last.to_string()], 3, "is not what was logged");
+    fails(path, &["audit", "proof", &last.to_string()], 3, "differs from the entry that was logged");
 }
 
 #[test]
-fn a12_what_is_done_to_a_store_is_in_its_own_log_whichever_log_is_named() {
-    let folder = with_settings();
+fn a12_operations_on_a_store_are_always_in_its_own_log() {
+    let folder = configured_site();
     let path = folder.path();
     let before = log(path, &[]).len();
     for command in [
@@ -411,23 +413,23 @@ fn a12_what_is_done_to_a_store_is_in_its_own_log_whichever_log_is_named() {
     assert_eq!(kinds(&log(path, &["--store", "new"])), ["log.start", "mirror"]);
     let named = log(path, &["--audit-log", "elsewhere"]);
     assert_eq!(kinds(&named), ["log.start", "store.check", "store.gc", "mirror", "mirror"]);
-    // A named log that is the store's own gets each event once.
+    // If `--audit-log` names the store's own log, each event is written once.
     let done = airlock(path, &["store", "check", "--store", "store", "--audit-log", "./store/../store/log"]);
     assert!(done.status.success());
     assert_eq!(log(path, &["--store", "store"]).len(), own.len() + 1);
 }
 
 #[test]
-fn a_named_log_is_made_on_first_use_and_takes_all_events() {
+fn a_named_log_is_created_on_first_use_and_gets_all_events() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let silent = airlock(path, &["keys", "generate", "one"]);
-    assert!(String::from_utf8_lossy(&silent.stderr).contains("no audit log has this"));
+    assert!(String::from_utf8_lossy(&silent.stderr).contains("not recorded in an audit log"));
     let named = airlock(path, &["keys", "generate", "two", "--audit-log", "log"]);
     assert!(named.status.success() && named.stderr.is_empty());
     let events = log(path, &["--audit-log", "log"]);
     assert_eq!(events[1]["event"]["object"]["name"], "two");
-    // Nothing is begun that could not be logged.
+    // An operation that cannot be logged is not started.
     std::fs::write(path.join("log/checkpoint"), "damaged").unwrap();
     fails(path, &["keys", "generate", "three", "--audit-log", "log"], 1, "cannot be written");
     assert!(!path.join("three.key").exists());
@@ -436,36 +438,36 @@ fn a_named_log_is_made_on_first_use_and_takes_all_events() {
 /// The policy of `docs/audit.md`.
 #[test]
 fn a_log_is_verified_by_a_policy_that_names_its_key() {
-    let folder = with_settings();
+    let folder = configured_site();
     let path = folder.path();
     let key = std::fs::read_to_string(path.join("store/log/key.pub")).unwrap();
     std::fs::write(path.join("policy.txt"), format!("log {}\nquorum none\n", key.trim_end())).unwrap();
     let verified = airlock(path, &["audit", "verify", "--store", "store", "--policy", "policy.txt"]);
     let said = String::from_utf8_lossy(&verified.stdout) + String::from_utf8_lossy(&verified.stderr);
-    assert!(verified.status.success() && !said.contains("the key beside the log was believed"), "{said}");
+    assert!(verified.status.success() && !said.contains("checked with the log's own key only"), "{said}");
 }
 
 #[test]
-fn an_edited_index_is_told_and_hides_nothing() {
-    let folder = with_settings();
+fn an_edited_index_is_reported_and_hides_nothing() {
+    let folder = configured_site();
     let path = folder.path();
     let before = log(path, &[]);
-    // Another file of the same content is not the one that was sealed.
+    // A different file with the same content does not match the seal.
     let index = path.join("store/log/index.sqlite");
     let bytes = std::fs::read(&index).unwrap();
     std::fs::write(&index, bytes).unwrap();
     let searched = airlock(path, &["audit", "log", "--output", "json"]);
     let said = String::from_utf8_lossy(&searched.stderr).into_owned();
-    assert!(said.contains("something else wrote to it"), "{said}");
+    assert!(said.contains("another program wrote to it"), "{said}");
     assert_eq!(serde_json::from_slice::<Vec<Value>>(&searched.stdout).unwrap(), before);
 }
 
-/// Nobody named a log or a store, and no cluster answers: that it was tried is logged all the same.
+/// Attempts are logged even if no log and no store is given and no cluster answers.
 #[test]
-fn o13_what_changes_a_cluster_is_logged_where_nobody_named_a_log() {
+fn o13_changes_of_a_cluster_are_logged_even_if_no_log_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("ca.crt"), "none").unwrap();
-    fails(folder.path(), &["audit", "log", "--event", "cluster"], 2, "no audit log was named");
+    fails(folder.path(), &["audit", "log", "--event", "cluster"], 2, "no audit log was given");
     let cluster = ["--cluster", "mgmt", "--kubeconfig", "none"];
     let install = ["install", "controller", "--registry", "r.example:5000", "--registry-ca", "ca.crt"];
     for (arguments, event) in [

@@ -1,4 +1,4 @@
-//! `audit explain` and `audit report` of the built binary.
+//! `audit explain` and `audit report`, run with the built binary.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cli::{airlock, fails};
 
-/// A folder whose `log` has the making of a key and of a trust file; gives the trust file's digest.
+/// Creates a key and a trust file, logged in the folder's `log`; returns the trust file's digest.
 fn site(path: &Path) -> String {
     assert!(airlock(path, &["keys", "generate", "site", "--audit-log", "log"]).status.success());
     assert!(airlock(path, &["keys", "trust", "site.pub", "--audit-log", "log"]).status.success());
@@ -18,33 +18,39 @@ fn site(path: &Path) -> String {
 }
 
 #[test]
-fn a_digest_is_explained_with_proofs_or_said_to_be_unknown() {
+fn a_digest_is_explained_with_proofs_or_reported_as_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let digest = site(path);
-    let told = airlock(path, &["audit", "explain", &digest, "--audit-log", "log", "--proofs"]);
-    let text = String::from_utf8(told.stdout).unwrap();
+    let output = airlock(path, &["audit", "explain", &digest, "--audit-log", "log", "--proofs"]);
+    let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with(&digest) && text.contains("policy.write  success"), "{text}");
     assert!(text.contains("| c2sp.org/tlog-proof@v1\n"), "{text}");
-    assert!(String::from_utf8_lossy(&told.stderr).contains("the key beside the log was believed"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("checked with the log's own key only"));
     let key = std::fs::read_to_string(path.join("log/key.pub")).unwrap();
-    let told = ["audit", "explain", &digest, "--audit-log", "log", "--output", "json", "--key", key.trim()];
-    let told = airlock(path, &told);
-    assert!(told.status.success() && told.stderr.is_empty());
-    let story: Value = serde_json::from_slice(&told.stdout).unwrap();
-    assert_eq!((&story["digest"], &story["ownKey"]), (&Value::from(digest), &Value::from(false)));
-    assert_eq!(story["events"][0]["event"]["event"], "policy.write");
-    assert!(story["events"][0].get("proof").is_none());
+    let explain =
+        ["audit", "explain", &digest, "--audit-log", "log", "--output", "json", "--key", key.trim()];
+    let output = airlock(path, &explain);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let history: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&history["digest"], &history["ownKey"]), (&Value::from(digest), &Value::from(false)));
+    assert_eq!(history["events"][0]["event"]["event"], "policy.write");
+    assert!(history["events"][0].get("proof").is_none());
 
     let nowhere = format!("sha256:{}", "0".repeat(64));
-    fails(path, &["audit", "explain", &nowhere, "--audit-log", "log"], 4, "hint: `airlock audit log`");
-    fails(path, &["audit", "explain", "v1.2", "--audit-log", "log"], 2, "64 digits");
+    fails(
+        path,
+        &["audit", "explain", &nowhere, "--audit-log", "log"],
+        4,
+        "list the events with `airlock audit log`",
+    );
+    fails(path, &["audit", "explain", "v1.2", "--audit-log", "log"], 2, "64 lower-case hexadecimal digits");
     fails(path, &["audit", "explain", &nowhere, "--audit-log", "none"], 4, "none");
-    fails(path, &["audit", "explain", &nowhere], 2, "no audit log was named");
+    fails(path, &["audit", "explain", &nowhere], 2, "no audit log was given");
 }
 
 #[test]
-fn a_report_is_written_whole_in_each_format() {
+fn a_report_is_written_atomically_in_each_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     site(path);
@@ -67,7 +73,7 @@ fn a_report_is_written_whole_in_each_format() {
 }
 
 #[test]
-fn a_report_is_of_the_period_that_was_asked_for() {
+fn a_report_covers_the_requested_period() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     site(path);
@@ -87,12 +93,12 @@ fn a_report_is_of_the_period_that_was_asked_for() {
     );
     let report = ["audit", "report", "--audit-log", "log", "--framework"];
     fails(path, &[&report[..], &["iso-27001"]].concat(), 2, "srg-container");
-    fails(path, &[&report[..], &["cmmc-l2", "--since", "today"]].concat(), 2, "neither a date");
+    fails(path, &[&report[..], &["cmmc-l2", "--since", "today"]].concat(), 2, "expected a date");
     fails(path, &[&report[..], &["cmmc-l2", "--out", "no/where"]].concat(), 4, "no/where");
 }
 
 #[test]
-fn o14_a_report_of_a_period_without_events_says_that_there_is_nothing() {
+fn o14_a_report_of_a_period_without_events_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     site(path);
@@ -116,7 +122,7 @@ fn o14_a_report_of_a_period_without_events_says_that_there_is_nothing() {
 }
 
 #[test]
-fn o29_oscal_is_written_to_a_file_that_tools_take_and_a_format_follows_from_the_name() {
+fn o29_oscal_files_end_in_json_and_the_format_follows_from_the_file_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     site(path);
@@ -127,7 +133,7 @@ fn o29_oscal_is_written_to_a_file_that_tools_take_and_a_format_follows_from_the_
     };
     let saved = airlock(path, &[&report[..], &["x.oscal"]].concat());
     let said = String::from_utf8_lossy(&saved.stdout).into_owned();
-    assert!(said.contains("wrote `x.oscal.json`") && said.contains("`.json` was added"), "{said}");
+    assert!(said.contains("wrote `x.oscal.json`") && said.contains("added `.json`"), "{said}");
     assert!(!path.join("x.oscal").exists());
     begins("x.oscal.json", "\"assessment-results\"");
     let saved = airlock(path, &[&report[..], &["r.xml", "--format", "oscal"]].concat());
@@ -140,19 +146,19 @@ fn o29_oscal_is_written_to_a_file_that_tools_take_and_a_format_follows_from_the_
         ("a", "<!DOCTYPE"),
     ] {
         let saved = airlock(path, &[&report[..], &[name]].concat());
-        assert!(saved.status.success() && !String::from_utf8_lossy(&saved.stdout).contains("was added"));
+        assert!(saved.status.success() && !String::from_utf8_lossy(&saved.stdout).contains("added `.json`"));
         begins(name, text);
     }
 }
 
 #[test]
-fn o26_explain_takes_names_and_beginnings_and_the_log_shows_reasons() {
+fn o26_explain_accepts_names_and_digest_prefixes_and_the_log_shows_reasons() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let digest = site(path);
     let explain = |what: &str| {
-        let told = airlock(path, &["audit", "explain", what, "--audit-log", "log"]);
-        String::from_utf8(told.stdout).unwrap()
+        let output = airlock(path, &["audit", "explain", what, "--audit-log", "log"]);
+        String::from_utf8(output.stdout).unwrap()
     };
     let whole = explain(&digest);
     assert_eq!(explain(&digest[..20]), whole);
@@ -175,7 +181,7 @@ fn o26_explain_takes_names_and_beginnings_and_the_log_shows_reasons() {
 }
 
 #[test]
-fn o26_a_layer_and_a_reference_lead_to_the_image_by_the_store() {
+fn o26_with_the_store_a_layer_and_a_reference_lead_to_the_image() {
     let folder = crate::signing::site();
     let path = folder.path();
     let image = std::fs::read_to_string(path.join("layout/index.json")).unwrap();
@@ -185,15 +191,19 @@ fn o26_a_layer_and_a_reference_lead_to_the_image_by_the_store() {
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     let blob = manifest["config"]["digest"].as_str().unwrap();
     let explain = |what: &str| {
-        let told = airlock(path, &["audit", "explain", what, "--store", "store", "--output", "json"]);
-        let said = String::from_utf8_lossy(&told.stderr);
-        serde_json::from_slice::<Value>(&told.stdout).unwrap_or_else(|_| panic!("{what}: {said}"))
+        let output = airlock(path, &["audit", "explain", what, "--store", "store", "--output", "json"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_else(|_| panic!("{what}: {said}"))
     };
-    let told = explain(blob);
-    assert_eq!(told["carriers"][0]["digest"], image);
-    assert_eq!(told["carriers"][0]["kind"], "image");
-    assert_eq!(told["events"][0]["event"]["event"], "mirror");
-    assert_eq!(explain(&blob[..24])["digest"], blob, "a layer that no event names, by its beginning");
+    let explained = explain(blob);
+    assert_eq!(explained["carriers"][0]["digest"], image);
+    assert_eq!(explained["carriers"][0]["kind"], "image");
+    assert_eq!(explained["events"][0]["event"]["event"], "mirror");
+    assert_eq!(
+        explain(&blob[..24])["digest"],
+        blob,
+        "a layer that no event names, by a prefix of its digest"
+    );
     let named = explain(crate::signing::IMAGE);
     assert_eq!((&named["digest"], &named["name"]), (&image.into(), &crate::signing::IMAGE.into()));
     fails(path, &["audit", "explain", blob, "--audit-log", "store/log"], 4, "is about");

@@ -1,4 +1,4 @@
-//! Charts on the command line: rendered, listed, checked, shown, explained.
+//! The `chart` commands: template, images, lint, show, explain and dependency.
 
 use std::fs;
 use std::path::Path;
@@ -75,11 +75,11 @@ fn a_chart_is_rendered_with_files_and_flags() {
     fails(folder, &["chart", "template", "web", "--seed", "12"], 2, "64 hex digits");
     fails(folder, &["chart", "template", "web", "--set", "a[x]=1"], 2, "set");
     fails(folder, &["chart", "template", "nowhere"], 4, "cannot open chart");
-    fails(folder, &["chart", "template", "web", "--show-only", "templates/no.yaml"], 2, "makes nothing");
+    fails(folder, &["chart", "template", "web", "--show-only", "templates/no.yaml"], 2, "renders nothing");
 }
 
 #[test]
-fn a_charts_images_are_listed_with_their_places() {
+fn a_charts_images_are_listed_with_their_locations() {
     let directory = tempfile::tempdir().unwrap();
     write_chart(directory.path());
     let text = out(directory.path(), &["chart", "images", "web", "--output", "json"]);
@@ -162,7 +162,7 @@ fn h10_a_library_chart_is_not_installable() {
 }
 
 #[test]
-fn a_mirrored_chart_is_rendered_out_of_the_store() {
+fn a_mirrored_chart_is_rendered_from_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
     out(folder, &["quickstart", "--quiet", "--exit", "--listen", "127.0.0.1:0", "--dir", "q"]);
@@ -175,7 +175,7 @@ fn a_mirrored_chart_is_rendered_out_of_the_store() {
 }
 
 #[test]
-fn h5_what_a_chart_makes_comes_out_byte_for_byte() {
+fn h5_the_output_of_a_chart_is_printed_byte_for_byte() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
     write_chart(folder);
@@ -219,10 +219,10 @@ fn h7_a_declared_dependency_that_is_missing_is_an_error_and_can_be_built() {
     assert!(out(folder, &["chart", "dependency", "build", "web"]).contains("added from"));
     assert!(out(folder, &["chart", "template", "web"]).contains("from-base"));
     assert!(out(folder, &["chart", "dependency", "list", "web"]).contains("ok"));
-    // Of another version than the declared one nothing is written.
+    // If only another version than the declared one exists, nothing is written.
     fs::write(folder.join("web/Chart.yaml"), chart.replace("^2.0.0", "^3.0.0")).unwrap();
     fs::remove_dir_all(folder.join("web/charts")).unwrap();
-    fails(folder, &["chart", "dependency", "build", "web"], 2, "asks for `base` ^3.0.0");
+    fails(folder, &["chart", "dependency", "build", "web"], 2, "requires `base` ^3.0.0");
     fs::write(folder.join("web/Chart.yaml"), chart.replace("file://../base", "https://charts.example"))
         .unwrap();
     fails(folder, &["chart", "dependency", "build", "web"], 2, "cannot find `base`");
@@ -230,7 +230,7 @@ fn h7_a_declared_dependency_that_is_missing_is_an_error_and_can_be_built() {
 }
 
 #[test]
-fn h10_flags_of_template_mean_what_they_mean_in_helm() {
+fn h10_flags_of_template_work_as_in_helm() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
     write_chart(folder);

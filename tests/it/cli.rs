@@ -1,4 +1,4 @@
-//! Help, results, errors and exit codes of the built binary.
+//! Help, output, errors and exit codes of the built binary.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -102,7 +102,7 @@ fn completions_man_pages_and_schema_are_printed() {
 }
 
 #[test]
-fn keys_are_made_once_and_kept_secret() {
+fn keys_are_never_overwritten_and_only_their_owner_can_read_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     assert!(airlock(path, &["keys", "generate", "release"]).status.success());
@@ -162,7 +162,7 @@ fn a_drive_without_trust_is_refused_with_a_hint_and_json_errors_parse() {
     assert!(airlock(path, &["keys", "generate", "other"]).status.success());
     assert!(airlock(path, &["keys", "trust", "other.pub"]).status.success());
     fails(path, &["import", "q/drive", "--store", "s", "--trust", "trust.yaml"], 3, "not trusted");
-    assert!(!path.join("s").exists(), "a refused import made a store");
+    assert!(!path.join("s").exists(), "a refused import created a store");
     let output = airlock(path, &["import", "q/drive", "--store", "s", "--output", "json"]);
     let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(error["exitCode"], 2);
@@ -182,9 +182,9 @@ fn a_drive_without_trust_is_refused_with_a_hint_and_json_errors_parse() {
     assert!(String::from_utf8_lossy(&page).starts_with("<!DOCTYPE html>"));
 }
 
-/// What the mirror file says of a file now counts, whatever an earlier run locked.
+/// The current entry of the mirror file counts, even if an earlier run recorded another one in the lock.
 #[test]
-fn a_lock_does_not_hide_another_checksum_or_name() {
+fn a_lock_does_not_hide_a_changed_checksum_or_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let mirror = ["mirror", "--store", "s", "--output", "json"];
@@ -225,7 +225,7 @@ fn the_configuration_file_gives_defaults() {
 }
 
 #[test]
-fn what_the_environment_says_is_not_asked_for_again() {
+fn a_setting_from_the_environment_is_not_required_as_a_flag() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let output = Command::new(AIRLOCK)
@@ -247,17 +247,17 @@ fn a_store_without_bundles_says_so() {
     assert!(airlock(path, &["mirror", "--store", "s"]).status.success());
     let listed = airlock(path, &["bundle", "list", "--store", "s"]);
     assert!(listed.status.success() && listed.stdout.is_empty());
-    assert!(String::from_utf8_lossy(&listed.stderr).contains("no bundle in this store"));
+    assert!(String::from_utf8_lossy(&listed.stderr).contains("no bundles in this store"));
 }
 
 #[test]
-fn a15_a_registry_that_others_reach_takes_anonymous_pushes_only_when_told_to() {
+fn a15_a_registry_that_others_can_reach_accepts_anonymous_pushes_only_with_the_flag() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let refused = |more: &[&str]| {
         let serve = [&["serve", "--store", "s", "--create", "--self-signed"][..], more].concat();
         fails(path, &serve, 2, "--anonymous-push");
-        assert!(!path.join("s").exists(), "it was begun: {more:?}");
+        assert!(!path.join("s").exists(), "the store was created: {more:?}");
     };
     for address in ["0.0.0.0:0", "[::]:0", ":0"] {
         refused(&["--listen", address]);

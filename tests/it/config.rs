@@ -1,4 +1,4 @@
-//! `airlock config`: files for nodes, as they are printed and written.
+//! `airlock config`: configuration files for nodes, as printed and as written.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,7 +7,7 @@ use crate::cli::{airlock, fails};
 const REGISTRY: [&str; 2] = ["--registry", "https://registry.site:5000"];
 
 #[test]
-fn every_client_gets_files_and_the_tree_is_what_was_printed() {
+fn every_client_gets_files_and_the_written_files_equal_the_printed_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::write(path.join("credentials"), "puller:secret\n").unwrap();
@@ -33,21 +33,21 @@ fn every_client_gets_files_and_the_tree_is_what_was_printed() {
             assert_eq!(file["content"], text, "{line}");
             let mode = written.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode == 0o600, file["secret"] == true, "{line}");
-            let tells = text.contains("secret") || text.contains("cHVsbGVyOnNlY3JldA==");
-            assert!(!tells || mode == 0o600, "{line} tells the password to everybody");
+            let has_password = text.contains("secret") || text.contains("cHVsbGVyOnNlY3JldA==");
+            assert!(!has_password || mode == 0o600, "every user can read the password in {line}");
         }
     }
 }
 
 #[test]
-fn hosts_come_from_the_store_and_more_can_be_named() {
+fn hosts_come_from_the_store_and_from_flags() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::write(path.join("notice.txt"), "text").unwrap();
     let text = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\nsources:\n  - files: [{path: notice.txt}]\n";
     std::fs::write(path.join("airlock.yaml"), text).unwrap();
     assert!(airlock(path, &["mirror", "--store", "store"]).status.success());
-    // What came from files has no registry that a node could ask.
+    // Content that was mirrored from files has no upstream registry.
     fails(path, &[&["config", "crio", "--store", "store"][..], &REGISTRY].concat(), 2, "--mirror");
     let named = [
         &["config", "crio", "--store", "store", "--lock", "airlock.lock", "--mirror", "quay.io"][..],
@@ -60,7 +60,7 @@ fn hosts_come_from_the_store_and_more_can_be_named() {
 }
 
 #[test]
-fn o35_a_host_that_has_files_only_gets_no_mirror() {
+fn o35_a_host_with_files_only_gets_no_mirror() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let layout = path.join("layout/blobs/sha256");
@@ -95,7 +95,7 @@ fn o35_a_host_that_has_files_only_gets_no_mirror() {
     std::fs::write(path.join("airlock.yaml"), text).unwrap();
     let mirrored = airlock(path, &["mirror", "--store", "store"]);
     assert!(mirrored.status.success(), "{}", String::from_utf8_lossy(&mirrored.stderr));
-    // A file of a mirror file's own list is one in the lock, too.
+    // Entries of a mirror file's `files` have the kind `file` in the lock.
     let lock = std::fs::read_to_string(path.join("airlock.lock")).unwrap();
     let mut lock: serde_json::Value = serde_json::from_str(&lock).unwrap();
     for item in lock["items"].as_array_mut().unwrap() {
@@ -113,7 +113,7 @@ fn o35_a_host_that_has_files_only_gets_no_mirror() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_with_a_hint() {
+fn invalid_arguments_are_refused_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::write(path.join("empty"), "\n").unwrap();
@@ -123,7 +123,7 @@ fn what_cannot_be_meant_is_refused_with_a_hint() {
         (vec!["--registry", "http://registry.site", "--insecure-skip-verify"], "plain HTTP"),
         (vec!["--registry", "registry.site", "--credentials", "empty"], "USER:PASSWORD"),
         (vec!["--registry", "registry.site", "--ca-file", "empty"], "no certificate"),
-        (vec!["--registry", "registry.site", "--mirror", "a b"], "which registry is mirrored where"),
+        (vec!["--registry", "registry.site", "--mirror", "a b"], "is not a valid value of --mirror"),
     ] {
         fails(path, &[&["config", "containerd"][..], &mirror, &arguments].concat(), 2, words);
     }

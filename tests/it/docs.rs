@@ -1,4 +1,4 @@
-//! Every `airlock` command line in the documentation is one that the binary understands.
+//! The binary accepts every `airlock` command line in the documentation.
 
 use std::path::Path;
 
@@ -21,10 +21,10 @@ fn the_commands_in_the_documentation_parse() {
                 _ => line.split("`airlock ").skip(1).filter_map(|rest| rest.split('`').next()).collect(),
             }
         });
-        // A line with a variable of the shell is run by the tests in `documented`.
+        // Lines with shell variables are run by the tests in `documented`.
         for line in lines.filter(|line| !line.contains("...") && !line.contains('$')) {
             let arguments: Vec<&str> = line.split_whitespace().take_while(|word| *word != ">").collect();
-            // With `--help` everything before it is parsed, and nothing is done.
+            // With `--help`, the arguments are parsed but not executed.
             let output = airlock(folder.path(), &[&arguments[..], &["--help"]].concat());
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success(), "{}: airlock {line}: {said}", page.display());

@@ -1,8 +1,8 @@
-//! Every block of commands in the documentation runs as it is written.
+//! Runs every command block in the documentation as it is written.
 //!
-//! A page is run from top to bottom, in a folder, a network and mounts of its own: `documented/sandbox` makes these,
-//! `documented/site.sh` the files that all pages presume, and `documented/PAGE.sh` those that one page does. What
-//! cannot be run is in [`EXEMPT`], with the reason. A new block is run.
+//! A page is run from top to bottom, in a separate folder, network namespace and mount namespace. `documented/sandbox`
+//! creates these, `documented/site.sh` creates the files that all pages require, and `documented/PAGE.sh` those of one
+//! page. Blocks that cannot be run are in [`EXEMPT`], with the reason. A new block is run by default.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -12,27 +12,27 @@ use std::process::Command;
 use crate::programs;
 
 const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
-/// What every page's folder is made by.
+/// The programs that every page requires.
 const NEEDED: [&str; 6] = ["unshare", "ip", "curl", "openssl", "jq", "zstd"];
-/// So many blocks are run at least.
+/// The minimum number of blocks that must be run.
 const FLOOR: usize = 50;
 
-/// Why a block is not simply run.
+/// The reason why a block is not run as it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Exempt {
-    /// Its lines are run all the same, and end because no API server answers.
+    /// Its lines are run, and fail because no API server answers.
     NeedsACluster,
-    /// It is run where the second program is installed, under the first name.
+    /// It is run if the second program is installed, under the first name.
     NeedsAProgram(&'static str, &'static str),
     NeedsAToken,
-    /// What it makes is made otherwise.
+    /// Its result is created in another way.
     NeedsADaemon,
     BuildsFromSource,
 }
 
 use Exempt::{BuildsFromSource, NeedsACluster, NeedsADaemon, NeedsAProgram, NeedsAToken};
 
-/// The page, what one of its blocks has and no other, and why that block is exempt.
+/// The page, a text that exactly one of its blocks contains, and the reason why that block is exempt.
 const EXEMPT: [(&str, &str, Exempt); 28] = [
     ("README", "scripts/test", BuildsFromSource),
     ("README", "airlock install controller", NeedsACluster),
@@ -64,16 +64,16 @@ const EXEMPT: [(&str, &str, Exempt); 28] = [
     ("signing", "cosign sign-blob --key release.key --new-bundle-format", NeedsAProgram("cosign", "cosign2")),
 ];
 
-/// What one page has to run.
+/// The blocks of one page.
 struct Page {
     name: String,
-    /// Commands by the number of their first line.
+    /// Command blocks by the number of their first line.
     blocks: BTreeMap<usize, String>,
     yaml: Vec<String>,
 }
 
 impl Page {
-    /// Fenced blocks of commands, and commands in the second column of tables that have `command` above it.
+    /// Reads fenced command blocks, and commands in the second column of tables whose header is `command`.
     fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -104,10 +104,10 @@ impl Page {
 
     fn exempt(&self, block: &str) -> Option<Exempt> {
         let mut known = EXEMPT.iter().filter(|(page, text, _)| *page == self.name && block.contains(text));
-        known.next().map(|(_, _, why)| *why)
+        known.next().map(|(_, _, reason)| *reason)
     }
 
-    /// Puts into the folder what is to be run; gives each block's number with whether it is, and why not.
+    /// Writes the blocks into the folder; returns for each block whether it is run, and its exemption.
     fn write(&self, folder: &Path) -> Vec<(bool, Option<Exempt>)> {
         for name in ["blocks", "yaml"] {
             std::fs::create_dir(folder.join(name)).unwrap();
@@ -135,7 +135,7 @@ impl Page {
         self.blocks.iter().map(write).collect()
     }
 
-    /// Runs all blocks; the error is what the sandbox says of those that failed.
+    /// Runs all blocks; the error is the output of the sandbox about the blocks that failed.
     fn run(&self) -> Result<Vec<(bool, Option<Exempt>)>, String> {
         let folder = tempfile::tempdir().unwrap();
         let blocks = self.write(folder.path());
@@ -154,7 +154,7 @@ impl Page {
     }
 }
 
-/// A command in namespaces of its own, all of whose processes end with it.
+/// A command in new namespaces; all of its processes end with it.
 fn apart() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
@@ -164,7 +164,7 @@ fn apart() -> Command {
     command
 }
 
-/// Where the program is; `None`, after saying so, where it is not.
+/// Returns the path of the program. If it is not installed, prints that and returns `None`.
 fn installed(name: &str) -> Option<PathBuf> {
     let program = programs::program(name);
     if program.is_absolute() {
@@ -186,11 +186,11 @@ fn pages() -> Vec<Page> {
 }
 
 #[test]
-fn every_exemption_is_of_one_block_that_is_there() {
+fn every_exemption_matches_exactly_one_block() {
     let pages = pages();
-    for (page, text, why) in &EXEMPT {
+    for (page, text, reason) in &EXEMPT {
         let blocks = pages.iter().filter(|known| known.name == *page).flat_map(|known| known.blocks.values());
-        assert_eq!(blocks.filter(|block| block.contains(text)).count(), 1, "{page}: {text}: {why:?}");
+        assert_eq!(blocks.filter(|block| block.contains(text)).count(), 1, "{page}: {text}: {reason:?}");
     }
     for page in &pages {
         for (number, block) in &page.blocks {
@@ -200,13 +200,13 @@ fn every_exemption_is_of_one_block_that_is_there() {
     }
 }
 
-/// Runs these pages, a few at a time. `None`, after saying so, where that is not possible.
+/// Runs these pages, four at a time. If that is not possible, prints that and returns `None`.
 fn run(pages: &[Page]) -> Option<Vec<(bool, Option<Exempt>)>> {
     if !programs::require(&NEEDED) {
         return None;
     }
     if !apart().arg("true").status().unwrap().success() {
-        programs::missing("the right to make namespaces of mounts and network");
+        programs::missing("the permission to create mount and network namespaces");
         return None;
     }
     let (mut blocks, mut failed) = (Vec::new(), String::new());
@@ -225,7 +225,7 @@ fn run(pages: &[Page]) -> Option<Vec<(bool, Option<Exempt>)>> {
     Some(blocks)
 }
 
-/// `documented/controller.sh` serves the registry as `serve.md` says, and has the installation push there.
+/// `documented/controller.sh` serves the registry as described in `serve.md`, and the installation pushes to it.
 #[test]
 fn o14_the_documented_installation_pushes_to_the_documented_registry() {
     let pages: Vec<_> = pages().into_iter().filter(|page| page.name == "controller").collect();
@@ -233,9 +233,9 @@ fn o14_the_documented_installation_pushes_to_the_documented_registry() {
     run(&pages);
 }
 
-/// A step that comes before a block needs the block that it comes after, so all of the page's programs must be there.
+/// The blocks of this page depend on one another, so all of its programs must be installed.
 #[test]
-fn r8_the_documented_way_of_each_tool_through_the_push_gate_runs_as_it_is_written() {
+fn r8_the_documented_push_of_each_tool_through_the_gate_runs_as_it_is_written() {
     if !programs::require(&["skopeo", "podman", "helm", "cosign2", "cosign3"]) {
         return;
     }
@@ -250,10 +250,11 @@ fn o25_every_block_of_commands_in_the_documentation_runs_as_it_is_written() {
     let pages: Vec<_> = pages().into_iter().filter(|page| !apart.contains(&page.name.as_str())).collect();
     let Some(blocks) = run(&pages) else { return };
     let run = blocks.iter().filter(|(run, _)| *run).count();
-    let exempt = |why| blocks.iter().filter(|(run, exempt)| !run && *exempt == Some(why)).count();
-    let absent = blocks.iter().filter(|(run, why)| !run && matches!(why, Some(NeedsAProgram(..)))).count();
+    let exempt = |reason| blocks.iter().filter(|(run, exempt)| !run && *exempt == Some(reason)).count();
+    let absent =
+        blocks.iter().filter(|(run, reason)| !run && matches!(reason, Some(NeedsAProgram(..)))).count();
     println!(
-        "{} blocks of {} pages: {run} run; {} need a cluster, {} a token, {absent} a program that is not here; {} build from source",
+        "{} blocks of {} pages: {run} run; {} need a cluster, {} a token, {absent} a program that is not installed; {} build from source",
         blocks.len(),
         pages.len(),
         exempt(NeedsACluster),

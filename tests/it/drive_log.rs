@@ -1,4 +1,4 @@
-//! The sender's log there and back again: drives that carry it, sites that remember and answer, and an old drive.
+//! The sender's log: drives that carry it, sites that record and cosign it, return media, and old drives.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn deliver(path: &Path, content: &str, drive: &str) -> Value {
     json(path, &["pack", "--store", "near", "--to", drive, "--key", "k.key"])
 }
 
-/// A sender with a first drive, and the trust file for a site.
+/// Creates a sender with a first drive, and the trust file for a site.
 fn sender(path: &Path) -> Value {
     fs::write(path.join("airlock.yaml"), format!("{HEAD}sources: [{{files: [{{path: a.txt}}]}}]\n")).unwrap();
     done(path, &["keys", "generate", "k"]);
@@ -38,7 +38,7 @@ fn sender(path: &Path) -> Value {
 const IMPORT: [&str; 5] = ["import", "--trust", "trust.yaml", "--store", "far"];
 
 #[test]
-fn the_log_travels_is_cosigned_returned_and_acknowledged() {
+fn the_log_is_carried_cosigned_returned_and_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let first = sender(path);
@@ -53,12 +53,15 @@ fn the_log_travels_is_cosigned_returned_and_acknowledged() {
     assert_eq!(returned["logs"][0][1], second["log"]["size"]);
     let site = returned["site"].as_str().unwrap();
     let key = returned["key"].as_str().unwrap();
-    // Without the site's key in the trust file it is not believed.
-    let heed = ["acknowledge", "back", "--store", "near", "--trust"];
-    fails(path, &[&heed[..], &["trust.yaml"]].concat(), 3, "is not a witness in the trust file");
+    // A cosignature is rejected if the trust file does not contain the site's key.
+    let acknowledge = ["acknowledge", "back", "--store", "near", "--trust"];
+    fails(path, &[&acknowledge[..], &["trust.yaml"]].concat(), 3, "is not a witness in the trust file");
     done(path, &["keys", "trust", "k.pub", "--witness", key, "--to", "sites.yaml"]);
-    let heard = json(path, &[&heed[..], &["sites.yaml"]].concat());
-    assert_eq!((&heard[0]["site"], &heard[0]["size"]), (&Value::from(site), &second["log"]["size"]));
+    let acknowledged = json(path, &[&acknowledge[..], &["sites.yaml"]].concat());
+    assert_eq!(
+        (&acknowledged[0]["site"], &acknowledged[0]["size"]),
+        (&Value::from(site), &second["log"]["size"])
+    );
     let third = deliver(path, "third", "three");
     assert_eq!(third["log"]["acknowledged"][0][1], second["log"]["size"]);
     let log = path.join("three/log");
@@ -69,12 +72,12 @@ fn the_log_travels_is_cosigned_returned_and_acknowledged() {
     let shown = done(path, &["inspect", "three"]);
     assert!(shown.contains(&format!("{site} acknowledged {}", entries(&second))), "{shown}");
     let proved = done(path, &["verify", "three", "--trust", "trust.yaml", "--store", "far"]);
-    assert!(proved.contains(&format!("{} of them known before", entries(&second))), "{proved}");
+    assert!(proved.contains(&format!("{} of them already known", entries(&second))), "{proved}");
     done(path, &[&IMPORT[..], &["three"]].concat());
 }
 
 #[test]
-fn an_old_drive_is_an_alarm_and_stays_out_until_it_is_released() {
+fn an_old_drive_raises_an_alarm_and_is_refused_until_it_is_released() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let set = sender(path)["set"].as_str().unwrap().to_owned();
@@ -83,14 +86,19 @@ fn an_old_drive_is_an_alarm_and_stays_out_until_it_is_released() {
     let before = done(path, &["store", "list", "--store", "far"]);
     let old = [&IMPORT[..], &["one"]].concat();
     fails(path, &[&old[..], &["--dry-run"]].concat(), 7, "rollback");
-    assert!(done(path, &["quarantine", "list", "--store", "far"]).contains("no drive ever"));
+    assert!(done(path, &["quarantine", "list", "--store", "far"]).contains("no alarms recorded"));
     fails(path, &old, 7, "rollback");
     fails(path, &old, 7, "quarantined since");
     fails(path, &["verify", "one", "--trust", "trust.yaml", "--store", "far"], 7, "quarantined");
     let shown = done(path, &["quarantine", "show", &set, "--store", "far"]);
-    assert!(shown.contains("was found as") && shown.contains("it was known as"), "{shown}");
+    assert!(shown.contains("as found:") && shown.contains("known checkpoint:"), "{shown}");
     assert_eq!(shown.matches("airlock.local +").count() + shown.matches("— log-").count(), 2, "{shown}");
-    fails(path, &["quarantine", "show", "nobody", "--store", "far"], 4, "no set or site");
+    fails(
+        path,
+        &["quarantine", "show", "nobody", "--store", "far"],
+        4,
+        "no alarm recorded for a set or site",
+    );
     assert_eq!(done(path, &["store", "list", "--store", "far"]), before);
     let events = json(path, &["audit", "log", "--store", "far", "--event", "alarm"]);
     let reasons: Vec<_> =
@@ -104,9 +112,9 @@ fn an_old_drive_is_an_alarm_and_stays_out_until_it_is_released() {
         done(path, &[&release[..], &["the sender confirms it"]].concat()).contains("the sender confirms it")
     );
     fails(path, &[&release[..], &["again"]].concat(), 4, "not quarantined");
-    let taken = airlock(path, &old);
-    assert!(taken.status.success());
-    assert!(String::from_utf8_lossy(&taken.stderr).contains("released in spite of an alarm"));
+    let imported = airlock(path, &old);
+    assert!(imported.status.success());
+    assert!(String::from_utf8_lossy(&imported.stderr).contains("released despite an alarm"));
     let newest = event(path, "far", "import");
     assert_eq!(newest["evidence"]["log"], "alarm-released");
     assert!(newest["evidence"]["alarm"].as_str().is_some_and(|alarm| !alarm.is_empty()));
@@ -119,12 +127,12 @@ fn event(path: &Path, store: &str, kind: &str) -> Value {
 }
 
 #[test]
-fn a_pack_that_ends_after_its_event_was_logged_is_logged_as_failed() {
+fn a_pack_that_fails_after_its_event_was_logged_is_logged_as_failed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
     assert_eq!(event(path, "near", "pack")["outcome"]["result"], "success");
-    // The log is written after the volumes, and has no room here.
+    // The log is written after the volumes; a file is in its way here.
     fs::create_dir(path.join("two")).unwrap();
     fs::write(path.join("two/log"), "in the way").unwrap();
     let packed = airlock(path, &["pack", "--store", "near", "--to", "two", "--key", "k.key"]);
@@ -134,28 +142,28 @@ fn a_pack_that_ends_after_its_event_was_logged_is_logged_as_failed() {
 }
 
 #[test]
-fn a_trust_file_asks_for_a_log_or_says_that_it_does_not() {
+fn a_trust_file_requires_a_log_or_import_warns() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
     done(path, &["keys", "trust", "k.pub", "--to", "plain.yaml"]);
-    let taken = airlock(path, &["import", "one", "--trust", "plain.yaml", "--store", "far"]);
-    assert!(taken.status.success());
-    assert!(String::from_utf8_lossy(&taken.stderr).contains("an older drive cannot be detected"));
+    let imported = airlock(path, &["import", "one", "--trust", "plain.yaml", "--store", "far"]);
+    assert!(imported.status.success());
+    assert!(String::from_utf8_lossy(&imported.stderr).contains("an older drive cannot be detected"));
     let checked = done(path, &["trust", "check", "trust.yaml"]);
-    assert!(checked.contains("each drive must carry one of these logs"), "{checked}");
+    assert!(checked.contains("each drive must include one of these logs"), "{checked}");
     fs::rename(path.join("one/log"), path.join("log")).unwrap();
     fails(path, &[&IMPORT[..], &["one", "--without-log"]].concat(), 4, "is not in a folder `log`");
 }
 
 #[test]
-fn what_is_not_beside_the_volumes_is_told() {
+fn missing_files_beside_the_volumes_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
     let import = [&IMPORT[..], &["one", "--dry-run"]].concat();
     let said = |arguments: &[&str]| String::from_utf8_lossy(&airlock(path, arguments).stderr).into_owned();
-    assert!(!said(&import).contains("is not beside the volumes"));
+    assert!(!said(&import).contains("is missing next to the volumes"));
     let mark = fs::read_dir(path.join("one")).unwrap().flatten().map(|entry| entry.path());
     let mark = mark.into_iter().find(|path| path.to_string_lossy().ends_with(".complete.json")).unwrap();
     for file in [mark.clone(), path.join("one/trusted_root.json")] {
@@ -163,14 +171,19 @@ fn what_is_not_beside_the_volumes_is_told() {
         let kept = fs::read(&file).unwrap();
         fs::remove_file(&file).unwrap();
         for command in [&import[..], &["verify", "one", "--trust", "trust.yaml"]] {
-            assert!(said(command).contains(&format!("`{name}` is not beside the volumes")), "{command:?}");
+            assert!(
+                said(command).contains(&format!(
+                    "`{name}`, which a finished pack writes, is missing next to the volumes"
+                )),
+                "{command:?}"
+            );
         }
         fs::write(&file, kept).unwrap();
     }
 }
 
 #[test]
-fn a_lost_folder_witness_ends_imports_until_somebody_says_so() {
+fn a_lost_witness_folder_blocks_imports_until_it_is_reset() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -187,9 +200,9 @@ fn a_lost_folder_witness_ends_imports_until_somebody_says_so() {
     fails(path, &anew, 4, "this store has lost none of its witness records");
 }
 
-/// Whoever may only read the store: tests that run as root have to be another user for this.
+/// For users who can only read the store. As root, the test runs the commands as another user.
 #[test]
-fn lists_need_no_right_to_write() {
+fn lists_need_no_write_permission() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -209,7 +222,7 @@ fn lists_need_no_right_to_write() {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if said.contains("setpriv") {
-            println!("skipped: no other user can be had: {said}");
+            println!("skipped: cannot run as another user: {said}");
             return;
         }
         assert!(output.status.success(), "{list:?}: {said}");
@@ -218,7 +231,7 @@ fn lists_need_no_right_to_write() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_told_with_its_place() {
+fn a_folder_that_cannot_be_created_is_reported_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -240,7 +253,7 @@ fn copy(path: &Path, from: &str, to: &str) {
 }
 
 #[test]
-fn o23_a_store_that_was_put_back_from_a_backup_is_told_before_it_packs() {
+fn o23_a_store_restored_from_a_backup_is_detected_before_it_packs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -252,20 +265,20 @@ fn o23_a_store_that_was_put_back_from_a_backup_is_told_before_it_packs() {
     copy(path, "backup", "near");
     done(path, &["mirror", "--store", "near", "--update"]);
     let pack = ["pack", "--store", "near", "--key", "k.key", "--to"];
-    let told = "the store was restored from a backup";
-    // By what this user packed last, kept outside the store.
-    fails(path, &[&pack[..], &["three"]].concat(), 7, told);
+    let restored = "the store was restored from a backup";
+    // Detected by this user's last drive, which is recorded outside the store.
+    fails(path, &[&pack[..], &["three"]].concat(), 7, restored);
     assert_eq!(fs::read_dir(path.join("three")).unwrap().count(), 0, "nothing was written");
     assert_eq!(event(path, "near", "alarm")["outcome"]["reason"], "rolled-back");
-    // Elsewhere: by what a site returned on the medium, and by what a site returned before.
+    // On another machine: detected by the checkpoint that a site returned on the medium.
     fs::remove_dir_all(path.join(".local")).unwrap();
-    fails(path, &[&pack[..], &["back"]].concat(), 7, told);
-    // The new events are another history, whatever their number.
+    fails(path, &[&pack[..], &["back"]].concat(), 7, restored);
+    // New events form a different history, even if the log has more entries.
     for _ in 0..20 {
         done(path, &["store", "check", "--store", "near"]);
     }
-    fails(path, &[&pack[..], &["back"]].concat(), 7, "is not the one that signed");
-    // As docs/backup.md tells: a new log with a new key.
+    fails(path, &[&pack[..], &["back"]].concat(), 7, "does not continue the log that signed");
+    // As described in docs/backup.md: a new log with a new key.
     fs::rename(path.join("near/log"), path.join("near/log.old")).unwrap();
     done(path, &["mirror", "--store", "near", "--update"]);
     done(path, &[&pack[..], &["back"]].concat());

@@ -1,4 +1,4 @@
-//! What passes the gates unsigned: nothing that a runtime can unpack. And what hides no signature.
+//! Nothing that a runtime can unpack passes the gates unsigned, and nothing hides a signature.
 
 mod runtimes;
 
@@ -11,8 +11,8 @@ use crate::signing::{IMAGE, site, works};
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// Kinds of layers that say something of others.
-const SAID: [&str; 5] = [
+/// Layer media types of statements about other content.
+const STATEMENT_TYPES: [&str; 5] = [
     "application/vnd.dev.cosign.simplesigning.v1+json",
     "application/vnd.in-toto+json",
     "application/vnd.dev.sigstore.bundle.v0.3+json",
@@ -24,7 +24,7 @@ fn digest(bytes: &[u8]) -> String {
     oci::Digest::sha256(bytes).to_string()
 }
 
-/// A tag as cosign makes it, for something that is not there.
+/// The tag that cosign uses for signatures of this content.
 fn attachment(of: &[u8]) -> String {
     format!("{}.sig", digest(of).replace(':', "-"))
 }
@@ -36,7 +36,7 @@ fn blob(served: &Served, bytes: &[u8], kind: &str) -> Value {
     json!({ "mediaType": kind, "digest": digest(bytes), "size": bytes.len() })
 }
 
-/// A tar with one file.
+/// A tar archive with one file.
 fn tar() -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -61,10 +61,10 @@ fn guarded() -> (tempfile::TempDir, Served) {
 }
 
 #[test]
-fn a1_a_manifest_that_go_reads_otherwise_is_refused_at_push() {
+fn a1_a_manifest_that_go_would_read_differently_is_refused_at_push() {
     let (_folder, served) = guarded();
     let config = blob(&served, br#"{"os":"linux","architecture":"amd64"}"#, CONFIG);
-    let said = blob(&served, b"{}", SAID[0]);
+    let said = blob(&served, b"{}", STATEMENT_TYPES[0]);
     let files = blob(&served, &gzip(&tar()), "application/vnd.oci.image.layer.v1.tar+gzip");
     for name in ["Layers", "LAYERS", "layer\u{17f}", "layers"] {
         let manifest = format!(
@@ -78,21 +78,21 @@ fn a1_a_manifest_that_go_reads_otherwise_is_refused_at_push() {
 }
 
 #[test]
-fn a1_what_a_runtime_unpacks_passes_no_gate_unsigned_whatever_it_is_called() {
+fn a1_content_that_a_runtime_unpacks_passes_no_gate_unsigned_whatever_its_media_type() {
     let (_folder, served) = guarded();
     let none = blob(&served, br#"{"os":"","architecture":"","config":{}}"#, CONFIG);
     let image = blob(&served, br#"{"os":"linux","architecture":"amd64","config":{"Cmd":["/run"]}}"#, CONFIG);
     let zstd = zstd::encode_all(&tar()[..], 1).unwrap();
     let contents = [tar(), gzip(&tar()), zstd];
     let mut refused = Vec::new();
-    for kind in SAID {
+    for kind in STATEMENT_TYPES {
         for (at, bytes) in contents.iter().enumerate() {
             let layer = blob(&served, bytes, kind);
             let config = if at == 0 { &image } else { &none };
             refused
                 .push(json!({ "schemaVersion": 2, "mediaType": KIND, "config": config, "layers": [layer] }));
         }
-        // Text, beside a configuration that describes an image; and beside files.
+        // Text, next to a configuration that describes an image, and next to files.
         let text = blob(&served, b"{\"a\":1}", kind);
         let files = blob(&served, &gzip(&tar()), kind);
         refused.push(json!({ "schemaVersion": 2, "mediaType": KIND, "config": image, "layers": [text] }));
@@ -107,14 +107,14 @@ fn a1_what_a_runtime_unpacks_passes_no_gate_unsigned_whatever_it_is_called() {
         let (status, body) = served.get(&digest(text.as_bytes()));
         assert!(status == 403 && body.contains("gate `pull`"), "{status} {body}");
     }
-    let said = json!({ "schemaVersion": 2, "mediaType": KIND, "config": none, "layers": [blob(&served, b"{}", SAID[0])] });
+    let said = json!({ "schemaVersion": 2, "mediaType": KIND, "config": none, "layers": [blob(&served, b"{}", STATEMENT_TYPES[0])] });
     let text = said.to_string();
     assert_eq!(served.put(REPOSITORY, &attachment(text.as_bytes()), (KIND, &text)).0, 201);
     assert_eq!(served.get(&attachment(text.as_bytes())).0, 200);
 }
 
 #[test]
-fn a9_indexes_that_name_a_signed_ones_child_do_not_hide_it() {
+fn a9_unsigned_indexes_with_the_same_child_do_not_hide_the_signed_one() {
     let folder = site();
     let path = folder.path();
     trust(path, "gate.yaml", "gates: {pull: {require: [{sign: signature, by: release}]}}");
@@ -127,7 +127,7 @@ fn a9_indexes_that_name_a_signed_ones_child_do_not_hide_it() {
             "annotations": { "number": number.to_string() } })
         .to_string()
     };
-    // The one that is signed comes last by its digest, where no bound of a list may cut it off.
+    // The signed index has the greatest digest, so it is at the end of any list; a limit must not cut it off.
     let mut all: Vec<_> = (0..200).map(index).collect();
     all.sort_by_key(|index| digest(index.as_bytes()));
     let signed = all.last().unwrap().clone();
@@ -145,7 +145,7 @@ fn a9_a_manifest_that_states_a_wrong_size_is_refused_at_push() {
     let folder = site();
     let served = Served::of(folder.path(), "release.yaml");
     let config = blob(&served, b"{}", CONFIG);
-    let mut layer = blob(&served, b"layer", SAID[0]);
+    let mut layer = blob(&served, b"layer", STATEMENT_TYPES[0]);
     layer["size"] = 7.into();
     let manifest =
         json!({ "schemaVersion": 2, "mediaType": KIND, "config": config, "layers": [layer] }).to_string();
@@ -154,7 +154,7 @@ fn a9_a_manifest_that_states_a_wrong_size_is_refused_at_push() {
 }
 
 #[test]
-fn a3_roles_and_thresholds_hold_for_package_bundles() {
+fn a3_roles_and_thresholds_apply_to_package_bundles() {
     let folder = site();
     let path = folder.path();
     let hex = "a".repeat(64);
@@ -181,10 +181,10 @@ fn a3_roles_and_thresholds_hold_for_package_bundles() {
         path,
         &["verify-manifest", "one.yaml", "--trust", "team.yaml"],
         3,
-        "1 of the 2 that must of `team`",
+        "1 of the 2 required signers of `team`",
     );
     assert!(works(path, &["verify-manifest", "two.yaml", "--trust", "team.yaml"]).contains("and by other"));
-    // Keys without roles are for images and drives.
+    // Keys without roles sign only images and drives.
     let bare: String = text
         .lines()
         .filter(|line| !line.to_lowercase().contains("roles"))
@@ -208,8 +208,8 @@ fn r6_a_bill_of_materials_of_megabytes_is_attested_and_verified() {
     assert_eq!(works(path, &verify).matches("good: release").count(), 2);
 }
 
-/// A registry without the referrers API that answers each of these paths.
-fn answering(answers: Vec<(String, &'static str, String)>) -> String {
+/// Starts a registry without the referrers API that serves these paths; returns its address.
+fn registry_with(answers: Vec<(String, &'static str, String)>) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -236,7 +236,7 @@ fn answering(answers: Vec<(String, &'static str, String)>) -> String {
 }
 
 #[test]
-fn d6_a_fallback_tag_that_answers_the_image_itself_brings_no_other_platform() {
+fn d6_a_fallback_tag_that_returns_the_image_itself_adds_no_other_platform() {
     let mut answers = Vec::new();
     let mut children = Vec::new();
     for architecture in ["amd64", "arm64"] {
@@ -259,7 +259,7 @@ fn d6_a_fallback_tag_that_answers_the_image_itself_brings_no_other_platform() {
     answers.push((format!("/manifests/{}", digest(index.as_bytes())), INDEX, index.clone()));
     answers.push((tag(&digest(index.as_bytes())), INDEX, index.clone()));
     answers.push((tag(children[0]["digest"].as_str().unwrap()), INDEX, other.to_string()));
-    let address = answering(answers);
+    let address = registry_with(answers);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let text = format!(

@@ -1,4 +1,4 @@
-//! The trust file's gates `pack`, `push` and `pull`, and trust files that are older than one that decided.
+//! The gates `pack`, `push` and `pull` of a trust file, and trust files that are older than one used before.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::signing::{IMAGE, refuses, site, works};
 pub(crate) const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const REPOSITORY: &str = "disk.example/team/app";
 
-/// The trust file of a key, with more at its end.
+/// Writes the trust file of the release key with additional text.
 pub(crate) fn trust(path: &Path, name: &str, more: &str) {
     let text = std::fs::read_to_string(path.join("release.yaml")).unwrap();
     std::fs::write(path.join(name), format!("{text}{more}\n")).unwrap();
@@ -26,7 +26,7 @@ fn event(path: &Path, filter: &[&str]) -> Value {
 }
 
 #[test]
-fn a_drive_is_not_packed_with_what_the_gate_refuses() {
+fn content_that_the_gate_refuses_is_not_packed() {
     let folder = site();
     let path = folder.path();
     trust(path, "gate.yaml", "gates: {pack: {require: [{sign: signature, by: release}]}}");
@@ -47,7 +47,7 @@ fn a_drive_is_not_packed_with_what_the_gate_refuses() {
         (&"refused".into(), &"policy".into())
     );
     assert_eq!(refused["evidence"]["gate"], "pack");
-    // A file without the gate asks for nothing, one that only warns says so.
+    // A trust file without the gate requires nothing; with `mode: warn`, the command prints a warning.
     works(
         path,
         &["pack", "--store", "store", "--key", "release.key", "--to", "plain", "--trust", "release.yaml"],
@@ -68,7 +68,7 @@ fn a_drive_is_not_packed_with_what_the_gate_refuses() {
 }
 
 #[test]
-fn o1_what_the_gate_counted_reaches_the_site() {
+fn o1_the_signatures_that_the_gate_counted_reach_the_site() {
     let folder = site();
     let path = folder.path();
     trust(path, "gate.yaml", "gates: {pack: {require: [{sign: signature, by: release}]}}");
@@ -80,7 +80,7 @@ fn o1_what_the_gate_counted_reaches_the_site() {
     let packed = airlock(path, &pack);
     let said = String::from_utf8_lossy(&packed.stderr).into_owned();
     assert!(
-        packed.status.success() && said.contains("4 signatures, attestations or SBOMs go along"),
+        packed.status.success() && said.contains("4 signatures, attestations or SBOMs are included"),
         "{said}"
     );
     works(path, &["import", "drive", "--trust", "release.yaml", "--store", "far"]);
@@ -93,9 +93,9 @@ fn o1_what_the_gate_counted_reaches_the_site() {
     }
 }
 
-/// An image that no item of the lock is about, and a signature that stays behind.
+/// An image that no item of the lock lists, and a signature that cannot be packed.
 #[test]
-fn o1_the_gate_asks_about_all_that_leaves_and_counts_nothing_else() {
+fn o1_the_gate_checks_all_packed_content_and_counts_only_packed_signatures() {
     let folder = site();
     let path = folder.path();
     trust(path, "gate.yaml", "gates: {pack: {require: [{sign: signature, by: release}]}}");
@@ -107,7 +107,7 @@ fn o1_the_gate_asks_about_all_that_leaves_and_counts_nothing_else() {
     fails(path, &pack, 3, "gate `pack` refuses disk.example/team/app@");
     assert!(!path.join("drive").exists());
     works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key", "--format", "bundle"]);
-    // What the signature's manifest names is gone: it cannot travel, so it does not count.
+    // The blob of the signature is missing: the signature cannot be packed, so it does not count.
     let repository = format!("{}/blobs/sha256", path.join("store").display());
     let bundle = walk(Path::new(&repository))
         .into_iter()
@@ -194,7 +194,7 @@ impl Served {
 }
 
 #[test]
-fn the_registry_gives_out_what_the_gate_lets_through() {
+fn the_registry_serves_content_that_the_gate_admits() {
     let folder = site();
     let path = folder.path();
     trust(path, "gate.yaml", "gates: {pull: {require: [{sign: signature, by: release}]}}");
@@ -213,7 +213,7 @@ fn the_registry_gives_out_what_the_gate_lets_through() {
     let listed = works(path, &["audit", "log", "--store", "store", "--event", "verify"]);
     assert_eq!(listed.matches("refused (policy)").count(), 1, "each decision is logged once: {listed}");
 
-    // An index that is signed lets out what it lists.
+    // A signed index also admits the manifests that it lists.
     let layout = std::fs::read_to_string(path.join("layout/index.json")).unwrap();
     let app: Value = serde_json::from_str(&layout).unwrap();
     let app = app["manifests"][0]["digest"].as_str().unwrap().to_owned();
@@ -224,7 +224,7 @@ fn the_registry_gives_out_what_the_gate_lets_through() {
     assert_eq!((served.get(&digest).0, served.get(&app).0), (403, 403));
     works(path, &["sign", &format!("{REPOSITORY}@{digest}"), "--store", "store", "--key", "release.key"]);
     assert_eq!((served.get(&digest).0, served.get(&app).0, served.get("v1").0), (200, 200, 200));
-    // The signature itself is let out, or nobody could check it.
+    // Signatures are served, so that clients can verify them.
     assert_eq!(served.get(&format!("{}.sig", digest.replace(':', "-"))).0, 200);
     let newest = event(path, &["--event", "verify"]);
     assert_eq!(
@@ -235,7 +235,7 @@ fn the_registry_gives_out_what_the_gate_lets_through() {
 }
 
 #[test]
-fn a_gate_that_only_warns_lets_out_and_says_so_in_the_log() {
+fn a_gate_that_only_warns_admits_and_records_it_in_the_log() {
     let folder = site();
     let path = folder.path();
     trust(path, "warn.yaml", "gates: {pull: {mode: warn}, push: {mode: warn}}");
@@ -254,7 +254,7 @@ fn a_gate_that_only_warns_lets_out_and_says_so_in_the_log() {
 }
 
 #[test]
-fn a_tag_is_put_once_the_signatures_are_there() {
+fn a_tag_is_accepted_only_after_the_signatures() {
     let folder = site();
     let path = folder.path();
     trust(path, "gate.yaml", "gates: {push: {require: [{sign: signature, by: release}]}}");
@@ -277,7 +277,7 @@ fn a_tag_is_put_once_the_signatures_are_there() {
         (&refused["outcome"]["result"], &refused["outcome"]["reason"]),
         (&"refused".into(), &"http-403".into())
     );
-    // A tag in a push by digest is no way around.
+    // A tag in a push by digest does not bypass the gate.
     assert_eq!(served.put("team/new", &format!("{digest}?tag=v1"), (KIND, &image)).0, 403);
     assert_eq!(served.put("team/new", &digest, (KIND, &image)).0, 201);
     assert_eq!(served.put("team/new", "v1", (KIND, &image)).0, 403);
@@ -287,7 +287,7 @@ fn a_tag_is_put_once_the_signatures_are_there() {
     works(path, &["sign", &reference, "--plain-http", "--key", "release.key"]);
     let (status, body) = served.put("team/new", "v1", (KIND, &image));
     assert_eq!(status, 201, "{body}");
-    // What signs others goes under their tags, and not under one that images are pulled by.
+    // A signature is accepted under the tag for signatures, and not under a tag of images.
     let signature = format!("{}.sig", digest.replace(':', "-"));
     let (_, _, manifest) = served.ask("GET", &format!("/v2/team/new/manifests/{signature}"), ("", b""));
     assert_eq!(served.put("team/new", "v1", (KIND, &manifest)).0, 403);
@@ -295,7 +295,7 @@ fn a_tag_is_put_once_the_signatures_are_there() {
 }
 
 #[test]
-fn a_trust_file_that_is_older_than_one_that_decided_is_refused() {
+fn a_trust_file_that_is_older_than_one_used_before_is_refused() {
     let folder = site();
     let path = folder.path();
     trust(path, "four.yaml", "sequence: 4");
@@ -303,7 +303,7 @@ fn a_trust_file_that_is_older_than_one_that_decided_is_refused() {
     works(path, &["pack", "--store", "store", "--key", "release.key", "--to", "drive"]);
     let import = ["import", "drive", "--store", "far", "--trust"];
     works(path, &[&import[..], &["three.yaml"]].concat());
-    // A dry run and a verification compare, and remember nothing.
+    // A dry run and a verification compare the sequence, but do not record it.
     works(path, &[&import[..], &["four.yaml", "--dry-run"]].concat());
     works(path, &["verify", "drive", "--store", "far", "--trust", "four.yaml"]);
     works(path, &[&import[..], &["three.yaml"]].concat());
@@ -315,21 +315,21 @@ fn a_trust_file_that_is_older_than_one_that_decided_is_refused() {
     let pack = ["pack", "--store", "far", "--key", "release.key", "--to", "other", "--trust"];
     fails(path, &[&pack[..], &["three.yaml"]].concat(), 7, stale);
     fails(path, &["serve", "--store", "far", "--listen", "127.0.0.1:0", "--trust", "three.yaml"], 7, stale);
-    // Without a number it is older than any with one.
+    // A file without a sequence is older than any file with one.
     fails(path, &[&import[..], &["release.yaml"]].concat(), 7, "has sequence 0");
-    // What the database knows outlives it.
+    // The recorded sequence survives a rebuild of the database.
     std::fs::remove_file(path.join("far/airlock.db")).unwrap();
     works(path, &["store", "rebuild", "--store", "far"]);
     fails(path, &[&import[..], &["three.yaml"]].concat(), 7, stale);
     let accept = ["trust", "accept", "three.yaml", "--store", "far", "--reason", "four was a mistake"];
-    assert!(works(path, &accept).contains("the greatest was 4"));
+    assert!(works(path, &accept).contains("the highest sequence was 4"));
     works(path, &[&import[..], &["three.yaml"]].concat());
     let log = ["audit", "log", "--store", "far", "--event", "policy.change", "--output", "json"];
     assert!(works(path, &log).contains("four was a mistake"));
     refuses(path, &["verify", "drive", "--store", "far", "--trust", "other.yaml"], "not trusted");
 }
 
-/// Pushes, by digest and then by tag, an index of an image that `release` signs through the registry between the two.
+/// Pushes an index by digest; with `sign`, signs it through the registry with `release` and then pushes its tag.
 fn push_signed(path: &Path, served: &Served, sign: bool) -> String {
     let layout = std::fs::read_to_string(path.join("layout/index.json")).unwrap();
     let index = layout.replacen('{', r#"{"mediaType":"application/vnd.oci.image.index.v1+json","#, 1);
@@ -358,7 +358,7 @@ fn finding(path: &Path, control: &str) -> Value {
 }
 
 #[test]
-fn cm14_what_is_pushed_is_told_and_an_image_signed_through_the_registry_satisfies_the_control() {
+fn cm14_an_image_signed_through_the_registry_satisfies_the_control() {
     let folder = site();
     let path = folder.path();
     trust(path, "gate.yaml", "gates: {push: {require: [{sign: signature, by: release}]}}");

@@ -1,4 +1,4 @@
-//! Signers without a key of their own, from the command line through every gate; a sigstore of the tests' own vouches.
+//! Signers by certificate, from the command line through every gate, with a sigstore instance of the tests.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// Writes `gate.yaml`: the key signs drives, the workflow images, and every gate asks for its word.
+/// Writes `gate.yaml`: the key signs drives, the workflow signs images, and every gate requires the workflow's signature.
 fn trust(path: &Path, authority: &Authority, more: &[&str]) {
     std::fs::write(path.join("root.json"), authority.root()).unwrap();
     let _ = std::fs::remove_file(path.join("build.yaml"));
@@ -30,7 +30,7 @@ fn trust(path: &Path, authority: &Authority, more: &[&str]) {
     std::fs::write(path.join("gate.yaml"), text + &gates).unwrap();
 }
 
-/// The digest of the site's image, with the image.
+/// The digest and the manifest of the site's image.
 fn image(path: &Path) -> (Digest, String) {
     let layout = std::fs::read_to_string(path.join("layout/index.json")).unwrap();
     let layout: Value = serde_json::from_str(&layout).unwrap();
@@ -46,12 +46,12 @@ fn blob(served: &Served, bytes: &[u8]) -> String {
     digest
 }
 
-/// Puts a bundle beside the image, as cosign 3 and GitHub's `attest` do.
+/// Attaches a bundle to the image, as cosign 3 and GitHub's `attest` do.
 fn attach(served: &Served, found: &(Digest, String), bundle: &Value) {
     refer(served, found, BUNDLE, bundle.to_string().as_bytes());
 }
 
-/// Puts a referrer of one layer beside the image.
+/// Pushes a referrer of the image with one layer.
 fn refer(served: &Served, (digest, image): &(Digest, String), kind: &str, layer: &[u8]) {
     let manifest = json!({
         "schemaVersion": 2, "mediaType": KIND, "artifactType": kind,
@@ -66,7 +66,7 @@ fn refer(served: &Served, (digest, image): &(Digest, String), kind: &str, layer:
 }
 
 #[test]
-fn r7_every_gate_takes_an_identitys_signature_and_it_travels() {
+fn r7_every_gate_accepts_an_identitys_signature_and_a_drive_carries_it() {
     let folder = site();
     let path = folder.path();
     let authority = Authority::new();
@@ -77,27 +77,27 @@ fn r7_every_gate_takes_an_identitys_signature_and_it_travels() {
     let served = Served::of(path, "gate.yaml");
     let signer = Signer::new(WORKFLOW, ISSUER);
     let said = statement(&found.0, Some(REPOSITORY), SIGNATURE);
-    // Others vouch for the same, and somebody else signs.
+    // A signature by another CA, one by another subject, and one of another artifact.
     attach(&served, &found, &Authority::new().sign(signer, &said));
     attach(&served, &found, &authority.sign(Signer::new("mallory@example.com", ISSUER), &said));
     let other = statement(&Digest::sha256(b"other"), Some(REPOSITORY), SIGNATURE);
     attach(&served, &found, &authority.sign(signer, &other));
     refuses(path, &verify, "the signature is by `mallory@example.com`");
     refuses(path, &verify, "the signature is for a different artifact");
-    refuses(path, &verify, "the log entry is refused");
-    // What cannot be verified is named, too.
+    refuses(path, &verify, "the log entry is not valid");
+    // Signatures that cannot be verified are reported, too.
     refer(&served, &found, "application/jose+json", b"{\"payload\":\"\"}");
     refer(&served, &found, "application/cose", &[0xd2, 0x84, 0x40]);
     for kind in ["JWS", "COSE"] {
         refuses(
             path,
             &verify,
-            &format!("it is a notation signature in {kind}, and only those of cosign and airlock"),
+            &format!("notation signatures ({kind}) are not supported: only those of cosign and airlock"),
         );
     }
     let (status, body) = served.get("v1");
     assert!(status == 403 && body.contains("`signature` by `build`"), "{body}");
-    assert!(body.contains("a notation signature in JWS"), "{body}");
+    assert!(body.contains("notation signatures (JWS)"), "{body}");
     assert_eq!(served.put(REPOSITORY, "v2", (KIND, &found.1)).0, 403);
     fails(path, &pack, 3, "gate `pack` refuses");
 
@@ -106,7 +106,7 @@ fn r7_every_gate_takes_an_identitys_signature_and_it_travels() {
     assert_eq!(served.put(REPOSITORY, "v2", (KIND, &found.1)).0, 201);
     let text = works(path, &verify);
     assert!(text.contains("good: build (") && text.contains("accepted at gate pull: build"), "{text}");
-    assert!(text.contains(&format!("signed by `{WORKFLOW}`, for whom `{ISSUER}` vouched")), "{text}");
+    assert!(text.contains(&format!("signed by `{WORKFLOW}`, issued by `{ISSUER}`")), "{text}");
     let json: Value =
         serde_json::from_str(&works(path, &[&verify[..], &["--output", "json"]].concat())).unwrap();
     let by = &json["verdict"]["signatures"][0]["certified"];
@@ -121,7 +121,7 @@ fn r7_every_gate_takes_an_identitys_signature_and_it_travels() {
     works(path, &["import", "drive", "--store", "far", "--trust", "gate.yaml"]);
     works(path, &["verify-image", IMAGE, "--store", "far", "--trust", "gate.yaml"]);
 
-    // The identity is revoked by its name, and everything by it with it.
+    // The identity is revoked by name, and with it all its signatures.
     works(path, &["keys", "revoke", "build", "--reason", "account stolen", "--trust", "gate.yaml"]);
     refuses(path, &verify, "was revoked on");
     fails(path, &pack, 3, "was revoked on");
@@ -129,7 +129,7 @@ fn r7_every_gate_takes_an_identitys_signature_and_it_travels() {
 }
 
 #[test]
-fn r7_cosigns_first_format_by_certificate_counts_and_provenance_is_asked_for_by_its_kind() {
+fn r7_cosigns_first_format_by_certificate_counts_and_provenance_is_required_by_its_type() {
     let folder = site();
     let path = folder.path();
     let authority = Authority::new();
@@ -148,7 +148,7 @@ fn r7_cosigns_first_format_by_certificate_counts_and_provenance_is_asked_for_by_
     let verify = ["verify-image", IMAGE, "--store", "store", "--trust", "build.yaml"];
     let text = works(path, &verify);
     assert!(text.contains("good: build") && text.contains("simpleSigning"), "{text}");
-    // A signature is no provenance, and this identity may not attest.
+    // A signature is not provenance, and this identity may not attest.
     let kind = [&verify[..], &["--type", "slsaprovenance1"]].concat();
     refuses(path, &kind, "1 other statements");
     let attested = statement(&found.0, Some(REPOSITORY), PROVENANCE);
@@ -157,7 +157,7 @@ fn r7_cosigns_first_format_by_certificate_counts_and_provenance_is_asked_for_by_
 }
 
 #[test]
-fn r7_trust_check_explains_identities_and_the_command_line_refuses_half_of_one() {
+fn r7_trust_check_explains_identities_and_the_command_line_refuses_incomplete_ones() {
     let folder = site();
     let path = folder.path();
     let authority = Authority::new();
@@ -173,12 +173,12 @@ fn r7_trust_check_explains_identities_and_the_command_line_refuses_half_of_one()
     };
     let drives = add(&["--certificate-identity", "a@example.com", "--sign", "driveManifest"]);
     fails(path, &drives, 2, "signed by keys");
-    fails(path, &add(&["--certificate-identity-regexp", "("]), 2, "pattern is not usable");
-    // Without a root of its own, sigstore's public one is written into the file.
+    fails(path, &add(&["--certificate-identity-regexp", "("]), 2, "invalid pattern");
+    // Without `--trusted-root`, sigstore's public root is written into the file.
     works(path, &add(&["--certificate-identity-regexp", ".*@example.com"]));
     let said = works(path, &["trust", "check", "build.yaml"]);
     assert!(said.contains("fulcio.sigstore.dev") && said.contains("`e.c`"), "{said}");
-    // A root may stand beside the file.
+    // The root may be a separate file next to the trust file.
     let text = std::fs::read_to_string(path.join("gate.yaml")).unwrap();
     let at = text.find("    trustedRoot: ").unwrap();
     let end = text.find("gates:").unwrap();

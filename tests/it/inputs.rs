@@ -1,4 +1,4 @@
-//! Files that commands are given: unlimited ones, and ones that never end.
+//! Input files that are too large or never end.
 
 use std::fs;
 use std::path::Path;
@@ -9,11 +9,11 @@ use crate::cli::{airlock, fails};
 use crate::gates::{Served, trust};
 use crate::signing::{IMAGE, mirror_file, site, works};
 
-/// Longer than any of these commands takes, and much shorter than forever.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// A time within which each of these commands ends.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Runs a command, and ends it if it hangs.
-fn ended(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+/// Runs a command, and kills it if it hangs.
+fn run_to_end(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_airlock"))
         .args(arguments)
         .current_dir(folder)
@@ -28,7 +28,7 @@ fn ended(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Out
         .unwrap();
     let begun = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             child.kill().unwrap();
             panic!("{arguments:?} hangs");
         }
@@ -38,13 +38,13 @@ fn ended(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Out
 }
 
 fn refused(folder: &Path, arguments: &[&str], environment: &[(&str, &str)], words: &str) {
-    let output = ended(folder, arguments, environment);
+    let output = run_to_end(folder, arguments, environment);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
     assert!(text.contains(words), "{arguments:?}: {text}");
 }
 
-/// Command lines that read the file `odd` whole.
+/// Command lines that read the whole file `odd`.
 const READERS: [&[&str]; 24] = [
     &["chart", "template", "web", "-f", "odd"],
     &["chart", "template", "web", "--set-file", "a=odd"],
@@ -93,7 +93,7 @@ const READERS: [&[&str]; 24] = [
     &["bundle", "create", "--file", "odd", "--store", "store", "--key", "release.key"],
 ];
 
-/// A site with a chart and mirror files that name `odd`.
+/// A site with a chart and with mirror files that name `odd`.
 fn with_readers() -> tempfile::TempDir {
     let folder = site();
     let path = folder.path();
@@ -115,7 +115,7 @@ fn with_readers() -> tempfile::TempDir {
 }
 
 #[test]
-fn a10_a_fifo_in_place_of_any_file_is_refused_at_once() {
+fn a10_a_fifo_in_place_of_any_file_is_refused_immediately() {
     let folder = with_readers();
     let path = folder.path();
     assert!(Command::new("mkfifo").arg(path.join("odd")).status().unwrap().success());
@@ -133,7 +133,7 @@ fn a10_a_fifo_in_place_of_any_file_is_refused_at_once() {
 }
 
 #[test]
-fn a10_a_device_that_never_ends_is_refused_at_once() {
+fn a10_an_endless_device_is_refused_immediately() {
     let folder = with_readers();
     let path = folder.path();
     std::os::unix::fs::symlink("/dev/zero", path.join("odd")).unwrap();
@@ -143,14 +143,14 @@ fn a10_a_device_that_never_ends_is_refused_at_once() {
 }
 
 #[test]
-fn a10_a_file_that_is_larger_than_any_of_its_kind_is_refused_without_being_read() {
+fn a10_a_file_above_the_size_limit_is_refused_without_being_read() {
     let folder = with_readers();
     let path = folder.path();
-    // A terabyte that takes no room, and would take all memory.
+    // A sparse file of one terabyte, which would fill the memory.
     fs::File::create(path.join("odd")).unwrap().set_len(1 << 40).unwrap();
-    // A keyring, and the chart that it is for, are judged like content.
-    let judged = |arguments: &[&str]| arguments[1] == "verify" || arguments.contains(&"keyed.yaml");
-    for arguments in READERS.iter().filter(|arguments| !judged(arguments)) {
+    // A keyring and its chart are treated as content.
+    let is_content = |arguments: &[&str]| arguments[1] == "verify" || arguments.contains(&"keyed.yaml");
+    for arguments in READERS.iter().filter(|arguments| !is_content(arguments)) {
         refused(path, arguments, &[], "it is larger than");
     }
     fails(path, &["chart", "verify", "web.tgz", "--keyring", "odd"], 3, "larger");
@@ -168,7 +168,7 @@ fn a10_a_pipe_from_the_shell_is_read_like_a_file() {
 }
 
 #[test]
-fn o14_what_does_not_exist_is_4_and_what_is_malformed_is_2() {
+fn o14_a_missing_file_is_exit_code_4_and_a_malformed_one_2() {
     let folder = with_readers();
     let path = folder.path();
     for arguments in [
@@ -190,7 +190,7 @@ fn o14_what_does_not_exist_is_4_and_what_is_malformed_is_2() {
 }
 
 #[test]
-fn o14_an_image_that_does_not_exist_is_named_as_a_reference_is_written() {
+fn o14_an_image_that_does_not_exist_is_named_by_its_reference() {
     let folder = site();
     let path = folder.path();
     let sign = |name| ["sign", name, "--store", "store", "--key", "release.key"];
@@ -205,7 +205,7 @@ fn o14_an_image_that_does_not_exist_is_named_as_a_reference_is_written() {
 }
 
 #[test]
-fn o14_signing_what_the_gate_pull_refuses_is_3_and_says_to_sign_in_the_store() {
+fn o14_signing_an_image_that_the_gate_pull_refuses_is_3_and_the_hint_is_to_sign_in_the_store() {
     let folder = site();
     let path = folder.path();
     trust(path, "gate.yaml", "gates: {pull: {require: [{sign: signature, by: release}]}}");
@@ -233,7 +233,7 @@ fn o14_a_template_that_calls_itself_or_fails_at_length_gives_a_short_error() {
             let output = airlock(path, &["chart", command, "web"]);
             let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
             assert!(text.len() < 8 << 10, "{command}: {} bytes", text.len());
-            // `helm lint` renders what `fail` refuses.
+            // `helm lint` ignores `fail`.
             if command == "template" {
                 assert!(!output.status.success());
                 assert!(text.contains("bytes of this message are omitted"), "{text}");
@@ -243,7 +243,7 @@ fn o14_a_template_that_calls_itself_or_fails_at_length_gives_a_short_error() {
 }
 
 #[test]
-fn o14_a_pattern_that_matches_anything_is_warned_of_when_it_is_added() {
+fn o14_adding_a_pattern_that_matches_anything_prints_a_warning() {
     let folder = site();
     let path = folder.path();
     let anyone =
@@ -260,7 +260,7 @@ fn o14_a_pattern_that_matches_anything_is_warned_of_when_it_is_added() {
     let (_, json) = warned(&["keys", "trust", "release.pub", "--to", "new.yaml", "--output", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["findings"][0]["severity"], "warning", "{json}");
-    // A key says nothing new, so nothing is said.
+    // Adding a key prints no warning about other entries.
     let quiet = airlock(path, &["keys", "add", "other.pub", "--trust", "release.yaml"]);
     assert!(
         quiet.status.success() && !String::from_utf8_lossy(&quiet.stderr).contains("warning"),
@@ -269,7 +269,7 @@ fn o14_a_pattern_that_matches_anything_is_warned_of_when_it_is_added() {
 }
 
 #[test]
-fn o14_a_lock_that_cannot_be_written_is_refused_before_anything_is_named() {
+fn o14_a_lock_that_cannot_be_written_is_refused_before_anything_is_published() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::write(path.join("small.txt"), "content").unwrap();

@@ -1,4 +1,4 @@
-//! Keys as a user meets them: made, imported, shown, replaced and revoked. `tests/hsm` has those in tokens.
+//! The `keys` commands: generate, import, show, rotate and revoke. `tests/hsm` tests keys in tokens.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn json(folder: &Path, arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn a_private_key_is_made_for_its_owner_alone_and_never_twice() {
+fn a_private_key_is_readable_only_by_its_owner_and_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     for (name, kind) in [("release", "ecdsa-p256"), ("log", "ed25519")] {
@@ -34,7 +34,7 @@ fn a_private_key_is_made_for_its_owner_alone_and_never_twice() {
         fails(path, &["keys", "import", &format!("{KEYS}/pkcs8.pem"), name], 2, "already exists");
         assert_eq!(std::fs::read(&private).unwrap(), before);
     }
-    // A public key that is in the way leaves no half of a pair.
+    // If the public key's file exists, no private key is written.
     std::fs::write(path.join("half.pub"), "").unwrap();
     fails(path, &["keys", "generate", "half"], 2, "already exists");
     assert!(!path.join("half.key").exists());
@@ -60,7 +60,7 @@ fn both_halves_of_a_pair_show_the_same_key() {
     let witness: tlog::VerifierKey = log["witnessKey"].as_str().unwrap().parse().unwrap();
     assert_eq!((key.name(), key.kind()), ("log.example", tlog::note::KeyKind::Ed25519));
     assert_eq!((witness.public(), witness.kind()), (key.public(), tlog::note::KeyKind::Cosignature));
-    // It signs no image and no drive, and no trust file takes it.
+    // It cannot sign images or drives, and trust files do not accept it.
     fails(path, &["sign", "bundle", "log.pub", "--key", "log.key"], 1, "signs logs and notes");
     fails(path, &["keys", "trust", "log.pub"], 1, "not an ECDSA P-256 key");
 }
@@ -77,7 +77,7 @@ fn keys_of_other_programs_are_imported() {
         assert!(text.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----"), "{name}");
     }
     works(path, &["keys", "import", &format!("{KEYS}/ed25519.pem"), "log"]);
-    // An encrypted one comes under another password.
+    // Importing an encrypted key changes its password.
     std::fs::write(path.join("old"), "a password\n").unwrap();
     std::fs::write(path.join("new"), "another\n").unwrap();
     let import = ["keys", "import", "pkcs8.key", "moved", "--password-file", "new"];
@@ -92,7 +92,7 @@ fn keys_of_other_programs_are_imported() {
 }
 
 #[test]
-fn a_password_comes_through_a_descriptor_and_never_through_an_argument() {
+fn a_password_is_read_from_a_descriptor_and_never_from_an_argument() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let shell = |script: &str| {
@@ -129,7 +129,7 @@ fn a_key_is_replaced_and_later_revoked() {
     assert!(path.join("old.key").exists() && path.join("old.pub").exists() && path.join("new.key").exists());
     let explained = works(path, &["trust", "check", "trust.yaml"]);
     assert!(explained.contains("`new`") && explained.contains("replaces `old`, which is still accepted"));
-    // Nothing is made where nothing can be written down.
+    // No key is generated if the trust file cannot be changed.
     fails(path, &[&["keys", "rotate", "new"], &change[..]].concat(), 2, "several keys");
     fails(path, &[&["keys", "rotate", "x", "--old", "old"], &change[..]].concat(), 2, "twice");
     assert!(!path.join("x.key").exists());
@@ -140,11 +140,16 @@ fn a_key_is_replaced_and_later_revoked() {
     let explained = works(path, &["trust", "check", "next.yaml"]);
     assert!(explained.contains("revoked on 2026-12-01: replaced"), "{explained}");
     assert!(!works(path, &["trust", "check", "trust.yaml"]).contains("revoked"));
-    // By its file, or its hint; and what leaves a rule that nobody can meet is told, and done.
-    let told = works(path, &["keys", "revoke", "new.pub", "--reason", "lost", "--trust", "next.yaml"]);
-    assert!(told.contains("now: every key and identity is revoked"), "{told}");
+    // By file or by hint. A revocation that leaves a rule which nobody can satisfy is reported and made.
+    let said = works(path, &["keys", "revoke", "new.pub", "--reason", "lost", "--trust", "next.yaml"]);
+    assert!(said.contains("now: every key and identity is revoked"), "{said}");
     let hint = rotated["keyHint"].as_str().unwrap();
-    fails(path, &["keys", "revoke", hint, "--reason", "lost", "--trust", "next.yaml"], 2, "was revoked on");
+    fails(
+        path,
+        &["keys", "revoke", hint, "--reason", "lost", "--trust", "next.yaml"],
+        2,
+        "was already revoked on",
+    );
     fails(path, &["keys", "revoke", "nobody", "--reason", "lost", "--trust", "next.yaml"], 2, "hint");
     fails(path, &["keys", "revoke", "old", "--reason", "lost"], 2, "no trust file");
 }
@@ -159,17 +164,17 @@ fn a_uri_of_a_token_is_refused_with_the_reason_and_without_its_pin() {
         assert!(output.status.code() == Some(2) && said.contains(words), "{uri}: {said}");
         assert!(!said.contains("hunter2"), "{said}");
     };
-    show("pkcs11:object=a?pin-value=hunter2", "list of processes");
+    show("pkcs11:object=a?pin-value=hunter2", "process list");
     show("pkcs11:object=a;slot-hunter2=1", "not supported");
     show("pkcs11:token=hunter2", "names no key");
-    // The tests are linked statically, where no module can be loaded.
+    // A statically linked build cannot load modules.
     if cfg!(target_feature = "crt-static") {
         show("pkcs11:object=a?module-path=/none.so", "cannot load PKCS#11 modules");
     }
 }
 
 #[test]
-fn a_trust_file_gets_keys_logs_and_witnesses_more() {
+fn keys_logs_and_witnesses_are_added_to_a_trust_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     for name in ["one", "two"] {
@@ -186,13 +191,13 @@ fn a_trust_file_gets_keys_logs_and_witnesses_more() {
     assert_eq!((&added["sequence"], &added["kept"]), (&1.into(), &"trust.yaml.0".into()));
     works(path, &[&add[..], &["--witness", witness]].concat());
     let checked = works(path, &["trust", "check", "trust.yaml"]);
-    for words in ["number 2", "key `one`", "key `two`", "log `log.example`", "witness `log.example`"] {
+    for words in ["sequence 2", "key `one`", "key `two`", "log `log.example`", "witness `log.example`"] {
         assert!(checked.contains(words), "{words}: {checked}");
     }
     fails(path, &with(&["two.pub"]), 2, "twice");
-    fails(path, &with(&[]), 2, "nothing was named");
+    fails(path, &with(&[]), 2, "nothing to add");
     fails(path, &with(&["--log", "one.pub"]), 2, "not the key of a log");
-    fails(path, &with(&["log.vkey"]), 2, "give a log's key by --log");
+    fails(path, &with(&["log.vkey"]), 2, "give a log's key with --log");
     fails(
         path,
         &["keys", "trust", "one.pub", "--log", "one.pub", "--to", "x.yaml"],
@@ -205,7 +210,7 @@ fn a_trust_file_gets_keys_logs_and_witnesses_more() {
         path,
         &[&revoke[..], &["nope"]].concat(),
         2,
-        "is no key or identity of `trust.yaml`, no hint and no file; it has `one`, `two`",
+        "unknown key `nope`: not a key or identity of `trust.yaml`, a hint or a file; the trust file has `one`, `two`",
     );
     works(path, &[&revoke[..], &["log.example"]].concat());
     assert!(works(path, &["trust", "check", "trust.yaml"]).contains("is revoked"));

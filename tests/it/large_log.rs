@@ -1,24 +1,25 @@
-//! A log of very many events: every command that reads it needs as much memory as for a small one.
+//! A log of very many events: the memory use of every command that reads it does not depend on its size.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use audit::{Draft, Ending, EventType, Journal, Outcome, Station};
+use audit::{Draft, Ending, EventSource, EventType, Journal, Outcome};
 use serde_json::Value;
 
-/// More than reports once had room for. `AIRLOCK_TEST_EVENTS` asks for another number.
+/// More events than older reports could contain. `AIRLOCK_TEST_EVENTS` sets another number.
 const EVENTS: u64 = 110_000;
 const BATCH: u64 = 4096;
 const MIB: u64 = 1 << 20;
-/// The program itself, SQLite's caches, tiles of the log, and what a report lists: less than the log's entries alone.
+/// Enough for the program itself, SQLite's caches, tiles of the log and the lists of a report, and less than the size of
+/// the log's entries.
 const MOST: u64 = 64 * MIB;
 
 fn digest(number: u64) -> String {
     format!("sha256:{:064x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// What a registry sees that is pushed to and attacked: each digest is verified before it is pushed, but for one.
+/// The events of a registry with pushes and an attack. Each pushed digest was verified before.
 fn event(number: u64) -> (Draft, Outcome) {
     let name = format!("team/application-{}:v{number}", number % 50);
     match number % 10 {
@@ -49,10 +50,10 @@ fn event(number: u64) -> (Draft, Outcome) {
     }
 }
 
-/// A log with a registry's opening, `count` events, and then a manifest that nobody verified.
+/// Writes a log with the start of a registry, `count` events, and the push of a manifest that was not verified.
 fn make(log: &Path, count: u64) {
-    let station = Station::of_process("airlock", "0");
-    let journal = Journal::open(log, station).unwrap();
+    let source = EventSource::of_process("airlock", "0");
+    let journal = Journal::open(log, source).unwrap();
     let now = time::OffsetDateTime::now_utc();
     journal.record(Draft::new(EventType::ServeStart, "store", "/srv/store"), &Outcome::success()).unwrap();
     for begin in (0..count).step_by(usize::try_from(BATCH).unwrap()) {
@@ -66,7 +67,7 @@ fn make(log: &Path, count: u64) {
     journal.record(draft, &Outcome::success()).unwrap();
 }
 
-/// Runs a command whose output is the file `out`; gives the most memory that it had.
+/// Runs a command with its output in the file `out`; returns its peak memory.
 fn memory(folder: &Path, arguments: &[&str], out: &str) -> u64 {
     let out = std::fs::File::create(folder.join(out)).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_airlock"))
@@ -86,7 +87,7 @@ fn memory(folder: &Path, arguments: &[&str], out: &str) -> u64 {
         most = most.max(now * 1024);
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success(), "{arguments:?}");
-            assert!(most > MIB, "the memory was not seen");
+            assert!(most > MIB, "the memory use was not measured");
             return most;
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -106,7 +107,7 @@ const COMMANDS: &[&[&str]] = &[
 ];
 
 #[test]
-fn a6_every_reader_of_a_log_has_bounded_memory_and_counts_all_of_it() {
+fn a6_every_reader_of_a_log_has_bounded_memory_and_counts_every_event() {
     let events = std::env::var("AIRLOCK_TEST_EVENTS").ok().map_or(EVENTS, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -114,7 +115,7 @@ fn a6_every_reader_of_a_log_has_bounded_memory_and_counts_all_of_it() {
     for (number, command) in COMMANDS.iter().enumerate() {
         let most = memory(path, &[command, &["--audit-log", "log"][..]].concat(), &format!("out-{number}"));
         println!("{events} events, {} MiB: {}", most / MIB, command.join(" "));
-        assert!(most < MOST, "{command:?} had {} MiB", most / MIB);
+        assert!(most < MOST, "{command:?} used {} MiB", most / MIB);
     }
     let json: Value = serde_json::from_slice(&std::fs::read(path.join("report.json")).unwrap()).unwrap();
     let leaves = events + 3;
@@ -125,12 +126,12 @@ fn a6_every_reader_of_a_log_has_bounded_memory_and_counts_all_of_it() {
     assert!(listed < 2000, "{listed}");
     let all = json["checks"].as_array().unwrap();
     let check = |name: &str| all.iter().find(|check| check["name"] == name).unwrap();
-    // The one manifest that nobody verified is found among all the others, and listed.
-    let judged = check("pushes-judged");
-    assert_eq!(judged["exceptions"], serde_json::json!([leaves - 1]));
-    assert_eq!(judged["expected"].as_u64(), Some(events / 10 * 2 + 1));
+    // The only manifest that was not verified is found among all the others, and listed.
+    let pushes = check("pushes-judged");
+    assert_eq!(pushes["exceptions"], serde_json::json!([leaves - 1]));
+    assert_eq!(pushes["expected"].as_u64(), Some(events / 10 * 2 + 1));
     let size = |name: &str| std::fs::metadata(path.join(name)).unwrap().len();
-    assert!(size("report.html") < 16 * MIB, "{} bytes are no page to read", size("report.html"));
+    assert!(size("report.html") < 16 * MIB, "the page has {} bytes", size("report.html"));
     let page = std::fs::read_to_string(path.join("report.html")).unwrap();
     assert!(page.contains("The other") && page.contains("<code>airlock audit log --event EVENT"));
     let printed = |number: usize| std::fs::read(path.join(format!("out-{number}"))).unwrap();
@@ -140,8 +141,8 @@ fn a6_every_reader_of_a_log_has_bounded_memory_and_counts_all_of_it() {
         (newest.as_array().unwrap().len(), newest[0]["event"]["outcome"]["result"].as_str()),
         (50_000, Some("refused"))
     );
-    let story: Value = serde_json::from_slice(&printed(4)).unwrap();
-    let told = story["events"].as_array().unwrap().len() as u64;
-    // Signed, and verified and pushed once.
-    assert_eq!(told + story["eventsLeftOut"].as_u64().unwrap(), events / 10 + 2);
+    let history: Value = serde_json::from_slice(&printed(4)).unwrap();
+    let listed = history["events"].as_array().unwrap().len() as u64;
+    // All signatures, one verification and one push.
+    assert_eq!(listed + history["eventsLeftOut"].as_u64().unwrap(), events / 10 + 2);
 }

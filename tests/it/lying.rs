@@ -1,4 +1,4 @@
-//! A registry that sends other content than it announced.
+//! A registry that sends content other than it announced.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cli::airlock;
 
-/// What the server is ready to send; far more than is announced.
+/// The number of bytes that the server would send; far more than it announces.
 const ENDLESS: u64 = 1 << 30;
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
 "config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","size":10},"layers":[]}"#;
 
-/// Answers one request; counts the bytes of blobs that the client took.
-fn answer(mut stream: TcpStream, manifest: &str, taken: &AtomicU64) -> std::io::Result<()> {
+/// Responds to one request; counts the bytes of blobs that the client read.
+fn respond(mut stream: TcpStream, manifest: &str, read: &AtomicU64) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -32,9 +32,9 @@ fn answer(mut stream: TcpStream, manifest: &str, taken: &AtomicU64) -> std::io::
         )
     } else if first.contains("/blobs/") {
         write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
-        while taken.load(Ordering::SeqCst) < ENDLESS {
+        while read.load(Ordering::SeqCst) < ENDLESS {
             stream.write_all(&[b'x'; 8 << 10])?;
-            taken.fetch_add(8 << 10, Ordering::SeqCst);
+            read.fetch_add(8 << 10, Ordering::SeqCst);
         }
         Ok(())
     } else {
@@ -43,7 +43,7 @@ fn answer(mut stream: TcpStream, manifest: &str, taken: &AtomicU64) -> std::io::
 }
 
 #[test]
-fn sizes_beyond_all_bounds_are_no_room_and_no_panic() {
+fn absurd_sizes_are_reported_as_no_space_and_cause_no_panic() {
     let digest = |c: &str| format!("sha256:{}", c.repeat(64));
     let blob = |c| format!(r#"{{"mediaType":"a/b","digest":"{}","size":{}}}"#, digest(c), i64::MAX);
     let manifest = MANIFEST.replace(r#""layers":[]"#, &format!(r#""layers":[{},{}]"#, blob("b"), blob("c")));
@@ -53,29 +53,29 @@ fn sizes_beyond_all_bounds_are_no_room_and_no_panic() {
 }
 
 #[test]
-fn a_blob_that_goes_on_beyond_its_size_is_refused_before_it_fills_the_disk() {
-    let (address, taken) = serve(MANIFEST.to_owned());
+fn a_blob_that_exceeds_its_size_is_refused_before_it_fills_the_disk() {
+    let (address, read) = serve(MANIFEST.to_owned());
     let output = mirror(&address);
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(error["exitCode"], 3);
-    let taken = taken.load(Ordering::SeqCst);
-    assert!(taken > 0 && taken < ENDLESS / 4, "{taken}");
+    let read = read.load(Ordering::SeqCst);
+    assert!(read > 0 && read < ENDLESS / 4, "{read}");
 }
 
-/// A server of one manifest; counts the bytes of blobs that were taken.
+/// Starts a server with one manifest; returns its address and the number of blob bytes that were read.
 fn serve(manifest: String) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let taken = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&taken);
+    let read = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&read);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (manifest, count) = (manifest.clone(), Arc::clone(&count));
-            std::thread::spawn(move || answer(stream, &manifest, &count));
+            std::thread::spawn(move || respond(stream, &manifest, &count));
         }
     });
-    (address, taken)
+    (address, read)
 }
 
 fn mirror(address: &str) -> Output {

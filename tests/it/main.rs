@@ -1,4 +1,4 @@
-//! The command line as a user meets it.
+//! Tests of the command line through the built binary.
 
 #[cfg(test)]
 mod attacks;
@@ -10,9 +10,13 @@ mod audit_report;
 #[path = "../../bundle-signer/tests/keyless/authority.rs"]
 mod authority;
 #[cfg(test)]
+mod broken_statements;
+#[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod concurrency;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
@@ -22,11 +26,11 @@ mod documented;
 #[cfg(test)]
 mod drive_log;
 #[cfg(test)]
+mod escaping;
+#[cfg(test)]
 mod evidence;
 #[cfg(test)]
 mod gates;
-#[cfg(test)]
-mod gathered;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
@@ -42,6 +46,8 @@ mod manifests;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+mod merged_signatures;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod packages;
@@ -54,21 +60,15 @@ mod programs;
 #[cfg(test)]
 mod provenance;
 #[cfg(test)]
+mod rare_formats;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
-mod said;
-#[cfg(test)]
 mod servers;
-#[cfg(test)]
-mod shown;
 #[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod store;
-#[cfg(test)]
-mod strange;
-#[cfg(test)]
-mod together;
 #[cfg(test)]
 mod trusted;
 #[cfg(test)]

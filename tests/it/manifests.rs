@@ -1,8 +1,8 @@
-//! The folder `manifests`: what is made from Rust is what stands there, and what stands there fits together.
+//! The folder `manifests`: generated manifests are up to date, and the manifests are consistent.
 
 use std::path::{Path, PathBuf};
 
-use admission::webhook::{Reach, configurations, empty};
+use admission::webhook::{WebhookEndpoint, configurations, empty};
 use gostd::{Limits, yaml};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use package_controller::rbac;
@@ -21,15 +21,15 @@ fn documents(path: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn the_webhook_configurations_are_those_that_the_controller_makes() {
-    let reach = Reach {
+fn the_webhook_configurations_are_those_that_the_controller_writes() {
+    let reach = WebhookEndpoint {
         namespace: "eksa-packages".to_owned(),
         service: "airlock-webhook".to_owned(),
-        ..Reach::default()
+        ..WebhookEndpoint::default()
     };
     let (validating, mutating) = configurations(&reach);
-    let head = "# What the controller fills in by itself, with its authority as caBundle, and puts right when somebody changes it.\n\
-                # For reading; `AIRLOCK_TEST_BLESS=1 cargo test -p airlock --test it manifests` makes it anew.\n";
+    let head = "# For reference: the webhooks that the controller adds, with its CA certificate as caBundle, and restores when they change.\n\
+                # To regenerate: `AIRLOCK_TEST_BLESS=1 cargo test -p airlock --test it manifests`.\n";
     let made: Vec<_> = [json!(validating), json!(mutating)].iter().map(yaml::write).collect();
     let text = format!("{head}{}", made.join("---\n"));
     let path = folder().join("webhooks.yaml");
@@ -40,7 +40,7 @@ fn the_webhook_configurations_are_those_that_the_controller_makes() {
 }
 
 #[test]
-fn a19_the_installation_makes_the_webhook_configurations_and_the_controller_can_make_no_others() {
+fn a19_the_installation_creates_the_webhook_configurations_and_the_controller_cannot_create_others() {
     let (validating, mutating) = empty();
     let path = folder().join("controller/webhook-configurations.yaml");
     assert_eq!(documents(&path), [json!(validating), json!(mutating)]);
@@ -50,7 +50,7 @@ fn a19_the_installation_makes_the_webhook_configurations_and_the_controller_can_
             .concat();
     let group = "admissionregistration.k8s.io";
     let rules: Vec<_> =
-        all.iter().filter(|rule| rule.api_groups.iter().flatten().any(|known| known == group)).collect();
+        all.iter().filter(|rule| rule.api_groups.iter().flatten().any(|other| other == group)).collect();
     assert!(!rules.is_empty());
     for rule in rules {
         assert_eq!(rule.resource_names.as_deref(), Some(&["airlock".to_owned()][..]), "{rule:?}");
@@ -78,21 +78,21 @@ fn role(namespace: Option<&str>, rules: &[PolicyRule]) -> [Value; 2] {
 }
 
 #[test]
-fn the_controllers_rights_are_those_that_its_code_names() {
+fn the_controllers_permissions_are_those_in_its_code() {
     let everywhere = [rbac::fixed(), rbac::fixed_for_webhooks()].concat();
     let own = [rbac::fixed_in_own_namespace(), rbac::fixed_for_webhooks_in_own_namespace()].concat();
     let inside = [role(None, &everywhere), role(Some("eksa-packages"), &own)].concat();
     let outside = role(Some("eksa-system"), &rbac::fixed_in_system_namespace());
-    let head = "# From package-controller/src/rbac.rs; `AIRLOCK_TEST_BLESS=1 cargo test -p airlock --test it manifests` makes it anew.\n";
+    let head = "# Generated from package-controller/src/rbac.rs. To regenerate: `AIRLOCK_TEST_BLESS=1 cargo test -p airlock --test it manifests`.\n";
     for (file, words, roles) in [
         (
             "controller/rbac.yaml",
-            "# What charts of packages need is not in here: `airlock package rights`.\n",
+            "# `airlock package rights` grants the permissions that the charts of packages need.\n",
             &inside[..],
         ),
         (
             "workload-clusters.yaml",
-            "# For clusters that others are managed from: where Cluster API leaves their kubeconfigs.\n",
+            "# For management clusters, where Cluster API stores the kubeconfigs of other clusters.\n",
             &outside,
         ),
     ] {
@@ -103,7 +103,7 @@ fn the_controllers_rights_are_those_that_its_code_names() {
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{file}");
     }
-    // Nobody who holds one of these needs any other.
+    // Each of these would allow privilege escalation.
     let all = json!([inside, outside]).to_string();
     for much in ["\"*\"", "escalate", "bind\"", "impersonate"] {
         assert!(!all.contains(much), "{much}");
@@ -127,7 +127,7 @@ fn every_manifest_is_listed_for_kustomize() {
 }
 
 #[test]
-fn the_controllers_pod_is_restricted_and_found_by_what_stands_around_it() {
+fn the_controllers_pod_is_restricted_and_selected_by_its_service_budget_and_policy() {
     let controller = folder().join("controller");
     let read = |name: &str| documents(&controller.join(name)).remove(0);
     let pod = read("deployment.yaml")["spec"]["template"].clone();
@@ -171,10 +171,10 @@ fn the_controllers_pod_is_restricted_and_found_by_what_stands_around_it() {
 }
 
 #[test]
-fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody() {
+fn a_dry_run_prints_the_manifests_with_the_sites_values_and_sends_no_request() {
     let folder = site();
     let path = folder.path();
-    authority(path);
+    write_ca(path);
     std::fs::write(path.join("credentials"), "ann:secret\n").unwrap();
     std::fs::write(path.join("program"), program()).unwrap();
     let install = [
@@ -204,7 +204,7 @@ fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody(
     ];
     let text = works(path, &[&install[..], &more].concat());
     filled_in(&text);
-    // Nobody was asked, and the same is printed each time.
+    // No request was sent, and the output is the same each time.
     assert_eq!(works(path, &[&install[..], &more].concat()), text);
     assert!(!works(path, &["store", "list", "--store", "store"]).contains("airlock/airlock"));
     let plain = works(path, &[&install[..], &more[..2], &["--without-settings"]].concat());
@@ -218,13 +218,13 @@ fn a_dry_run_prints_what_would_be_applied_with_the_sites_values_and_asks_nobody(
         more[at + 1] = file;
         fails(path, &[&install[..], &more].concat(), 2, words);
     };
-    bad("--registry-ca", "release.pub", "`release.pub` has no certificate in it");
-    bad("--bundle-key", "release.key", "is no public key for bundles");
+    bad("--registry-ca", "release.pub", "`release.pub` contains no certificate");
+    bad("--bundle-key", "release.key", "is not a public key for bundles");
     std::fs::write(path.join("program"), "#!/bin/sh\n").unwrap();
-    fails(path, &[&install[..], &more].concat(), 2, "no program for 64-bit Linux");
+    fails(path, &[&install[..], &more].concat(), 2, "not a binary for 64-bit Linux");
 }
 
-/// The site's values stand where they belong.
+/// Checks that the site's values are in the right places.
 fn filled_in(text: &str) {
     let all = yaml::documents(text, &Limits::default()).unwrap();
     let find = |kind: &str, name: &str| {
@@ -252,8 +252,8 @@ fn filled_in(text: &str) {
         assert!(environment.contains(r#""EKSA_PUBLIC_KEY","value":"MFkw"#), "{environment}");
     }
     assert!(find("NetworkPolicy", "airlock-controller")["spec"]["egress"].to_string().contains("5001"));
-    let authority = find("Secret", "airlock-registry")["data"]["ca.crt"].to_string();
-    assert!(authority.starts_with("\"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"), "{authority}");
+    let ca = find("Secret", "airlock-registry")["data"]["ca.crt"].to_string();
+    assert!(ca.starts_with("\"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"), "{ca}");
     find("Secret", "airlock-registry-pull");
     assert_eq!(
         find("PackageBundleController", "mgmt")["spec"]["defaultRegistry"],
@@ -262,24 +262,24 @@ fn filled_in(text: &str) {
     find("Namespace", "eksa-packages-mgmt");
 }
 
-/// An authority of the registry's certificate.
-fn authority(folder: &Path) {
+/// Writes the CA certificate of the registry.
+fn write_ca(folder: &Path) {
     let made = rcgen::generate_simple_self_signed(["registry.site".to_owned()]).unwrap();
     std::fs::write(folder.join("ca.crt"), made.cert.pem()).unwrap();
 }
 
 #[test]
-fn a_controller_that_could_not_work_does_not_start() {
+fn a_controller_with_invalid_arguments_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let controller = ["controller", "--cluster-name", "mgmt"];
     let fails =
         |more: &[&str], words: &str| fails(folder.path(), &[&controller[..], more].concat(), 2, words);
-    fails(&["--bundle-key", "release.pub"], "is no public key");
-    fails(&["--webhook-url", "x"], "it is https://HOST:PORT");
-    fails(&["--webhook-url", "https://:9443"], "it is https://HOST:PORT");
+    fails(&["--bundle-key", "release.pub"], "is not a public key");
+    fails(&["--webhook-url", "x"], "give https://HOST:PORT");
+    fails(&["--webhook-url", "https://:9443"], "give https://HOST:PORT");
 }
 
-/// The head of a static program.
+/// The header of a statically linked program.
 fn program() -> Vec<u8> {
     let mut bytes = vec![0; 128];
     bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -288,10 +288,10 @@ fn program() -> Vec<u8> {
 }
 
 #[test]
-fn what_would_lock_airlock_or_the_cluster_out_is_refused_before_anything_is_done() {
+fn manifests_that_would_lock_airlock_or_the_cluster_out_are_refused() {
     let folder = site();
     let path = folder.path();
-    authority(path);
+    write_ca(path);
     std::fs::write(path.join("program"), program()).unwrap();
     let install = [
         "install",
@@ -311,13 +311,13 @@ fn what_would_lock_airlock_or_the_cluster_out_is_refused_before_anything_is_done
     let hook = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: mine}\n\
                 webhooks:\n- name: all.example\n  failurePolicy: Fail\n  rules: [{apiGroups: [''], resources: [pods]}]\n";
     std::fs::write(path.join("extra.yaml"), hook).unwrap();
-    fails(path, &install, 2, "judges pods of `eksa-packages`");
+    fails(path, &install, 2, "matches pods in `eksa-packages`");
     std::fs::write(path.join("extra.yaml"), hook.replace("Fail", "Ignore")).unwrap();
     assert!(airlock(path, &install).status.success());
     let policy = "apiVersion: airlock.dev/v1alpha1\nkind: TrustPolicy\nmetadata: {name: strict}\nspec:\n  \
                   namespaces: {names: [kube-system]}\n  trust: {keys: [{name: release, publicKey: x}]}\n";
     std::fs::write(path.join("extra.yaml"), policy).unwrap();
-    fails(path, &install, 2, "names `kube-system`, which is never judged");
+    fails(path, &install, 2, "names `kube-system`, which is always exempt");
     std::fs::write(path.join("extra.yaml"), policy.replace("trust:", "tryst:")).unwrap();
-    fails(path, &install, 2, "a TrustPolicy cannot be read");
+    fails(path, &install, 2, "cannot read a TrustPolicy");
 }

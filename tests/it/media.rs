@@ -1,4 +1,4 @@
-//! Sets on several media: all there at once, and one after the other in one drive.
+//! Sets on several media: all at once, and one after the other in one drive.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use crate::cli::{airlock, fails};
 use crate::signing::{mirror_file, works};
 
-/// A store whose set has volumes of at most 100 kB: one file is cut over all of them.
+/// A store whose set has volumes of at most 100 kB: one file is split over all of them.
 fn sender(path: &Path) {
     let mut noise: Vec<u8> = Vec::new();
     let mut state = 7_u64;
@@ -37,8 +37,8 @@ fn volumes(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs a command that asks for media; `inserted` is what happens before each answer.
-fn asked(folder: &Path, arguments: &[&str], inserted: &[&dyn Fn()]) -> Output {
+/// Runs a command that asks for media; each function of `inserted` changes the medium before Enter is pressed.
+fn prompted(folder: &Path, arguments: &[&str], inserted: &[&dyn Fn()]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_airlock"))
         .args(arguments)
         .current_dir(folder)
@@ -76,7 +76,7 @@ fn fine(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Puts the medium away under a name, and another one into its place.
+/// Moves the medium away under a name, and inserts another one.
 fn change(path: &Path, away: Option<&str>, with: Option<&str>) {
     if let Some(away) = away {
         fs::rename(path.join("disc"), path.join(away)).unwrap();
@@ -88,7 +88,7 @@ fn change(path: &Path, away: Option<&str>, with: Option<&str>) {
 }
 
 #[test]
-fn o24_a_set_goes_to_several_media_at_once_and_comes_from_them() {
+fn o24_a_set_is_written_to_several_media_at_once_and_imported_from_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -96,7 +96,7 @@ fn o24_a_set_goes_to_several_media_at_once_and_comes_from_them() {
     works(path, &[&PACK[..], &to].concat());
     for (number, medium) in (1..).zip(["one", "two", "three"]) {
         assert_eq!(volumes(&path.join(medium)), [format!("a-{number:03}-of-003.tar")]);
-        // Any of them lets the set in.
+        // Each medium has the completion mark and the log.
         assert!(
             path.join(medium).join("a.complete.json").exists()
                 && path.join(medium).join("log/checkpoint").exists()
@@ -105,38 +105,38 @@ fn o24_a_set_goes_to_several_media_at_once_and_comes_from_them() {
     works(path, &["import", "three", "one", "two", "--trust", "trust.yaml", "--store", "far"]);
     works(path, &["store", "get", "big.bin", "--to", "back.bin", "--store", "far"]);
     assert!(fs::read(path.join("back.bin")).unwrap() == fs::read(path.join("big.bin")).unwrap());
-    // One folder for two volumes: they fill it in order.
+    // With fewer folders than volumes, the volumes fill the folders in order.
     works(path, &[&PACK[..], &["--to", "both", "--to", "rest"]].concat());
     assert_eq!(volumes(&path.join("both")).len(), 3);
 }
 
 #[test]
-fn o24_a_set_is_written_and_read_in_one_drive_disc_by_disc() {
+fn o24_a_set_is_written_and_imported_one_medium_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
     let pack = [&PACK[..], &["--to", "disc", "--one-by-one"]].concat();
     let second = || change(path, Some("disc-1"), None);
     let third = || change(path, Some("disc-2"), None);
-    fine(&asked(path, &pack, &[&second, &third]));
+    fine(&prompted(path, &pack, &[&second, &third]));
     change(path, Some("disc-3"), Some("disc-1"));
     assert_eq!(volumes(&path.join("disc")), ["a-001-of-003.tar"]);
     let far = ["--trust", "trust.yaml", "--store", "far"];
     let import = [&["import", "disc", "--one-by-one"][..], &far].concat();
-    // The log is on the last disc, and nothing is read before it is proved. A wrong disc is asked for again.
+    // The log is on the last disc, and nothing is read before it is verified. After a wrong disc, the command asks again.
     let first_log = || change(path, Some("disc-1"), Some("disc-3"));
     let wrong = || change(path, Some("disc-3"), Some("disc-2"));
     let one = || change(path, Some("disc-2"), Some("disc-1"));
     let two = || change(path, Some("disc-1"), Some("disc-2"));
     let three = || change(path, Some("disc-2"), Some("disc-3"));
-    fine(&asked(path, &import, &[&first_log, &wrong, &one, &two, &three]));
+    fine(&prompted(path, &import, &[&first_log, &wrong, &one, &two, &three]));
     works(path, &["store", "get", "big.bin", "--to", "back.bin", "--store", "far"]);
     assert!(fs::read(path.join("back.bin")).unwrap() == fs::read(path.join("big.bin")).unwrap());
     assert!(works(path, &["audit", "verify", "--store", "far"]).contains("every entry"));
 }
 
 #[test]
-fn o14_a_disc_of_another_set_is_named_and_the_right_one_is_asked_for_again() {
+fn o14_a_disc_of_another_set_is_reported_and_the_command_asks_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -156,14 +156,11 @@ fn o14_a_disc_of_another_set_is_named_and_the_right_one_is_asked_for_again() {
         let two = || change(path, Some("empty"), Some("two"));
         let three = || change(path, Some("two"), Some("three"));
         let in_turn = [command, &["disc", "--one-by-one", "--trust", "trust.yaml"]].concat();
-        let output = asked(path, &in_turn, &[&foreign, &empty, &two, &three]);
+        let output = prompted(path, &in_turn, &[&foreign, &empty, &two, &three]);
         fine(&output);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(text.contains("this is not the right medium: `disc` belongs to set `sha256:"), "{text}");
-        assert!(
-            text.contains("this is not the right medium: no airlock volume was found in `disc`"),
-            "{text}"
-        );
+        assert!(text.contains("wrong medium: `disc` belongs to set `sha256:"), "{text}");
+        assert!(text.contains("wrong medium: no airlock volume was found in `disc`"), "{text}");
         assert_eq!(text.matches("insert volume 2 of 3").count(), 3, "{text}");
         change(path, Some("three"), Some("one"));
         fs::rename(path.join("disc"), path.join("one")).unwrap();
@@ -171,7 +168,7 @@ fn o14_a_disc_of_another_set_is_named_and_the_right_one_is_asked_for_again() {
 }
 
 #[test]
-fn o14_a_disc_with_another_volume_or_without_the_log_is_named_before_the_right_one_is_asked_for_again() {
+fn o14_a_disc_with_another_volume_is_reported_and_the_command_asks_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -181,14 +178,14 @@ fn o14_a_disc_with_another_volume_or_without_the_log_is_named_before_the_right_o
     let two = || change(path, Some("one"), Some("two"));
     let three = || change(path, Some("two"), Some("three"));
     let verify = ["verify", "disc", "--one-by-one", "--trust", "trust.yaml"];
-    let output = asked(path, &verify, &[&same, &two, &three]);
+    let output = prompted(path, &verify, &[&same, &two, &three]);
     fine(&output);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("the medium has volume 1, and volume 2 is needed"), "{text}");
 }
 
 #[test]
-fn o14_a_set_is_verified_disc_by_disc_and_every_byte_of_every_disc_counts() {
+fn o14_a_set_is_verified_one_medium_at_a_time_including_every_byte() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -198,29 +195,29 @@ fn o14_a_set_is_verified_disc_by_disc_and_every_byte_of_every_disc_counts() {
     let verify = ["verify", "disc", "--one-by-one", "--trust", "trust.yaml"];
     let two = || change(path, Some("one"), Some("two"));
     let three = || change(path, Some("two"), Some("three"));
-    let output = asked(path, &verify, &[&two, &three]);
+    let output = prompted(path, &verify, &[&two, &three]);
     fine(&output);
     assert_eq!(String::from_utf8_lossy(&output.stdout), whole);
     change(path, Some("three"), Some("one"));
-    let stopped = asked(path, &verify, &[]);
+    let stopped = prompted(path, &verify, &[]);
     let text = String::from_utf8_lossy(&stopped.stderr).into_owned();
     assert!(stopped.status.code() == Some(1) && text.contains("volume 2 of 3"), "{text}");
     let mut bytes = fs::read(path.join("two/a-002-of-003.tar")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(path.join("two/a-002-of-003.tar"), &bytes).unwrap();
-    let refused = asked(path, &verify, &[&two, &three]);
+    let refused = prompted(path, &verify, &[&two, &three]);
     assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
 }
 
 #[test]
-fn o24_where_nobody_answers_the_same_command_goes_on_with_the_next_volume() {
+fn o24_without_input_the_same_command_resumes_with_the_next_volume() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
     let pack = [&PACK[..], &["--to", "disc", "--one-by-one"]].concat();
     for (number, next) in [(1, 2), (2, 3)] {
-        let said = asked(path, &pack, &[]);
+        let said = prompted(path, &pack, &[]);
         let text = String::from_utf8_lossy(&said.stderr).into_owned();
         assert_eq!(said.status.code(), Some(1), "{text}");
         assert!(
@@ -231,13 +228,13 @@ fn o24_where_nobody_answers_the_same_command_goes_on_with_the_next_volume() {
         assert!(!path.join("disc/a.complete.json").exists());
         change(path, Some(&format!("disc-{number}")), None);
     }
-    fine(&asked(path, &pack, &[]));
+    fine(&prompted(path, &pack, &[]));
     change(path, Some("disc-3"), None);
     let far = ["--trust", "trust.yaml", "--store", "far"];
     let all = ["import", "disc-1", "disc-2", "disc-3"];
     fails(path, &[&["import", "disc-1", "disc-3"][..], &far].concat(), 4, "a-002-of-003.tar");
     works(path, &[&all[..], &far].concat());
-    // Cosigned or not, the volumes that two runs wrote are one set under one signature.
+    // The volumes that several runs wrote are one set with one signature.
     let signature = |volume: &str| {
         let bytes = fs::read(path.join(volume)).unwrap();
         let begin = bytes.windows(11).position(|window| window == b"messageSign").unwrap();
@@ -247,7 +244,7 @@ fn o24_where_nobody_answers_the_same_command_goes_on_with_the_next_volume() {
 }
 
 #[test]
-fn o24_no_name_is_set_before_every_volume_was_there_and_a_changed_disc_is_refused() {
+fn o24_nothing_is_published_before_every_volume_was_read_and_a_changed_disc_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     sender(path);
@@ -255,7 +252,7 @@ fn o24_no_name_is_set_before_every_volume_was_there_and_a_changed_disc_is_refuse
     fs::rename(path.join("one"), path.join("disc")).unwrap();
     let import = ["import", "disc", "--one-by-one", "--trust", "trust.yaml", "--store", "far"];
     let text = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
-    let stopped = asked(path, &import, &[]);
+    let stopped = prompted(path, &import, &[]);
     assert!(
         stopped.status.code() == Some(1) && text(&stopped).contains("volume 2 of 3"),
         "{}",
@@ -268,13 +265,13 @@ fn o24_no_name_is_set_before_every_volume_was_there_and_a_changed_disc_is_refuse
     fs::write(path.join("two/a-002-of-003.tar"), &bytes).unwrap();
     let two = || change(path, Some("one"), Some("two"));
     let three = || change(path, Some("two"), Some("three"));
-    let refused = asked(path, &import, &[&two, &three]);
+    let refused = prompted(path, &import, &[&two, &three]);
     assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
     assert_eq!(works(path, &["store", "list", "--store", "far"]), "");
     assert!(!airlock(path, &["store", "get", "big.bin", "--to", "x", "--store", "far"]).status.success());
     bytes[middle] ^= 1;
     fs::write(path.join("two/a-002-of-003.tar"), &bytes).unwrap();
     change(path, Some("three"), Some("one"));
-    fine(&asked(path, &import, &[&two, &three]));
+    fine(&prompted(path, &import, &[&two, &three]));
     works(path, &["store", "get", "big.bin", "--to", "back.bin", "--store", "far"]);
 }

@@ -1,4 +1,4 @@
-//! Upstreams whose tags move while they are read: what was read and verified is what is mirrored.
+//! Upstreams whose tags move during a run: the content that was read and verified is mirrored.
 
 use oci::Digest;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const CHART: (&str, &str) =
 const FILE: (&str, &str) =
     ("application/vnd.unknown.config.v1+json", "application/vnd.oci.image.layer.v1.tar");
 
-/// An artifact of one layer in the repository `a`; gives its manifest.
+/// Adds an artifact with one layer to the repository `a`; returns its manifest.
 fn artifact(content: &mut Content, (config, layer): (&str, &str), bytes: &[u8]) -> Vec<u8> {
     let config = put(content, "a", config, b"{}");
     let layer = put(content, "a", layer, bytes);
@@ -20,7 +20,7 @@ fn artifact(content: &mut Content, (config, layer): (&str, &str), bytes: &[u8]) 
     manifest
 }
 
-/// A registry whose tag `a:v1` is `first` when it is asked for the first time, and `then` ever after.
+/// A registry whose tag `a:v1` is `first` for the first request, and `then` for all later requests.
 fn moving(content: Content, first: Vec<u8>, then: Vec<u8>) -> Upstream {
     let twist = move |path: &str, before: usize, _: Option<&_>| {
         let body = if before == 0 { &first } else { &then };
@@ -30,7 +30,7 @@ fn moving(content: Content, first: Vec<u8>, then: Vec<u8>) -> Upstream {
     Upstream::start(content, Box::new(twist))
 }
 
-/// Mirrors twice, and then with the lock and an empty store; gives the digests of what the lock lists.
+/// Mirrors twice, and then with the lock into an empty store; returns the digests in the lock.
 fn mirrored(upstream: &Upstream, sources: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let lock = folder.path().join("airlock.lock");
@@ -86,7 +86,7 @@ fn a_chart_whose_tag_moves_is_mirrored_as_it_was_rendered() {
     assert_eq!(mirrored(&upstream, "[{charts: [{reference: 'r.example/a:v1'}]}]"), expected);
 }
 
-/// A chart with a pod of the image `p/image` with this tag.
+/// A chart with a pod whose image is `p/image` with this tag.
 fn chart(image: &str) -> Vec<u8> {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     let pod = format!(

@@ -1,4 +1,4 @@
-//! Bundles of packages, made from a store, and packages to begin with.
+//! Package bundles made from a store, and generated packages.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::signing::{mirror_file, site, works};
 const SCHEMA: &str = r#"{"type":"object","properties":{"replicas":{"type":"integer"}}}"#;
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: web, image: 'disk.example/team/app:{{ .Values.tag }}'}]}\n";
 
-/// A packed chart.
+/// Writes a packaged chart.
 fn pack(path: &Path, version: &str) {
     let file = fs::File::create(path).unwrap();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
@@ -27,7 +27,7 @@ fn pack(path: &Path, version: &str) {
     tar.into_inner().unwrap().finish().unwrap();
 }
 
-/// A store with an image and two versions of a chart that names it.
+/// A store with an image and two versions of a chart that uses it.
 fn with_charts() -> tempfile::TempDir {
     let folder = site();
     let path = folder.path();
@@ -48,7 +48,7 @@ fn config(name: &str, packages: &str) -> String {
 const WEB: &str = "  - {name: web, charts: ['charts/web:2.0.0', 'charts/web:1.0.0'], dependencies: [base], workloadOnly: true}\n  - {name: base, charts: ['charts/web:1.0.0']}\n";
 
 #[test]
-fn a_bundle_made_from_the_store_is_signed_whole_and_found_by_its_tags() {
+fn a_bundle_made_from_the_store_is_signed_completely_and_found_by_its_tags() {
     let folder = with_charts();
     let path = folder.path();
     fs::write(path.join("packages.yaml"), config("v1-35-7", WEB)).unwrap();
@@ -67,7 +67,7 @@ fn a_bundle_made_from_the_store_is_signed_whole_and_found_by_its_tags() {
     let listed = works(path, &["store", "list", "--store", "store", "--output", "json"]);
     assert!(listed.contains(&image.digest) && listed.contains(&version.digest), "{listed}");
     assert_eq!(version.dependencies.as_deref(), Some(&["base".to_owned()][..]));
-    // The schema is packed as AWS packs it, and the same bytes each time.
+    // The schema is encoded as AWS encodes it, with the same bytes each time.
     let packed = version.schema.as_deref().unwrap();
     let packed = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, packed).unwrap();
     let text = std::io::read_to_string(flate2::read::GzDecoder::new(packed.as_slice())).unwrap();
@@ -98,9 +98,9 @@ fn a_bundle_made_from_the_store_is_signed_whole_and_found_by_its_tags() {
     works(path, &["store", "check", "--store", "store"]);
 }
 
-/// AWS's contract signs no least version of the controller; our own bundles say it in a label, which is signed.
+/// AWS's format does not sign the minimum version of the controller. airlock's bundles repeat it in a signed label.
 #[test]
-fn o33_the_least_version_of_the_controller_is_signed_too() {
+fn o33_the_minimum_version_of_the_controller_is_signed() {
     let folder = with_charts();
     let path = folder.path();
     fs::write(path.join("packages.yaml"), config("v1-35-7", WEB)).unwrap();
@@ -115,15 +115,15 @@ fn o33_the_least_version_of_the_controller_is_signed_too() {
     assert_ne!(changed, bundle);
     fs::write(path.join("bundle.yaml"), changed).unwrap();
     fails(path, &verify, 3, "`.spec.minControllerVersion` is `v0.0.1`, but its signed label says `v0.1.0`");
-    // Without the label nothing is signed any more.
+    // Removing the label invalidates the signature.
     let label = bundle.lines().filter(|line| !line.contains("min-controller-version"));
     fs::write(path.join("bundle.yaml"), label.collect::<Vec<_>>().join("\n")).unwrap();
     fails(path, &verify, 3, "");
 }
 
-/// A drive carries what its lock names, and far from here the bundle is found by its tags.
+/// A drive carries the content of its lock, and the site finds the bundle by its tags.
 #[test]
-fn a_bundle_travels_with_what_it_names() {
+fn a_drive_carries_a_bundle_with_its_charts_and_images() {
     let folder = with_charts();
     let path = folder.path();
     let create = ["bundle", "create", "-f", "packages.yaml", "--store", "store", "--key", "release.key"];
@@ -133,9 +133,9 @@ fn a_bundle_travels_with_what_it_names() {
     }
     works(
         path,
-        &["pack", "--store", "store", "--lock", "charts.lock", "--to", "carried", "--key", "release.key"],
+        &["pack", "--store", "store", "--lock", "charts.lock", "--to", "drive", "--key", "release.key"],
     );
-    works(path, &["import", "carried", "--trust", "release.yaml", "--store", "away"]);
+    works(path, &["import", "drive", "--trust", "release.yaml", "--store", "away"]);
     let here = works(path, &["bundle", "list", "--store", "store"]);
     let away = works(path, &["bundle", "list", "--store", "away"]);
     assert!(away.contains("v1-35-7, v1-35-latest") && away.contains("v1-35-6"), "{away}");
@@ -162,7 +162,7 @@ fn o8_mirror_keeps_a_bundle_in_the_lock_and_a_version_is_published_once() {
         works(path, &[&["mirror", "--store", "store", "--lock", "charts.lock"][..], more].concat());
         assert_eq!(locked(), first, "{more:?}");
     }
-    // The same content by the same key is what is there already; other content is refused.
+    // Publishing the same content with the same key changes nothing; different content is refused.
     works(path, &publish);
     assert_eq!(locked(), first);
     let other = "  - {name: web, charts: ['charts/web:1.0.0']}\n";
@@ -174,9 +174,9 @@ fn o8_mirror_keeps_a_bundle_in_the_lock_and_a_version_is_published_once() {
     works(path, &["store", "check", "--store", "store"]);
 }
 
-/// The controller would install no object with such an image, so whoever makes the bundle should know.
+/// The controller would refuse an object with such an image, so the author of the bundle should know.
 #[test]
-fn what_should_name_an_image_and_does_not_is_told() {
+fn a_field_that_should_contain_an_image_reference_but_does_not_is_reported() {
     let folder = with_charts();
     let path = folder.path();
     let packages = "  - {name: web, charts: ['charts/web:1.0.0'], set: ['tag=<web>']}\n";
@@ -194,7 +194,7 @@ fn fails_verification(path: &Path) {
 }
 
 #[test]
-fn a_bundle_with_something_missing_is_not_made() {
+fn a_bundle_with_missing_content_is_not_created() {
     let folder = with_charts();
     let path = folder.path();
     for (packages, code, words) in [
@@ -206,7 +206,7 @@ fn a_bundle_with_something_missing_is_not_made() {
         (
             "  - {name: web, charts: ['charts/web:1.0.0']}\n  - {name: WEB, charts: ['charts/web:1.0.0']}\n",
             2,
-            "is offered twice",
+            "is listed twice",
         ),
         ("  - {name: web, chart: x}\n", 2, "is not a valid BundleConfig"),
     ] {
@@ -250,11 +250,11 @@ fn o1_a_bundle_that_was_published_after_the_lock_was_written_reaches_the_site() 
     let pack = ["pack", "--store", "store", "--key", "release.key"];
     let packed = airlock(path, &[&pack[..], &["--to", "drive", "--lock", "charts.lock"]].concat());
     let said = String::from_utf8_lossy(&packed.stderr).into_owned();
-    assert!(packed.status.success() && said.contains("package bundle v1-35-7 goes along"), "{said}");
+    assert!(packed.status.success() && said.contains("package bundle v1-35-7 is included"), "{said}");
     works(path, &["import", "drive", "--trust", "release.yaml", "--store", "far"]);
     let listed = works(path, &["bundle", "list", "--store", "far"]);
     assert!(listed.contains("v1-35-7") && listed.contains("v1-35-latest"), "{listed}");
-    // One whose charts do not go along would name what the site does not have.
+    // A bundle whose charts are not on the drive would name content that the site does not have.
     let packed = airlock(path, &[&pack[..], &["--to", "other"]].concat());
     let said = String::from_utf8_lossy(&packed.stderr).into_owned();
     assert!(packed.status.success() && said.contains("not on the drive: package bundle v1-35-7"), "{said}");

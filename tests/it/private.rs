@@ -1,4 +1,4 @@
-//! What is below a store, and what is secret elsewhere, is its owner's alone, whatever the umask; and no wait is endless.
+//! Only the owner can read a store and secret files elsewhere, whatever the umask; and every wait for a lock has a limit.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::signing::{IMAGE, site};
 
 const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
 
-/// A command with an umask of its own.
+/// A command that runs with this umask.
 fn command(folder: &Path, umask: &str, arguments: &[&str]) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\""), AIRLOCK]).args(arguments);
@@ -26,7 +26,7 @@ fn works(folder: &Path, umask: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{umask} {arguments:?}: {said}");
 }
 
-/// All that is below a folder, with itself.
+/// Checks a path and everything below it; returns the number of files and folders.
 fn assert_private(path: &Path) -> usize {
     let found = fs::symlink_metadata(path).unwrap();
     let wanted = if found.is_dir() { 0o700 } else { 0o600 };
@@ -37,7 +37,7 @@ fn assert_private(path: &Path) -> usize {
     1 + fs::read_dir(path).unwrap().map(|entry| assert_private(&entry.unwrap().path())).sum::<usize>()
 }
 
-/// Puts a blob into the registry.
+/// Pushes a blob to the registry.
 fn push(folder: &Path, address: &str) {
     let url = format!("https://{address}/v2/new/blobs/uploads/?digest={}", oci::Digest::sha256(b"{}"));
     let send =
@@ -49,7 +49,7 @@ fn push(folder: &Path, address: &str) {
 struct Server(Child);
 
 impl Server {
-    /// A server with its own certificate, in a store that it makes.
+    /// Starts a server with a self-signed certificate and a new store.
     fn start(folder: &Path, umask: &str) -> (Self, String) {
         let serve = ["serve", "--store", "far", "--create", "--self-signed", "--listen", "127.0.0.1:0"];
         let arguments = [&serve[..], &["--address-file", "address", "--anonymous-push"]].concat();
@@ -79,7 +79,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn a16_all_below_a_store_is_private_after_a_whole_journey_under_any_umask() {
+fn a16_everything_below_a_store_is_private_after_a_complete_workflow_under_any_umask() {
     if !crate::programs::require(&["curl"]) {
         return;
     }
@@ -100,7 +100,7 @@ fn a16_all_below_a_store_is_private_after_a_whole_journey_under_any_umask() {
         let key = fs::read_to_string(path.join("far/witness/key.pub")).unwrap();
         run(&["keys", "trust", "k.pub", "--witness", key.trim(), "--to", "sites.yaml"]);
         run(&["acknowledge", "back", "--store", "near", "--trust", "sites.yaml"]);
-        // The tail, the seal and the records are written again each time.
+        // The tail, the seal and the records are rewritten each time.
         for store in ["near", "far"] {
             run(&["store", "check", "--store", store]);
             run(&["store", "gc", "--store", store]);
@@ -120,7 +120,7 @@ fn a16_all_below_a_store_is_private_after_a_whole_journey_under_any_umask() {
         {
             assert!(assert_private(&path.join(part)) > 0);
         }
-        assert!(assert_private(&path.join(".local/state/airlock")) > 1, "what the packs signed last");
+        assert!(assert_private(&path.join(".local/state/airlock")) > 1, "the record of the last drive");
     }
 }
 
@@ -136,15 +136,15 @@ fn a16_a_log_that_others_can_read_is_made_private_when_its_store_is_opened() {
     assert_private(&path.join("near"));
 }
 
-/// Takes the lock of a file as any local user could who can open it.
-fn held(path: &Path) -> File {
+/// Locks a file, as any user who can open it could.
+fn lock(path: &Path) -> File {
     let file = File::options().read(true).write(true).open(path).unwrap();
     file.lock().unwrap();
     file
 }
 
 #[test]
-fn a16_whoever_waits_for_a_log_or_a_witness_is_told_who_holds_it() {
+fn a16_a_command_that_waits_for_a_log_or_a_witness_names_the_process_that_holds_it() {
     let folder = site();
     let path = folder.path();
     works(path, "022", &["keys", "generate", "k"]);
@@ -154,7 +154,7 @@ fn a16_whoever_waits_for_a_log_or_a_witness_is_told_who_holds_it() {
     works(path, "022", &["import", "drive", "--trust", "trust.yaml", "--store", "far"]);
     works(path, "022", &["audit", "index", "--store", "near"]);
     let locks =
-        ["near/log/lock", "near/log/index.lock", "far/witness/lock"].map(|lock| held(&path.join(lock)));
+        ["near/log/lock", "near/log/index.lock", "far/witness/lock"].map(|file| lock(&path.join(file)));
     let begun = Instant::now();
     let waiting: Vec<(&str, Child)> = [
         ("near/log/lock", &["store", "gc", "--store", "near"][..]),

@@ -1,4 +1,4 @@
-//! Charts that are signed by GnuPG and by Helm, as `helm verify` and airlock see them.
+//! Charts signed with GnuPG and with Helm, verified by `helm verify` and by airlock.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use crate::cli::{airlock, fails};
 use crate::programs::{program, require};
 use crate::signing::{mirror_file, works};
 
-/// A folder with GnuPG's own, whose agent ends with it.
+/// A folder with a GnuPG home; its agent is stopped on drop.
 struct Gpg<'a>(&'a Path);
 
 impl Gpg<'_> {
@@ -23,7 +23,7 @@ impl Gpg<'_> {
         output
     }
 
-    /// A key, and the keyring with its public half.
+    /// Generates a key, and writes a keyring with its public key.
     fn key(&self, user: &str, kind: &str) {
         self.run(&["--quick-gen-key", user, kind, "sign", "never"]);
         self.run(&["--output", &format!("{user}.gpg"), "--export", user]);
@@ -46,7 +46,7 @@ impl Drop for Gpg<'_> {
 
 const CHART: &str = "hello-0.1.0.tgz";
 
-/// A folder with a packed chart; gives the line of its digest.
+/// Writes a packaged chart; returns the line with its digest for a provenance file.
 fn with_chart(folder: &Path) -> String {
     let file = std::fs::File::create(folder.join(CHART)).unwrap();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
@@ -93,10 +93,10 @@ fn d17_a_chart_is_used_and_mirrored_only_if_a_key_of_the_keyring_signed_it() {
     works(path, &["mirror", "--store", "store"]);
     let stored = "charts/hello:0.1.0";
     works(path, &["chart", "verify", stored, "--store", "store", "--keyring", "anna@example.org.gpg"]);
-    // What is mirrored already is looked at again when somebody asks for another signer.
+    // A chart that is already mirrored is verified again when the keyring changes.
     configured(path, ", keyring: berta@example.org.gpg");
     fails(path, &["mirror", "--store", "store"], 3, "is not in the keyring");
-    // With the wrong keyring nothing gets a name.
+    // With the wrong keyring, nothing is published.
     fails(path, &["mirror", "--store", "other"], 3, "is not in the keyring");
     assert_eq!(works(path, &["store", "list", "--store", "other"]), "");
     let template = ["chart", "template", CHART, "--verify", "--keyring"];
@@ -112,13 +112,13 @@ fn d17_a_chart_is_used_and_mirrored_only_if_a_key_of_the_keyring_signed_it() {
     gpg.sign("berta@example.org", CHART, &line);
     works(path, &verify("berta@example.org.gpg"));
     let mut bytes = std::fs::read(path.join(CHART)).unwrap();
-    // The time in the head of the archive.
+    // The timestamp in the header of the archive.
     bytes[4] ^= 1;
     std::fs::write(path.join(CHART), bytes).unwrap();
-    fails(path, &verify("berta@example.org.gpg"), 3, "its provenance says");
+    fails(path, &verify("berta@example.org.gpg"), 3, "its provenance has");
 }
 
-/// Runs Helm; gives whether it was content, and what it said.
+/// Runs Helm; returns whether it succeeded, and its error output.
 fn helm(folder: &Path, arguments: &[&str]) -> (bool, String) {
     let mut helm = Command::new(program("helm"));
     let output = helm.args(arguments).current_dir(folder).env("HOME", folder).output().unwrap();
@@ -126,7 +126,7 @@ fn helm(folder: &Path, arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn d17_helm_and_airlock_say_the_same_of_what_helm_and_gnupg_signed() {
+fn d17_helm_and_airlock_agree_about_signatures_of_helm_and_gnupg() {
     if !require(&["gpg", "helm"]) {
         return;
     }

@@ -1,4 +1,4 @@
-//! Mistakes that people make with paths, keys and options, and what they are told.
+//! Common mistakes with paths, keys and options, and their error messages.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,31 +14,31 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A store with one file in it, its lock, a key pair and a trust file.
+/// Creates a store with one file, its lock, a key pair and a trust file.
 fn mirrored(path: &Path) {
     fs::write(path.join("a.txt"), "first").unwrap();
     fs::write(path.join("airlock.yaml"), format!("{HEAD}sources: [{{files: [{{path: a.txt}}]}}]\n")).unwrap();
     let made = airlock(path, &["mirror", "--store", "s"]);
-    assert!(made.status.success() && text(&made.stderr).contains("made a new store at `s`"));
+    assert!(made.status.success() && text(&made.stderr).contains("created a new store at `s`"));
     assert!(airlock(path, &["keys", "generate", "k"]).status.success());
     assert!(airlock(path, &["keys", "trust", "k.pub"]).status.success());
 }
 
 #[test]
-fn a_mistyped_store_is_not_made() {
+fn a_mistyped_store_is_not_created() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     mirrored(path);
     assert!(airlock(path, &["pack", "--store", "s", "--to", "d", "--key", "k.key"]).status.success());
-    // A dry run comes before the first store: it plans for an empty one and makes none.
+    // A dry run without a store plans for an empty one and does not create it.
     for dry in [&["mirror"][..], &["import", "d", "--trust", "trust.yaml"]] {
         let planned = airlock(path, &[dry, &["--store", "typo", "--dry-run"]].concat());
-        assert!(planned.status.success() && text(&planned.stderr).contains("there is no store at `typo`"));
+        assert!(planned.status.success() && text(&planned.stderr).contains("no store at `typo`"));
     }
     fails(path, &["serve", "--store", "typo", "--listen", "127.0.0.1:0"], 4, "--create");
     assert!(!path.join("typo").exists());
     let imported = airlock(path, &["import", "d", "--trust", "trust.yaml", "--store", "far"]);
-    assert!(imported.status.success() && text(&imported.stderr).contains("made a new store at `far`"));
+    assert!(imported.status.success() && text(&imported.stderr).contains("created a new store at `far`"));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_store_on_a_read_only_file_system_is_read() {
 }
 
 #[test]
-fn keys_and_passwords_that_are_wrong_are_told_apart() {
+fn wrong_keys_and_wrong_passwords_are_distinguished() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     mirrored(path);
@@ -85,7 +85,8 @@ fn keys_and_passwords_that_are_wrong_are_told_apart() {
     fs::set_permissions(path.join("k.key"), Permissions::from_mode(0o644)).unwrap();
     let packed = airlock(path, &pack);
     assert!(
-        packed.status.success() && text(&packed.stderr).contains("warning: others can read the private key")
+        packed.status.success()
+            && text(&packed.stderr).contains("warning: other users can read the private key")
     );
     fs::write(path.join("wrong"), "wrong\n").unwrap();
     fails(path, &[&pack[..], &["--password-file", "wrong"]].concat(), 2, "first line of --password-file");
@@ -96,7 +97,7 @@ fn keys_and_passwords_that_are_wrong_are_told_apart() {
 }
 
 #[test]
-fn options_that_mean_nothing_are_refused_and_json_is_json() {
+fn options_without_a_meaning_are_refused_and_json_output_parses() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     fails(path, &["version", "--output", "html"], 2, "inspect");
@@ -109,7 +110,7 @@ fn options_that_mean_nothing_are_refused_and_json_is_json() {
 }
 
 #[test]
-fn a_broken_configuration_file_stops_only_what_needs_it() {
+fn a_broken_configuration_file_fails_only_commands_that_need_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     fs::create_dir_all(path.join(".config/airlock")).unwrap();
@@ -122,7 +123,7 @@ fn a_broken_configuration_file_stops_only_what_needs_it() {
 }
 
 #[test]
-fn faults_of_a_store_are_told_in_words() {
+fn faults_of_a_store_are_reported_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     mirrored(path);
@@ -130,10 +131,10 @@ fn faults_of_a_store_are_told_in_words() {
     let checked = airlock(path, &["store", "check", "--store", "s"]);
     assert_eq!(checked.status.code(), Some(3));
     let said = text(&checked.stdout);
-    assert!(said.contains("stray` has no blob's name") && !said.contains("Stray"), "{said}");
+    assert!(said.contains("stray` is not named like a blob") && !said.contains("Stray"), "{said}");
 }
 
-/// A lock settles what registries mean by their names; a local file means its bytes.
+/// A lock pins references to registries, but local files are always read again.
 #[test]
 fn a_lock_does_not_hide_that_local_files_changed() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,7 +160,7 @@ fn a_lock_does_not_hide_that_local_files_changed() {
 }
 
 #[test]
-fn a_lock_does_not_hide_that_signatures_are_to_follow() {
+fn a_lock_does_not_hide_a_changed_follow_setting() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     mirrored(path);
@@ -174,9 +175,9 @@ fn a_lock_does_not_hide_that_signatures_are_to_follow() {
     assert!(!follow("true"));
 }
 
-/// A layout with two images: which of them is meant stands in the mirror file alone.
+/// A layout with two images; the mirror file selects one of them.
 #[test]
-fn a_lock_does_not_hide_another_image_of_an_archive() {
+fn a_lock_does_not_hide_that_another_image_is_selected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let blobs = path.join("layout/blobs/sha256");

@@ -1,4 +1,4 @@
-//! Signing, verifying and trust files as a user meets them; what real cosign says of it is in `tests/peers`.
+//! Signing, verification and trust files on the command line. `tests/peers` tests them with real cosign.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -46,7 +46,7 @@ pub(crate) fn site() -> tempfile::TempDir {
     folder
 }
 
-/// A trust file of the site without the roles of its key, which a test adds.
+/// A trust file of the site without the roles of its key; tests append their own.
 pub(crate) fn without_roles(folder: &Path, file: &str) -> String {
     let text = std::fs::read_to_string(folder.join(file)).unwrap();
     let kept: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("roles:")).collect();
@@ -66,7 +66,7 @@ pub(crate) fn works(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Refused, with a report of why on standard output.
+/// Expects exit code 3, and these words in the output.
 pub(crate) fn refuses(folder: &Path, arguments: &[&str], words: &str) {
     let output = airlock(folder, arguments);
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -74,7 +74,7 @@ pub(crate) fn refuses(folder: &Path, arguments: &[&str], words: &str) {
 }
 
 #[test]
-fn a_signature_in_a_store_is_one_keys_about_one_name() {
+fn a_signature_in_a_store_is_valid_for_one_key_and_one_name() {
     let folder = site();
     let path = folder.path();
     let verify = ["verify-image", IMAGE, "--store", "store", "--trust"];
@@ -85,10 +85,10 @@ fn a_signature_in_a_store_is_one_keys_about_one_name() {
     refuses(path, &with(&["release.yaml"]), "no valid signature found");
     assert_eq!(works(path, &sign).matches("signed sha256").count(), 2);
     assert!(works(path, &with(&["release.yaml"])).contains("accepted at gate pull: release"));
-    refuses(path, &with(&["other.yaml"]), "is by a key that is not trusted");
+    refuses(path, &with(&["other.yaml"]), "is by an untrusted key");
     refuses(path, &with(&["release.yaml", "--name", "disk.example/team/other"]), "signed as");
     refuses(path, &with(&["release.yaml", "--type", "spdx"]), "2 other statements");
-    refuses(path, &with(&["release.yaml", "--min-trust-sequence", "1"]), "was in force already");
+    refuses(path, &with(&["release.yaml", "--min-trust-sequence", "1"]), "was already in force");
     fails(path, &["sign", IMAGE, "--store", "store"], 2, "signing needs a private key");
     fails(path, &["sign", "a b", "--store", "store"], 2, "is not an image reference");
     fails(
@@ -99,15 +99,15 @@ fn a_signature_in_a_store_is_one_keys_about_one_name() {
     );
     fails(path, &["verify-image", IMAGE, "--store", "store"], 2, "needs a trust file");
     let silent = ["verify-image", "127.0.0.1:9/a:b", "--plain-http", "--trust", "release.yaml"];
-    fails(path, &silent, 6, "could not be asked");
-    // What an air gap needs.
-    fails(path, &silent, 6, "across the air gap give --store DIR, the store that it serves");
+    fails(path, &silent, 6, "the request to the registry failed");
+    // The hint for air-gapped sites.
+    fails(path, &silent, 6, "if it is across the air gap, give the store that it serves: --store DIR");
     let sign = ["sign", "127.0.0.1:9/a:b", "--plain-http", "--key", "release.key"];
     fails(path, &sign, 6, "give --store DIR");
 }
 
 #[test]
-fn an_attestation_says_what_its_file_says() {
+fn an_attestation_has_the_type_that_was_given() {
     let folder = site();
     let path = folder.path();
     std::fs::write(path.join("sbom.json"), r#"{"spdxVersion":"SPDX-2.3"}"#).unwrap();
@@ -119,7 +119,7 @@ fn an_attestation_says_what_its_file_says() {
     assert!(said.contains("envelope") && said.contains("bundle"), "{said}");
     refuses(path, &verify, "no valid signature");
     refuses(path, &[&verify[..], &["--type", "https://spdx.dev/Other"]].concat(), "no valid signature");
-    fails(path, &typed("sbom"), 2, "neither a URI nor one of");
+    fails(path, &typed("sbom"), 2, "expected a URI or one of");
     std::fs::write(path.join("sbom.json"), "SPDXVersion: SPDX-2.3").unwrap();
     fails(path, &typed("spdx"), 2, "is not JSON");
 }
@@ -222,7 +222,7 @@ pub(crate) fn serve(folder: &Path, store: &str) -> (Served, String) {
 }
 
 #[test]
-fn a_mirror_names_nothing_that_upstream_did_not_sign() {
+fn a_mirror_run_publishes_nothing_that_upstream_did_not_sign() {
     let folder = site();
     let path = folder.path();
     let (served, address) = serve(path, "store");
@@ -238,7 +238,7 @@ fn a_mirror_names_nothing_that_upstream_did_not_sign() {
     write("name.yaml", "    verify: {key: release.pub, name: disk.example/other}\n");
     write("identity.yaml", "    verify: {identity: {subject: a@b.example, issuer: 'https://c.example'}}\n");
     write("none.yaml", "");
-    // One mirror file that changes: a lock belongs to its file.
+    // All cases use the same file name, because a lock belongs to its mirror file.
     let mirror = |file: &str| {
         std::fs::copy(path.join(file), path.join("changing.yaml")).unwrap();
         ["mirror", "-f", "changing.yaml", "--store", "copy", "--lock", "copy.lock"]
@@ -246,17 +246,17 @@ fn a_mirror_names_nothing_that_upstream_did_not_sign() {
     fails(path, &mirror("key.yaml"), 3, "it is not signed");
     assert_eq!(works(path, &["store", "list", "--store", "copy"]), "");
     assert!(!path.join("copy.lock").exists());
-    // A lock that was made without asking does not help.
+    // A lock from a run without verification does not bypass it.
     works(path, &mirror("none.yaml"));
     fails(path, &mirror("key.yaml"), 3, "it is not signed");
     works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
     fails(path, &mirror("other-key.yaml"), 3, "not trusted");
     fails(path, &mirror("name.yaml"), 3, "signed as");
-    fails(path, &mirror("identity.yaml"), 3, "by a key that is not trusted");
+    fails(path, &mirror("identity.yaml"), 3, "by an untrusted key");
     works(path, &mirror("key.yaml"));
     let verify = ["verify-image", IMAGE, "--store", "copy", "--trust", "release.yaml"];
     works(path, &verify);
-    // Now the store has the signatures: the registry is not needed to see that the demand is met.
+    // The store has the signatures now, so the registry is not needed to verify them.
     drop(served);
     works(path, &mirror("key.yaml"));
     fails(path, &mirror("other-key.yaml"), 6, "cannot fetch");

@@ -1,4 +1,4 @@
-//! `airlock store` as a user meets it.
+//! The `store` commands.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ fn put(store: &Store, bytes: &[u8]) -> Digest {
     writer.publish(None).unwrap().0
 }
 
-/// Puts files into a repository as one artifact.
+/// Stores files as one artifact in a repository.
 fn artifact(store: &Store, name: &str, tag: Option<&str>, files: &[(&str, &[u8])], more: &Value) -> Digest {
     let config = put(store, b"{}");
     let layers = files.iter().map(|(title, bytes)| {
@@ -49,7 +49,7 @@ fn list(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn d18_images_that_only_a_digest_names_are_listed_with_their_sizes() {
+fn d18_untagged_images_are_listed_with_their_sizes() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("store")).unwrap();
     let none = json!({});
@@ -60,7 +60,7 @@ fn d18_images_that_only_a_digest_names_are_listed_with_their_sizes() {
     let signature =
         |of: &Digest| json!({ "subject": { "mediaType": kind, "digest": of.to_string(), "size": 1 } });
     let about = artifact(&store, "one/app", None, &[("s", b"sig")], &signature(&tagged));
-    // A referrer whose subject is not there leads nowhere else.
+    // A referrer whose subject is missing is listed itself.
     let orphan = artifact(&store, "three/app", None, &[("s", b"other")], &signature(&tagged));
     let size = store.manifests(&"two/app".parse().unwrap()).unwrap()[0].size;
     let index = json!({ "schemaVersion": 2, "manifests": [{ "mediaType": kind, "digest": only.to_string(), "size": size }] });
@@ -95,7 +95,7 @@ fn o21_untagged_repositories_are_listed() {
 }
 
 #[test]
-fn d15_a_file_is_copied_out_of_the_store_by_its_name() {
+fn d15_a_file_is_copied_from_the_store_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let store = Store::open(&here.join("store")).unwrap();
@@ -138,11 +138,11 @@ fn a16_a_store_that_others_could_read_is_made_private_with_a_notice() {
     let root = folder.path().join("store");
     drop(Store::open(&root).unwrap());
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
-    for told in [true, false] {
+    for is_first in [true, false] {
         let output = airlock(folder.path(), &["store", "check", "--store", "store"]);
         assert!(output.status.success());
         let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(text.contains("other users could read the store"), told, "{text}");
+        assert_eq!(text.contains("other users could read the store"), is_first, "{text}");
         assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

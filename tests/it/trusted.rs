@@ -1,4 +1,4 @@
-//! Trust files that airlock writes are closed: each key has roles, and none signs what nobody named.
+//! Trust files that airlock writes: each key has roles, and is accepted for nothing else.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn a3_a_new_trust_file_gives_each_key_roles_for_images_and_drives_and_nothing_el
     works(path, &["pack", "--store", "store", "--to", "drive", "--key", "release.key"]);
     works(path, &["verify", "drive", "--trust", "new.yaml"]);
 
-    // A key that is added later is no other: also in a file whose keys without roles may sign anything.
+    // The same applies to a key that is added later, even if keys without roles may sign anything in that file.
     works(path, &["keys", "trust", "other.pub", "--to", "added.yaml"]);
     works(path, &["keys", "add", "release.pub", "--trust", "added.yaml"]);
     fails(path, &[&manifest[..], &["added.yaml"]].concat(), 3, "may not sign this: packageBundle");
@@ -53,14 +53,14 @@ fn a3_a_new_trust_file_gives_each_key_roles_for_images_and_drives_and_nothing_el
 }
 
 #[test]
-fn a3_an_old_file_that_says_anything_is_read_with_a_warning_that_names_the_line_and_the_fix() {
+fn a3_an_old_file_with_anything_is_read_with_a_warning_that_names_the_line_and_the_fix() {
     let folder = site();
     let path = folder.path();
     bundle(path);
     let bare = without_roles(path, "release.yaml");
     let old = bare.replace("kind: Trust\n", "kind: Trust\nsequence: 2\nkeysWithoutRoles: anything\n");
     std::fs::write(path.join("old.yaml"), &old).unwrap();
-    let told = "line 4: `keysWithoutRoles: anything`: `release` may sign everything, package bundles too";
+    let warning = "line 4: `keysWithoutRoles: anything`: give `release` roles, such as";
     works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
     works(path, &["pack", "--store", "store", "--to", "drive", "--key", "release.key"]);
     for command in [
@@ -73,17 +73,15 @@ fn a3_an_old_file_that_says_anything_is_read_with_a_warning_that_names_the_line_
     ] {
         let output = airlock(path, &[command, &["--trust", "old.yaml"]].concat());
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.contains(told), "{command:?}: {said}");
+        assert!(output.status.success() && said.contains(warning), "{command:?}: {said}");
         assert!(said.contains("roles: [{sign: [signature, driveManifest]}]"), "{said}");
     }
-    assert!(works(path, &["trust", "check", "old.yaml"]).contains(told));
-    // With roles for each key the line says nothing, and goes.
+    assert!(works(path, &["trust", "check", "old.yaml"]).contains(warning));
+    // If every key has roles, the line has no effect and should be removed.
     let roles = format!("{old}    roles: [{{sign: [signature]}}]\n");
     std::fs::write(path.join("roles.yaml"), roles).unwrap();
-    assert!(
-        works(path, &["trust", "check", "roles.yaml"]).contains("every key has roles, so remove the line")
-    );
-    // Without the line, keys without roles sign no bundle, and nobody is warned.
+    assert!(works(path, &["trust", "check", "roles.yaml"]).contains("remove the line: every key has roles"));
+    // Without the line, keys without roles cannot sign bundles, and there is no warning.
     std::fs::write(path.join("bare.yaml"), bare).unwrap();
     let output = airlock(path, &["verify-manifest", "signed.yaml", "--trust", "bare.yaml"]);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -117,7 +115,7 @@ fn a3_changes_of_one_trust_file_at_once_are_all_kept() {
 }
 
 #[test]
-fn a12_the_store_that_is_typed_is_read_and_not_the_log_of_the_environment() {
+fn a12_the_store_on_the_command_line_takes_precedence_over_the_log_in_the_environment() {
     let folder = site();
     let path = folder.path();
     works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key", "--audit-log", "log"]);

@@ -1,4 +1,4 @@
-//! Upstreams in trouble, through the built binary: what is tried again, what is told, and that nothing is published half.
+//! Failing upstreams: which requests are retried, what is reported, and that no partial result is published.
 
 mod lookups;
 
@@ -14,63 +14,63 @@ use serde_json::{Value, json};
 
 use crate::cli::airlock;
 
-/// What is served: by path.
+/// The media types and bytes to serve, by path.
 pub(crate) type Content = BTreeMap<String, (String, Vec<u8>)>;
-/// What a server does with a request: path, how often it was asked before, and what would be the answer.
+/// Replaces a response. Gets the path, the number of equal requests before, and the content at the path.
 pub(crate) type Twist = dyn Fn(&str, usize, Option<&(String, Vec<u8>)>) -> Option<Vec<u8>> + Send + Sync;
 
-/// A request.
-pub(crate) struct Asked {
+/// A received request.
+pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
     /// Names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
-    /// How often the same was asked before.
+    /// The number of equal requests before.
     pub(crate) before: usize,
 }
 
-/// What a server answers; none for what is usual.
-type Answers = dyn Fn(&Asked, Option<&(String, Vec<u8>)>) -> Option<Vec<u8>> + Send + Sync;
+/// Returns the response to a request; `None` for the usual response.
+type Responder = dyn Fn(&Request, Option<&(String, Vec<u8>)>) -> Option<Vec<u8>> + Send + Sync;
 
-/// A registry of fixed content that notes each request.
+/// A registry with fixed content that records each request.
 pub(crate) struct Upstream {
     pub(crate) address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Upstream {
     pub(crate) fn start(content: Content, twist: Box<Twist>) -> Self {
-        Self::answering(content, Box::new(move |asked, found| twist(&asked.path, asked.before, found)))
+        Self::responding(content, Box::new(move |request, found| twist(&request.path, request.before, found)))
     }
 
-    /// One that looks at whole requests.
-    pub(crate) fn answering(content: Content, answers: Box<Answers>) -> Self {
+    /// Starts a registry whose responses depend on whole requests.
+    pub(crate) fn responding(content: Content, responder: Box<Responder>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self::on(listener, content, answers)
+        Self::on(listener, content, responder)
     }
 
-    /// One at an address of its own.
-    pub(crate) fn on(listener: TcpListener, content: Content, answers: Box<Answers>) -> Self {
+    /// Starts a registry on this listener.
+    pub(crate) fn on(listener: TcpListener, content: Content, responder: Box<Responder>) -> Self {
         let address = listener.local_addr().unwrap().to_string();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (content, answers, noted) = (Arc::new(content), Arc::new(answers), Arc::clone(&asked));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (content, responder, noted) = (Arc::new(content), Arc::new(responder), Arc::clone(&requests));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (content, answers, noted) =
-                    (Arc::clone(&content), Arc::clone(&answers), Arc::clone(&noted));
-                std::thread::spawn(move || serve(stream, &content, &**answers, &noted));
+                let (content, responder, noted) =
+                    (Arc::clone(&content), Arc::clone(&responder), Arc::clone(&noted));
+                std::thread::spawn(move || serve(stream, &content, &**responder, &noted));
             }
         });
-        Self { address, asked }
+        Self { address, requests }
     }
 
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
-fn serve(mut stream: TcpStream, content: &Content, answers: &Answers, noted: &Mutex<Vec<String>>) {
+fn serve(mut stream: TcpStream, content: &Content, responder: &Responder, noted: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut first, mut headers) = (String::new(), BTreeMap::new());
     if reader.read_line(&mut first).is_err() {
@@ -96,8 +96,8 @@ fn serve(mut stream: TcpStream, content: &Content, answers: &Answers, noted: &Mu
     };
     let found = content.get(path);
     let (method, path, body) = (method.to_owned(), path.to_owned(), String::from_utf8(body).unwrap());
-    let asked = Asked { method, path, headers, body, before };
-    let reply = answers(&asked, found).unwrap_or_else(|| usual(found, asked.method == "HEAD"));
+    let request = Request { method, path, headers, body, before };
+    let reply = responder(&request, found).unwrap_or_else(|| usual(found, request.method == "HEAD"));
     let _ = stream.write_all(&reply);
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn descriptor(kind: &str, bytes: &[u8]) -> Value {
     json!({ "mediaType": kind, "digest": Digest::sha256(bytes), "size": bytes.len() })
 }
 
-/// Puts content under its digest; gives its descriptor.
+/// Adds content under its digest; returns its descriptor.
 pub(crate) fn put(content: &mut Content, repository: &str, kind: &str, bytes: &[u8]) -> Value {
     let folder = if kind.contains("manifest") || kind.contains("index") { "manifests" } else { "blobs" };
     let path = format!("/v2/{repository}/{folder}/{}", Digest::sha256(bytes));
@@ -138,7 +138,7 @@ pub(crate) fn put(content: &mut Content, repository: &str, kind: &str, bytes: &[
     descriptor(kind, bytes)
 }
 
-/// An image of one layer; gives its manifest's descriptor.
+/// Adds an image with one layer; returns the descriptor of its manifest.
 pub(crate) fn image(content: &mut Content, repository: &str, layer: &[u8]) -> Value {
     let config = put(content, repository, "application/vnd.oci.image.config.v1+json", b"{\"os\":\"linux\"}");
     let layer = put(content, repository, "application/vnd.oci.image.layer.v1.tar", layer);
@@ -156,7 +156,7 @@ pub(crate) fn digest_of(bytes: &[u8]) -> String {
     Digest::sha256(bytes).to_string()
 }
 
-/// Mirrors what `sources` names through a registry `r.example` that is the upstream.
+/// Mirrors `sources` with the upstream as the mirror of the registry `r.example`.
 pub(crate) fn mirror(folder: &Path, upstream: &Upstream, sources: &str, arguments: &[&str]) -> Output {
     let text = format!(
         "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {{name: a}}\n\
@@ -181,7 +181,7 @@ pub(crate) fn whole(error: &Value) -> String {
     format!("{} {}", error["error"].as_str().unwrap_or_default(), causes.join(" "))
 }
 
-/// Wrong bytes, as an earlier run or a broken disk leaves them.
+/// Writes a partial download with wrong bytes, as a broken disk could leave it.
 fn spoil(folder: &Path, digest: &str, size: usize) {
     let partial = folder.join("s/partial");
     assert!(partial.is_dir());
@@ -189,7 +189,7 @@ fn spoil(folder: &Path, digest: &str, size: usize) {
 }
 
 #[test]
-fn c5_a_partial_download_with_wrong_bytes_is_dropped_and_fetched_in_the_same_run() {
+fn c5_a_partial_download_with_wrong_bytes_is_discarded_and_fetched_in_the_same_run() {
     let layer = vec![b'x'; 100_000];
     for size in [100_000, 100_001, 7] {
         let mut content = Content::new();
@@ -205,7 +205,7 @@ fn c5_a_partial_download_with_wrong_bytes_is_dropped_and_fetched_in_the_same_run
 }
 
 #[test]
-fn d11_wrong_and_cut_bytes_are_fetched_again_and_the_run_succeeds() {
+fn d11_wrong_and_truncated_content_is_fetched_again_and_the_run_succeeds() {
     let layer = b"the layer's content".to_vec();
     let path = format!("/v2/a/blobs/{}", digest_of(&layer));
     let faults: [fn() -> Option<Vec<u8>>; 4] = [
@@ -230,7 +230,7 @@ fn d11_wrong_and_cut_bytes_are_fetched_again_and_the_run_succeeds() {
 }
 
 #[test]
-fn d12_content_that_stays_wrong_is_told_with_image_digest_url_registry_and_rule() {
+fn d12_content_that_stays_wrong_is_reported_with_image_digest_url_registry_and_rule() {
     let layer = b"the layer's content".to_vec();
     let digest = digest_of(&layer);
     let path = format!("/v2/a/blobs/{digest}");
@@ -256,12 +256,12 @@ fn d12_content_that_stays_wrong_is_told_with_image_digest_url_registry_and_rule(
     for part in ["r.example/a:v1", &digest, &url, "registry `r.example`", "hash", "19 bytes"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(upstream.asked().iter().filter(|asked| asked.ends_with(&path)).count() >= 2);
+    assert!(upstream.requests().iter().filter(|asked| asked.ends_with(&path)).count() >= 2);
     assert!(!folder.path().join("airlock.lock").exists());
 }
 
 #[test]
-fn d12_a_login_page_instead_of_a_file_is_told_as_one() {
+fn d12_a_login_page_instead_of_a_file_is_reported_as_one() {
     let mut content = Content::new();
     content.insert("/tool.tgz".to_owned(), ("text/html".to_owned(), b"<html>Log in</html>".to_vec()));
     let upstream = Upstream::start(content, Box::new(|_, _, _| None));
@@ -272,11 +272,11 @@ fn d12_a_login_page_instead_of_a_file_is_told_as_one() {
     assert_eq!(output.status.code(), Some(3));
     let text = whole(&error(&output));
     assert!(text.contains("HTML page") && text.contains("/tool.tgz"), "{text}");
-    assert_eq!(upstream.asked().iter().filter(|asked| asked.starts_with("GET ")).count(), 1);
+    assert_eq!(upstream.requests().iter().filter(|asked| asked.starts_with("GET ")).count(), 1);
 }
 
 #[test]
-fn d11_keep_going_tells_all_failures_and_publishes_nothing_half() {
+fn d11_keep_going_reports_all_failures_and_publishes_nothing() {
     let mut content = Content::new();
     for name in ["good", "wrong", "gone"] {
         let found = image(&mut content, name, format!("layer of {name}").as_bytes());
@@ -303,11 +303,11 @@ fn d11_keep_going_tells_all_failures_and_publishes_nothing_half() {
     }
     assert!(!text.contains("r.example/good:v1"), "{text}");
     let good = format!("GET /v2/good/blobs/{}", digest_of(b"layer of good"));
-    assert!(upstream.asked().contains(&good));
+    assert!(upstream.requests().contains(&good));
     assert!(!folder.path().join("airlock.lock").exists());
     let listed = airlock(folder.path(), &["store", "list", "--store", "s", "--output", "json"]);
     assert!(!String::from_utf8_lossy(&listed.stdout).contains("good"));
-    // Without it, the first failure ends the run.
+    // Without `--keep-going`, the first failure ends the run.
     let output = mirror(folder.path(), &upstream, &sources, &[]);
     assert!(!whole(&error(&output)).contains("failures"));
 }
@@ -359,7 +359,7 @@ fn d24_exit_codes_are_those_of_the_class() {
     assert!(text.contains("bad.pem") && text.contains("BEGIN CERTIFICATE"), "{text}");
 }
 
-/// An index of one image with an attestation that is listed and missing, and a referrer that is so, too.
+/// Adds an index of one image with an attestation and a referrer that are listed but missing.
 fn with_missing(content: &mut Content) -> [String; 2] {
     let mut child = image(content, "a", b"the platform");
     child["platform"] = json!({ "os": "linux", "architecture": "amd64" });
@@ -380,7 +380,7 @@ fn with_missing(content: &mut Content) -> [String; 2] {
 }
 
 #[test]
-fn d9_what_is_listed_and_missing_stops_the_run_unless_it_is_tolerated_and_named() {
+fn d9_listed_but_missing_content_fails_the_run_or_is_tolerated_and_named() {
     let mut content = Content::new();
     let missing = with_missing(&mut content);
     let upstream = Upstream::start(content, Box::new(|_, _, _| None));
@@ -388,9 +388,9 @@ fn d9_what_is_listed_and_missing_stops_the_run_unless_it_is_tolerated_and_named(
     let strict = "[{images: ['r.example/a:v1']}]";
     let output = mirror(folder.path(), &upstream, strict, &[]);
     assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
-    let told = error(&output);
-    assert!(whole(&told).contains("r.example/a:v1") && whole(&told).contains(&missing[0]), "{told}");
-    assert!(told["hint"].as_str().unwrap().contains("follow: available"), "{told}");
+    let error = error(&output);
+    assert!(whole(&error).contains("r.example/a:v1") && whole(&error).contains(&missing[0]), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("follow: available"), "{error}");
 
     let tolerant = format!("{strict}\nsignatures: {{follow: available}}");
     let output = mirror(folder.path(), &upstream, &tolerant, &[]);
@@ -409,7 +409,7 @@ fn d9_what_is_listed_and_missing_stops_the_run_unless_it_is_tolerated_and_named(
 }
 
 #[test]
-fn d9_a_platform_that_is_missing_or_a_registry_in_trouble_is_never_tolerated() {
+fn d9_a_missing_platform_or_a_registry_failure_is_never_tolerated() {
     let mut content = Content::new();
     let child = json!({
         "mediaType": MANIFEST, "digest": digest_of(b"gone"), "size": 4,
@@ -438,7 +438,7 @@ fn d9_a_platform_that_is_missing_or_a_registry_in_trouble_is_never_tolerated() {
 }
 
 #[test]
-fn d14_nothing_is_asked_twice_and_tags_cost_no_pull() {
+fn d14_no_request_is_made_twice_and_tags_cost_no_pull() {
     let mut content = Content::new();
     for name in ["one", "two"] {
         let found = image(&mut content, name, name.as_bytes());
@@ -469,22 +469,22 @@ fn d14_nothing_is_asked_twice_and_tags_cost_no_pull() {
     let sources = format!("[{{images: [{}]}}]", images.join(", "));
     let output = mirror(folder.path(), &upstream, &sources, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    let asked = upstream.asked();
-    let different: BTreeSet<_> = asked.iter().collect();
+    let requests = upstream.requests();
+    let different: BTreeSet<_> = requests.iter().collect();
     let twice: Vec<_> = different
         .iter()
-        .filter(|request| asked.iter().filter(|other| other == *request).count() > 1)
+        .filter(|request| requests.iter().filter(|other| other == *request).count() > 1)
         .collect();
     assert!(twice.is_empty(), "{twice:#?}");
     let count = |method: &str, part: &str, repository: &str| {
         let fits = |request: &&String| {
             request.starts_with(method) && request.contains(part) && request.contains(repository)
         };
-        asked.iter().filter(fits).count()
+        requests.iter().filter(fits).count()
     };
-    // Of five tags: five HEADs and one GET.
+    // Five tags cost five HEAD requests and one GET request.
     assert_eq!((count("HEAD ", "/manifests/v", "/one/"), count("GET ", "/manifests/", "/one/")), (5, 1));
     assert_eq!(count("GET ", "/manifests/", "/many/"), 21);
-    // The API is asked once in a repository that has none.
+    // In a repository without referrers, the referrers API is requested once.
     assert_eq!(count("GET ", "/referrers/", "/many/"), 1);
 }

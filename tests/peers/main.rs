@@ -1,6 +1,6 @@
-//! Real clients against the real binary: what a quickstart serves is pulled by skopeo, podman and containerd, in
-//! the clear and over TLS with a password, run by runc, and its drive is checked by stock cosign.
-//! Drives are packed onto FAT32 and exFAT, too.
+//! Tests the real binary with real clients. skopeo, podman and containerd pull the content that a quickstart serves, over
+//! plain HTTP and over TLS with a password; runc runs it; and stock cosign checks the drive's signature. Drives are also
+//! packed onto FAT32 and exFAT.
 
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
@@ -22,14 +22,14 @@ mod tests {
     const USER: &str = "alice:open sesame";
     const HTPASSWD: &str = "alice:$2y$05$DNTZIRj6ATkCh9at1M0IfuZCGpbfhnahBQzJ8/zltIw1bV9Bya8xe\n";
 
-    /// Where the site is and how a client gets in.
-    struct Way<'a> {
+    /// The address of the site, and the CA certificate if it uses TLS.
+    struct Access<'a> {
         address: &'a str,
-        authority: Option<&'a Path>,
+        ca: Option<&'a Path>,
     }
 
     #[test]
-    fn skopeo_podman_and_containerd_pull_what_the_upstream_had() {
+    fn skopeo_podman_and_containerd_pull_the_content_of_the_upstream() {
         if !require(&["skopeo", "podman", "runc", "containerd", "ctr"]) {
             return;
         }
@@ -38,24 +38,24 @@ mod tests {
         let plain = site.serve(&[]);
         std::fs::write(site.path("users"), HTPASSWD).unwrap();
         let secret = site.serve(&["--self-signed", "--tls-dir", "tls", "--htpasswd", "users"]);
-        let authority = site.path("tls/ca.crt");
-        let ways = [
-            Way { address: &plain.address, authority: None },
-            Way { address: &secret.address, authority: Some(&authority) },
+        let ca = site.path("tls/ca.crt");
+        let accesses = [
+            Access { address: &plain.address, ca: None },
+            Access { address: &secret.address, ca: Some(&ca) },
         ];
-        for (number, way) in ways.iter().enumerate() {
+        for (number, access) in accesses.iter().enumerate() {
             let certs = site.path(&format!("certs{number}"));
             std::fs::create_dir(&certs).unwrap();
-            if let Some(authority) = way.authority {
-                std::fs::copy(authority, certs.join("ca.crt")).unwrap();
+            if let Some(ca) = access.ca {
+                std::fs::copy(ca, certs.join("ca.crt")).unwrap();
             }
-            skopeo(&site, way, &certs);
-            podman(&site, way, &certs);
-            ctr(&site, &containerd, way, &certs);
+            skopeo(&site, access, &certs);
+            podman(&site, access, &certs);
+            ctr(&site, &containerd, access, &certs);
         }
     }
 
-    /// Docker's daemon does what these do: it asks `/v2/`, and takes the challenge's word for how to log in.
+    /// Docker's daemon behaves like these clients: it requests `/v2/` and logs in as the challenge describes.
     #[test]
     fn r1_with_anonymous_pull_clients_pull_without_a_password_and_log_in_and_push_with_the_right_one() {
         if !require(&["skopeo", "podman"]) {
@@ -98,42 +98,42 @@ mod tests {
         }
     }
 
-    fn skopeo(site: &Site, way: &Way<'_>, certs: &Path) {
-        let copy = site.path(&format!("copy-{}", way.address.replace(':', "-")));
+    fn skopeo(site: &Site, access: &Access<'_>, certs: &Path) {
+        let copy = site.path(&format!("copy-{}", access.address.replace(':', "-")));
         let (source, target) =
-            (format!("docker://{}/{IMAGE}", way.address), format!("oci:{}", copy.display()));
+            (format!("docker://{}/{IMAGE}", access.address), format!("oci:{}", copy.display()));
         let certs = certs.display().to_string();
-        let access: &[&str] = match way.authority {
+        let flags: &[&str] = match access.ca {
             None => &["--src-tls-verify=false"],
             Some(_) => &["--src-cert-dir", &certs, "--src-creds", USER],
         };
-        run("skopeo", &[&["copy", "--quiet"], access, &[&source, &target]].concat());
+        run("skopeo", &[&["copy", "--quiet"], flags, &[&source, &target]].concat());
         let index = std::fs::read_to_string(copy.join("index.json")).unwrap();
         assert!(index.contains(&site.digest), "skopeo: {index}");
-        if way.authority.is_some() {
+        if access.ca.is_some() {
             let refused = std::process::Command::new("skopeo")
                 .args(["inspect", "--cert-dir", &certs, "--creds", "alice:wrong", &source])
                 .output()
                 .unwrap();
-            assert!(!refused.status.success(), "a wrong password was taken");
+            assert!(!refused.status.success(), "a wrong password was accepted");
         }
     }
 
-    fn podman(site: &Site, way: &Way<'_>, certs: &Path) {
-        let folder = site.path(&format!("podman-{}", way.address.replace(':', "-")));
+    fn podman(site: &Site, access: &Access<'_>, certs: &Path) {
+        let folder = site.path(&format!("podman-{}", access.address.replace(':', "-")));
         let (root, runroot) = (folder.join("root"), folder.join("run"));
         let store = ["--root", root.to_str().unwrap(), "--runroot", runroot.to_str().unwrap()];
         let common =
             [&store[..], &["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc"]]
                 .concat();
-        let name = format!("{}/{IMAGE}", way.address);
+        let name = format!("{}/{IMAGE}", access.address);
         let image = name.as_str();
         let certs = certs.display().to_string();
-        let access: &[&str] = match way.authority {
+        let flags: &[&str] = match access.ca {
             None => &["--tls-verify=false"],
             Some(_) => &["--cert-dir", &certs, "--creds", USER],
         };
-        run("podman", &[&common, &["pull", "--quiet"][..], access, &[image]].concat());
+        run("podman", &[&common, &["pull", "--quiet"][..], flags, &[image]].concat());
         let digest =
             run("podman", &[&common, &["image", "inspect", "--format", "{{.Digest}}", image][..]].concat());
         assert_eq!(digest.trim(), site.digest);
@@ -143,40 +143,40 @@ mod tests {
         run("podman", &[&common, &["rmi", "--force", image][..]].concat());
     }
 
-    /// In the clear through the hosts.toml that `airlock config` writes; over TLS by the site's own name.
-    fn ctr(site: &Site, containerd: &Containerd, way: &Way<'_>, certs: &Path) {
-        let (host, image) = match way.authority {
+    /// Pulls over plain HTTP with the `hosts.toml` that `airlock config` writes, and over TLS with the site's own name.
+    fn ctr(site: &Site, containerd: &Containerd, access: &Access<'_>, certs: &Path) {
+        let (host, image) = match access.ca {
             None => ("registry.example".to_owned(), IMAGE.to_owned()),
-            Some(_) => (way.address.to_owned(), format!("{}/{IMAGE}", way.address)),
+            Some(_) => (access.address.to_owned(), format!("{}/{IMAGE}", access.address)),
         };
-        let folder = if way.authority.is_none() {
-            // Without a way back to the internet, as `airlock config` writes it.
-            let to = site.path(&format!("node-{}", way.address.replace(':', "-")));
-            let registry = format!("http://{}", way.address);
+        let folder = if access.ca.is_none() {
+            // Without a fallback to the internet, as `airlock config` writes it.
+            let to = site.path(&format!("node-{}", access.address.replace(':', "-")));
+            let registry = format!("http://{}", access.address);
             let place = to.display().to_string();
             let mirror = ["--mirror", &host, "--output-dir", &place];
             site.airlock(&[&["config", "containerd", "--registry", &registry][..], &mirror].concat());
             to.join("etc/containerd/certs.d").join(&host)
         } else {
-            let folder = site.path(&format!("hosts-{}", way.address.replace(':', "-"))).join(&host);
+            let folder = site.path(&format!("hosts-{}", access.address.replace(':', "-"))).join(&host);
             std::fs::create_dir_all(&folder).unwrap();
             let text = format!(
                 "server = \"https://{0}\"\n[host.\"https://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n  ca = \"{1}\"\n",
-                way.address,
+                access.address,
                 certs.join("ca.crt").display()
             );
             std::fs::write(folder.join("hosts.toml"), text).unwrap();
             folder
         };
         let hosts = folder.parent().unwrap().display().to_string();
-        let access: &[&str] = if way.authority.is_some() { &["--user", USER] } else { &[] };
-        containerd.ctr(&[&["images", "pull", "--hosts-dir", &hosts], access, &[&image]].concat());
+        let flags: &[&str] = if access.ca.is_some() { &["--user", USER] } else { &[] };
+        containerd.ctr(&[&["images", "pull", "--hosts-dir", &hosts], flags, &[&image]].concat());
         let listed = containerd.ctr(&["images", "list"]);
         let line = listed.lines().find(|line| line.starts_with(&format!("{image} "))).unwrap_or_default();
         assert!(line.contains(&site.digest), "ctr: {listed}");
     }
 
-    /// As `docs/signing.md` has it, on a drive as packed.
+    /// Runs the commands of `docs/signing.md` on a packed drive.
     #[test]
     fn o25_stock_cosign_accepts_the_drives_signature_as_documented() {
         if !require(&["cosign3", "cosign2", "tar"]) {
@@ -196,7 +196,7 @@ mod tests {
             (manifest.to_str().unwrap(), bundle.to_str().unwrap(), key.to_str().unwrap());
         let verify = ["verify-blob", "--key", key, "--bundle", bundle, "--insecure-ignore-tlog"];
         run("cosign3", &[&verify[..], &[manifest]].concat());
-        // Version 2 asks for a trusted root even where a key is given; the drive's own does.
+        // Version 2 requires a trusted root even if a key is given; the drive's own is sufficient.
         let root = site.path("drive/trusted_root.json");
         let old = ["--new-bundle-format", "--trusted-root", root.to_str().unwrap(), manifest];
         run("cosign2", &[&verify[..], &old].concat());
@@ -218,11 +218,11 @@ mod tests {
             .arg(&changed)
             .output()
             .unwrap();
-        assert!(!refused.status.success(), "cosign took a changed manifest");
+        assert!(!refused.status.success(), "cosign accepted a changed manifest");
     }
 
     #[test]
-    fn what_skopeo_wrote_to_disk_is_mirrored() {
+    fn layouts_and_archives_written_by_skopeo_are_mirrored() {
         if !require(&["skopeo"]) {
             return;
         }

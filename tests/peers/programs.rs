@@ -1,15 +1,15 @@
-//! Where the programs are that tests look at, for the suites of all crates: each includes this file.
+//! Finds the external programs that tests use. The suites of all crates include this file.
 
 use std::path::PathBuf;
 
-/// What `tests/peers/build` and `tests/peers/schemas` make.
+/// The folder that `tests/peers/build` and `tests/peers/schemas` write to.
 fn folder() -> PathBuf {
     let folder = std::env::var_os("AIRLOCK_PEERS").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers");
     folder.unwrap_or_else(home)
 }
 
-/// A file there by its path; `None`, after saying so, where it is not, and an error where it must be.
+/// Returns a file in that folder by its path. If it does not exist, prints that and returns `None`, or fails if it is required.
 pub(crate) fn found(path: &str) -> Option<PathBuf> {
     let file = folder().join(path);
     if file.exists() {
@@ -19,7 +19,7 @@ pub(crate) fn found(path: &str) -> Option<PathBuf> {
     None
 }
 
-/// Says that something is not there, or fails where it must be.
+/// Prints that something is missing, or fails if it is required.
 pub(crate) fn missing(what: &str) {
     assert!(
         std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(),
@@ -28,13 +28,13 @@ pub(crate) fn missing(what: &str) {
     println!("skipped: {what} is not installed; scripts/test installs it");
 }
 
-/// A program by name: made there, or installed.
+/// The path of a program: from that folder, or as installed.
 pub(crate) fn program(name: &str) -> PathBuf {
     let built = folder().join("bin").join(name);
     if built.exists() { built } else { PathBuf::from(name) }
 }
 
-/// Whether all programs are there; says which are not, or fails where they must be.
+/// Reports whether all programs exist. Prints which are missing, or fails if they are required.
 pub(crate) fn require(names: &[&str]) -> bool {
     let absent: Vec<_> = names
         .iter()

@@ -1,4 +1,4 @@
-//! Drives on the file systems of removable media: FAT32 and exFAT, in images, by FUSE.
+//! Drives on the file systems of removable media: FAT32 and exFAT in disk images, mounted with FUSE.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ metadata: {name: stick}
 sources: [{files: [{path: payload}]}]
 ";
 
-/// A file system in an image; unmounted with its owner.
+/// A file system in a disk image, unmounted on drop.
 struct Medium {
     folder: PathBuf,
     device: Option<String>,
@@ -46,7 +46,7 @@ impl Medium {
         run("mount.exfat-fuse", &[self.device.as_deref().unwrap(), self.folder.to_str().unwrap()]);
     }
 
-    /// Out and in again, so that what is read comes from the medium.
+    /// Unmounts and mounts the medium, so that reads come from the medium and not from a cache.
     fn replug(&self, site: &Site) {
         assert!(is_mounted(&self.folder), "nothing was tested: {} is not mounted", self.folder.display());
         run("umount", &[self.folder.to_str().unwrap()]);
@@ -73,7 +73,7 @@ fn is_mounted(folder: &Path) -> bool {
     Command::new("mountpoint").arg("-q").arg(folder).status().unwrap().success()
 }
 
-/// A sender with a mirrored file of that length, and its keys; `None` where drives cannot be made here.
+/// A sender with a mirrored file of that length, and its keys. Returns `None` if the file systems cannot be created.
 fn sender(bytes: usize) -> Option<Site> {
     if !require(&["fusefat", "mkfs.vfat", "mount.exfat-fuse", "mkfs.exfat", "losetup"]) {
         return None;
@@ -83,7 +83,7 @@ fn sender(bytes: usize) -> Option<Site> {
     std::fs::write(site.path("password"), "secret\n").unwrap();
     site.airlock(&["keys", "generate", "release", "--password-file", "password"]);
     site.airlock(&["keys", "trust", "release.pub", "--to", "trust.yaml"]);
-    // Every block differs, so that a block that the file system puts elsewhere is seen.
+    // Every block differs, so that a block at the wrong place is detected.
     let payload: Vec<u8> =
         (0..bytes as u64 / 8).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
     std::fs::write(site.path("payload"), payload).unwrap();
@@ -92,7 +92,7 @@ fn sender(bytes: usize) -> Option<Site> {
 }
 
 #[test]
-fn a_drive_of_fat32_and_exfat_is_written_unplugged_and_imported() {
+fn a_drive_on_fat32_or_exfat_is_written_unplugged_and_imported() {
     let Some(site) = sender(20 * MEGABYTE) else { return };
     let key = ["--key", "release.key", "--password-file", "password"];
     for medium in [Medium::fat32(&site), Medium::exfat(&site)] {
@@ -113,9 +113,9 @@ fn a_drive_of_fat32_and_exfat_is_written_unplugged_and_imported() {
 }
 
 #[test]
-fn a_full_fat32_or_exfat_medium_ends_the_pack_and_is_not_taken_for_a_drive() {
+fn a_full_fat32_or_exfat_medium_fails_the_pack_and_is_not_accepted_as_a_drive() {
     let Some(site) = sender(80 * MEGABYTE) else { return };
-    // fusefat does not tell the free space, and says EPERM when there is none; exfat-fuse does, before the first byte.
+    // fusefat does not report the free space, and returns EPERM if there is none; exfat-fuse reports it before the first byte.
     for (medium, code) in [(Medium::fat32(&site), 1), (Medium::exfat(&site), 5)] {
         let name = medium.folder.file_name().unwrap().to_str().unwrap();
         let pack =

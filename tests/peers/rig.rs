@@ -1,4 +1,4 @@
-//! A site made by the quickstart, and the programs that look at it. Every process is ended with its owner.
+//! A site that the quickstart creates, and the external programs that use it. Every process is stopped on drop.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ pub(crate) use crate::programs::{program, require};
 
 const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
 
-/// Runs a program to its end and expects success; gives what it printed.
+/// Runs a program and expects success; returns its output.
 pub(crate) fn run(name: &str, arguments: &[&str]) -> String {
     let output = Command::new(program(name)).args(arguments).output().unwrap();
     assert!(
@@ -20,7 +20,7 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What a quickstart leaves.
+/// The folder that a quickstart creates.
 pub(crate) struct Site {
     folder: tempfile::TempDir,
     /// The image's digest at the upstream.
@@ -28,7 +28,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A folder with nothing in it.
+    /// An empty folder.
     pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), digest: String::new() }
     }
@@ -52,14 +52,14 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// Runs airlock in the site's folder and expects success; gives what it printed.
+    /// Runs airlock in the site's folder and expects success; returns its standard output.
     pub(crate) fn airlock(&self, arguments: &[&str]) -> String {
         let output = Command::new(AIRLOCK).args(arguments).current_dir(self.folder.path()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Runs airlock in the site's folder and expects this exit code; gives all that it printed.
+    /// Runs airlock in the site's folder and expects this exit code; returns everything it printed.
     pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> String {
         let output = Command::new(AIRLOCK).args(arguments).current_dir(self.folder.path()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -67,7 +67,7 @@ impl Site {
         said.into_owned()
     }
 
-    /// Runs cosign in the site's folder, in words parted by spaces; says whether it succeeded, and what it printed.
+    /// Runs cosign in the site's folder with space-separated arguments; returns whether it succeeded, and its output.
     pub(crate) fn cosign(&self, version: &str, line: &str) -> (bool, String) {
         let output = Command::new(program(version))
             .args(line.split_whitespace())
@@ -81,7 +81,7 @@ impl Site {
         (output.status.success(), said.into_owned())
     }
 
-    /// The CNCF registry on a free port; it has no referrers API.
+    /// Starts the CNCF registry on a free port; it has no referrers API.
     pub(crate) fn registry(&self) -> Process {
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let config = serde_json::json!({
@@ -102,12 +102,12 @@ impl Site {
         process
     }
 
-    /// `airlock serve` of the site's store on a free port.
+    /// Serves the site's store with `airlock serve` on a free port.
     pub(crate) fn serve(&self, more: &[&str]) -> Process {
         self.serve_store("site", more)
     }
 
-    /// `airlock serve` of a store on a free port.
+    /// Serves a store with `airlock serve` on a free port.
     pub(crate) fn serve_store(&self, store: &str, more: &[&str]) -> Process {
         let file = self.path(&format!("address-{store}{}", more.len()));
         let child = Command::new(AIRLOCK)
@@ -128,7 +128,7 @@ impl Site {
     }
 }
 
-/// A child that is ended with its owner.
+/// A child process that is killed on drop.
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: String,
@@ -141,7 +141,7 @@ impl Drop for Process {
     }
 }
 
-/// A containerd of its own, on a socket in a folder.
+/// A separate containerd, with its socket in a folder.
 pub(crate) struct Containerd {
     folder: PathBuf,
     _process: Process,

@@ -1,4 +1,4 @@
-//! Real cosign, versions 2 and 3, and the built binary: what one signs in a registry or a store, the other verifies.
+//! Interoperability with real cosign, versions 2 and 3: each program verifies what the other signed in a registry or a store.
 
 use crate::rig::{Site, require, run};
 
@@ -6,13 +6,13 @@ const IMAGE: &str = "registry.example/demo/airlock:0.1.0";
 const PREDICATE: &str = r#"{"buildDefinition":{"buildType":"https://example.com/build"},"runDetails":{"builder":{"id":"https://example.com/builder"}}}"#;
 const KEY: [&str; 4] = ["--key", "release.key", "--password-file", "password"];
 
-/// A site with a key of ours, one of cosign's, and trust files for each and for both.
+/// A site with a key of airlock, a key of cosign, and trust files for each key and for both.
 fn site() -> Site {
     let site = Site::quickstart();
     std::fs::write(site.path("password"), "secret\n").unwrap();
     std::fs::write(site.path("predicate.json"), PREDICATE).unwrap();
     site.airlock(&["keys", "generate", "release", "--password-file", "password"]);
-    // Where an image has a bundle, version 2.6 reads that, and then asks for a trusted root even with a key.
+    // If an image has a bundle, version 2.6 reads it and then requires a trusted root even with a key.
     let root = r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
     std::fs::write(site.path("root.json"), root).unwrap();
     accepted(&site, "cosign3", "generate-key-pair");
@@ -41,7 +41,7 @@ fn refused(site: &Site, version: &str, line: &str) {
     assert!(!good, "{version} {line}\n{said}");
 }
 
-/// Both directions, against a registry that has the image.
+/// Tests both directions against a registry that has the image.
 fn both_ways(site: &Site, address: &str) {
     let image = format!("{address}/{IMAGE}");
     let image = image.as_str();
@@ -54,7 +54,7 @@ fn both_ways(site: &Site, address: &str) {
     assert!(site.ends(0, &[&sign[..], &["--dry-run"]].concat()).contains("would sign"));
     verify(3, &["release.yaml"]);
     site.ends(0, &sign);
-    assert_eq!(site.ends(0, &sign).matches("signed before").count(), 2);
+    assert_eq!(site.ends(0, &sign).matches("already signed").count(), 2);
     let said = verify(0, &["release.yaml"]);
     assert!(said.contains("simpleSigning") && said.contains("bundle") && said.contains("release"), "{said}");
     let json = verify(0, &["release.yaml", "--output", "json", "--quiet"]);
@@ -69,7 +69,7 @@ fn both_ways(site: &Site, address: &str) {
         accepted(site, version, &check);
         refused(site, version, &check.replace("12", "13"));
     }
-    // The bundle has the name, which the first format keeps elsewhere.
+    // The bundle contains the name; the first format has it in a different place.
     accepted(
         site,
         "cosign3",
@@ -93,14 +93,14 @@ fn both_ways(site: &Site, address: &str) {
     verify(0, &["release.yaml", "--type", "slsaprovenance1"]);
     verify(3, &["release.yaml", "--type", "cyclonedx"]);
 
-    cosigns_too(site, image, &verify);
+    cosign_adds_signatures(site, image, &verify);
     site.ends(0, &sign);
     verify(0, &["both.yaml"]);
 }
 
-/// Cosign signs beside airlock; neither drops what the other wrote.
-fn cosigns_too(site: &Site, image: &str, verify: &dyn Fn(i32, &[&str]) -> String) {
-    // Nobody has signed with cosign's key yet; afterwards both signatures are there.
+/// cosign adds signatures to those of airlock; neither program drops the signatures of the other.
+fn cosign_adds_signatures(site: &Site, image: &str, verify: &dyn Fn(i32, &[&str]) -> String) {
+    // Nothing is signed with cosign's key yet; afterwards both signatures exist.
     verify(3, &["cosign.yaml"]);
     assert!(verify(3, &["both.yaml"]).contains("1 of the 2"));
     accepted(site, "cosign2", &format!("sign --key cosign.key --tlog-upload=false {image}"));
@@ -138,14 +138,14 @@ fn airlock_and_cosign_verify_each_other_in_a_registry_without_referrers() {
     let plain = ["--src-tls-verify=false", "--dest-tls-verify=false"];
     run("skopeo", &[&["copy", "--quiet", "--preserve-digests"], &plain[..], &[&from, &to]].concat());
     both_ways(&site, &registry.address);
-    // An outage is an outage, and not an unsigned image.
+    // An outage is not reported as an unsigned image.
     let image = format!("{}/{IMAGE}", registry.address);
     drop(registry);
     site.ends(6, &["verify-image", &image, "--plain-http", "--trust", "release.yaml"]);
 }
 
 #[test]
-fn what_is_signed_in_a_store_verifies_where_it_is_served() {
+fn a_signature_made_in_a_store_verifies_in_the_served_registry() {
     if !require(&["cosign2", "cosign3"]) {
         return;
     }

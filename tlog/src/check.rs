@@ -1,4 +1,4 @@
-//! Proving from the files alone that a log is whole, and that it goes on from what was known of it.
+//! Verifying from the files alone that a log is whole, and that it is consistent with an earlier state.
 
 use std::path::Path;
 
@@ -6,17 +6,18 @@ use crate::merkle;
 use crate::tile::{self, WIDTH};
 use crate::{Checkpoint, Error, Folder, Hash, Note, Policy, Result};
 
-/// Reads every entry and tile up to the checkpoint's size, from their files alone, and compares: entries with leaf hashes,
-/// tiles with those below, all with the signed root. `each` gets every entry with its index, in order.
+/// Reads every entry and tile up to the checkpoint's size, from their files alone, and compares entries with leaf
+/// hashes, tiles with the tiles below them, and all of them with the signed root. Calls `each` with the index and the
+/// bytes of every entry, in order.
 ///
 /// # Errors
-/// [`Error::Damaged`] names the first file that differs, [`Error::RootDiffers`] a whole log that was never signed.
+/// [`Error::Damaged`] names the first file that differs; [`Error::RootDiffers`] means a whole log that was never signed.
 pub fn whole(path: &Path, policy: &Policy, each: &mut dyn FnMut(u64, &[u8])) -> Result<(Checkpoint, Note)> {
     since(path, 0, policy, each)
 }
 
-/// As [`whole`], but without the bundles before that of entry `first`: who has those entries already can do without
-/// them. Their hashes are checked all the same.
+/// Like [`whole`], but skips the bundles before that of entry `first`, for callers that already have those entries.
+/// Their hashes are still checked.
 ///
 /// # Errors
 /// As [`whole`].
@@ -49,25 +50,25 @@ pub fn since(
     Ok((checkpoint, note))
 }
 
-/// That each hash above the lowest level is that of the full tile below it.
+/// Checks that each hash above the lowest level is that of the full tile below it.
 fn tiles(path: &Path, folder: &Folder) -> Result<()> {
-    for place in tile::places(folder.size()) {
-        let Some(level) = place.level.filter(|level| *level > 0) else { continue };
-        let hashes = folder.tile(level, place.index)?;
-        for (hash, below) in hashes.iter().zip(place.index * WIDTH..) {
+    for id in tile::ids(folder.size()) {
+        let Some(level) = id.level.filter(|level| *level > 0) else { continue };
+        let hashes = folder.tile(level, id.index)?;
+        for (hash, below) in hashes.iter().zip(id.index * WIDTH..) {
             if tile::fold(&folder.tile(level - 1, below)?) != *hash {
-                return Err(Error::damaged(&path.join(place.path()), "a hash is not that of the tile below"));
+                return Err(Error::damaged(&path.join(id.path()), "a hash does not match the tile below"));
             }
         }
     }
     Ok(())
 }
 
-/// That the log, now at `checkpoint`, contains what it contained when it had the size and root `known`.
+/// Checks that the log, now at `checkpoint`, extends the state with the size and root `known`, and returns the proof.
 ///
 /// # Errors
-/// [`Error::RolledBack`] or [`Error::Forked`]; both are proof of misbehaviour, not of a broken medium.
-pub fn goes_on(folder: &Folder, checkpoint: &Checkpoint, known: (u64, Hash)) -> Result<Vec<Hash>> {
+/// [`Error::RolledBack`] or [`Error::Forked`]; both prove misbehaviour, not a damaged medium.
+pub fn consistency(folder: &Folder, checkpoint: &Checkpoint, known: (u64, Hash)) -> Result<Vec<Hash>> {
     let origin = || checkpoint.origin.clone();
     if checkpoint.size < known.0 {
         return Err(Error::RolledBack { origin: origin(), found: checkpoint.size, known: known.0 });

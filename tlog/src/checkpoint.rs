@@ -1,15 +1,15 @@
-//! What a log says of itself: origin, size, root (C2SP tlog-checkpoint).
+//! The statement of a log about itself: origin, size, root (C2SP tlog-checkpoint).
 
 use crate::{Error, Hash, Note, Result, VerifierKey};
 
-/// The state of a log. Made from a note only after the log's signature was checked.
+/// The state of a log. To be trusted only when it comes from [`Checkpoint::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The log's name, also that of its key.
+    /// The name of the log, and of its key.
     pub origin: String,
-    /// How many entries.
+    /// The number of entries.
     pub size: u64,
-    /// The root over them.
+    /// The root hash over them.
     pub root: Hash,
 }
 
@@ -20,7 +20,7 @@ impl Checkpoint {
         format!("{}\n{}\n{}\n", self.origin, self.size, self.root)
     }
 
-    /// Checks the signature of the log's key, whose name is the origin, then reads.
+    /// Verifies the signature by the log's key, whose name is the origin, then parses the text.
     ///
     /// # Errors
     /// [`Error::NotSigned`], [`Error::WrongSignature`], [`Error::Origin`] or [`Error::Checkpoint`].
@@ -33,17 +33,17 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Reads without any check: to find the key, or to show.
+    /// Parses the text without verifying a signature: to find the key, or for display.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when the text is not of this form.
+    /// [`Error::Checkpoint`] when the text has another format.
     pub fn read(note: &Note) -> Result<Self> {
         let mut lines = note.text().split('\n');
         let mut line =
             || lines.next().filter(|line| !line.is_empty()).ok_or(Error::Checkpoint("a line is missing"));
         let (origin, size, root) = (line()?, line()?, line()?);
         if !crate::text::is_plain(origin) {
-            return Err(Error::Checkpoint("the log's name has characters that do not show"));
+            return Err(Error::Checkpoint("the log's name has invisible characters"));
         }
         let number: u64 = size.parse().map_err(|_| Error::Checkpoint("the size is not a number"))?;
         // One value has one text: no sign, no leading zero.
@@ -61,7 +61,7 @@ mod tests {
     use crate::note::KeyKind;
 
     #[test]
-    fn only_the_logs_own_key_speaks_for_it() {
+    fn only_the_logs_own_key_signs_its_checkpoint() {
         let key = |name| SigningKey::new(name, KeyKind::Ed25519, &SigningKey::generate().unwrap()).unwrap();
         let (own, other) = (key("log.example"), key("other.example"));
         let checkpoint = Checkpoint { origin: "log.example".to_owned(), size: 0, root: Hash::empty() };

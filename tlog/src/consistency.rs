@@ -1,5 +1,6 @@
-//! That a log goes on from what somebody saw of it, as a text that travels: the body of an `add-checkpoint` request
-//! (C2SP tlog-witness). `old SIZE`, a hash to a line, a blank line, the newer signed checkpoint.
+//! A consistency proof as text: the log still contains everything that a verifier saw of it earlier. The format is the
+//! body of an `add-checkpoint` request (C2SP tlog-witness): `old SIZE`, one hash to a line, a blank line, the newer
+//! signed checkpoint.
 
 use std::fmt;
 
@@ -18,16 +19,16 @@ pub struct Consistency {
 }
 
 impl Consistency {
-    /// The proof from a size to the folder's.
+    /// Creates the proof from the size `old` to the size of the folder.
     ///
     /// # Errors
-    /// [`Error::NoEntry`] when the log is smaller, or what is wrong with it.
+    /// [`Error::NoEntry`] when the log is smaller, or an error from reading it.
     pub fn of(folder: &Folder, checkpoint: Note, old: u64) -> Result<Self> {
         let hashes = prove_consistency(folder, old, folder.size())?;
         Ok(Self { old, hashes, checkpoint })
     }
 
-    /// Reads a proof. Nothing is checked but its form.
+    /// Parses a proof. Only its format is checked.
     ///
     /// # Errors
     /// [`Error::Proof`] or [`Error::Note`].
@@ -48,10 +49,10 @@ impl Consistency {
         Ok(Self { old, hashes, checkpoint: Note::parse(checkpoint.as_bytes())? })
     }
 
-    /// Checks that a log which the policy believes contains what had this root; gives its newer checkpoint.
+    /// Checks that a log that the policy trusts extends the tree with this root, and returns its newer checkpoint.
     ///
     /// # Errors
-    /// What the policy lacks, or [`Error::Proof`].
+    /// As [`Policy::verify`], or [`Error::Proof`].
     pub fn verify(&self, root: Hash, policy: &Policy) -> Result<Checkpoint> {
         let checkpoint = policy.verify(&self.checkpoint)?;
         check_consistency((self.old, root), (checkpoint.size, checkpoint.root), &self.hashes)?;
@@ -78,7 +79,7 @@ mod tests {
     use crate::{Log, SigningKey};
 
     #[test]
-    fn a_proof_survives_its_text_and_holds_for_one_root() {
+    fn a_proof_round_trips_and_holds_for_one_root() {
         let folder = tempfile::tempdir().unwrap();
         let key =
             || SigningKey::new("log.example", KeyKind::Ed25519, &SigningKey::generate().unwrap()).unwrap();

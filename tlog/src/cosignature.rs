@@ -1,18 +1,18 @@
-//! What a witness says: it saw this checkpoint, at this time, and no other history (C2SP tlog-cosignature).
+//! The cosignature of a witness: it saw this checkpoint at this time, and no other history (C2SP tlog-cosignature).
 
 use crate::note::{KeyKind, Signature};
 use crate::{Error, Note, Result, SigningKey, VerifierKey};
 
-/// What a witness signs: a header with the time, then the checkpoint's whole text.
+/// The bytes that a witness signs: a header with the time, then the checkpoint's whole text.
 fn message(text: &str, time: u64) -> Vec<u8> {
     format!("cosignature/v1\ntime {time}\n{text}").into_bytes()
 }
 
-/// Cosigns a checkpoint; the caller has made sure that it goes on from what the witness saw before. `time` is in
-/// seconds since 1970.
+/// Cosigns a checkpoint. The caller must have checked that it is consistent with the one that the witness saw before.
+/// `time` is in seconds since 1970.
 ///
 /// # Errors
-/// [`Error::Key`] when the key is not a witness's.
+/// [`Error::Key`] when the key is not a witness key.
 pub fn cosign(note: &Note, key: &SigningKey, time: u64) -> Result<Signature> {
     let verifier = key.verifier();
     if verifier.kind() != KeyKind::Cosignature {
@@ -26,10 +26,10 @@ pub fn cosign(note: &Note, key: &SigningKey, time: u64) -> Result<Signature> {
     Ok(Signature { name: verifier.name().to_owned(), id: verifier.id(), bytes })
 }
 
-/// Checks that the witness has cosigned; gives the latest time that it says.
+/// Verifies the cosignatures of the witness and returns the latest time in them.
 ///
 /// # Errors
-/// [`Error::NotSigned`]; [`Error::WrongSignature`] when a line with its name and id does not fit.
+/// [`Error::NotSigned`]; [`Error::WrongSignature`] when a line with its name and id does not verify.
 pub fn verify(note: &Note, key: &VerifierKey) -> Result<u64> {
     let wrong = || Error::WrongSignature(key.name().to_owned());
     let mut latest = None;

@@ -1,4 +1,4 @@
-//! Why a log cannot be read, believed or written.
+//! Errors of reading, verifying and writing a log.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ pub enum Error {
     /// A file operation failed.
     #[error("cannot {action} `{path}`")]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -24,109 +24,109 @@ pub enum Error {
     #[error("`{0}` is not a hash")]
     Hash(String),
     /// The text is not a signed note.
-    #[error("this is not a signed note: {0}")]
+    #[error("not a signed note: {0}")]
     Note(&'static str),
     /// A key's text is malformed.
-    #[error("`{name}` is not a key of a log or witness: {defect}")]
+    #[error("`{name}` is not a log or witness key: {defect}")]
     Key {
-        /// As far as its name can be told.
+        /// The key's name or text, cut to 128 characters.
         name: String,
-        /// What is wrong.
+        /// The defect.
         defect: &'static str,
     },
     /// A known key's signature is wrong.
     #[error("the signature by `{0}` does not match the text")]
     WrongSignature(String),
-    /// None of the keys that would do has signed.
-    #[error("`{0}` has not signed")]
+    /// No expected key has signed.
+    #[error("no signature by `{0}`")]
     NotSigned(String),
     /// The note's text is not a checkpoint.
-    #[error("this is not a checkpoint: {0}")]
+    #[error("not a checkpoint: {0}")]
     Checkpoint(&'static str),
-    /// The checkpoint is another log's.
-    #[error("the checkpoint is of log `{found}`, not of `{expected}`")]
+    /// The checkpoint is from another log.
+    #[error("the checkpoint is from log `{found}`, expected `{expected}`")]
     Origin {
-        /// Whose it is.
+        /// The log in the checkpoint.
         found: String,
-        /// Whose it should be.
+        /// The expected log.
         expected: String,
     },
     /// The proof is malformed or does not lead to the root.
-    #[error("the proof does not hold: {0}")]
+    #[error("invalid proof: {0}")]
     Proof(&'static str),
     /// The policy's text is malformed.
     #[error("line {line} of the policy: {defect}")]
     Policy {
         /// Counted from 1.
         line: usize,
-        /// What is wrong.
+        /// The defect.
         defect: &'static str,
     },
     /// Too few witnesses have signed.
     #[error("the checkpoint lacks cosignatures: the policy's quorum `{0}` is not met")]
     Quorum(String),
-    /// A tile or bundle is absent, too short, or differs from the tree.
+    /// A tile or bundle is missing, too short, or differs from the tree.
     #[error("the log is damaged at `{path}`: {defect}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         defect: &'static str,
     },
-    /// An entry is not the one whose hash is in the tree.
-    #[error("entry {entry} is not what was logged")]
+    /// An entry does not match its hash in the tree.
+    #[error("entry {entry} differs from the entry that was logged")]
     EntryDiffers {
         /// The first such entry's index.
         entry: u64,
     },
-    /// The files do not come to the root that the checkpoint signs.
+    /// The files do not hash to the root that the checkpoint signs.
     #[error("the log's files do not match the root of its checkpoint of {size} entries")]
     RootDiffers {
         /// The checkpoint's size.
         size: u64,
     },
-    /// A log with fewer entries than are known to have been there.
+    /// The log has fewer entries than were seen before.
     #[error("the log `{origin}` has {found} entries, but had {known} before: it was rolled back")]
     RolledBack {
         /// The log.
         origin: String,
-        /// As it is.
+        /// The number of entries now.
         found: u64,
-        /// As it was.
+        /// The number of entries seen before.
         known: u64,
     },
-    /// A log whose earlier part is not what it was.
-    #[error("the log `{origin}` does not contain what it contained at {known} entries: it was forked")]
+    /// The log's earlier entries differ from those seen before.
+    #[error("the first {known} entries of the log `{origin}` differ from those seen before: it was forked")]
     Forked {
         /// The log.
         origin: String,
         /// The size for which both roots are known.
         known: u64,
     },
-    /// More than 65,535 bytes.
+    /// The entry is longer than 65,535 bytes.
     #[error("an entry of {0} bytes is too long for a log")]
     EntryTooLong(usize),
-    /// There is no such entry.
-    #[error("the log has no entry {index}: it has {size}")]
+    /// The entry does not exist.
+    #[error("the log has no entry {index}: it has {size} entries")]
     NoEntry {
-        /// What was asked for.
+        /// The requested index.
         index: u64,
-        /// How many there are.
+        /// The number of entries.
         size: u64,
     },
-    /// There is no log there.
-    #[error("there is no log at `{0}`")]
+    /// The folder holds no log.
+    #[error("no log at `{0}`")]
     Absent(PathBuf),
-    /// A log is there already.
-    #[error("there is a log at `{0}` already")]
+    /// The folder already holds a log.
+    #[error("a log already exists at `{0}`")]
     Exists(PathBuf),
     /// A log could not be brought up to date when it was opened.
     #[error("the log cannot be opened")]
     Open(#[source] std::sync::Arc<Error>),
-    /// Another process had its turn for too long.
-    #[error("the log is being written to")]
+    /// Another process held the lock for too long.
+    #[error("the log is locked by another process")]
     Locked(#[source] private::Locked),
-    /// The system gave no random bytes, or a key was refused.
+    /// The system provided no random bytes, or a key was rejected.
     #[error("cannot generate a key")]
     Random,
 }

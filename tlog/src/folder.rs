@@ -1,9 +1,9 @@
-//! A log's folder, read: checkpoint, tiles, bundles. What is read is only as good as the root it is checked
-//! against.
+//! Reading a log's folder: checkpoint, tiles and bundles. The data is only as trustworthy as the root that it is
+//! checked against.
 //!
-//! The lowest tile and the bundle that are not full yet are written without a flush, so a power cut may leave them empty,
-//! torn or missing. The writer's `tail` has their entries, flushed before the checkpoint: [`Folder::signed`] takes them
-//! from there.
+//! The last bundle and the last tile of the lowest level are not flushed until they are full, so a power cut may leave
+//! them empty, torn or missing. The writer's `tail` holds their entries, flushed before the checkpoint:
+//! [`Folder::signed`] reads them from there.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::merkle::{self, Nodes};
 use crate::tile::{self, HEIGHT, TileId, WIDTH};
 use crate::{Checkpoint, Error, Hash, Note, Result};
 
-/// How often a file is looked for while a writer may be replacing it by a wider one.
+/// How often to look for a file that a writer may be replacing with a wider one.
 const ATTEMPTS: usize = 8;
 
 /// Tiles kept in memory, 8 KiB each.
@@ -25,7 +25,7 @@ const CACHED: usize = 512;
 pub struct Folder {
     path: PathBuf,
     size: u64,
-    /// The entries of the bundle that is not full yet, where the writer's `tail` proved to have them.
+    /// The entries of the incomplete bundle, if they are read from the writer's `tail`.
     newest: Option<Vec<Vec<u8>>>,
     tiles: Mutex<Tiles>,
 }
@@ -40,8 +40,8 @@ impl Folder {
         Self { path: path.to_owned(), size, newest: None, tiles: Mutex::default() }
     }
 
-    /// The log at `path` as far as `checkpoint` signs it. Where the entries of `tail` come to the signed root, the newest
-    /// ones are read from there: the files that should hold them are not flushed, and a power cut may spoil them.
+    /// The log at `path`, up to the size of `checkpoint`. If the entries of `tail` hash to the signed root, the newest
+    /// entries are read from there: the files that should hold them are not flushed, and a power cut may damage them.
     #[must_use]
     pub fn signed(path: &Path, checkpoint: &Checkpoint) -> Self {
         let plain = Self::new(path, checkpoint.size);
@@ -53,20 +53,20 @@ impl Folder {
 
     /// Whether the newest entries are read from `tail`.
     #[must_use]
-    pub fn is_by_tail(&self) -> bool {
+    pub fn uses_tail(&self) -> bool {
         self.newest.is_some()
     }
 
-    /// The newest entries, where this is the bundle or lowest tile that is not full yet.
+    /// The newest entries, if this is the incomplete bundle or the incomplete tile of the lowest level.
     fn newest(&self, level: Option<u8>, index: u64) -> Option<&[Vec<u8>]> {
         let is_last = level.is_none_or(|level| level == 0) && index == self.size / WIDTH;
         self.newest.as_deref().filter(|_| is_last)
     }
 
-    /// The signed checkpoint of the log at `path`, unchecked.
+    /// The signed checkpoint of the log at `path`, not verified.
     ///
     /// # Errors
-    /// [`Error::Absent`], or what is wrong with it.
+    /// [`Error::Absent`], [`Error::Note`] or an I/O error.
     pub fn checkpoint(path: &Path) -> Result<Note> {
         let file = path.join(CHECKPOINT);
         match fs::read(&file) {
@@ -76,7 +76,7 @@ impl Folder {
         }
     }
 
-    /// How many entries are looked at.
+    /// The number of entries that are read.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
@@ -91,7 +91,7 @@ impl Folder {
     /// The entries of the bundle with this index.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is absent or malformed.
+    /// [`Error::Damaged`] when it is missing or malformed.
     pub fn bundle(&self, index: u64) -> Result<Vec<Vec<u8>>> {
         if let Some(newest) = self.newest(None, index) {
             return Ok(newest.to_vec());
@@ -107,11 +107,11 @@ impl Folder {
         Ok(entries)
     }
 
-    /// What can still be read of a bundle that is damaged: its first entries, perhaps none.
+    /// The entries of a damaged bundle that can still be read: its first entries, possibly none.
     ///
     /// # Errors
-    /// [`Error::Io`] for other reasons than damage.
-    pub fn remains(&self, index: u64) -> Result<Vec<Vec<u8>>> {
+    /// [`Error::Io`] for failures other than damage.
+    pub fn salvage(&self, index: u64) -> Result<Vec<Vec<u8>>> {
         let width = self.size.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH);
         let bytes = match self.read(TileId { level: None, index, width }) {
             Ok((bytes, _)) => bytes,
@@ -123,7 +123,7 @@ impl Folder {
         Ok(entries)
     }
 
-    /// One entry, unchecked.
+    /// One entry, not verified.
     ///
     /// # Errors
     /// [`Error::NoEntry`] or [`Error::Damaged`].
@@ -133,14 +133,14 @@ impl Folder {
             return Err(missing());
         }
         let mut entries = self.bundle(index / WIDTH)?;
-        let place = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
-        if place < entries.len() { Ok(entries.swap_remove(place)) } else { Err(missing()) }
+        let offset = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
+        if offset < entries.len() { Ok(entries.swap_remove(offset)) } else { Err(missing()) }
     }
 
-    /// The hashes of a tile, as many as a log of this size has there.
+    /// The hashes of a tile, as many as a log of this size has in it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is absent or malformed.
+    /// [`Error::Damaged`] when it is missing or malformed.
     pub fn tile(&self, level: u8, index: u64) -> Result<Arc<Vec<Hash>>> {
         let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tile) = tiles.get(&(level, index)) {
@@ -168,16 +168,15 @@ impl Folder {
         Ok(tile)
     }
 
-    /// A file of at least this width: the log may have grown since, and narrower files are dropped then.
-    fn read(&self, place: TileId) -> Result<(Vec<u8>, PathBuf)> {
-        let path = self.path.join(place.path());
-        if place.width == 0 {
-            return Err(Error::damaged(&path, "the log is not so large"));
+    /// Reads a file of at least this width: when a log grows, wider files replace narrower ones.
+    fn read(&self, id: TileId) -> Result<(Vec<u8>, PathBuf)> {
+        let path = self.path.join(id.path());
+        if id.width == 0 {
+            return Err(Error::damaged(&path, "it is beyond the end of the log"));
         }
         // A wider file may itself be replaced between being found and being read.
         for _ in 0..ATTEMPTS {
-            for found in
-                [path.clone(), self.path.join(TileId { width: wider(&path, place.width), ..place }.path())]
+            for found in [path.clone(), self.path.join(TileId { width: wider(&path, id.width), ..id }.path())]
             {
                 match fs::read(&found) {
                     Ok(bytes) => return Ok((bytes, found)),
@@ -190,7 +189,8 @@ impl Folder {
     }
 }
 
-/// The entries of the bundle that is not full yet in a log of this size, by the writer's `tail`; none where that lacks one.
+/// The entries of the incomplete bundle in a log of this size, read from the writer's `tail`; none if it lacks one of
+/// them.
 fn newest(path: &Path, size: u64) -> Option<Vec<Vec<u8>>> {
     let first = size / WIDTH * WIDTH;
     if first == size {
@@ -202,7 +202,7 @@ fn newest(path: &Path, size: u64) -> Option<Vec<Vec<u8>>> {
     Some(entries.get(begin..end)?.to_vec())
 }
 
-/// The least width above `width` of the files beside `path`; full if there is none.
+/// The smallest width above `width` of the files beside `path`; the full width if there is none.
 fn wider(path: &Path, width: u64) -> u64 {
     let beside = path.parent().into_iter().flat_map(fs::read_dir).flatten().flatten();
     let widths = beside.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

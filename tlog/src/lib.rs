@@ -1,22 +1,23 @@
-//! A transparency log that is a folder of files, so that it can travel on a medium and be checked by anyone.
+//! A transparency log stored as a folder of files: it can be copied to a medium and verified by anyone.
 //!
 //! Entries go in, signed checkpoints and proofs come out. All formats are those of the C2SP specifications, so
-//! that other programs read them: [signed-note](https://c2sp.org/signed-note),
+//! that other programs can read them: [signed-note](https://c2sp.org/signed-note),
 //! [tlog-checkpoint](https://c2sp.org/tlog-checkpoint), [tlog-tiles](https://c2sp.org/tlog-tiles),
 //! [tlog-cosignature](https://c2sp.org/tlog-cosignature), [tlog-witness](https://c2sp.org/tlog-witness),
 //! [tlog-proof](https://c2sp.org/tlog-proof) and [tlog-policy](https://c2sp.org/tlog-policy). The tree is RFC 6962's, over SHA-256.
 //!
 //! Invariants:
-//! - An entry whose append returned survives a crash; a checkpoint never covers an entry that does not.
-//! - A signature is checked before anything in the text that it signs is believed.
-//! - What is read from files is checked against a checkpoint's root; a folder is never its own proof.
+//! - An entry survives a crash once its append has returned; a checkpoint covers only such entries.
+//! - A signature is verified before anything in the signed text is trusted.
+//! - Data read from files is checked against a checkpoint's root; a folder alone proves nothing.
 //!
 //! - [`hash`] and [`merkle`]: the tree, its proofs and their checks; [`tile`]: the tree cut into files
-//! - [`note`]: text with signatures, and keys; [`checkpoint`]: what such a text says of a tree; [`cosignature`]
-//! - [`folder`]: reading a log; [`log`]: appending to one; [`check`]: proving that one is whole
-//! - [`proof`]: one entry's proof as a file; [`consistency`]: that of a log's growth; [`policy`]: which logs and
-//!   witnesses are believed
-//! - [`text`]: names and other text of strangers, made safe to show
+//! - [`note`]: signed text, and keys; [`checkpoint`]: a note that states a tree's size and root; [`cosignature`]: the
+//!   signature of a witness
+//! - [`folder`]: reading a log; [`log`]: appending to one; [`check`]: verifying a whole log
+//! - [`proof`]: an inclusion proof as a file; [`consistency`]: a consistency proof as a file; [`policy`]: which logs and
+//!   witnesses are trusted
+//! - [`text`]: untrusted text, made safe to display
 //!
 //! `entry* -> Log -> Checkpoint -> Proof`
 
@@ -45,5 +46,5 @@ pub use note::{Note, SigningKey, VerifierKey};
 pub use policy::Policy;
 pub use proof::Proof;
 
-/// What this crate's functions return.
+/// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;

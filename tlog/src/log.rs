@@ -1,14 +1,15 @@
-//! Appending: durable first, then in the tree, then in a signed checkpoint.
+//! Appending to a log: entries become durable first, then part of the tree, then part of a signed checkpoint.
 //!
 //! Write order for a batch: the entries at the end of `tail`, `fdatasync`; the tiles they change; a new
-//! `checkpoint` (temporary file, `fsync`, rename). An append has returned only after all of these; a crash
-//! after the first step leaves entries that the next opening puts into the tree.
+//! `checkpoint` (temporary file, `fsync`, rename). An append returns only after all of these. If a crash follows the
+//! first step, the next open adds the entries to the tree.
 //!
-//! The bundle and the lowest tile that are not full yet are not flushed: `tail` has all that they hold. What a power cut
-//! leaves of them is written again on opening, and readers do without them ([`Folder::signed`]).
+//! The last bundle and the last tile of the lowest level are not flushed until they are full: `tail` holds the same
+//! entries. If a power cut damages these files, the next open writes them again, and readers use `tail` instead
+//! ([`Folder::signed`]).
 //!
-//! `tail` holds the entries since the last full bundle, so that a record of a torn write is told from one that
-//! was acknowledged: each is `u16` length, entry, first four bytes of its leaf hash. When a bundle is full, it and
+//! `tail` holds the entries since the last full bundle. Each record is a `u16` length, the entry, and the first four
+//! bytes of its leaf hash, which distinguishes an acknowledged record from a torn write. When a bundle is full, it and
 //! its tiles are flushed, and after the checkpoint a new `tail` without its entries replaces the old one.
 
 mod files;
@@ -30,40 +31,40 @@ use crate::folder::{CHECKPOINT, Folder};
 use crate::tile::{self, HEIGHT, TileId, WIDTH};
 use crate::{Checkpoint, Error, Hash, Note, Result, SigningKey};
 
-/// A log that this process may append to; other processes may, too.
+/// A log that is open for appending. Several processes may append to the same log.
 pub struct Log {
     path: PathBuf,
     key: SigningKey,
     queue: Mutex<Queue>,
-    /// Told when a batch is written.
+    /// Notified when a batch is written.
     written: Condvar,
     state: Mutex<Option<State>>,
-    /// How long other processes may keep this one waiting.
-    patience: Duration,
+    /// How long to wait for the lock.
+    lock_timeout: Duration,
 }
 
-/// Who waits.
+/// Appends that wait to be written.
 #[derive(Default)]
 struct Queue {
     tickets: Vec<Arc<Ticket>>,
-    /// Whether somebody writes.
+    /// Whether a thread is writing a batch.
     busy: bool,
 }
 
-/// The turn to write for all that wait, until dropped.
-struct Turn<'a>(&'a Log);
+/// Held by the thread that writes for all waiting appends. Dropping it lets the next thread write.
+struct WriterGuard<'a>(&'a Log);
 
-impl Drop for Turn<'_> {
+impl Drop for WriterGuard<'_> {
     fn drop(&mut self) {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).busy = false;
         self.0.written.notify_all();
     }
 }
 
-/// Runs `work` while no writer is in the middle of a batch: then tail and checkpoint fit together.
+/// Runs `work` while no batch is being written, so that tail and checkpoint are consistent.
 ///
 /// # Errors
-/// [`Error::Locked`] when a writer kept its turn, or when the system refuses the lock.
+/// [`Error::Locked`] when a writer holds the lock for too long, or when the system refuses the lock.
 pub fn between_batches<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T> {
     let path = path.join(LOCK);
     match File::open(&path) {
@@ -76,26 +77,26 @@ pub fn between_batches<T>(path: &Path, work: impl FnOnce() -> T) -> Result<T> {
     }
 }
 
-/// Entries that wait for their batch, and where they came to stand.
+/// Entries that wait for their batch, and the indexes that they get.
 struct Ticket {
     entries: Vec<Vec<u8>>,
     outcome: OnceLock<std::result::Result<Range<u64>, Arc<Error>>>,
 }
 
-/// What is known of the folder; valid as long as the tail is the one that was read.
+/// The state of the folder; valid as long as the tail file is the one that was read.
 struct State {
     tail: Tail,
-    /// Hashes of the last, not yet full tile of each level.
+    /// Hashes of the last, incomplete tile of each level.
     edge: Vec<Vec<Hash>>,
     /// The tree's size.
     size: u64,
 }
 
 impl Log {
-    /// Starts a log in a new folder. Its origin is the key's name.
+    /// Creates a log in a new folder. Its origin is the key's name.
     ///
     /// # Errors
-    /// [`Error::Exists`], or what the disk says.
+    /// [`Error::Exists`], or an I/O error.
     pub fn create(path: &Path, key: SigningKey) -> Result<Self> {
         if path.join(CHECKPOINT).exists() {
             return Err(Error::Exists(path.to_owned()));
@@ -108,35 +109,35 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens a log, checks that its files come to its checkpoint, and puts into the tree what a crash left out.
+    /// Opens a log, checks its files against its checkpoint, and adds to the tree the entries that a crash left out.
     ///
     /// # Errors
-    /// [`Error::Absent`], [`Error::RootDiffers`], [`Error::Damaged`], or a checkpoint of another key.
+    /// [`Error::Absent`], [`Error::RootDiffers`], [`Error::Damaged`], or an error for a checkpoint by another key.
     pub fn open(path: &Path, key: SigningKey) -> Result<Self> {
         Self::open_within(path, key, PATIENCE)
     }
 
-    /// The same, with the time for which other processes may keep this one waiting, now and later.
+    /// Like [`Self::open`], with the time to wait for the lock, now and on each append.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_within(path: &Path, key: SigningKey, patience: Duration) -> Result<Self> {
+    pub fn open_within(path: &Path, key: SigningKey, lock_timeout: Duration) -> Result<Self> {
         if !path.join(CHECKPOINT).exists() {
             return Err(Error::Absent(path.to_owned()));
         }
-        let log = Self::of(path, key, patience);
+        let log = Self::of(path, key, lock_timeout);
         log.append(Vec::new()).map_err(Error::Open)?;
         Ok(log)
     }
 
-    fn of(path: &Path, key: SigningKey, patience: Duration) -> Self {
+    fn of(path: &Path, key: SigningKey, lock_timeout: Duration) -> Self {
         Self {
             path: path.to_owned(),
             key,
             queue: Mutex::default(),
             written: Condvar::new(),
             state: Mutex::default(),
-            patience,
+            lock_timeout,
         }
     }
 
@@ -146,7 +147,7 @@ impl Log {
         self.key.verifier().name().to_owned()
     }
 
-    /// The key's public half.
+    /// The public key.
     #[must_use]
     pub fn verifier(&self) -> crate::VerifierKey {
         self.key.verifier()
@@ -158,11 +159,11 @@ impl Log {
         &self.path
     }
 
-    /// Appends entries; gives their indexes. When it returns, they are durable and under a signed checkpoint.
-    /// Calls at the same time share one flush and one signature.
+    /// Appends entries and returns their indexes. On return, they are durable and covered by a signed checkpoint.
+    /// Concurrent calls share one flush and one signature.
     ///
     /// # Errors
-    /// [`Error::EntryTooLong`], what the disk says, or what is wrong with the log.
+    /// [`Error::EntryTooLong`], an I/O error, or a defect of the log.
     pub fn append(&self, entries: Vec<Vec<u8>>) -> std::result::Result<Range<u64>, Arc<Error>> {
         if let Some(long) = entries.iter().find(|entry| entry.len() > tile::MAX_ENTRY) {
             return Err(Arc::new(Error::EntryTooLong(long.len())));
@@ -170,7 +171,8 @@ impl Log {
         let ticket = Arc::new(Ticket { entries, outcome: OnceLock::new() });
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.tickets.push(Arc::clone(&ticket));
-        // Those whose entries were written leave at once: if they had to wait for a turn, each batch would be of one.
+        // A thread whose entries are written returns at once. If it had to become the writer first, each batch would
+        // hold a single append.
         while queue.busy && ticket.outcome.get().is_none() {
             queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -180,11 +182,11 @@ impl Log {
         queue.busy = true;
         let batch = std::mem::take(&mut queue.tickets);
         drop(queue);
-        let turn = Turn(self);
+        let guard = WriterGuard(self);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = self.write_batch(&mut state, &batch).map_err(Arc::new);
         if outcome.is_err() {
-            // What is on disk now is not known; it is read again next time.
+            // The state on disk is unknown now; the next append reads it again.
             *state = None;
         }
         let mut next = outcome;
@@ -194,13 +196,13 @@ impl Log {
             let _ = waiting.outcome.set(own);
         }
         drop(state);
-        drop(turn);
+        drop(guard);
         ticket.outcome.get().cloned().unwrap_or_else(|| Err(Arc::new(Error::Absent(self.path.clone()))))
     }
 
-    /// Gives the index of the batch's first entry.
+    /// Returns the index of the batch's first entry.
     fn write_batch(&self, state: &mut Option<State>, batch: &[Arc<Ticket>]) -> Result<u64> {
-        let _held = lock(&self.path, self.patience)?;
+        let _held = lock(&self.path, self.lock_timeout)?;
         let state = match state {
             Some(known) if known.tail.is_current(&self.path)? => known,
             _ => state.insert(self.load()?),
@@ -215,7 +217,7 @@ impl Log {
         Ok(begin)
     }
 
-    /// Reads the folder as it is, checks it against its checkpoint, and completes it.
+    /// Reads the folder, checks it against its checkpoint, and completes it.
     fn load(&self) -> Result<State> {
         let checkpoint = Checkpoint::verify(&Folder::checkpoint(&self.path)?, &self.key.verifier())?;
         let (tail, records) = Tail::open(&self.path)?;
@@ -240,15 +242,15 @@ impl Log {
             return Err(Error::RootDiffers { size: checkpoint.size });
         }
         if left_out.is_empty() {
-            self.mend(&state)?;
+            self.repair(&state)?;
         } else {
             self.grow(&mut state, left_out)?;
         }
         Ok(state)
     }
 
-    /// Writes again what a power cut spoiled: the files that are not flushed.
-    fn mend(&self, state: &State) -> Result<()> {
+    /// Writes the unflushed files again if a power cut damaged them.
+    fn repair(&self, state: &State) -> Result<()> {
         let width = state.size % WIDTH;
         if width == 0 {
             return Ok(());
@@ -268,24 +270,24 @@ impl Log {
         Ok(())
     }
 
-    /// Puts durable entries into the tree, its files and a new checkpoint.
+    /// Adds durable entries to the tree, its files and a new checkpoint.
     fn grow(&self, state: &mut State, entries: &[&[u8]]) -> Result<()> {
         let before = state.size;
         let mut rest = entries;
-        // Full bundles one by one, so that a batch may be longer than a tile.
+        // One bundle at a time, because a batch may be longer than a tile.
         while !rest.is_empty() {
             let room = usize::try_from(WIDTH - state.size % WIDTH).unwrap_or(usize::MAX).min(rest.len());
             let (now, later) = rest.split_at(room);
             let full = state.extend(now);
-            for (place, hashes) in full {
-                publish(&self.path.join(place.path()), &tile::encode_hashes(&hashes))?;
+            for (id, hashes) in full {
+                publish(&self.path.join(id.path()), &tile::encode_hashes(&hashes))?;
             }
             rest = later;
         }
         self.write_edge(state, before)?;
         self.write_bundle(state.tail.entries(), state.tail.base() / WIDTH)?;
         self.sign(&Checkpoint { origin: self.origin(), size: state.size, root: state.root() })?;
-        // Only now: a tail that begins after the checkpoint's end could not be checked against it.
+        // Only now: a tail that begins after the end of the checkpoint could not be checked against it.
         if state.size / WIDTH > state.tail.base() / WIDTH {
             self.rotate(state)?;
         }
@@ -293,8 +295,8 @@ impl Log {
         Ok(())
     }
 
-    /// Writes the partial tiles that are not as they were at the size `before`. Those above the lowest level are flushed:
-    /// the tail cannot bring them back.
+    /// Writes the partial tiles that changed since the size `before`. Tiles above the lowest level are flushed, because
+    /// the tail cannot restore them.
     fn write_edge(&self, state: &State, before: u64) -> Result<()> {
         for (level, hashes) in (0_u8..).zip(&state.edge).filter(|(_, hashes)| !hashes.is_empty()) {
             let shift = u32::from(level) * u32::from(HEIGHT);
@@ -302,8 +304,8 @@ impl Log {
                 continue;
             }
             let index = (state.size >> shift) / WIDTH;
-            let place = TileId { level: Some(level), index, width: hashes.len() as u64 };
-            let path = self.path.join(place.path());
+            let id = TileId { level: Some(level), index, width: hashes.len() as u64 };
+            let path = self.path.join(id.path());
             let bytes = tile::encode_hashes(hashes);
             if level > 0 { publish(&path, &bytes)? } else { write(&path, &bytes)? }
         }
@@ -324,7 +326,7 @@ impl Log {
         Ok(())
     }
 
-    /// Full bundles leave the tail.
+    /// Removes full bundles from the tail.
     fn rotate(&self, state: &mut State) -> Result<()> {
         let base = state.size / WIDTH * WIDTH;
         let gone = usize::try_from(base - state.tail.base()).unwrap_or(usize::MAX);
@@ -341,7 +343,8 @@ impl Log {
 }
 
 impl State {
-    /// Adds entries to the tree; gives the tiles that became full. At most as many entries as fill the lowest.
+    /// Adds entries to the tree and returns the tiles that became full. Takes at most as many entries as fill the
+    /// lowest tile.
     fn extend(&mut self, entries: &[&[u8]]) -> Vec<(TileId, Vec<Hash>)> {
         let mut full = Vec::new();
         for entry in entries {
@@ -366,7 +369,7 @@ impl State {
         }
     }
 
-    /// The root, from the edge alone: every full tile stands in it through its hash one level up.
+    /// The root, computed from the edge alone: its levels hold the hash of every full tile below.
     fn root(&self) -> Hash {
         let mut root: Option<Hash> = None;
         for hashes in &self.edge {

@@ -1,31 +1,31 @@
-//! Roots and proofs of the tree, and their checks (RFC 6962 section 2.1, RFC 9162 sections 2.1.3 and 2.1.4).
+//! Roots and proofs of the tree, and their verification (RFC 6962 section 2.1, RFC 9162 sections 2.1.3 and 2.1.4).
 
 use crate::{Error, Hash, Result};
 
-/// A proof longer than this cannot be right: there is no tree of more than 2^63 entries.
+/// The longest valid proof: no tree has more than 2^63 entries.
 pub const LONGEST: usize = 64;
 
-/// Gives the hashes of complete subtrees.
+/// A source of the hashes of complete subtrees.
 pub trait Nodes {
     /// The hash over the entries from `index << level` on, `1 << level` of them.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// When the hash cannot be read.
     fn node(&self, level: u8, index: u64) -> Result<Hash>;
 }
 
 /// The root of the first `size` entries.
 ///
 /// # Errors
-/// When a hash cannot be had.
+/// When a hash cannot be read.
 pub fn root(nodes: &dyn Nodes, size: u64) -> Result<Hash> {
     if size == 0 { Ok(Hash::empty()) } else { range(nodes, 0, size) }
 }
 
-/// That entry `index` is among the first `size`: siblings from the leaf up.
+/// Proves that entry `index` is among the first `size`: siblings from the leaf up.
 ///
 /// # Errors
-/// [`Error::NoEntry`], or when a hash cannot be had.
+/// [`Error::NoEntry`], or when a hash cannot be read.
 pub fn prove_inclusion(nodes: &dyn Nodes, index: u64, size: u64) -> Result<Vec<Hash>> {
     if index >= size {
         return Err(Error::NoEntry { index, size });
@@ -46,10 +46,10 @@ pub fn prove_inclusion(nodes: &dyn Nodes, index: u64, size: u64) -> Result<Vec<H
     Ok(proof)
 }
 
-/// That the first `old` entries are a part of the first `new`.
+/// Proves that the tree of the first `new` entries extends that of the first `old` entries.
 ///
 /// # Errors
-/// [`Error::NoEntry`] when `old` is larger than `new`, or when a hash cannot be had.
+/// [`Error::NoEntry`] when `old` is larger than `new`, or when a hash cannot be read.
 pub fn prove_consistency(nodes: &dyn Nodes, old: u64, new: u64) -> Result<Vec<Hash>> {
     if old > new {
         return Err(Error::NoEntry { index: old, size: new });
@@ -81,7 +81,7 @@ pub fn prove_consistency(nodes: &dyn Nodes, old: u64, new: u64) -> Result<Vec<Ha
 /// Checks that `leaf` is entry `index` of the tree of `size` entries with this root (RFC 9162 section 2.1.3.2).
 ///
 /// # Errors
-/// [`Error::Proof`] when it does not hold.
+/// [`Error::Proof`] when the proof is invalid.
 pub fn check_inclusion(leaf: Hash, index: u64, size: u64, proof: &[Hash], root: Hash) -> Result<()> {
     if index >= size {
         return Err(Error::Proof("the index is beyond the tree"));
@@ -106,13 +106,13 @@ pub fn check_inclusion(leaf: Hash, index: u64, size: u64, proof: &[Hash], root: 
     if last != 0 {
         return Err(Error::Proof("it is too short"));
     }
-    if hash == root { Ok(()) } else { Err(Error::Proof("it leads to another root")) }
+    if hash == root { Ok(()) } else { Err(Error::Proof("it leads to a different root")) }
 }
 
-/// Checks that the tree with the root `old` is a part of the one with the root `new` (RFC 9162 section 2.1.4.2).
+/// Checks that the tree `new` extends the tree `old`, each given by size and root (RFC 9162 section 2.1.4.2).
 ///
 /// # Errors
-/// [`Error::Proof`] when it does not hold.
+/// [`Error::Proof`] when the proof is invalid.
 pub fn check_consistency(old: (u64, Hash), new: (u64, Hash), proof: &[Hash]) -> Result<()> {
     let ((old_size, old_root), (new_size, new_root)) = (old, new);
     if old_size > new_size {
@@ -152,9 +152,9 @@ pub fn check_consistency(old: (u64, Hash), new: (u64, Hash), proof: &[Hash]) -> 
         return Err(Error::Proof("it is too short"));
     }
     if old_hash != old_root {
-        return Err(Error::Proof("it leads to another old root"));
+        return Err(Error::Proof("it leads to a different old root"));
     }
-    if new_hash == new_root { Ok(()) } else { Err(Error::Proof("it leads to another root")) }
+    if new_hash == new_root { Ok(()) } else { Err(Error::Proof("it leads to a different root")) }
 }
 
 fn next<'a>(rest: &mut impl Iterator<Item = &'a Hash>) -> Result<&'a Hash> {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_the_definitions() {
+    fn the_root_matches_the_definition() {
         for size in 0..70 {
             let tree = tree(size);
             assert_eq!(root(&tree, size).unwrap(), defined(&tree.0));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn every_inclusion_and_consistency_in_small_trees_holds_and_no_other() {
+    fn in_small_trees_every_true_proof_is_accepted_and_every_false_one_is_refused() {
         let tree = tree(40);
         for size in 1..40 {
             let top = root(&tree, size).unwrap();

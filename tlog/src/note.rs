@@ -1,4 +1,4 @@
-//! Text with signatures (C2SP signed-note), and the keys that make and check them.
+//! Signed text (C2SP signed-note), and the keys that sign and verify it.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// The longest note that is read: a checkpoint with a hundred post-quantum signatures is shorter.
 pub const MAX_LEN: usize = 1 << 20;
-/// More signatures than this are not looked at.
+/// The largest number of signatures that is read.
 pub const MAX_SIGNATURES: usize = 100;
 
 const ED25519_NOTE: u8 = 0x01;
@@ -20,8 +20,7 @@ const ECDSA_NOTE: u8 = 0x02;
 pub(crate) const ED25519_COSIGNATURE: u8 = 0x04;
 const SIGNATURE_LINE: &str = "\u{2014} ";
 
-/// A text that ends in a newline, and the signatures below it. Nothing of it is believed before
-/// [`Note::verify`].
+/// A text that ends in a newline, and the signatures below it. Nothing in it is trusted before [`Note::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     text: String,
@@ -41,13 +40,13 @@ pub struct Signature {
 pub enum KeyKind {
     /// Notes: Ed25519 over the text.
     Ed25519,
-    /// Notes: ECDSA P-256 over the text's SHA-256, as sigstore's logs use. Only checked here.
+    /// Notes: ECDSA P-256 over the text's SHA-256, as sigstore's logs use. Only verified here, never signed.
     Ecdsa,
     /// Checkpoints as a witness: Ed25519 with a time (C2SP tlog-cosignature).
     Cosignature,
 }
 
-/// A public key with the name that stands in signature lines; its text form is signed-note's `vkey`.
+/// A public key with the name that signature lines use; its text form is signed-note's `vkey`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
@@ -63,7 +62,7 @@ pub struct SigningKey {
 }
 
 impl Note {
-    /// Text without a signature.
+    /// A note without signatures.
     ///
     /// # Errors
     /// [`Error::Note`] when it does not end in a newline, or has other control characters.
@@ -77,19 +76,21 @@ impl Note {
         Ok(Self { text, signatures: Vec::new() })
     }
 
-    /// Reads a note with at least one signature line. No signature is checked.
+    /// Parses a note with at least one signature line. No signature is verified.
     ///
     /// # Errors
-    /// [`Error::Note`] when it is not of this form.
+    /// [`Error::Note`] when it has another format.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_LEN {
             return Err(Error::Note("it is longer than 1 MiB"));
         }
         let all = std::str::from_utf8(bytes).map_err(|_| Error::Note("it is not UTF-8"))?;
-        // The last blank line parts text and signatures: the text may have blank lines, signatures have none.
+        // The last blank line separates text and signatures: the text may have blank lines, signatures have none.
         let end = all.rfind("\n\n").ok_or(Error::Note("no blank line before the signatures"))?;
         let mut note = Self::new(all[..=end].to_owned())?;
-        let lines = all[end + 2..].strip_suffix('\n').ok_or(Error::Note("the last line is not ended"))?;
+        let lines = all[end + 2..]
+            .strip_suffix('\n')
+            .ok_or(Error::Note("the last line does not end in a newline"))?;
         for line in lines.split('\n') {
             if note.signatures.len() == MAX_SIGNATURES {
                 return Err(Error::Note("it has more than 100 signatures"));
@@ -105,20 +106,20 @@ impl Note {
         &self.text
     }
 
-    /// The signatures, whether good or not.
+    /// The signatures, valid or not.
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
 
-    /// Adds a signature; one that is there already is not added again.
+    /// Adds a signature, unless the note already has it.
     pub fn add(&mut self, signature: Signature) {
         if !self.signatures.contains(&signature) {
             self.signatures.push(signature);
         }
     }
 
-    /// The same text with these keys' signatures alone: what strangers added need not travel on.
+    /// The same text with only the signatures by these keys: signatures that others added are dropped.
     #[must_use]
     pub fn only(&self, keys: &[&VerifierKey]) -> Self {
         let wanted = |signature: &&Signature| keys.iter().any(|key| key.names(signature));
@@ -131,10 +132,10 @@ impl Note {
         self.add(Signature { name: key.name.clone(), id: key.verifier().id(), bytes });
     }
 
-    /// Checks that `key` has signed; other signatures are not looked at.
+    /// Verifies the signatures by `key`; other signatures are ignored.
     ///
     /// # Errors
-    /// [`Error::NotSigned`]; [`Error::WrongSignature`] when one with this key's name and id does not fit.
+    /// [`Error::NotSigned`]; [`Error::WrongSignature`] when one with this key's name and id does not verify.
     pub fn verify(&self, key: &VerifierKey) -> Result<()> {
         let mut own = self.signatures.iter().filter(|signature| key.names(signature)).peekable();
         if own.peek().is_none() {
@@ -178,7 +179,7 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Signature {
-    /// Whose it claims to be.
+    /// The name of the key that it claims to be by.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -210,7 +211,7 @@ impl KeyKind {
     }
 }
 
-/// What stands before the 65-byte point in an ECDSA P-256 SubjectPublicKeyInfo (RFC 5480).
+/// The bytes before the 65-byte point in an ECDSA P-256 SubjectPublicKeyInfo (RFC 5480).
 const P256_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -223,7 +224,7 @@ impl VerifierKey {
     /// [`Error::Key`] when the name or the key is malformed.
     pub fn new(name: &str, kind: KeyKind, public: Vec<u8>) -> Result<Self> {
         let defect = match kind {
-            _ if !is_name(name) => "the name has spaces, `+`, or characters that do not show",
+            _ if !is_name(name) => "the name has spaces, `+`, or invisible characters",
             KeyKind::Ed25519 | KeyKind::Cosignature if public.len() != 32 => "an Ed25519 key has 32 bytes",
             KeyKind::Ecdsa if public.len() != 91 || !public.starts_with(&P256_PREFIX) => {
                 "it is not an ECDSA P-256 key"
@@ -316,39 +317,39 @@ impl FromStr for VerifierKey {
         if u32::from_str_radix(id, 16).ok() == Some(u32::from_be_bytes(key.id())) && id.len() == 8 {
             Ok(key)
         } else {
-            Err(malformed("the id is not the key's"))
+            Err(malformed("the id does not match the key"))
         }
     }
 }
 
 impl SigningKey {
-    /// A new key's PKCS#8 form, which [`SigningKey::new`] takes.
+    /// Generates a key in PKCS#8 form, as [`SigningKey::new`] takes it.
     ///
     /// # Errors
-    /// [`Error::Random`] when the system gives no random bytes.
+    /// [`Error::Random`] when the system provides no random bytes.
     pub fn generate() -> Result<Vec<u8>> {
         let random = ring::rand::SystemRandom::new();
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| Error::Random)?;
         Ok(pkcs8.as_ref().to_vec())
     }
 
-    /// A key that signs as `name`; `kind` is what for.
+    /// A key that signs as `name`; `kind` determines what it signs.
     ///
     /// # Errors
-    /// [`Error::Key`] when the name does not do, the bytes are no Ed25519 key, or such a key cannot sign this.
+    /// [`Error::Key`] when the name is invalid, the bytes are not an Ed25519 key, or `kind` needs another kind of key.
     pub fn new(name: &str, kind: KeyKind, pkcs8: &[u8]) -> Result<Self> {
         let malformed = |defect| Error::Key { name: name.chars().take(128).collect(), defect };
         if kind == KeyKind::Ecdsa {
-            return Err(malformed("logs and witnesses sign with Ed25519 here"));
+            return Err(malformed("logs and witnesses sign with Ed25519 only"));
         }
         if !is_name(name) {
-            return Err(malformed("the name has spaces, `+` or control characters"));
+            return Err(malformed("the name has spaces, `+`, or invisible characters"));
         }
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| malformed("it is not an Ed25519 key"))?;
         Ok(Self { name: name.to_owned(), kind, pair })
     }
 
-    /// The key that checks what this one signs.
+    /// The key that verifies the signatures by this one.
     #[must_use]
     pub fn verifier(&self) -> VerifierKey {
         let public = self.pair.public_key().as_ref().to_vec();
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn the_specifications_key_reads_and_prints() {
+    fn the_key_of_the_specification_parses_and_prints() {
         let parsed: Result<VerifierKey> = VKEY.parse();
         assert_eq!(parsed.unwrap().to_string(), VKEY);
     }
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_note_survives_its_text_and_no_change() {
+    fn a_signed_note_round_trips_and_a_changed_one_is_refused() {
         let key = key(KeyKind::Ed25519);
         let mut note = Note::new("first\n\nlast\n".to_owned()).unwrap();
         note.sign(&key);

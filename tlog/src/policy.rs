@@ -1,4 +1,4 @@
-//! Which logs are believed, and how many witnesses have to agree (C2SP tlog-policy).
+//! Which logs are trusted, and how many witnesses must cosign (C2SP tlog-policy).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct Policy {
     quorum: Option<String>,
 }
 
-/// What a name in a policy stands for. A group names only what stands before it, so there are no circles.
+/// What a name in a policy refers to. A group refers only to names that are defined before it, so there are no cycles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Member {
     Witness(Box<VerifierKey>),
@@ -26,13 +26,13 @@ enum Member {
 }
 
 impl Policy {
-    /// Believes one log, without witnesses.
+    /// Trusts one log, without witnesses.
     #[must_use]
     pub fn of_log(log: VerifierKey) -> Self {
         Self { logs: vec![log], members: BTreeMap::new(), order: Vec::new(), quorum: None }
     }
 
-    /// Reads a policy's text.
+    /// Parses the text of a policy.
     ///
     /// # Errors
     /// [`Error::Policy`] with the line.
@@ -55,7 +55,7 @@ impl Policy {
                     decided = true;
                     policy.set_quorum(name)
                 }
-                _ => Err("it is none of `log`, `witness`, `group`, `quorum`"),
+                _ => Err("expected `log`, `witness`, `group` or `quorum`"),
             };
             result.map_err(|defect| Error::Policy { line, defect })?;
         }
@@ -67,13 +67,13 @@ impl Policy {
         }
     }
 
-    /// The logs that are believed.
+    /// The trusted logs.
     #[must_use]
     pub fn logs(&self) -> &[VerifierKey] {
         &self.logs
     }
 
-    /// The witnesses that are believed.
+    /// The trusted witnesses.
     pub fn witnesses(&self) -> impl Iterator<Item = &VerifierKey> {
         self.members.values().filter_map(|member| match member {
             Member::Witness(key) => Some(&**key),
@@ -87,7 +87,7 @@ impl Policy {
         self.quorum.is_some()
     }
 
-    /// Checks a checkpoint's log signature and its cosignatures.
+    /// Verifies the log signature of a checkpoint and its cosignatures.
     ///
     /// # Errors
     /// [`Error::NotSigned`], [`Error::WrongSignature`], [`Error::Quorum`] or [`Error::Checkpoint`].
@@ -123,7 +123,7 @@ impl Policy {
     fn add_log(&mut self, key: &str) -> std::result::Result<(), &'static str> {
         let key: VerifierKey = key.parse().map_err(|_| "the log's key is malformed")?;
         if key.kind() == KeyKind::Cosignature {
-            return Err("the log's key is a witness's");
+            return Err("the log's key is a witness key");
         }
         if self.logs.iter().any(|known| known.name() == key.name()) {
             return Err("a log is named twice");
@@ -159,12 +159,12 @@ impl Policy {
             return Err("a group needs members, each once");
         }
         if own.iter().any(|member| !self.members.contains_key(member)) {
-            return Err("a group's member is not known yet");
+            return Err("a group's member is not defined before the group");
         }
         let threshold = match threshold {
             "any" => 1,
             "all" => own.len(),
-            number => number.parse().map_err(|_| "the threshold is none of `any`, `all` and a number")?,
+            number => number.parse().map_err(|_| "the threshold is not `any`, `all` or a number")?,
         };
         if threshold == 0 || threshold > own.len() {
             return Err("the threshold is not between 1 and the number of members");
@@ -176,14 +176,14 @@ impl Policy {
         self.quorum = match name {
             "none" => None,
             name if self.members.contains_key(name) => Some(name.to_owned()),
-            _ => return Err("the quorum is not known yet"),
+            _ => return Err("the quorum is not defined before this line"),
         };
         Ok(())
     }
 
     fn add(&mut self, name: &str, member: Member) -> std::result::Result<(), &'static str> {
         if name == "none" || self.members.insert(name.to_owned(), member).is_some() {
-            return Err("a name is taken");
+            return Err("a name is already in use");
         }
         self.order.push(name.to_owned());
         Ok(())

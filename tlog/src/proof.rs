@@ -1,4 +1,4 @@
-//! One entry's proof as a text that travels with it (C2SP tlog-proof).
+//! The inclusion proof of one entry, as text (C2SP tlog-proof).
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::{Checkpoint, Error, Folder, Hash, Note, Policy, Result, merkle};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
-/// That an entry is in a log: its index, the hashes up to the root, the signed checkpoint.
+/// A proof that an entry is in a log: its index, the hashes up to the root, and the signed checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// What an application wants to add.
+    /// Data that the application adds.
     pub extra: Option<Vec<u8>>,
     /// The entry's index.
     pub index: u64,
@@ -24,16 +24,16 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The proof of an entry under the folder's own checkpoint.
+    /// Creates the proof of an entry under the folder's own checkpoint.
     ///
     /// # Errors
-    /// [`Error::NoEntry`], or what is wrong with the log.
+    /// [`Error::NoEntry`], or an error from reading the log.
     pub fn of(folder: &Folder, checkpoint: Note, index: u64) -> Result<Self> {
         let hashes = merkle::prove_inclusion(folder, index, folder.size())?;
         Ok(Self { extra: None, index, hashes, checkpoint })
     }
 
-    /// Reads a proof. Nothing is checked but its form.
+    /// Parses a proof. Only its format is checked.
     ///
     /// # Errors
     /// [`Error::Proof`] or [`Error::Note`].
@@ -66,10 +66,10 @@ impl Proof {
         Ok(Self { extra, index, hashes, checkpoint: Note::parse(checkpoint.as_bytes())? })
     }
 
-    /// Checks that `entry` is in a log that the policy believes; gives the checkpoint.
+    /// Checks that `entry` is in a log that the policy trusts, and returns the checkpoint.
     ///
     /// # Errors
-    /// What the policy lacks, or [`Error::Proof`].
+    /// As [`Policy::verify`], or [`Error::Proof`].
     pub fn verify(&self, entry: &[u8], policy: &Policy) -> Result<Checkpoint> {
         let checkpoint = policy.verify(&self.checkpoint)?;
         check_inclusion(Hash::leaf(entry), self.index, checkpoint.size, &self.hashes, checkpoint.root)?;

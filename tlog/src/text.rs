@@ -1,14 +1,14 @@
-//! Text that others wrote, made safe to show: names of logs, users and sets, annotations, messages of servers.
+//! Untrusted text, made safe to display: names of logs, users and sets, annotations, messages of servers.
 //!
-//! Characters that do not show themselves could hide text, forge lines, or turn around what is read: control characters,
-//! also U+0080 to U+009F, which terminals obey, direction controls, separators of lines, and those without a width. They are
-//! shown as their numbers. There is this one function for every output, so that none has a gap of its own.
+//! Invisible characters could hide text, forge lines, or reverse the reading order: control characters (also U+0080 to
+//! U+009F, which terminals obey), direction controls, line separators, and characters without a width. They are replaced
+//! by their escape sequences. All outputs share this module, so that none of them misses a character.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Whether a character does not show itself.
+/// Whether a character is invisible.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -21,34 +21,34 @@ pub fn is_hidden(c: char) -> bool {
         )
 }
 
-/// Whether all of a text shows itself, as a name must.
+/// Whether a text has no invisible characters, as names require.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     !text.chars().any(is_hidden)
 }
 
-/// A text of several lines: line ends and tabs stay.
+/// Escapes a text of several lines; line breaks and tabs stay.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_hidden(c) && c != '\n' && c != '\t', |c, out| out.extend(c.escape_unicode()))
 }
 
-/// A text of one line, whatever is in it.
+/// Escapes a text into a single line.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, |c, out| out.extend(c.escape_unicode()))
 }
 
-/// A message: what comes after its first line is indented, so that it is not taken for a message of its own.
+/// Escapes a message and indents all lines but the first, so that they cannot be mistaken for another message.
 #[must_use]
 pub fn message(text: &str) -> String {
     shown(text).trim_end_matches('\n').replace('\n', "\n  ")
 }
 
-/// A JSON document: the same value, in which nothing is hidden.
+/// Escapes a JSON document: the value is the same, without invisible characters.
 #[must_use]
 pub fn json(document: &str) -> Cow<'_, str> {
-    // What JSON writes between values is not escaped, and within strings it has escaped these itself.
+    // Line breaks and tabs between values stay; within strings, JSON has escaped them already.
     let is_raw = |c: char| is_hidden(c) && !matches!(c, '\n' | '\r' | '\t');
     escaped(document, is_raw, |c, out| {
         let mut units = [0; 2];
@@ -58,7 +58,7 @@ pub fn json(document: &str) -> Cow<'_, str> {
     })
 }
 
-/// Writes a JSON document on, as [`json`] gives it.
+/// Writes a JSON document to another writer, escaped by [`json`].
 pub struct JsonWriter<W>(pub W);
 
 impl<W: Write> Write for JsonWriter<W> {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a14_nothing_that_hides_forges_or_turns_text_gets_through() {
+    fn a14_no_character_that_hides_forges_or_reverses_text_gets_through() {
         let kept = "ä ✓ 日本 עברית\u{301} 👍";
         assert_eq!((shown(kept).as_ref(), line(kept).as_ref()), (kept, kept));
         assert!(matches!(shown(kept), Cow::Borrowed(_)) && is_plain(kept));
@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// The characters that the `\u` escapes stand for, in their places.
+    /// The text as UTF-16, with `\u` escapes decoded.
     fn unescaped(text: &str) -> Vec<u16> {
         let mut units = Vec::new();
         let mut rest = text;

@@ -8,17 +8,17 @@ use crate::{Error, Hash, Result};
 pub const WIDTH: u64 = 256;
 /// Tree levels that one tile spans.
 pub const HEIGHT: u8 = 8;
-/// The longest entry: its length stands in 16 bits.
+/// The longest entry: its length is stored in 16 bits.
 pub const MAX_ENTRY: usize = 65_535;
 
-/// A tile's or an entry bundle's place.
+/// The position of a tile or an entry bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TileId {
-    /// The tile's level, each eight levels of the tree; `None` for a bundle of entries.
+    /// The tile's level, each of which spans eight levels of the tree; `None` for a bundle of entries.
     pub level: Option<u8>,
     /// Counted from 0 within its level.
     pub index: u64,
-    /// How many hashes or entries it has: 1 to 256.
+    /// The number of its hashes or entries: 1 to 256.
     pub width: u64,
 }
 
@@ -51,18 +51,18 @@ impl TileId {
 
 /// All tiles and bundles of a log of `size` entries, the bundles first, then level by level.
 #[must_use]
-pub fn places(size: u64) -> Vec<TileId> {
-    let mut places = level_places(None, size);
+pub fn ids(size: u64) -> Vec<TileId> {
+    let mut ids = level_ids(None, size);
     let (mut level, mut count) = (0, size);
     while count > 0 {
-        places.extend(level_places(Some(level), count));
+        ids.extend(level_ids(Some(level), count));
         level += 1;
         count /= WIDTH;
     }
-    places
+    ids
 }
 
-fn level_places(level: Option<u8>, count: u64) -> Vec<TileId> {
+fn level_ids(level: Option<u8>, count: u64) -> Vec<TileId> {
     let full = (0..count / WIDTH).map(|index| TileId { level, index, width: WIDTH });
     let rest = TileId { level, index: count / WIDTH, width: count % WIDTH };
     full.chain((rest.width > 0).then_some(rest)).collect()
@@ -88,7 +88,7 @@ pub fn decode_entries(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     rest.is_empty().then_some(entries)
 }
 
-/// The entries up to the first that is cut off, and what is left from there on.
+/// The entries before the first one that is cut off, and the remaining bytes.
 pub(crate) fn whole_entries(mut bytes: &[u8]) -> (Vec<Vec<u8>>, &[u8]) {
     let mut entries = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<2>()
@@ -111,7 +111,7 @@ pub fn encode_entry(entry: &[u8], bundle: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// The hash over complete pairs of a tile's hashes: `hashes` must be a power of two in number.
+/// The hash of the subtree over some of a tile's hashes, whose number must be a power of two.
 #[must_use]
 pub fn fold(hashes: &[Hash]) -> Hash {
     match hashes {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_the_specifications() {
+    fn paths_match_the_specification() {
         let path = |level, index, width| TileId { level, index, width }.path().display().to_string();
         assert_eq!(path(Some(0), 0, 256), "tile/0/000");
         assert_eq!(path(Some(1), 1_234_067, 256), "tile/1/x001/x234/067");
@@ -137,17 +137,17 @@ mod tests {
     }
 
     #[test]
-    fn a_log_of_seventy_thousand_has_these_tiles() {
-        let places = places(70_000);
-        let count = |level| places.iter().filter(|place| place.level == level).count();
+    fn a_log_of_seventy_thousand_entries_has_these_tiles() {
+        let ids = ids(70_000);
+        let count = |level| ids.iter().filter(|id| id.level == level).count();
         // 273 full and one partial, of 112; one full and one partial, of 17; one of 1.
         assert_eq!((count(None), count(Some(0)), count(Some(1)), count(Some(2))), (274, 274, 2, 1));
-        assert_eq!(places.last().unwrap().width, 1);
-        assert!(super::places(0).is_empty());
+        assert_eq!(ids.last().unwrap().width, 1);
+        assert!(super::ids(0).is_empty());
     }
 
     #[test]
-    fn bundles_survive_their_bytes() {
+    fn bundles_round_trip() {
         let entries = vec![vec![], vec![1; 300], b"x".to_vec()];
         let mut bytes = Vec::new();
         for entry in &entries {

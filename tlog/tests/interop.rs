@@ -1,4 +1,4 @@
-//! A second opinion by golang.org/x/mod/sumdb: it believes our logs, and we believe its.
+//! Interoperability with golang.org/x/mod/sumdb: it accepts our logs, and we accept its logs.
 
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
@@ -22,7 +22,7 @@ mod tests {
     }
 
     #[test]
-    fn go_believes_our_log_its_proofs_and_its_growth() {
+    fn go_accepts_our_log_its_proofs_and_its_growth() {
         let Some(program) = found("bin/tlog-interop") else { return };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn we_believe_gos_log_and_see_where_it_was_changed() {
+    fn we_accept_gos_log() {
         let Some(program) = found("bin/tlog-interop") else { return };
         for count in ["1", "256", "1000", "70000"] {
             let folder = tempfile::tempdir().unwrap();

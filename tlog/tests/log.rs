@@ -1,4 +1,5 @@
-//! What a log promises: every acknowledged entry, one history, and that any change of its files shows.
+//! The guarantees of a log: it keeps every acknowledged entry, it has one history, and any change to its files is
+//! detected.
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +40,7 @@ mod tests {
             Policy::of_log(self.key().verifier())
         }
 
-        /// Every entry, after all was checked.
+        /// Every entry, after the whole log was verified.
         fn entries(&self) -> tlog::Result<Vec<Vec<u8>>> {
             let mut entries = Vec::new();
             check::whole(&self.path(), &self.policy(), &mut |_, entry| entries.push(entry.to_vec()))?;
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn roots_are_the_definitions_and_old_sizes_stay_provable() {
+    fn roots_match_the_definition_and_old_sizes_stay_provable() {
         let rig = Rig::new();
         let mut known: Vec<(u64, Hash)> = vec![(0, Hash::empty())];
         let mut written = 0;
@@ -101,7 +102,7 @@ mod tests {
             assert_eq!((checkpoint.size, checkpoint.root), (written as u64, defined(&leaves)));
             let folder = Folder::new(&rig.path(), checkpoint.size);
             for old in &known {
-                check::goes_on(&folder, &checkpoint, *old).unwrap();
+                check::consistency(&folder, &checkpoint, *old).unwrap();
             }
             known.push((checkpoint.size, checkpoint.root));
         }
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_proved_by_a_text_that_travels() {
+    fn an_entry_is_proved_by_a_text() {
         let rig = Rig::filled(700);
         let note = Folder::checkpoint(&rig.path()).unwrap();
         let folder = Folder::new(&rig.path(), 700);
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_at_the_same_time_get_indexes_of_their_own() {
+    fn concurrent_callers_get_distinct_indexes() {
         let rig = Rig::new();
         let (one, other) = (Arc::new(rig.open().unwrap()), Arc::new(rig.open().unwrap()));
         let threads: Vec<_> = (0..8)
@@ -142,20 +143,20 @@ mod tests {
                 })
             })
             .collect();
-        let mut told: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        told.sort();
-        let indexes: Vec<u64> = told.iter().map(|(index, _)| *index).collect();
+        let mut appended: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        appended.sort();
+        let indexes: Vec<u64> = appended.iter().map(|(index, _)| *index).collect();
         assert_eq!(indexes, (0..800).collect::<Vec<u64>>());
-        assert_eq!(rig.entries().unwrap(), told.into_iter().map(|(_, own)| own).collect::<Vec<_>>());
+        assert_eq!(rig.entries().unwrap(), appended.into_iter().map(|(_, own)| own).collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_torn_write_is_cut_off_and_what_was_durable_is_completed() {
+    fn a_torn_write_is_cut_off_and_durable_entries_are_completed() {
         let rig = Rig::filled(300);
         let before = rig.entries().unwrap();
         let tail = rig.path().join("tail");
         let whole = fs::read(&tail).unwrap();
-        // A record that is whole and durable, but in no checkpoint: the crash came after the flush.
+        // A whole, durable record that no checkpoint covers: the crash came after the flush.
         let mut record = b"\x00\x05later".to_vec();
         record.extend(&Hash::leaf(b"later").as_bytes()[..4]);
         for cut in 0..record.len() {
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_crash_around_a_full_bundle_loses_nothing() {
-        // The states that a crash leaves: the batch is durable in the tail, and the checkpoint is the old one or the new.
+        // The states that a crash leaves: the batch is durable in the tail, and the checkpoint is the old or the new one.
         for (before, batch) in [(250, 10), (255, 1), (200, 700), (511, 1), (0, 256)] {
             for is_signed in [false, true] {
                 let rig = Rig::filled(before);
@@ -199,16 +200,16 @@ mod tests {
         }
     }
 
-    /// Each file of a log, changed or gone: the check says so, or nothing that it needs is different.
+    /// The check fails when any file of a log is changed, cut or removed, except the files that only the writer uses.
     #[test]
-    fn every_change_of_a_file_shows() {
+    fn every_change_to_a_file_is_detected() {
         let rig = Rig::filled(600);
         let good = rig.entries().unwrap();
         let mut changes = 0;
         for file in files(&rig.path()) {
             let name = file.file_name().unwrap().to_str().unwrap();
             if name == "tail" || name == "lock" {
-                continue; // Not evidence: what only the writer needs.
+                continue; // Not evidence: only the writer uses these.
             }
             let bytes = fs::read(&file).unwrap();
             let step = (bytes.len() / 23).max(1);
@@ -234,30 +235,30 @@ mod tests {
         let rig = Rig::filled(600);
         let bundle = rig.path().join("tile/entries/001");
         let text = fs::read(&bundle).unwrap();
-        let place = text.windows(9).position(|window| window == b"entry 300").unwrap();
+        let offset = text.windows(9).position(|window| window == b"entry 300").unwrap();
         let mut changed = text;
-        changed[place + 8] = b'1';
+        changed[offset + 8] = b'1';
         fs::write(&bundle, changed).unwrap();
         assert!(matches!(rig.entries(), Err(Error::EntryDiffers { entry: 300 })));
     }
 
     #[test]
-    fn a_log_that_was_rolled_back_or_forked_is_told_apart() {
+    fn a_rollback_and_a_fork_are_distinguished() {
         let (rig, fork) = (Rig::filled(50), Rig::new());
         let (now, _) = check::whole(&rig.path(), &rig.policy(), &mut |_, _| {}).unwrap();
         let folder = Folder::new(&rig.path(), 50);
         let root = |size| merkle::root(&folder, size).unwrap();
         assert!(matches!(
-            check::goes_on(&folder, &now, (51, root(50))),
+            check::consistency(&folder, &now, (51, root(50))),
             Err(Error::RolledBack { found: 50, known: 51, .. })
         ));
         fork.open().unwrap().append(vec![b"another history".to_vec()]).unwrap();
         let (other, _) = check::whole(&fork.path(), &fork.policy(), &mut |_, _| {}).unwrap();
         assert!(matches!(
-            check::goes_on(&folder, &now, (1, other.root)),
+            check::consistency(&folder, &now, (1, other.root)),
             Err(Error::Forked { known: 1, .. })
         ));
-        check::goes_on(&folder, &now, (17, root(17))).unwrap();
+        check::consistency(&folder, &now, (17, root(17))).unwrap();
     }
 
     #[test]
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_asks_for_its_quorum() {
+    fn a_policy_requires_its_quorum() {
         let witness = |name: &str| {
             SigningKey::new(name, KeyKind::Cosignature, &SigningKey::generate().unwrap()).unwrap()
         };

@@ -1,5 +1,5 @@
-//! The images of everything that makes pods: containers of all three sorts and image volumes, in every kind that
-//! Kubernetes has for it, and the patch that pins a tag to its digest.
+//! The images of pods and of all workload kinds of Kubernetes: containers, init containers, ephemeral containers and
+//! image volumes. Also the patch that pins a tag to its digest.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use oci::{Digest, Reference, RegistryHost, RepositoryName};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Kinds that make pods, with the place of the pod's spec.
+/// The kinds that contain a pod spec: group, kind, and JSON pointer to the pod spec.
 const KINDS: [(&str, &str, &str); 9] = [
     ("", "Pod", "/spec"),
     ("", "PodTemplate", "/template/spec"),
@@ -21,10 +21,10 @@ const KINDS: [(&str, &str, &str); 9] = [
     ("batch", "Job", "/spec/template/spec"),
 ];
 
-/// More images than this has no pod; the API server's own bound on an object comes near it.
-const MOST: usize = 4096;
+/// The most images in one list. The API server's limit on the size of an object is close to it.
+const MAX_IMAGES: usize = 4096;
 
-/// What an image is for.
+/// The use of an image in a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ContainerKind {
@@ -32,9 +32,9 @@ pub enum ContainerKind {
     Container,
     /// A container that runs before the others, or beside them.
     InitContainer,
-    /// A container that is added to a pod that runs.
+    /// A container that is added to a running pod.
     EphemeralContainer,
-    /// A volume whose files are an image's.
+    /// A volume with the files of an image.
     Volume,
 }
 
@@ -49,58 +49,59 @@ impl fmt::Display for ContainerKind {
     }
 }
 
-/// An image that an object names.
+/// An image reference in an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageUse {
-    /// Where its name stands: a JSON pointer.
+    /// The location of the reference: a JSON pointer.
     pub pointer: String,
-    /// What it is for.
-    pub place: ContainerKind,
-    /// The container's or the volume's name.
+    /// What the image is used for.
+    #[serde(rename = "place")]
+    pub kind: ContainerKind,
+    /// The name of the container or of the volume.
     pub name: String,
-    /// The image as it is written.
+    /// The image reference, as in the object.
     pub image: String,
 }
 
-/// Why the images of an object cannot be told; then it must not pass.
+/// The images of an object cannot be determined, so it must not be admitted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It has a value of another type than its kind has there.
-    #[error("`{0}` is not what a pod has there")]
+    /// A value has another type than the kind prescribes.
+    #[error("unexpected type of the value at `{0}`")]
     Shape(String),
-    /// It has more images than any pod.
-    #[error("there are more than {MOST} images")]
+    /// A list of the object has too many images.
+    #[error("the object has more than {MAX_IMAGES} images")]
     TooMany,
-    /// An image's name is none.
-    #[error("`{image}` at `{pointer}` is not an image's name")]
+    /// An image reference is invalid.
+    #[error("`{image}` at `{pointer}` is not an image reference")]
     Name {
-        /// Where.
+        /// The location of the reference: a JSON pointer.
         pointer: String,
-        /// What stands there.
+        /// The image reference.
         image: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: oci::Error,
     },
-    /// Nobody knows the digest of a tag.
-    #[error("`{image}` at `{pointer}` has no digest, and none is known for it")]
+    /// The digest of a tag is not known.
+    #[error("`{image}` at `{pointer}` has no digest, and the digest of its tag is not known")]
     Unpinned {
-        /// Where.
+        /// The location of the reference: a JSON pointer.
         pointer: String,
-        /// What stands there.
+        /// The image reference.
         image: String,
     },
 }
 
-/// Whether objects of a kind make pods.
+/// Whether objects of a kind create pods, or are pods.
 #[must_use]
 pub fn makes_pods(group: &str, kind: &str) -> bool {
     spec_of(group, kind).is_some()
 }
 
-/// The spec of the pods that an object makes.
+/// The pod spec of an object.
 #[must_use]
 pub fn pod_spec<'a>(group: &str, kind: &str, object: &'a Value) -> Option<&'a Value> {
     object.pointer(spec_of(group, kind)?)
@@ -110,10 +111,10 @@ fn spec_of(group: &str, kind: &str) -> Option<&'static str> {
     KINDS.iter().find(|known| (known.0, known.1) == (group, kind)).map(|known| known.2)
 }
 
-/// All images of an object; none for a kind that makes no pods.
+/// All images of an object; an empty list for a kind without a pod spec.
 ///
 /// # Errors
-/// When it is not shaped like its kind.
+/// If the object does not have the structure of its kind.
 pub fn images(group: &str, kind: &str, object: &Value) -> Result<Vec<ImageUse>, Error> {
     let Some(at) = spec_of(group, kind) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
@@ -122,28 +123,28 @@ pub fn images(group: &str, kind: &str, object: &Value) -> Result<Vec<ImageUse>, 
         Some(Value::Object(_)) => at,
         Some(_) => return Err(Error::Shape(at.to_owned())),
     };
-    for (list, place) in [
+    for (list, container) in [
         ("initContainers", ContainerKind::InitContainer),
         ("containers", ContainerKind::Container),
         ("ephemeralContainers", ContainerKind::EphemeralContainer),
         ("volumes", ContainerKind::Volume),
     ] {
-        collect(object, &format!("{spec}/{list}"), place, &mut found)?;
+        collect(object, &format!("{spec}/{list}"), container, &mut found)?;
     }
     Ok(found)
 }
 
-fn collect(object: &Value, at: &str, place: ContainerKind, found: &mut Vec<ImageUse>) -> Result<(), Error> {
+fn collect(object: &Value, at: &str, kind: ContainerKind, found: &mut Vec<ImageUse>) -> Result<(), Error> {
     let items = match object.pointer(at) {
         None | Some(Value::Null) => return Ok(()),
         Some(Value::Array(items)) => items,
         Some(_) => return Err(Error::Shape(at.to_owned())),
     };
-    if items.len() > MOST {
+    if items.len() > MAX_IMAGES {
         return Err(Error::TooMany);
     }
     for (index, item) in items.iter().enumerate() {
-        let pointer = match place {
+        let pointer = match kind {
             ContainerKind::Volume => format!("{at}/{index}/image/reference"),
             ContainerKind::Container | ContainerKind::InitContainer | ContainerKind::EphemeralContainer => {
                 format!("{at}/{index}/image")
@@ -152,7 +153,7 @@ fn collect(object: &Value, at: &str, place: ContainerKind, found: &mut Vec<Image
         if !item.is_object() {
             return Err(Error::Shape(format!("{at}/{index}")));
         }
-        // A template may leave the image to others; a pod without one is refused by the API server.
+        // A template may omit the image. The API server rejects a pod without one.
         let image = match object.pointer(&pointer) {
             None | Some(Value::Null) => continue,
             Some(Value::String(image)) if image.is_empty() => continue,
@@ -160,11 +161,11 @@ fn collect(object: &Value, at: &str, place: ContainerKind, found: &mut Vec<Image
             Some(_) => return Err(Error::Shape(pointer)),
         };
         let name = item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        found.push(ImageUse { pointer, place, name, image });
+        found.push(ImageUse { pointer, kind, name, image });
     }
-    // `volumes[].image` of another type has no member `reference`, and must not hide so.
+    // A `volumes[].image` of another type has no member `reference` and must not be overlooked.
     let odd = |item: &&Value| {
-        place == ContainerKind::Volume
+        kind == ContainerKind::Volume
             && item.get("image").is_some_and(|image| !image.is_object() && !image.is_null())
     };
     match items.iter().position(|item| odd(&item)) {
@@ -173,23 +174,28 @@ fn collect(object: &Value, at: &str, place: ContainerKind, found: &mut Vec<Image
     }
 }
 
-/// The images to judge when an object changes: all of them, unless exactly these stood there before, so that what
-/// runs can be scaled down or labelled after a key was revoked.
+/// The images to verify when an object changes: all images, or none if the object had exactly the same images before.
+/// So running workloads can be scaled down or labelled after a key was revoked.
 ///
 /// # Errors
-/// When the new object is not shaped like its kind; an old one that is not shaped so excuses nothing.
-pub fn to_judge(group: &str, kind: &str, old: Option<&Value>, new: &Value) -> Result<Vec<ImageUse>, Error> {
+/// If the new object does not have the structure of its kind. If the old one does not, all images are verified.
+pub fn images_to_verify(
+    group: &str,
+    kind: &str,
+    old: Option<&Value>,
+    new: &Value,
+) -> Result<Vec<ImageUse>, Error> {
     let now = images(group, kind, new)?;
     let before = old.and_then(|old| images(group, kind, old).ok());
     Ok(if before.as_ref() == Some(&now) { Vec::new() } else { now })
 }
 
-/// Where an image is asked for: in its own registry, or in the mirror that stands for all, below its own registry's
-/// name, as `airlock mirror` puts it there.
+/// The host and repository to pull an image from: those of the reference, or with a mirror for all registries, the
+/// repository below the name of the original registry, as `airlock mirror` stores it.
 ///
 /// # Errors
-/// When the registry's name has no form in the mirror.
-pub fn place_of(
+/// If the name of the registry cannot be part of a repository name.
+pub fn pull_location(
     reference: &Reference,
     mirror: Option<&RegistryHost>,
 ) -> Result<(RegistryHost, RepositoryName), oci::Error> {
@@ -208,10 +214,10 @@ pub struct Operation {
     value: Value,
 }
 
-/// The patch by which every image is named with its digest. Tags stay, for people; a second run changes nothing.
+/// The patch that adds the digest to every image reference. Tags stay, for people. A second run changes nothing.
 ///
 /// # Errors
-/// [`Error::Name`], [`Error::Unpinned`]: a patch for a part of the images would look like one for all.
+/// [`Error::Name`] and [`Error::Unpinned`]: a patch for only some of the images would look complete.
 pub fn pin(
     uses: &[ImageUse],
     digest: &dyn Fn(&Reference) -> Option<Digest>,
@@ -229,7 +235,7 @@ pub fn pin(
             continue;
         }
         let Some(digest) = digest(&reference) else { return Err(Error::Unpinned { pointer, image }) };
-        // Another webhook may have changed the object in between; then this patch must not fit.
+        // If another webhook changed the object in the meantime, this patch must fail.
         patch.push(Operation { op: "test", path: pointer.clone(), value: json!(image) });
         patch.push(Operation { op: "replace", path: pointer, value: json!(format!("{image}@{digest}")) });
     }

@@ -1,4 +1,4 @@
-//! Every place of every kind is found, and a pinned object is pinned everywhere.
+//! Every image of every kind is found, and a pinned object is pinned everywhere.
 
 use proptest::prelude::*;
 
@@ -35,10 +35,10 @@ fn fixed() -> impl Fn(&Reference) -> Option<Digest> {
 fn apply(object: &Value, patch: &[Operation]) -> Value {
     let mut object = object.clone();
     for step in patch {
-        let place = object.pointer_mut(&step.path).unwrap();
+        let value = object.pointer_mut(&step.path).unwrap();
         match step.op {
-            "test" => assert_eq!(*place, step.value),
-            "replace" => place.clone_from(&step.value),
+            "test" => assert_eq!(*value, step.value),
+            "replace" => value.clone_from(&step.value),
             other => panic!("{other}"),
         }
     }
@@ -46,11 +46,11 @@ fn apply(object: &Value, patch: &[Operation]) -> Value {
 }
 
 #[test]
-fn all_four_places_are_found_in_all_nine_kinds() {
+fn all_four_image_uses_are_found_in_all_nine_kinds() {
     for (group, kind, _) in KINDS {
         let object = object(group, kind, &pod_spec("1"));
         let found = images(group, kind, &object).unwrap();
-        let names: Vec<_> = found.iter().map(|used| (used.place, used.name.as_str())).collect();
+        let names: Vec<_> = found.iter().map(|used| (used.kind, used.name.as_str())).collect();
         let expected = [
             (ContainerKind::InitContainer, "i"),
             (ContainerKind::Container, "c"),
@@ -67,7 +67,7 @@ fn all_four_places_are_found_in_all_nine_kinds() {
 }
 
 #[test]
-fn kinds_that_make_no_pods_have_no_images_and_look_alikes_in_other_groups_neither() {
+fn kinds_without_a_pod_spec_and_the_same_kinds_in_other_groups_have_no_images() {
     let object = object("apps", "Deployment", &pod_spec("1"));
     assert!(makes_pods("batch", "CronJob") && !makes_pods("apps", "CronJob"));
     assert_eq!(images("example.com", "Deployment", &object).unwrap(), []);
@@ -75,7 +75,7 @@ fn kinds_that_make_no_pods_have_no_images_and_look_alikes_in_other_groups_neithe
 }
 
 #[test]
-fn what_is_not_shaped_like_a_pod_is_refused_and_never_overlooked() {
+fn an_object_without_the_structure_of_its_kind_is_rejected() {
     for (spec, at) in [
         (json!([]), "/spec"),
         (json!({"containers": {}}), "/spec/containers"),
@@ -87,26 +87,26 @@ fn what_is_not_shaped_like_a_pod_is_refused_and_never_overlooked() {
         let error = images("", "Pod", &json!({"spec": spec})).unwrap_err();
         assert!(matches!(&error, Error::Shape(found) if found == at), "{at}: {error}");
     }
-    let many: Vec<_> = (0..=MOST).map(|_| json!({"image": "a"})).collect();
+    let many: Vec<_> = (0..=MAX_IMAGES).map(|_| json!({"image": "a"})).collect();
     assert!(matches!(images("", "Pod", &json!({"spec": {"containers": many}})), Err(Error::TooMany)));
 }
 
 #[test]
-fn only_an_object_with_exactly_these_images_is_not_judged_again() {
-    let judged = |old: &Value, new: &Value| {
+fn only_an_object_with_the_same_images_is_not_verified_again() {
+    let verified = |old: &Value, new: &Value| {
         let wrap = |spec: &Value| json!({"spec": {"replicas": 1, "template": {"spec": spec}}});
-        to_judge("apps", "Deployment", Some(&wrap(old)), &wrap(new)).unwrap().len()
+        images_to_verify("apps", "Deployment", Some(&wrap(old)), &wrap(new)).unwrap().len()
     };
     let (old, mut new) = (pod_spec("1"), pod_spec("1"));
-    assert_eq!(judged(&old, &new), 0);
+    assert_eq!(verified(&old, &new), 0);
     new["containers"][0]["image"] = json!("nginx:2");
-    assert_eq!(judged(&old, &new), 4);
-    // The same image in a new place is a new use of it.
+    assert_eq!(verified(&old, &new), 4);
+    // The same image in another container is a new use.
     let mut moved = pod_spec("1");
     moved["containers"][1]["image"] = json!("r.example/i:1");
-    assert_eq!(judged(&old, &moved), 5);
-    assert_eq!(judged(&json!({"containers": "broken"}), &old), 4);
-    assert_eq!(to_judge("", "Pod", None, &json!({"spec": old})).unwrap().len(), 4);
+    assert_eq!(verified(&old, &moved), 5);
+    assert_eq!(verified(&json!({"containers": "broken"}), &old), 4);
+    assert_eq!(images_to_verify("", "Pod", None, &json!({"spec": old})).unwrap().len(), 4);
 }
 
 #[test]
@@ -116,11 +116,11 @@ fn one_unknown_tag_leaves_the_whole_object_unpinned() {
     let error = pin(&uses, &some).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`r.example/e:1` at `/spec/ephemeralContainers/0/image` has no digest, and none is known for it"
+        "`r.example/e:1` at `/spec/ephemeralContainers/0/image` has no digest, and the digest of its tag is not known"
     );
     let bad = ImageUse {
         pointer: "/p".to_owned(),
-        place: ContainerKind::Container,
+        kind: ContainerKind::Container,
         name: String::new(),
         image: "UP ER".to_owned(),
     };

@@ -1,14 +1,14 @@
-//! `PackageBundle`: its name and its signature.
+//! `PackageBundle`: checks the name and the signature.
 
 use bundle_signer::TrustFile;
-use bundle_signer::eksa::{self, Refusal, Uncovered, Why};
+use bundle_signer::eksa::{self, Refusal, Uncovered, UncoveredReason};
 use package_api::BundleName;
 use serde_json::Value;
 
 use super::{Verdict, failed};
 
-/// Decides on a bundle as the API server sends it. `keys` are told in refusals: the trusted keys as EKS Anywhere
-/// configures them, base64 of DER.
+/// Decides on a bundle as the API server sends it. Rejections print `keys`: the trusted keys as in EKS Anywhere's
+/// configuration, base64 of DER.
 #[must_use]
 pub fn decide(object: &Value, trust: &TrustFile, keys: &str) -> Verdict {
     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
@@ -22,7 +22,7 @@ pub fn decide(object: &Value, trust: &TrustFile, keys: &str) -> Verdict {
     }
 }
 
-/// The contract's words, and our own where it has none.
+/// The text of the contract, or our own if the contract has none.
 #[must_use]
 pub fn fault(error: &bundle_signer::Error, keys: &str) -> String {
     let bundle_signer::Error::Eksa(refusal) = error else { return error.to_string() };
@@ -32,7 +32,7 @@ pub fn fault(error: &bundle_signer::Error, keys: &str) -> String {
         Refusal::Selector(_) | Refusal::SelectorMismatch { .. } => {
             format!("invalid selector(s) provided: {refusal}")
         }
-        // Who signs with the published test key has signed with none that is trusted.
+        // The published test key is not a trusted key.
         Refusal::BadSignature(_) | Refusal::TestKey => {
             format!("The signature is invalid for the configured public key: {keys}")
         }
@@ -40,10 +40,10 @@ pub fn fault(error: &bundle_signer::Error, keys: &str) -> String {
     }
 }
 
-/// What anyone could have put there, in one line for each path without its indices.
+/// Warns about values that the signature excludes: one line for each path without its indices.
 fn warnings(uncovered: &[Uncovered]) -> Vec<String> {
     let mut paths: Vec<String> = Vec::new();
-    for value in uncovered.iter().filter(|value| value.why() == Why::Excluded) {
+    for value in uncovered.iter().filter(|value| value.reason() == UncoveredReason::Excluded) {
         let path: String = value.path().chars().filter(|c| !c.is_ascii_digit()).collect();
         if !paths.contains(&path) {
             paths.push(path);
@@ -51,6 +51,6 @@ fn warnings(uncovered: &[Uncovered]) -> Vec<String> {
     }
     paths
         .iter()
-        .map(|path| format!("the signature does not cover {path}: charts are held to their digests"))
+        .map(|path| format!("the signature does not cover {path}; charts are verified by their digests"))
         .collect()
 }

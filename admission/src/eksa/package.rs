@@ -1,4 +1,4 @@
-//! `Package`: that the active bundle has it, and that its values fit.
+//! `Package`: checks that the active bundle contains it, and that its values match the schema.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use package_api::{GoDuration, Package, PackageBundle};
 use super::{Verdict, failed};
 use crate::values;
 
-/// What is known when it is decided.
+/// The state that the decision depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The object as it was; none when it is new.
+pub struct DecisionInput<'a> {
+    /// The object before the change; `None` if it is new.
     pub old: Option<&'a Package>,
-    /// The active bundle of its cluster, or why there is none.
+    /// The active bundle of the package's cluster, or the reason why there is none.
     pub bundle: Result<&'a PackageBundle, &'a str>,
-    /// The cluster that manages others.
+    /// The name of the management cluster.
     pub management: &'a str,
-    /// The package that has the release of this name already, in the other namespace of its cluster.
+    /// The package with the same name, and so the same release, in the cluster's other namespace.
     pub namesake: Option<&'a Package>,
-    /// Whether the cluster's rights let whoever asks make packages that are not checked.
+    /// Whether the user has permission to create packages without checks.
     pub may_bypass: bool,
 }
 
-/// How long an installation, an upgrade or a removal may take: a duration such as `10m`.
+/// The annotation with the timeout of an installation, upgrade or removal: a duration such as `10m`.
 const TIMEOUT: &str = "airlock.dev/timeout";
 
-/// The time that a package asks for.
+/// The timeout that a package sets.
 ///
 /// # Errors
-/// Why its annotation is no time.
+/// The reason why the annotation is not a duration.
 pub fn timeout(package: &Package) -> Result<Option<Duration>, String> {
     let Some(text) = package.annotation(TIMEOUT) else { return Ok(None) };
     let read = text.parse::<GoDuration>().map_err(|error| format!("the annotation {TIMEOUT}: {error}"))?;
@@ -38,32 +38,32 @@ pub fn timeout(package: &Package) -> Result<Option<Duration>, String> {
 
 /// Decides on a package.
 #[must_use]
-pub fn decide(object: &Package, facts: &Facts<'_>) -> Verdict {
+pub fn decide(object: &Package, input: &DecisionInput<'_>) -> Verdict {
     let internal = object.annotation(INTERNAL) == Some("true");
-    if internal && facts.may_bypass {
+    if internal && input.may_bypass {
         return Verdict::allowed();
     }
-    let old_timeout = facts.old.and_then(|old| old.annotation(TIMEOUT));
+    let old_timeout = input.old.and_then(|old| old.annotation(TIMEOUT));
     if object.annotation(TIMEOUT) != old_timeout
         && let Err(fault) = timeout(object)
     {
         return failed(object.name(), &fault);
     }
-    // Who only adds a label, or takes a finalizer away, changes nothing that is judged here.
-    if facts.old.is_some_and(|old| old.spec == object.spec) {
+    // Adding a label or removing a finalizer changes nothing that is checked here.
+    if input.old.is_some_and(|old| old.spec == object.spec) {
         return Verdict::allowed();
     }
-    let bundle = match facts.bundle {
+    let bundle = match input.bundle {
         Ok(bundle) => bundle,
-        Err(reason) => return Verdict::unknown(format!("getting PackageBundle: {reason}")),
+        Err(reason) => return Verdict::unavailable(format!("getting PackageBundle: {reason}")),
     };
-    match fault(object, bundle, facts.management).or_else(|| taken(object, facts)) {
+    match fault(object, bundle, input.management).or_else(|| taken(object, input)) {
         Some(fault) => failed(object.name(), &fault),
         None => Verdict::Allowed { warnings: warnings(object, bundle, internal) },
     }
 }
 
-/// The first fault, in upstream's order.
+/// The first violation, in upstream's order.
 fn fault(object: &Package, bundle: &PackageBundle, management: &str) -> Option<String> {
     let (spec, name, from) = (&object.spec, object.name(), bundle.name());
     let wanted = spec.package_name.as_str();
@@ -81,26 +81,27 @@ fn fault(object: &Package, bundle: &PackageBundle, management: &str) -> Option<S
         return Some(format!("package {name} should only be installed on a workload cluster"));
     }
     let checked = values::check(found.schema.as_deref().unwrap_or_default(), spec.config.as_deref());
-    let is_unfit = matches!(checked, Err(values::Error::Unfit(_)));
+    let is_invalid = matches!(checked, Err(values::Error::Invalid(_)));
     match checked {
-        Err(error) if !is_unfit => return Some(error.words()),
+        Err(error) if !is_invalid => return Some(error.upstream_message()),
         _ if moves(object) => return Some(format!("package {name} targetNamespace is immutable")),
-        Err(error) => return Some(error.words()),
+        Err(error) => return Some(error.upstream_message()),
         Ok(_) => {}
     }
     None
 }
 
-/// A release has one name in a cluster, and the managing one has two namespaces of packages.
-fn taken(object: &Package, facts: &Facts<'_>) -> Option<String> {
-    let namesake = facts.namesake.filter(|_| facts.old.is_none())?;
-    let (name, at, cluster) = (object.name(), namesake.namespace(), facts.management);
+/// Whether the release name is in use: names are unique in a cluster, and the management cluster has two namespaces for
+/// packages.
+fn taken(object: &Package, input: &DecisionInput<'_>) -> Option<String> {
+    let namesake = input.namesake.filter(|_| input.old.is_none())?;
+    let (name, at, cluster) = (object.name(), namesake.namespace(), input.management);
     Some(format!(
-        "the release {name} of cluster {cluster} is that of package {at}/{name} already; choose another name"
+        "the release {name} in cluster {cluster} already belongs to the package {at}/{name}; choose another name"
     ))
 }
 
-/// Whether what is installed would have to go elsewhere.
+/// Whether the change would move an installed package to another namespace.
 fn moves(object: &Package) -> bool {
     let installed = object.status.as_ref().and_then(|status| status.spec.as_ref());
     let installed = installed.and_then(|spec| spec.target_namespace.as_deref()).unwrap_or_default();
@@ -110,7 +111,7 @@ fn moves(object: &Package) -> bool {
 fn warnings(object: &Package, bundle: &PackageBundle, internal: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if internal {
-        warnings.push(format!("the annotation {INTERNAL} was not heeded: the package was checked"));
+        warnings.push(format!("the annotation {INTERNAL} was ignored: the package was checked"));
     }
     match Cluster::of(object.namespace()) {
         None => warnings.push(format!("Packages namespaces must start with: {PACKAGES_NAMESPACE}")),
@@ -124,7 +125,7 @@ fn warnings(object: &Package, bundle: &PackageBundle, internal: bool) -> Vec<Str
     let version = found.and_then(|package| package.version(spec.package_version.as_deref()));
     for dependency in version.and_then(|version| version.dependencies.as_ref()).into_iter().flatten() {
         if bundle.spec.package(dependency).is_none() {
-            warnings.push(format!("invalid package bundle: {dependency}, which it needs, is not in it"));
+            warnings.push(format!("invalid package bundle: it does not contain the dependency {dependency}"));
         }
     }
     warnings

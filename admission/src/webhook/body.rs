@@ -1,59 +1,59 @@
-//! The bytes of a question: how many there may be, how long they may take, and what they may come to as values, all
-//! within one budget, so that nobody who reaches the socket can fill the memory.
+//! Reads request bodies with limits on their size, their duration and the memory of their values, all within one budget,
+//! so that no client can fill the memory.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::extract;
 use axum::http::StatusCode;
-use registry::server::{Client, Held, Memory, Network, Unread};
+use registry::server::{BodyError, Client, Memory, MemoryLease, Network};
 
-use super::review::{MOST_BYTES, Request};
+use super::review::{MAX_BYTES, Request};
 use super::server::SOCKETS;
 
-/// A question comes from the API server in one go.
-const WITHIN: Duration = Duration::from_secs(4);
-/// What the values of one question may come to in memory, beside its bytes.
-const MOST_VALUES: usize = 8 << 20;
+/// The timeout of reading a body. The API server sends it in one go.
+const TIMEOUT: Duration = Duration::from_secs(4);
+/// The largest memory for the values of one request, in addition to its bytes.
+const MAX_VALUES: usize = 8 << 20;
 
-type Refused = (StatusCode, String);
+type Rejection = (StatusCode, String);
 
-/// Reads a question, with the memory that it takes.
-pub(super) async fn read(asked: extract::Request) -> Result<(Request, Held), Refused> {
-    let memory = asked.extensions().get::<Memory>().cloned().unwrap_or_else(|| Memory::new(SOCKETS.memory));
-    let client = asked.extensions().get::<Client>().copied();
-    let nowhere = Network::of(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let mut held = memory.hold(client.map_or(nowhere, |client| client.network()));
-    let body = held.collect(asked.into_body(), MOST_BYTES, SOCKETS.pace, WITHIN).await;
-    let body = body.map_err(refused)?;
+/// Reads a request, and reserves the memory that it takes.
+pub(super) async fn read(http: extract::Request) -> Result<(Request, MemoryLease), Rejection> {
+    let memory = http.extensions().get::<Memory>().cloned().unwrap_or_else(|| Memory::new(SOCKETS.memory));
+    let client = http.extensions().get::<Client>().copied();
+    let unknown = Network::of(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let mut lease = memory.lease(client.map_or(unknown, |client| client.network()));
+    let body = lease.collect(http.into_body(), MAX_BYTES, SOCKETS.pace, TIMEOUT).await;
+    let body = body.map_err(rejection)?;
     let values = values(&body);
-    if values > MOST_VALUES {
-        return Err(refused(Unread::TooLong));
+    if values > MAX_VALUES {
+        return Err(rejection(BodyError::TooLong));
     }
-    held.grow(values).await.map_err(refused)?;
-    let request = Request::read(&body).map_err(|why| (StatusCode::BAD_REQUEST, why))?;
-    Ok((request, held))
+    lease.grow(values).await.map_err(rejection)?;
+    let request = Request::read(&body).map_err(|message| (StatusCode::BAD_REQUEST, message))?;
+    Ok((request, lease))
 }
 
-fn refused(unread: Unread) -> Refused {
-    match unread {
-        Unread::TooLong => {
-            let most = MOST_BYTES >> 20;
-            let why = format!("the request is larger than {most} MiB, or has too many values to be read");
-            (StatusCode::PAYLOAD_TOO_LARGE, why)
+fn rejection(error: BodyError) -> Rejection {
+    match error {
+        BodyError::TooLong => {
+            let limit = MAX_BYTES >> 20;
+            let message = format!("the request is larger than {limit} MiB or has too many values");
+            (StatusCode::PAYLOAD_TOO_LARGE, message)
         }
-        Unread::Lost { received } => {
-            let why = format!("the request's body broke off or came too slowly, after {received} bytes");
-            (StatusCode::REQUEST_TIMEOUT, why)
+        BodyError::Lost { received } => {
+            let message = format!("the request body was incomplete or too slow after {received} bytes");
+            (StatusCode::REQUEST_TIMEOUT, message)
         }
-        Unread::NoMemory => {
-            let why = "too many requests are held in memory; try again".to_owned();
-            (StatusCode::TOO_MANY_REQUESTS, why)
+        BodyError::NoMemory => {
+            let message = "too many requests are in memory; try again".to_owned();
+            (StatusCode::TOO_MANY_REQUESTS, message)
         }
     }
 }
 
-/// What the values of a JSON text may take in memory: an object of one member takes a whole node of a tree.
+/// An upper bound for the memory of the values of a JSON text. An object with one member takes a whole node of a tree.
 fn values(text: &[u8]) -> usize {
     const OBJECT: usize = 700;
     const LIST: usize = 160;
@@ -73,7 +73,7 @@ fn values(text: &[u8]) -> usize {
             b' ' | b'\t' | b'\r' | b'\n' => continue,
             b'"' => in_string = true,
             b',' | b':' => bytes += VALUE,
-            // What is empty takes nothing.
+            // Empty lists and objects take no memory.
             b'}' | b']' => bytes -= opened.take().unwrap_or(0),
             _ => {}
         }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a7_a_small_body_that_becomes_a_large_value_is_counted_as_one() {
+    fn a7_a_small_body_that_becomes_a_large_value_counts_as_large() {
         let lists = format!("[{}]", vec!["[0]"; 1_000_000].join(","));
         assert!(values(lists.as_bytes()) > 200 << 20, "{}", values(lists.as_bytes()));
         let objects = format!("[{}]", vec![r#"{"a":1}"#; 100_000].join(","));
@@ -107,13 +107,13 @@ mod tests {
         let container = serde_json::json!({"name": "c", "image": "r.example/a:b", "env": [{"name": "A", "value": "b"}],
             "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}, "ports": [{"containerPort": 80}]});
         let pod = serde_json::json!({"spec": {"containers": vec![container; 500]}}).to_string();
-        assert!(values(pod.as_bytes()) < MOST_VALUES, "{}", values(pod.as_bytes()));
+        assert!(values(pod.as_bytes()) < MAX_VALUES, "{}", values(pod.as_bytes()));
     }
 
     #[tokio::test]
-    async fn a7_a_question_that_would_fill_the_memory_is_refused() {
+    async fn a7_a_request_that_would_fill_the_memory_is_rejected() {
         let lists = format!(r#"{{"request": [{}]}}"#, vec!["[0]"; 500_000].join(","));
-        let asked = extract::Request::new(axum::body::Body::from(lists));
-        assert_eq!(read(asked).await.err().map(|(status, _)| status), Some(StatusCode::PAYLOAD_TOO_LARGE));
+        let http = extract::Request::new(axum::body::Body::from(lists));
+        assert_eq!(read(http).await.err().map(|(status, _)| status), Some(StatusCode::PAYLOAD_TOO_LARGE));
     }
 }

@@ -1,5 +1,4 @@
-//! What the API server is told to ask: the webhook configurations, whole, with every default written out, so that
-//! what stands in the cluster can be compared with what should.
+//! The webhook configurations, with all defaults explicit, so that they can be compared with those in the cluster.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +12,15 @@ use package_api::{AIRLOCK_GROUP, EKS_GROUP, VERSION};
 
 /// The name of both configurations.
 pub const NAME: &str = "airlock";
-/// The API server sets this label itself, and lets nobody change it.
+/// The API server sets this label itself, and it cannot be changed.
 pub(super) const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
-/// What the cluster itself runs on: refused pods there could not be mended from within.
+/// The namespace of the cluster's own components. If pods there were rejected, the cluster could not repair itself.
 pub(super) const SYSTEM: &str = "kube-system";
 
-/// How long the API server waits. What is asked meanwhile ends earlier.
+/// The API server's timeout. The webhooks' own queries end earlier.
 const TIMEOUT: i32 = 8;
 
-/// Where a webhook of a name is served.
+/// The URL paths of the webhooks.
 pub(super) struct Paths;
 
 impl Paths {
@@ -34,22 +33,24 @@ impl Paths {
     pub(super) const VERIFY: &'static str = "/verify-images";
 }
 
-/// How the API server reaches the webhooks.
+/// The address at which the API server calls the webhooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
-    /// airlock's own namespace, whose pods are not judged: else nothing could start that judges.
+pub struct WebhookEndpoint {
+    /// airlock's own namespace. Its pods are not verified: otherwise the webhooks themselves could not start.
     pub namespace: String,
-    /// The service in it.
+    /// The service in this namespace.
     pub service: String,
     /// A URL without a path, instead of the service.
     pub url: Option<String>,
-    /// The authorities of the serving certificate, as PEM; none yet, where they are put in later.
-    pub authorities: Option<String>,
+    /// The CAs of the serving certificate, as PEM; `None` if they are added later.
+    pub ca_bundle: Option<String>,
 }
 
 /// The webhook configurations: EKS Anywhere's three, the one for trust policies, and the two for images.
 #[must_use]
-pub fn configurations(reach: &Reach) -> (ValidatingWebhookConfiguration, MutatingWebhookConfiguration) {
+pub fn configurations(
+    endpoint: &WebhookEndpoint,
+) -> (ValidatingWebhookConfiguration, MutatingWebhookConfiguration) {
     let metadata = ObjectMeta {
         name: Some(NAME.to_owned()),
         labels: Some(BTreeMap::from([("app.kubernetes.io/name".to_owned(), "airlock".to_owned())])),
@@ -63,18 +64,19 @@ pub fn configurations(reach: &Reach) -> (ValidatingWebhookConfiguration, Mutatin
     ];
     let mut webhooks: Vec<_> = validating
         .into_iter()
-        .map(|(name, path, rule)| checks(name, reach.client(path), vec![rule], everywhere()))
+        .map(|(name, path, rule)| validating_webhook(name, endpoint.client(path), vec![rule], everything()))
         .collect();
-    let verify = reach.client(Paths::VERIFY);
-    webhooks.push(checks("verify-images.airlock.dev", verify, pods(), elsewhere(&reach.namespace)));
+    let verify = endpoint.client(Paths::VERIFY);
+    let namespaces = all_namespaces_except(&endpoint.namespace);
+    webhooks.push(validating_webhook("verify-images.airlock.dev", verify, workloads(), namespaces));
     let mutate = MutatingWebhook {
         name: "mutate-images.airlock.dev".to_owned(),
-        client_config: reach.client(Paths::MUTATE),
-        rules: Some(pods()),
-        namespace_selector: Some(elsewhere(&reach.namespace)),
-        // What another webhook puts into a pod is pinned, too.
+        client_config: endpoint.client(Paths::MUTATE),
+        rules: Some(workloads()),
+        namespace_selector: Some(all_namespaces_except(&endpoint.namespace)),
+        // Images that other webhooks add to a pod are pinned, too.
         reinvocation_policy: Some("IfNeeded".to_owned()),
-        object_selector: Some(everywhere()),
+        object_selector: Some(everything()),
         failure_policy: Some("Fail".to_owned()),
         match_policy: Some("Equivalent".to_owned()),
         side_effects: "None".to_owned(),
@@ -88,18 +90,18 @@ pub fn configurations(reach: &Reach) -> (ValidatingWebhookConfiguration, Mutatin
     )
 }
 
-/// The same without a webhook, as the installation makes them: a configuration asks nobody before the controller, which
-/// may change these two and make no others, fills it in.
+/// The configurations without webhooks, as the installation creates them. They have no effect until the controller fills
+/// them in. It may change these two and create no others.
 #[must_use]
 pub fn empty() -> (ValidatingWebhookConfiguration, MutatingWebhookConfiguration) {
-    let (validating, mutating) = configurations(&Reach::default());
+    let (validating, mutating) = configurations(&WebhookEndpoint::default());
     (
         ValidatingWebhookConfiguration { webhooks: None, ..validating },
         MutatingWebhookConfiguration { webhooks: None, ..mutating },
     )
 }
 
-fn checks(
+fn validating_webhook(
     name: &str,
     client_config: WebhookClientConfig,
     rules: Vec<RuleWithOperations>,
@@ -110,7 +112,7 @@ fn checks(
         client_config,
         rules: Some(rules),
         namespace_selector: Some(namespaces),
-        object_selector: Some(everywhere()),
+        object_selector: Some(everything()),
         failure_policy: Some("Fail".to_owned()),
         match_policy: Some("Equivalent".to_owned()),
         side_effects: "None".to_owned(),
@@ -120,9 +122,9 @@ fn checks(
     }
 }
 
-impl Reach {
+impl WebhookEndpoint {
     fn client(&self, path: &str) -> WebhookClientConfig {
-        let ca_bundle = self.authorities.as_ref().map(|pem| ByteString(pem.clone().into_bytes()));
+        let ca_bundle = self.ca_bundle.as_ref().map(|pem| ByteString(pem.clone().into_bytes()));
         let url = self.url.as_ref().map(|url| format!("{}{path}", url.trim_end_matches('/')));
         let service = url.is_none().then(|| ServiceReference {
             name: self.service.clone(),
@@ -138,8 +140,8 @@ fn own(group: &str, resource: &str) -> RuleWithOperations {
     rule(group, VERSION, &[resource])
 }
 
-/// Everything that makes pods, in every version, so that a new one is no way around.
-fn pods() -> Vec<RuleWithOperations> {
+/// Pods and all workload kinds, in every version, so that a new version does not bypass the webhooks.
+fn workloads() -> Vec<RuleWithOperations> {
     vec![
         rule("", "*", &["pods", "pods/ephemeralcontainers", "podtemplates", "replicationcontrollers"]),
         rule("apps", "*", &["daemonsets", "deployments", "replicasets", "statefulsets"]),
@@ -157,11 +159,11 @@ fn rule(group: &str, version: &str, resources: &[&str]) -> RuleWithOperations {
     }
 }
 
-fn everywhere() -> LabelSelector {
+fn everything() -> LabelSelector {
     LabelSelector::default()
 }
 
-fn elsewhere(own: &str) -> LabelSelector {
+fn all_namespaces_except(own: &str) -> LabelSelector {
     let requirement = LabelSelectorRequirement {
         key: NAMESPACE_LABEL.to_owned(),
         operator: "NotIn".to_owned(),
@@ -175,9 +177,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_webhook_fails_closed_and_only_images_spare_two_namespaces() {
-        let reach = Reach { namespace: "eksa-packages".to_owned(), ..Reach::default() };
-        let (validating, mutating) = configurations(&reach);
+    fn every_webhook_fails_closed_and_only_the_image_webhooks_exempt_two_namespaces() {
+        let endpoint =
+            WebhookEndpoint { namespace: "eksa-packages".to_owned(), ..WebhookEndpoint::default() };
+        let (validating, mutating) = configurations(&endpoint);
         let json = serde_json::json!([validating, mutating]).to_string();
         assert_eq!(json.matches("\"failurePolicy\":\"Fail\"").count(), 6);
         assert_eq!(json.matches("\"values\":[\"kube-system\",\"eksa-packages\"]").count(), 2);
@@ -185,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn a_url_takes_the_place_of_the_service() {
-        let reach = Reach {
+    fn a_url_replaces_the_service() {
+        let endpoint = WebhookEndpoint {
             url: Some("https://127.0.0.1:9443/".to_owned()),
-            authorities: Some("PEM".to_owned()),
-            ..Reach::default()
+            ca_bundle: Some("PEM".to_owned()),
+            ..WebhookEndpoint::default()
         };
-        let client = reach.client(Paths::VERIFY);
+        let client = endpoint.client(Paths::VERIFY);
         assert_eq!(client.url.as_deref(), Some("https://127.0.0.1:9443/verify-images"));
         assert!(client.service.is_none());
         assert_eq!(client.ca_bundle, Some(ByteString(b"PEM".to_vec())));

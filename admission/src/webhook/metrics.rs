@@ -1,4 +1,4 @@
-//! What the webhooks count.
+//! The metrics of the webhooks.
 
 use std::time::Duration;
 
@@ -10,40 +10,40 @@ use prometheus_client::registry::Registry;
 
 use telemetry::Telemetry;
 
-/// From half a millisecond to the deadline.
+/// From half a millisecond to the API server's timeout.
 const BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 4.0, 8.0];
 
-/// Which webhook, and what it said.
+/// A webhook and its decision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Decided {
+struct DecisionLabels {
     webhook: &'static str,
     decision: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Asked {
+struct WebhookLabel {
     webhook: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Named {
+struct WhatLabel {
     what: &'static str,
 }
 
-/// The webhooks' metrics. Clones count together.
+/// The metrics of the webhooks. Clones share the same counters.
 #[derive(Clone)]
 pub struct Metrics {
-    decisions: Family<Decided, Counter>,
-    seconds: Family<Asked, Histogram>,
-    index: Family<Named, Counter>,
+    decisions: Family<DecisionLabels, Counter>,
+    seconds: Family<WebhookLabel, Histogram>,
+    index: Family<WhatLabel, Counter>,
     registry: Counter,
-    repaired: Family<Named, Counter>,
+    repaired: Family<WhatLabel, Counter>,
     break_glass: Counter,
     rotations: Counter,
 }
 
 impl Metrics {
-    /// Metrics that the process serves.
+    /// Registers the metrics.
     #[must_use]
     pub fn new(telemetry: &Telemetry) -> Self {
         let metrics = Self {
@@ -61,58 +61,58 @@ impl Metrics {
 
     fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("airlock_webhook");
-        registry.register("decisions", "Answers to the API server", self.decisions.clone());
-        registry.register("seconds", "Time from a request to its answer", self.seconds.clone());
-        registry.register("verdicts", "Questions to the index of verdicts: hit or miss", self.index.clone());
+        registry.register("decisions", "Responses to the API server", self.decisions.clone());
+        registry.register("seconds", "Time from a request to its response", self.seconds.clone());
+        registry.register("verdicts", "Lookups in the verdict cache: hit or miss", self.index.clone());
         registry.register(
             "registry_calls",
-            "Questions to a registry: a tag's digest, or an image's signatures",
+            "Registry queries: the digest of a tag, or the signatures of an image",
             self.registry.clone(),
         );
         registry.register(
             "configuration_repairs",
-            "Webhook configurations that somebody changed or deleted, and that were put right",
+            "Changed or deleted webhook configurations that were restored",
             self.repaired.clone(),
         );
         registry.register(
             "break_glass",
-            "Objects that passed in a time in which refusals stop nothing",
+            "Objects that were admitted because break-glass was active",
             self.break_glass.clone(),
         );
         registry.register(
             "certificate_switches",
-            "Serving certificates taken into use",
+            "Switches to another serving certificate",
             self.rotations.clone(),
         );
     }
 
-    /// A request was answered.
+    /// Counts a response.
     pub(super) fn decided(&self, webhook: &'static str, decision: &'static str, took: Duration) {
-        self.decisions.get_or_create(&Decided { webhook, decision }).inc();
-        self.seconds.get_or_create(&Asked { webhook }).observe(took.as_secs_f64());
+        self.decisions.get_or_create(&DecisionLabels { webhook, decision }).inc();
+        self.seconds.get_or_create(&WebhookLabel { webhook }).observe(took.as_secs_f64());
     }
 
-    /// The index was asked.
+    /// Counts a lookup in the verdict cache.
     pub(super) fn looked_up(&self, hit: bool) {
-        self.index.get_or_create(&Named { what: if hit { "hit" } else { "miss" } }).inc();
+        self.index.get_or_create(&WhatLabel { what: if hit { "hit" } else { "miss" } }).inc();
     }
 
-    /// A registry was asked.
-    pub(super) fn asked_registry(&self) {
+    /// Counts a registry query.
+    pub(super) fn queried_registry(&self) {
         self.registry.inc();
     }
 
-    /// A configuration was put right.
+    /// Counts a restored configuration.
     pub(super) fn repaired(&self, what: &'static str) {
-        self.repaired.get_or_create(&Named { what }).inc();
+        self.repaired.get_or_create(&WhatLabel { what }).inc();
     }
 
-    /// Something passed that would have been refused.
+    /// Counts an object that was admitted because break-glass was active.
     pub(super) fn broke_glass(&self) {
         self.break_glass.inc();
     }
 
-    /// Another certificate is served.
+    /// Counts a switch to another certificate.
     pub(super) fn switched(&self) {
         self.rotations.inc();
     }

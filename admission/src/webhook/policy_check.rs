@@ -1,9 +1,9 @@
-//! The webhook for trust policies: what could not be used, what goes back to older keys, and what would lock airlock
-//! itself out, is refused before it is in force.
+//! The webhook for trust policies: rejects policies that cannot be used, that return to older keys, or that would reject
+//! airlock's own image.
 
 use std::sync::Arc;
 
-use brief::words;
+use error_text::one_line;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use package_api::TrustPolicy;
@@ -13,60 +13,65 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use workload_images::images;
 
+use super::cluster_state::ClusterState;
 use super::configuration::SYSTEM;
 use super::packages::typed;
-use super::policies::{Compiled, Effect, MOST_GLASS};
-use super::review::{Answer, Request};
-use super::verify::Judge;
-use super::watched::Watched;
+use super::policies::{CompiledPolicy, Effect, MAX_BREAK_GLASS};
+use super::review::{AdmissionResponse, Request};
+use super::verify::ImageVerifier;
 use crate::context::Context;
 
 /// Decides on a trust policy.
-pub(super) async fn check(context: &Context, watched: &Watched, judge: &Judge, request: &Request) -> Answer {
+pub(super) async fn check(
+    context: &Context,
+    cluster: &ClusterState,
+    verifier: &ImageVerifier,
+    request: &Request,
+) -> AdmissionResponse {
     let policy: TrustPolicy = match typed(&request.object) {
         Ok(policy) => policy,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
     let old = request.old().and_then(|old| serde_json::from_value::<TrustPolicy>(old.clone()).ok());
     let old = old.map(|old| old.spec);
     if old.as_ref() == Some(&policy.spec) {
-        return Answer::default();
+        return AdmissionResponse::default();
     }
     let name = policy.name();
-    let newest = watched.newest(name);
+    let newest = cluster.newest(name);
     let own = context.settings.namespace.as_str();
-    let compiled = Arc::new(Compiled::read(&policy, newest));
+    let compiled = Arc::new(CompiledPolicy::read(&policy, newest));
     let fault = sequence(&policy.spec, old.as_ref(), newest)
         .or_else(|| compiled.rules.as_ref().err().cloned())
         .or_else(|| namespaces(&policy.spec, own))
         .or_else(|| break_glass(&policy.spec, old.as_ref(), OffsetDateTime::now_utc()));
     let fault = match fault {
         None if policy.spec.mode == PolicyMode::Enforce => {
-            locks_out(context, watched, judge, &compiled).await
+            locks_out(context, cluster, verifier, &compiled).await
         }
         fault => fault,
     };
     if let Some(fault) = fault {
-        return Answer::denied(400, format!("TrustPolicy {name} is refused: {fault}"));
+        return AdmissionResponse::denied(400, format!("TrustPolicy {name} is rejected: {fault}"));
     }
-    let mut answer = Answer::default();
+    let mut response = AdmissionResponse::default();
     if let Some(glass) = &policy.spec.break_glass {
         let (user, reason) = (request.user(), glass.reason.as_str());
-        if matches!(compiled.effect(OffsetDateTime::now_utc()), Effect::BreaksGlass(..)) {
+        if matches!(compiled.effect(OffsetDateTime::now_utc()), Effect::BreakGlass(..)) {
             tracing::warn!(
                 policy = name,
                 user,
                 reason,
                 until = glass.until,
-                "break-glass: a policy is to stop nothing"
+                "break-glass: a policy is set to block nothing"
             );
-            answer.warnings.push(format!("until {} the policy stops nothing", glass.until));
-            answer.audit.insert("break-glass".to_owned(), format!("until {}: {reason}", glass.until));
+            response.warnings.push(format!("the policy blocks nothing until {}", glass.until));
+            response.audit.insert("break-glass".to_owned(), format!("until {}: {reason}", glass.until));
         } else {
-            answer.warnings.push(over(&glass.until));
+            response.warnings.push(expired(&glass.until));
         }
     }
-    answer
+    response
 }
 
 fn sequence(spec: &TrustPolicySpec, old: Option<&TrustPolicySpec>, newest: u64) -> Option<String> {
@@ -74,8 +79,8 @@ fn sequence(spec: &TrustPolicySpec, old: Option<&TrustPolicySpec>, newest: u64) 
     let now = spec.trust.sequence.unwrap_or_default();
     (now < before).then(|| {
         format!(
-            "it has sequence {now}, but {before} was in force under this name: older keys must not come back. Give it \
-             a sequence of at least {before}"
+            "it has sequence {now}, but {before} was in force under this name, and older keys must not become valid again. \
+             Set `trust.sequence` to at least {before}"
         )
     })
 }
@@ -84,67 +89,67 @@ fn namespaces(spec: &TrustPolicySpec, own: &str) -> Option<String> {
     let names = spec.namespaces.as_ref()?.names.as_ref()?;
     let exempt = names.iter().find(|name| *name == own || *name == SYSTEM)?;
     Some(format!(
-        "namespace `{exempt}` is never judged, because a cluster that refused its own pods there could not be mended; \
-         take it from `namespaces.names`"
+        "namespace `{exempt}` is always exempt, because a cluster that rejects its own pods cannot be repaired; \
+         remove it from `namespaces.names`"
     ))
 }
 
 fn break_glass(spec: &TrustPolicySpec, old: Option<&TrustPolicySpec>, now: OffsetDateTime) -> Option<String> {
     let glass = spec.break_glass.as_ref()?;
-    // What has passed may stand there.
+    // An expired time may stay in the policy.
     if old.and_then(|old| old.break_glass.as_ref()) == Some(glass) {
         return None;
     }
     let Ok(until) = OffsetDateTime::parse(&glass.until, &Rfc3339) else {
         return Some(format!(
-            "`breakGlass.until` is `{}`, which is no time as 2026-01-31T12:00:00Z",
+            "`breakGlass.until` is `{}`, expected a time such as 2026-01-31T12:00:00Z",
             glass.until
         ));
     };
-    if until > now + MOST_GLASS {
-        let most = MOST_GLASS.whole_hours();
+    if until > now + MAX_BREAK_GLASS {
+        let limit = MAX_BREAK_GLASS.whole_hours();
         return Some(format!(
-            "`breakGlass.until` is more than {most} hours ahead; set it again when they are over"
+            "`breakGlass.until` is more than {limit} hours ahead; set it again when they have passed"
         ));
     }
     let empty = glass.reason.trim().is_empty();
-    empty.then(|| "`breakGlass.reason` must say why".to_owned())
+    empty.then(|| "`breakGlass.reason` must not be empty".to_owned())
 }
 
-/// What is said of a time that has passed.
-fn over(until: &str) -> String {
+/// The warning for an expired time.
+fn expired(until: &str) -> String {
     format!(
-        "`breakGlass` breaks nothing: {until} is over; name a time within {} hours",
-        MOST_GLASS.whole_hours()
+        "`breakGlass` has no effect: {until} is in the past; set a time within the next {} hours",
+        MAX_BREAK_GLASS.whole_hours()
     )
 }
 
-/// Whether it chooses airlock's own namespace and would refuse airlock's own image. That namespace is not judged today; a
-/// change of the webhook configurations away, nothing could judge any more.
+/// Whether the policy matches airlock's own namespace and would reject airlock's own image. That namespace is exempt, but
+/// with other webhook configurations the webhooks themselves could not start.
 async fn locks_out(
     context: &Context,
-    watched: &Watched,
-    judge: &Judge,
-    policy: &Arc<Compiled>,
+    cluster: &ClusterState,
+    verifier: &ImageVerifier,
+    policy: &Arc<CompiledPolicy>,
 ) -> Option<String> {
     let settings = &context.settings;
     let own = settings.namespace.as_str();
-    match watched.labels(own).await {
-        Ok(labels) if !policy.is_for(own, &labels) => return None,
+    match cluster.labels(own).await {
+        Ok(labels) if !policy.matches_namespace(own, &labels) => return None,
         Ok(_) => {}
-        Err(reason) => return Some(format!("airlock's own namespace cannot be asked for: {reason}")),
+        Err(reason) => return Some(format!("cannot get airlock's own namespace: {reason}")),
     }
     let pods = Api::<Pod>::namespaced(context.kube.clone(), &settings.namespace);
     let pod = match pods.get_opt(&settings.identity).await {
         Ok(pod) => pod?,
-        Err(error) => return Some(format!("airlock's own pod cannot be asked for: {}", words(&error))),
+        Err(error) => return Some(format!("cannot get airlock's own pod: {}", one_line(&error))),
     };
     for used in images("", "Pod", &json!(pod)).unwrap_or_default() {
-        if let Some(why) = judge.would_refuse(&used.image, policy).await {
+        if let Some(reason) = verifier.would_reject(&used.image, policy).await {
             return Some(format!(
-                "it would refuse airlock's own image `{}`: {why}. What to do first: {}; or leave it out by `images`",
+                "it would reject airlock's own image `{}`: {reason}. What to do first: {}; or exclude it with `images`",
                 used.image,
-                why.advice()
+                reason.advice()
             ));
         }
     }
@@ -166,17 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_never_goes_back_not_even_by_its_absence() {
+    fn a_sequence_never_decreases_not_even_by_omission() {
         assert!(super::sequence(&spec(Some(3)), Some(&spec(Some(3))), 3).is_none());
         assert!(super::sequence(&spec(Some(2)), Some(&spec(Some(3))), 0).is_some());
         assert!(super::sequence(&spec(None), Some(&spec(Some(3))), 0).is_some());
-        // Deleted and made again.
+        // The policy was deleted and created again.
         assert!(super::sequence(&spec(Some(2)), None, 3).is_some());
         assert!(super::sequence(&spec(None), None, 0).is_none());
     }
 
     #[test]
-    fn break_glass_has_an_end_within_a_day_and_a_reason() {
+    fn break_glass_needs_an_end_within_a_day_and_a_reason() {
         let now = OffsetDateTime::now_utc();
         let with = |ahead: Duration, reason: &str| {
             let until = (now + ahead).format(&Rfc3339).unwrap();
@@ -192,16 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn of_a_time_that_is_over_it_is_said_that_it_breaks_nothing() {
-        let said = over("2026-01-31T18:00:00Z");
+    fn an_expired_time_produces_a_warning() {
+        let warning = expired("2026-01-31T18:00:00Z");
         assert_eq!(
-            said,
-            "`breakGlass` breaks nothing: 2026-01-31T18:00:00Z is over; name a time within 24 hours"
+            warning,
+            "`breakGlass` has no effect: 2026-01-31T18:00:00Z is in the past; set a time within the next 24 hours"
         );
     }
 
     #[test]
-    fn the_cluster_s_own_namespaces_are_not_for_policies() {
+    fn the_cluster_s_own_namespaces_are_exempt() {
         let choice = |name: &str| {
             let names = Some(vec!["web".to_owned(), name.to_owned()]);
             let namespaces = Some(NamespaceChoice { names, match_labels: None });

@@ -1,4 +1,4 @@
-//! `AdmissionReview` (`admission.k8s.io/v1`): what is asked, and the answer in its form.
+//! `AdmissionReview` (`admission.k8s.io/v1`): requests and responses.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::eksa::Verdict;
 
-/// A request may hold an object twice, as it was and as it is to be; the API server's bound for one is 3 MiB.
-pub(super) const MOST_BYTES: usize = 8 << 20;
+/// A request may contain two versions of an object, the old and the new one. The API server's limit for one is 3 MiB.
+pub(super) const MAX_BYTES: usize = 8 << 20;
 
 const VERSION: &str = "admission.k8s.io/v1";
 
@@ -21,7 +21,7 @@ struct Review {
     request: Option<Request>,
 }
 
-/// What is asked.
+/// An admission request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request {
@@ -42,7 +42,7 @@ pub(super) struct Request {
     pub(super) old_object: Value,
 }
 
-/// A kind, whatever its version.
+/// A kind without its version.
 #[derive(Deserialize)]
 pub(super) struct GroupKind {
     #[serde(default)]
@@ -51,25 +51,25 @@ pub(super) struct GroupKind {
 }
 
 impl Request {
-    /// Reads a body. What cannot be read has no `uid` to answer to; the API server takes that for a failure.
+    /// Parses a body. If it cannot be parsed, there is no `uid` to respond to, and the API server treats that as a failure.
     pub(super) fn read(body: &[u8]) -> Result<Self, String> {
         let review: Review =
             serde_json::from_slice(body).map_err(|error| format!("decoding request: {error}"))?;
         if review.api_version != VERSION || review.kind != "AdmissionReview" {
             let (version, kind) = (review.api_version, review.kind);
             return Err(format!(
-                "decoding request: `{kind}` of `{version}` is no AdmissionReview of {VERSION}"
+                "decoding request: expected an AdmissionReview of {VERSION}, found `{kind}` of `{version}`"
             ));
         }
-        review.request.ok_or_else(|| "decoding request: there is no request in it".to_owned())
+        review.request.ok_or_else(|| "decoding request: the review has no request".to_owned())
     }
 
-    /// The object as it was; none when it is new.
+    /// The object before the change; `None` if it is new.
     pub(super) fn old(&self) -> Option<&Value> {
         (!self.old_object.is_null()).then_some(&self.old_object)
     }
 
-    /// What it is about, for messages and logs: the name is not given yet to what asks for a generated one.
+    /// The object's namespace and name, for messages and logs. A generated name is not assigned yet: its prefix is used.
     pub(super) fn subject(&self) -> String {
         let generated = self.object.pointer("/metadata/generateName").and_then(Value::as_str);
         let name = if self.name.is_empty() {
@@ -80,36 +80,36 @@ impl Request {
         if self.namespace.is_empty() { name } else { format!("{}/{name}", self.namespace) }
     }
 
-    /// Who asks.
+    /// The user who sent the request.
     pub(super) fn user(&self) -> &str {
         self.user_info.username.as_deref().unwrap_or_default()
     }
 }
 
-/// What is answered.
+/// The response to a request.
 #[derive(Default)]
-pub(super) struct Answer {
-    /// Why not, with the HTTP status that says whose fault it is.
+pub(super) struct AdmissionResponse {
+    /// The HTTP status and the reason of a rejection.
     pub(super) denied: Option<(u16, String)>,
-    /// What whoever asked is told all the same.
+    /// Warnings for the client.
     pub(super) warnings: Vec<String>,
-    /// What the API server writes into its audit log.
+    /// Annotations for the API server's audit log.
     pub(super) audit: BTreeMap<String, String>,
-    /// What is changed: a JSON patch.
+    /// The changes to the object: a JSON patch.
     pub(super) patch: Option<Vec<u8>>,
 }
 
-/// The API server shortens longer ones, and drops all when they come to too much.
-const MOST_WARNING: usize = 256;
-const MOST_WARNINGS: usize = 16;
+/// The API server truncates longer warnings, and drops all if their total size is too large.
+const MAX_WARNING_BYTES: usize = 256;
+const MAX_WARNINGS: usize = 16;
 
-impl Answer {
+impl AdmissionResponse {
     pub(super) fn denied(code: u16, message: impl Into<String>) -> Self {
         Self { denied: Some((code, message.into())), ..Self::default() }
     }
 
-    /// For metrics.
-    pub(super) fn word(&self) -> &'static str {
+    /// The decision, for metrics.
+    pub(super) fn decision(&self) -> &'static str {
         match self.denied {
             None => "allowed",
             Some((400..500, _)) => "denied",
@@ -117,18 +117,22 @@ impl Answer {
         }
     }
 
-    /// The whole answer in its form.
+    /// The response as an `AdmissionReview`.
     pub(super) fn write(self, uid: &str) -> Value {
         let mut response = json!({"uid": uid, "allowed": self.denied.is_none()});
         if let Some((code, message)) = self.denied {
-            // Upstream's reason is its message; what a policy forbids has Kubernetes' own word.
+            // Upstream repeats the message as the reason. Violations of a policy have Kubernetes' own reason.
             let reason = if code == 403 { "Forbidden" } else { message.as_str() };
             response["status"] =
                 json!({"status": "Failure", "code": code, "reason": reason, "message": message});
         }
         if !self.warnings.is_empty() {
-            let warnings: Vec<_> =
-                self.warnings.iter().take(MOST_WARNINGS).map(|text| shortened(text, MOST_WARNING)).collect();
+            let warnings: Vec<_> = self
+                .warnings
+                .iter()
+                .take(MAX_WARNINGS)
+                .map(|text| shortened(text, MAX_WARNING_BYTES))
+                .collect();
             response["warnings"] = json!(warnings);
         }
         if !self.audit.is_empty() {
@@ -143,7 +147,7 @@ impl Answer {
     }
 }
 
-impl From<Verdict> for Answer {
+impl From<Verdict> for AdmissionResponse {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Allowed { warnings } => Self { warnings, ..Self::default() },
@@ -152,11 +156,11 @@ impl From<Verdict> for Answer {
     }
 }
 
-fn shortened(text: &str, most: usize) -> String {
-    // A header's value has no control characters.
+fn shortened(text: &str, limit: usize) -> String {
+    // A header value must not contain control characters.
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match text.char_indices().find(|(at, c)| at + c.len_utf8() > most - 3) {
-        Some((at, _)) if text.len() > most => format!("{}...", &text[..at]),
+    match text.char_indices().find(|(at, c)| at + c.len_utf8() > limit - 3) {
+        Some((at, _)) if text.len() > limit => format!("{}...", &text[..at]),
         _ => text,
     }
 }
@@ -166,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_review_is_told_and_not_guessed() {
+    fn a_body_that_is_not_a_review_is_rejected() {
         for body in ["", "{}", "[]", r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#] {
             assert!(
                 Request::read(body.as_bytes()).err().unwrap().starts_with("decoding request: "),
@@ -179,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_the_uid_and_upstream_s_form_of_a_refusal() {
-        let answer = Answer::denied(400, "no").write("u-1");
-        assert_eq!(answer["response"]["uid"], "u-1");
-        assert_eq!(answer["response"]["allowed"], false);
+    fn a_response_has_the_uid_and_upstream_s_form_of_a_rejection() {
+        let review = AdmissionResponse::denied(400, "no").write("u-1");
+        assert_eq!(review["response"]["uid"], "u-1");
+        assert_eq!(review["response"]["allowed"], false);
         assert_eq!(
-            answer["response"]["status"],
+            review["response"]["status"],
             json!({"status": "Failure", "code": 400, "reason": "no", "message": "no"})
         );
     }
@@ -192,9 +196,9 @@ mod tests {
     #[test]
     fn warnings_fit_the_api_server() {
         let warnings = vec!["é".repeat(300), "a\nb".to_owned()];
-        let answer = Answer { warnings, ..Answer::default() }.write("u");
-        let long = answer["response"]["warnings"][0].as_str().unwrap();
+        let review = AdmissionResponse { warnings, ..AdmissionResponse::default() }.write("u");
+        let long = review["response"]["warnings"][0].as_str().unwrap();
         assert!(long.len() <= 256 && long.ends_with("..."), "{}", long.len());
-        assert_eq!(answer["response"]["warnings"][1], "a b");
+        assert_eq!(review["response"]["warnings"][1], "a b");
     }
 }

@@ -1,4 +1,4 @@
-//! The webhooks' socket: TLS with a certificate that may change at any time, and an end that cuts nobody off.
+//! The webhooks' listener: TLS with a certificate that may change at any time, and a graceful shutdown.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,10 +15,10 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpListener;
 
-use super::certificate::Pair;
+use super::certificate::IssuedCertificate;
 use crate::error::{Error, Result};
 
-/// An API server keeps few connections and sends many requests on each. All that clients can make this hold fits into
+/// An API server keeps few connections and sends many requests on each. The memory that clients can occupy is at most
 /// half of the container's 256 MiB.
 pub(super) const SOCKETS: Sockets = Sockets {
     connections: 256,
@@ -34,28 +34,28 @@ pub(super) const SOCKETS: Sockets = Sockets {
     probes: &[],
     drain: Duration::from_secs(8),
 };
-/// How long requests still come after the pod was told to end: until all API servers know its endpoint is gone.
+/// How long new requests arrive after the pod was asked to stop: until all API servers have removed its endpoint.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// The certificate that is served now.
+/// Resolves to the certificate that is served now.
 #[derive(Clone, Default)]
-pub(super) struct Served(Arc<RwLock<Option<Arc<CertifiedKey>>>>);
+pub(super) struct CertificateResolver(Arc<RwLock<Option<Arc<CertifiedKey>>>>);
 
-impl fmt::Debug for Served {
+impl fmt::Debug for CertificateResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Served")
+        f.write_str("CertificateResolver")
     }
 }
 
-impl ResolvesServerCert for Served {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Served {
-    /// Serves another, from the next handshake on.
-    pub(super) fn set(&self, pair: &Pair) -> std::result::Result<(), String> {
+impl CertificateResolver {
+    /// Serves another certificate from the next handshake on.
+    pub(super) fn set(&self, pair: &IssuedCertificate) -> std::result::Result<(), String> {
         let chain =
             CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|error| error.to_string())?;
@@ -67,31 +67,31 @@ impl Served {
     }
 }
 
-/// Serves until some time after `stop`; then lets requests under way end.
+/// Serves until some time after `stop`, and then completes pending requests.
 pub(super) async fn serve(
     address: SocketAddr,
-    served: Served,
+    resolver: CertificateResolver,
     router: Router,
     stop: BoxFuture<'static, ()>,
 ) -> Result<()> {
     let listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
-    tracing::info!(address = %listener.local_addr().map_err(listen)?, "webhooks are served");
+    tracing::info!(address = %listener.local_addr().map_err(listen)?, "serving webhooks");
     let stop = async move {
         stop.await;
         tokio::time::sleep(LINGER).await;
     };
-    let tls = Some(Arc::new(config(served)?));
+    let tls = Some(Arc::new(config(resolver)?));
     Ok(SOCKETS.serve(listener, tls, Proxies::default(), router, stop).await?)
 }
 
-fn config(served: Served) -> Result<ServerConfig> {
+fn config(resolver: CertificateResolver) -> Result<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(Error::Tls)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(served));
+        .with_cert_resolver(Arc::new(resolver));
     Ok(config)
 }
 

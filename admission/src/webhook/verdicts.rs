@@ -1,10 +1,10 @@
-//! What is known of images: verdicts by digest, name and policy, and for a short time what tags mean.
+//! The cache of image verdicts by digest, name and policy, and, for a short time, of the digests of tags.
 //!
-//! A verdict's key is all that it depends on. The name is one part of it, because a signature binds a name, so that
-//! one image under two names has two verdicts; and the policy's content another, so that a policy that changes in
-//! anything asks anew. Which policies a namespace has is found out each time. A good verdict stays good: what was
-//! signed stays signed, and a key that no longer counts changes the policy. A bad one is asked again soon, because
-//! the signature may come. What could not be asked is not kept.
+//! A verdict's key contains everything that it depends on. It includes the name, because a signature binds a name, so
+//! that one image under two names has two verdicts. It also includes the digest of the policy, so that any change of the
+//! policy invalidates the verdict. Which policies apply to a namespace is determined each time. A positive verdict does
+//! not expire: a signature stays valid, and revoking a key changes the policy. A negative one expires soon, because the
+//! image may be signed later. Failed queries are not cached.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -17,80 +17,80 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
-/// About 16 MiB of names and digests.
-const MOST: usize = 65_536;
-/// With more questions than this, those that nobody waits for are forgotten.
-const MOST_PENDING: usize = 1024;
+/// The most cached entries: about 16 MiB of names and digests.
+const MAX_ENTRIES: usize = 65_536;
+/// With more pending queries than this, abandoned ones are removed.
+const MAX_PENDING: usize = 1024;
 
-/// An image that a policy lets pass.
+/// A positive verdict: an image that satisfies a policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Good {
+pub(super) struct GoodVerdict {
     pub(super) image: Digest,
     pub(super) name: String,
     pub(super) policy: Digest,
 }
 
-/// A question that several may wait for.
+/// A query that several callers can wait for.
 pub(super) type Pending<V> = Shared<BoxFuture<'static, Result<V, Arc<str>>>>;
 
-/// Answers that are kept, and questions under way, so that of many who ask the same only the first really asks.
-pub(super) struct Known<K, V>(Arc<Mutex<Inner<K, V>>>);
+/// Cached results and pending queries. Concurrent callers with the same key share one query.
+pub(super) struct QueryCache<K, V>(Arc<Mutex<Inner<K, V>>>);
 
-/// A question that is asked for as long as somebody waits.
-type Waited<V> = WeakShared<BoxFuture<'static, Result<V, Arc<str>>>>;
+/// A query that runs as long as a caller waits for it.
+type WeakPending<V> = WeakShared<BoxFuture<'static, Result<V, Arc<str>>>>;
 
 struct Inner<K, V> {
-    known: HashMap<K, (V, Option<Instant>)>,
+    entries: HashMap<K, (V, Option<Instant>)>,
     /// From the oldest to the newest.
     order: VecDeque<K>,
-    /// Held by those who wait: when nobody does, the question is dropped.
-    pending: HashMap<K, Waited<V>>,
+    /// The callers hold the queries. When the last caller is gone, the query is dropped.
+    pending: HashMap<K, WeakPending<V>>,
 }
 
-impl<K, V> Clone for Known<K, V> {
+impl<K, V> Clone for QueryCache<K, V> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K, V> Default for Known<K, V> {
+impl<K, V> Default for QueryCache<K, V> {
     fn default() -> Self {
-        let inner = Inner { known: HashMap::new(), order: VecDeque::new(), pending: HashMap::new() };
+        let inner = Inner { entries: HashMap::new(), order: VecDeque::new(), pending: HashMap::new() };
         Self(Arc::new(Mutex::new(inner)))
     }
 }
 
-impl<K, V> Known<K, V>
+impl<K, V> QueryCache<K, V>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// The answer, if it is known.
+    /// The cached value, unless it has expired.
     pub(super) fn get(&self, key: &K) -> Option<V> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (value, until) = inner.known.get(key)?;
+        let (value, until) = inner.entries.get(key)?;
         until.is_none_or(|until| Instant::now() < until).then(|| value.clone())
     }
 
-    /// Puts an answer in that is good for good.
+    /// Adds a value that does not expire.
     pub(super) fn put(&self, key: K, value: V) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).keep(key, value, None);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, value, None);
     }
 
-    /// All that is kept for good.
+    /// All values that do not expire.
     pub(super) fn lasting(&self) -> Vec<(K, V)> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lasting = inner.known.iter().filter(|(_, (_, until))| until.is_none());
+        let lasting = inner.entries.iter().filter(|(_, (_, until))| until.is_none());
         lasting.map(|(key, (value, _))| (key.clone(), value.clone())).collect()
     }
 
-    /// A question, of which the answer is waited for. Of many who ask the same one asks, and when nobody waits any more,
-    /// nothing is asked. `keep` says for how long an answer is kept; for good, when it says none.
-    pub(super) fn ask<F>(
+    /// Starts a query or joins a pending one with the same key. It is cancelled when no caller waits for it. `lifetime`
+    /// returns how long a value is cached; `None` means that it does not expire.
+    pub(super) fn query<F>(
         &self,
         key: K,
-        keep: fn(&V) -> Option<Duration>,
-        ask: impl FnOnce() -> F,
+        lifetime: fn(&V) -> Option<Duration>,
+        start: impl FnOnce() -> F,
     ) -> Pending<V>
     where
         F: Future<Output = Result<V, String>> + Send + 'static,
@@ -99,44 +99,44 @@ where
         if let Some(pending) = inner.pending.get(&key).and_then(WeakShared::upgrade) {
             return pending;
         }
-        if inner.pending.len() >= MOST_PENDING {
+        if inner.pending.len() >= MAX_PENDING {
             inner.pending.retain(|_, pending| pending.upgrade().is_some());
         }
-        let pending = Self::question(self.clone(), key.clone(), keep, ask()).boxed().shared();
+        let pending = Self::run(self.clone(), key.clone(), lifetime, start()).boxed().shared();
         if let Some(weak) = pending.downgrade() {
             inner.pending.insert(key, weak);
         }
         pending
     }
 
-    async fn question<F>(
-        known: Self,
+    async fn run<F>(
+        cache: Self,
         key: K,
-        keep: fn(&V) -> Option<Duration>,
-        asked: F,
+        lifetime: fn(&V) -> Option<Duration>,
+        query: F,
     ) -> Result<V, Arc<str>>
     where
         F: Future<Output = Result<V, String>> + Send + 'static,
     {
-        let answer = asked.await;
-        let mut inner = known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = query.await;
+        let mut inner = cache.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.pending.remove(&key);
-        if let Ok(value) = &answer {
-            inner.keep(key, value.clone(), keep(value));
+        if let Ok(value) = &result {
+            inner.insert(key, value.clone(), lifetime(value));
         }
-        answer.map_err(Arc::from)
+        result.map_err(Arc::from)
     }
 }
 
 impl<K: Clone + Eq + Hash, V> Inner<K, V> {
-    fn keep(&mut self, key: K, value: V, time: Option<Duration>) {
-        let until = time.map(|time| Instant::now() + time);
-        if self.known.insert(key.clone(), (value, until)).is_none() {
+    fn insert(&mut self, key: K, value: V, lifetime: Option<Duration>) {
+        let until = lifetime.map(|lifetime| Instant::now() + lifetime);
+        if self.entries.insert(key.clone(), (value, until)).is_none() {
             self.order.push_back(key);
         }
-        while self.order.len() > MOST {
+        while self.order.len() > MAX_ENTRIES {
             if let Some(oldest) = self.order.pop_front() {
-                self.known.remove(&oldest);
+                self.entries.remove(&oldest);
             }
         }
     }
@@ -149,76 +149,76 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn of_many_who_ask_the_same_one_asks() {
-        let (known, asked) = (Known::<u8, u8>::default(), Arc::new(AtomicUsize::new(0)));
-        let ask = || {
-            let asked = Arc::clone(&asked);
-            known.ask(
+    async fn concurrent_callers_with_the_same_key_share_one_query() {
+        let (cache, started) = (QueryCache::<u8, u8>::default(), Arc::new(AtomicUsize::new(0)));
+        let query = || {
+            let started = Arc::clone(&started);
+            cache.query(
                 1,
                 |_| None,
                 move || async move {
-                    asked.fetch_add(1, Ordering::SeqCst);
+                    started.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     Ok(7)
                 },
             )
         };
-        let all = futures::future::join_all((0..50).map(|_| ask())).await;
-        assert!(all.iter().all(|answer| *answer == Ok(7)));
-        assert_eq!((asked.load(Ordering::SeqCst), known.get(&1)), (1, Some(7)));
+        let all = futures::future::join_all((0..50).map(|_| query())).await;
+        assert!(all.iter().all(|result| *result == Ok(7)));
+        assert_eq!((started.load(Ordering::SeqCst), cache.get(&1)), (1, Some(7)));
     }
 
     #[tokio::test]
-    async fn a8_a_question_ends_when_nobody_waits_for_it() {
-        struct Tells(Arc<AtomicUsize>);
-        impl Drop for Tells {
+    async fn a8_a_query_is_cancelled_when_no_caller_waits_for_it() {
+        struct CountsDrops(Arc<AtomicUsize>);
+        impl Drop for CountsDrops {
             fn drop(&mut self) {
                 self.0.fetch_add(1, Ordering::SeqCst);
             }
         }
-        let (known, ended) = (Known::<u8, u8>::default(), Arc::new(AtomicUsize::new(0)));
-        let ask = || {
-            let tells = Tells(Arc::clone(&ended));
-            known.ask(
+        let (cache, ended) = (QueryCache::<u8, u8>::default(), Arc::new(AtomicUsize::new(0)));
+        let query = || {
+            let counter = CountsDrops(Arc::clone(&ended));
+            cache.query(
                 1,
                 |_| None,
                 || async move {
-                    let _tells = tells;
+                    let _counter = counter;
                     tokio::time::sleep(Duration::from_millis(1500)).await;
                     Ok(7)
                 },
             )
         };
-        let (first, second) = (ask(), ask());
+        let (first, second) = (query(), query());
         assert!(tokio::time::timeout(Duration::from_millis(10), first).await.is_err());
-        assert_eq!(ended.load(Ordering::SeqCst), 1, "that of the second asker was not needed");
-        assert_eq!(second.await, Ok(7), "somebody else waits still");
-        known.0.lock().unwrap().known.clear();
-        assert!(tokio::time::timeout(Duration::from_millis(10), ask()).await.is_err());
+        assert_eq!(ended.load(Ordering::SeqCst), 1, "the query of the second caller was not needed");
+        assert_eq!(second.await, Ok(7), "another caller still waits");
+        cache.0.lock().unwrap().entries.clear();
+        assert!(tokio::time::timeout(Duration::from_millis(10), query()).await.is_err());
         assert_eq!(ended.load(Ordering::SeqCst), 3);
-        assert_eq!((ask().await, known.get(&1)), (Ok(7), Some(7)));
-        assert!(known.0.lock().unwrap().pending.is_empty());
+        assert_eq!((query().await, cache.get(&1)), (Ok(7), Some(7)));
+        assert!(cache.0.lock().unwrap().pending.is_empty());
     }
 
     #[tokio::test]
-    async fn a_failure_is_not_kept_and_a_short_answer_not_for_long() {
-        let known = Known::<u8, u8>::default();
-        assert!(known.ask(1, |_| None, || async { Err("no".to_owned()) }).await.is_err());
-        assert_eq!(known.get(&1), None);
-        let _ = known.ask(2, |_| Some(Duration::from_millis(10)), || async { Ok(1) }).await;
-        assert_eq!(known.get(&2), Some(1));
+    async fn a_failure_is_not_cached_and_a_value_with_a_lifetime_expires() {
+        let cache = QueryCache::<u8, u8>::default();
+        assert!(cache.query(1, |_| None, || async { Err("no".to_owned()) }).await.is_err());
+        assert_eq!(cache.get(&1), None);
+        let _ = cache.query(2, |_| Some(Duration::from_millis(10)), || async { Ok(1) }).await;
+        assert_eq!(cache.get(&2), Some(1));
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_eq!(known.get(&2), None);
+        assert_eq!(cache.get(&2), None);
     }
 
     #[test]
-    fn it_does_not_grow_without_end() {
-        let known = Known::<usize, ()>::default();
-        let mut inner = known.0.lock().unwrap();
-        for key in 0..MOST + 10 {
-            inner.keep(key, (), None);
+    fn the_cache_is_bounded() {
+        let cache = QueryCache::<usize, ()>::default();
+        let mut inner = cache.0.lock().unwrap();
+        for key in 0..MAX_ENTRIES + 10 {
+            inner.insert(key, (), None);
         }
-        assert_eq!((inner.known.len(), inner.order.len()), (MOST, MOST));
-        assert!(!inner.known.contains_key(&0));
+        assert_eq!((inner.entries.len(), inner.order.len()), (MAX_ENTRIES, MAX_ENTRIES));
+        assert!(!inner.entries.contains_key(&0));
     }
 }

@@ -1,31 +1,31 @@
-//! From what somebody typed to a digest.
+//! Resolves an argument to a digest.
 
 use std::collections::BTreeSet;
 
-use super::pass::named;
-use super::{Beside, Meaning};
+use super::pass::digests_of;
+use super::{DigestLookup, NamedDigest};
 use crate::{Error, Event, Reader, Result};
 
-/// Digits of the shortest beginning of a digest; fewer are a slip.
-const SHORTEST: usize = 4;
+/// The minimum number of digits of a prefix; fewer are probably a mistake.
+const MIN_DIGITS: usize = 4;
 
-/// Digests that an ambiguous beginning names; a longer one is needed anyway.
-const MOST: usize = 20;
+/// The maximum number of digests that the error for an ambiguous prefix lists.
+const MAX_LISTED: usize = 20;
 
-/// How many meanings of a name are listed, the newest first.
-const MEANINGS: usize = 100;
+/// The maximum number of digests of a name that are listed: the newest ones.
+const MAX_NAMED: usize = 100;
 
-/// What was meant.
-pub(super) struct Found {
+/// The digest that an argument resolves to.
+pub(super) struct Resolved {
     pub(super) digest: String,
-    /// The name, if it was one, and what else it meant.
+    /// The name, if one was given, and the other digests that it referred to.
     pub(super) name: Option<String>,
-    pub(super) others: Vec<Meaning>,
-    /// How many older meanings there are.
+    pub(super) others: Vec<NamedDigest>,
+    /// The number of older digests that are left out.
     pub(super) others_left_out: u64,
 }
 
-impl Found {
+impl Resolved {
     fn digest(digest: String) -> Self {
         Self { digest, name: None, others: Vec::new(), others_left_out: 0 }
     }
@@ -44,13 +44,13 @@ pub(super) fn parse(text: &str) -> Option<String> {
     }
 }
 
-/// The beginning of a digest, as `algorithm:digits` or as digits of any algorithm.
-struct Start<'a> {
+/// The prefix of a digest, as `algorithm:digits` or as digits of any algorithm.
+struct DigestPrefix<'a> {
     algorithm: Option<&'a str>,
     digits: &'a str,
 }
 
-impl<'a> Start<'a> {
+impl<'a> DigestPrefix<'a> {
     fn of(text: &'a str) -> Option<Self> {
         let (algorithm, digits) = match text.split_once(':') {
             None => (None, text),
@@ -58,109 +58,109 @@ impl<'a> Start<'a> {
             Some(_) => return None,
         };
         let longest = if algorithm == Some("sha256") { 64 } else { 128 };
-        let fits = (SHORTEST..=longest).contains(&digits.len());
+        let has_valid_length = (MIN_DIGITS..=longest).contains(&digits.len());
         let is_hex = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        (fits && is_hex).then_some(Self { algorithm, digits })
+        (has_valid_length && is_hex).then_some(Self { algorithm, digits })
     }
 
-    /// All that digests can begin with.
-    fn whole(&self) -> Vec<String> {
+    /// The prefix with each possible algorithm.
+    fn with_algorithms(&self) -> Vec<String> {
         let algorithms = self.algorithm.map_or_else(|| vec!["sha256", "sha512"], |one| vec![one]);
         algorithms.into_iter().map(|algorithm| format!("{algorithm}:{}", self.digits)).collect()
     }
 }
 
-/// What was meant: a digest, else a name in the log, else the beginning of a digest, else a name beside the log.
-pub(super) fn find(reader: &Reader, what: &str, beside: &dyn Beside) -> Result<Found> {
-    let digest = parse(what).or_else(|| parse(what.rsplit_once('@')?.1));
+/// Resolves an argument: a digest, or else a name in the log, a prefix of a digest, or a name in the store.
+pub(super) fn resolve(reader: &Reader, argument: &str, lookup: &dyn DigestLookup) -> Result<Resolved> {
+    let digest = parse(argument).or_else(|| parse(argument.rsplit_once('@')?.1));
     if let Some(digest) = digest {
-        return Ok(Found::digest(digest));
+        return Ok(Resolved::digest(digest));
     }
-    let start = Start::of(what);
-    let mut asked =
-        Asked { what, starts: start.as_ref().map(Start::whole).unwrap_or_default(), ..Asked::default() };
-    reader.all(&mut |index, event, _| asked.take(index, &event))?;
-    if let Some(last) = asked.meanings.pop() {
-        let name = Some(what.to_owned());
-        let (others, others_left_out) = (asked.meanings, asked.left_out);
-        return Ok(Found { digest: last.digest, name, others, others_left_out });
+    let prefix = DigestPrefix::of(argument);
+    let prefixes = prefix.as_ref().map(DigestPrefix::with_algorithms).unwrap_or_default();
+    let mut matches = LogMatches { argument, prefixes, ..LogMatches::default() };
+    reader.all(&mut |index, event, _| matches.take(index, &event))?;
+    if let Some(newest) = matches.named.pop() {
+        let name = Some(argument.to_owned());
+        let (others, others_left_out) = (matches.named, matches.left_out);
+        return Ok(Resolved { digest: newest.digest, name, others, others_left_out });
     }
-    for start in &asked.starts {
-        asked.beginning.extend(beside.beginning(start).map_err(Error::Beside)?);
+    for prefix in &matches.prefixes {
+        matches.digests.extend(lookup.with_prefix(prefix).map_err(Error::Lookup)?);
     }
-    let mut found = asked.beginning.into_iter();
+    let mut found = matches.digests.into_iter();
     match (found.next(), found.next()) {
         (None, _) => {}
-        (Some(digest), None) => return Ok(Found::digest(digest)),
+        (Some(digest), None) => return Ok(Resolved::digest(digest)),
         (Some(first), Some(second)) => {
-            let found = [first, second].into_iter().chain(found).take(MOST).collect();
-            return Err(Error::Ambiguous { start: what.to_owned(), found });
+            let found = [first, second].into_iter().chain(found).take(MAX_LISTED).collect();
+            return Err(Error::Ambiguous { prefix: argument.to_owned(), found });
         }
     }
-    match (beside.named(what).map_err(Error::Beside)?, start) {
-        (Some(digest), _) => Ok(Found { name: Some(what.to_owned()), ..Found::digest(digest) }),
-        (None, Some(_)) => Err(Error::Unknown { digest: what.to_owned(), size: reader.size() }),
-        (None, None) => Err(Error::Digest(what.to_owned())),
+    match (lookup.resolve(argument).map_err(Error::Lookup)?, prefix) {
+        (Some(digest), _) => Ok(Resolved { name: Some(argument.to_owned()), ..Resolved::digest(digest) }),
+        (None, Some(_)) => Err(Error::Unknown { digest: argument.to_owned(), size: reader.size() }),
+        (None, None) => Err(Error::Digest(argument.to_owned())),
     }
 }
 
-/// What the log has about what was typed.
+/// The matches of an argument in the log.
 #[derive(Default)]
-struct Asked<'a> {
-    what: &'a str,
-    /// What the name meant, the newest last.
-    meanings: Vec<Meaning>,
+struct LogMatches<'a> {
+    argument: &'a str,
+    /// The digests that the argument refers to as a name, the newest last.
+    named: Vec<NamedDigest>,
     left_out: u64,
-    /// All that digests can begin with.
-    starts: Vec<String>,
-    /// The first digests that begin so, in the order of their digits.
-    beginning: BTreeSet<String>,
+    /// The argument as a prefix, with each possible algorithm.
+    prefixes: Vec<String>,
+    /// The first digests with one of the prefixes, in the order of their digits.
+    digests: BTreeSet<String>,
 }
 
-impl Asked<'_> {
+impl LogMatches<'_> {
     fn take(&mut self, index: u64, event: &Event) {
         self.take_name(index, event);
-        if self.starts.is_empty() {
+        if self.prefixes.is_empty() {
             return;
         }
-        let starts = &self.starts;
-        let begins = |digest: &String| starts.iter().any(|start| digest.starts_with(start));
-        self.beginning.extend(named(event).into_iter().filter(begins));
-        while self.beginning.len() > MOST {
-            self.beginning.pop_last();
+        let prefixes = &self.prefixes;
+        let matches = |digest: &String| prefixes.iter().any(|prefix| digest.starts_with(prefix));
+        self.digests.extend(digests_of(event).into_iter().filter(matches));
+        while self.digests.len() > MAX_LISTED {
+            self.digests.pop_last();
         }
     }
 
-    /// Learns what the event's name meant: the only digest, or the set or lock that the digests came in.
+    /// Records the digest that the event's name refers to: the only digest, or the set or lock that contains the digests.
     fn take_name(&mut self, index: u64, event: &Event) {
         let object = &event.object;
-        if !is_named(&object.name, self.what) {
+        if !matches_name(&object.name, self.argument) {
             return;
         }
-        let of_many = || ["set", "lock"].iter().find_map(|kind| parse(event.evidence.get(*kind)?));
+        let containing = || ["set", "lock"].iter().find_map(|kind| parse(event.evidence.get(*kind)?));
         let digest = match object.digests.as_slice() {
             [] => return,
             [digest] => Some(digest.clone()),
-            [..] => of_many(),
+            [..] => containing(),
         };
         let Some(digest) = digest else { return };
         // The newest comes last.
-        self.meanings.retain(|meaning| meaning.digest != digest);
-        self.meanings.push(Meaning { digest, index });
-        if self.meanings.len() > MEANINGS {
-            self.meanings.remove(0);
+        self.named.retain(|known| known.digest != digest);
+        self.named.push(NamedDigest { digest, index });
+        if self.named.len() > MAX_NAMED {
+            self.named.remove(0);
             self.left_out += 1;
         }
     }
 }
 
-/// Whether an event's name is the one that is asked for. A push that set several tags has one name, `repository:one,two`;
-/// each of them can be asked for.
-fn is_named(name: &str, what: &str) -> bool {
-    match name.rsplit_once(':').zip(what.rsplit_once(':')) {
+/// Whether the argument is the name in an event. A push that set several tags has the name `repository:one,two`, which
+/// matches each of the tags.
+fn matches_name(name: &str, argument: &str) -> bool {
+    match name.rsplit_once(':').zip(argument.rsplit_once(':')) {
         Some(((repository, tags), (of, tag))) if tags.contains(',') && !tags.contains('/') => {
             repository == of && tags.split(',').any(|one| one == tag)
         }
-        _ => name == what,
+        _ => name == argument,
     }
 }

@@ -1,52 +1,52 @@
-//! What is counted: how many events there should be of which something is so, and of how many it is.
+//! The checks of a report: each counts the events that must meet a condition, and those that meet it.
 //!
-//! A check is about the period's events. What it compares them with may stand before the period. Events come one by one, in
+//! A check is about the events of the period, but may compare them with events before it. Events are passed one by one, in
 //! the order of the log, and none is kept: a check holds counts and the first and last indexes of its exceptions. Most checks
-//! can only speak against a control: that each actor has a name shows nothing of what actors may do. What can speak for
-//! one, [`Check::proves`] says.
+//! can only contradict a control: for example, the name of each actor does not show the actor's permissions.
+//! [`Check::proves`] determines the checks that can show a control.
 //!
-//! - `records`: what a record tells, and the order of records; `known`: what the log said before; `tally`: counts
+//! - `records`: the fields and the order of records; `log_state`: the log before an event; `tally`: counts
 
-mod known;
+mod log_state;
 mod records;
 mod tally;
 
 use super::framework::Status;
 use crate::{Ending, Event, EventType};
 
-pub(crate) use self::known::Known;
-pub use self::tally::{Checked, Vouched};
+pub(crate) use self::log_state::LogState;
+pub use self::tally::{CheckResult, CheckpointTrust};
 pub(crate) use self::tally::{Checks, Class, Ends};
 
-/// Names in an event's evidence for the trust file that decided.
+/// The names in an event's evidence for the trust file that was used.
 pub(crate) const POLICY: &[&str] = &["trust", "policy"];
 
-/// Names in an event's evidence for the key that signed.
+/// The names in an event's evidence for the key that signed.
 pub(crate) const KEY: &[&str] = &["key", "signer"];
 
-/// What an import's evidence says of the drive's log where somebody took the drive all the same.
+/// The values in an import's evidence for a drive that was accepted without its log or despite an alarm.
 const BYPASSES: [&str; 2] = ["without", "alarm-released"];
 
-/// The name in a verification's evidence for what was not good enough, where the trust file only warns.
+/// The name in a verification's evidence for an unmet rule, if the trust file only warns.
 const WARNED: &str = "warned";
 
-/// The name in a push's evidence for what came in that only says something of others, such as a signature.
+/// The name in a push's evidence for a manifest that is a statement about another one, such as a signature.
 const HOLDS: &str = "holds";
 
-/// Names in an event's evidence for what fixes where content came from.
+/// The names in an event's evidence for the lock that pins the sources of content.
 pub(crate) const SOURCE: &[&str] = &["lock"];
 
-/// The name in an opened registry's evidence for whether everybody may push.
+/// The name in the evidence of a registry's start for whether pushes without a password are allowed.
 const OPEN: &str = "anonymousPush";
 
 macro_rules! checks {
     ($($check:ident = $name:literal, $title:literal;)*) => {
-        /// Something that should be so.
+        /// A condition that is checked.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Check { $(#[doc = $title] $check,)* }
 
         impl Check {
-            /// All of them.
+            /// All checks.
             pub(crate) const ALL: &[Self] = &[$(Self::$check,)*];
 
             /// Its name for programs.
@@ -54,7 +54,7 @@ macro_rules! checks {
                 match self { $(Self::$check => $name,)* }
             }
 
-            /// What should be so.
+            /// The condition, as a sentence.
             pub(crate) fn title(self) -> &'static str {
                 match self { $(Self::$check => $title,)* }
             }
@@ -63,46 +63,46 @@ macro_rules! checks {
 }
 
 checks! {
-    Gapless = "gapless", "Every leaf of the log up to the checkpoint is there, proved, and an event";
-    FirstLeaf = "first-leaf", "The log begins with the event that says so";
-    Parts = "parts", "Of every event that is several leaves, all are there";
-    SixFields = "six-fields", "Every event tells what, when, where, from where, the outcome and who";
-    TellsWhat = "tells-what", "Every event tells what was done, and to what";
-    TellsWhen = "tells-when", "Every event tells its date and time, to the second";
-    TellsWhere = "tells-where", "Every event tells the host and the program";
-    TellsSource = "tells-source", "Every event tells from where it was asked for: a client's address, or a user's number on the host";
-    TellsOutcome = "tells-outcome", "Every event tells how it ended, and why if it was refused or failed";
-    SystemClock = "system-clock", "Every event names the system's clock as the source of its time";
-    Utc = "utc", "Every event is dated in UTC";
-    TimeOrder = "time-order", "No event is dated before the one that is logged before it";
-    Attributed = "attributed", "Every change was made by somebody whose name is known";
-    ImportsVerified = "imports-verified", "Every import that was done names the key and the trust file that it was verified by, or comes after a verification of the same digests";
-    PushesJudged = "pushes-judged", "Every manifest that was pushed was verified before it got a tag, by a key and a trust file that the log names; signatures and attestations need none";
-    PolicyNamed = "policy-named", "Every verification that succeeded names the trust file that decided";
-    PacksSigned = "packs-signed", "Every drive that was written names the key that signed it";
-    DrivesIdentified = "drives-identified", "Every drive that was written or came in is told by its digest";
-    PacksTraced = "packs-traced", "Every drive that was written names the lock of a mirroring that was logged before it";
-    SourcesLocked = "sources-locked", "Every mirroring that was done names the lock that fixes what came from where";
-    ServeClosed = "serve-closed", "Every time that the registry opened, it closed in order";
-    LoggedFromStart = "logged-from-start", "Every request of the registry's clients was logged after the registry's opening";
-    ClosedToAll = "closed-to-all", "No registry was opened to pushes without a password";
-    StoresSound = "stores-sound", "Every comparison of a store with its digests found nothing wrong";
-    NoAlarms = "no-alarms", "There was no alarm";
-    TrustedKey = "trusted-key", "The log's signature was checked by a key that did not come with the log";
-    Cosigned = "cosigned", "Witnesses elsewhere signed the checkpoint, too";
+    Gapless = "gapless", "Every leaf of the log up to the checkpoint exists, is proved, and is an event";
+    FirstLeaf = "first-leaf", "The log begins with its start event";
+    Parts = "parts", "Every event with several leaves has all of them";
+    SixFields = "six-fields", "Every event states what, when, where, the source, the outcome and the user";
+    TellsWhat = "tells-what", "Every event states the operation and its object";
+    TellsWhen = "tells-when", "Every event states its date and time, to the second";
+    TellsWhere = "tells-where", "Every event states the host and the program";
+    TellsSource = "tells-source", "Every event states its source: a client's address, or a user ID on the host";
+    TellsOutcome = "tells-outcome", "Every event states its outcome, and the reason for a refusal or failure";
+    SystemClock = "system-clock", "Every event names the system clock as its time source";
+    Utc = "utc", "The time of every event is in UTC";
+    TimeOrder = "time-order", "No event has an earlier time than the event that was logged before it";
+    Attributed = "attributed", "Every change has a user name or user ID";
+    ImportsVerified = "imports-verified", "Every successful import names the key and the trust file of its verification, or follows a verification of the same digests";
+    PushesJudged = "pushes-judged", "Every pushed manifest was verified before it got a tag, with a key and a trust file that the log names; signatures and attestations need no verification";
+    PolicyNamed = "policy-named", "Every successful verification names its trust file";
+    PacksSigned = "packs-signed", "Every written drive names the key that signed it";
+    DrivesIdentified = "drives-identified", "Every written or imported drive is identified by its digest";
+    PacksTraced = "packs-traced", "Every written drive names the lock of a mirror run that was logged before it";
+    SourcesLocked = "sources-locked", "Every successful mirror run names the lock that pins its sources";
+    ServeClosed = "serve-closed", "Every start of the registry is followed by a clean stop";
+    LoggedFromStart = "logged-from-start", "Every logged client request follows a start of the registry";
+    ClosedToAll = "closed-to-all", "No registry was started that allows pushes without a password";
+    StoresSound = "stores-sound", "Every check of a store against its digests found no fault";
+    NoAlarms = "no-alarms", "No alarm was raised";
+    TrustedKey = "trusted-key", "The log's signature was verified with a key that did not come with the log";
+    Cosigned = "cosigned", "Witnesses elsewhere cosigned the checkpoint";
 }
 
 impl Check {
-    /// What it means for a control when it is not so.
-    pub(crate) fn otherwise(self) -> Status {
+    /// The status of a control if the check fails.
+    pub(crate) fn failure_status(self) -> Status {
         match self {
             Self::TrustedKey | Self::Cosigned | Self::PacksTraced => Status::NotAssessed,
             _ => Status::NotSatisfied,
         }
     }
 
-    /// Whether an event of which it is so speaks for a control: without the event, or if the event said something
-    /// else, it would not be so. All others can only speak against a control.
+    /// Whether an event that meets the condition can show a control: without the event, or with other content, the condition
+    /// would not be met. All other checks can only contradict a control.
     pub(crate) fn proves(self) -> bool {
         match self {
             Self::Gapless
@@ -135,14 +135,14 @@ impl Check {
         }
     }
 
-    /// Whether this event is one that it is so of, or not.
+    /// Whether the event can show or contradict the condition.
     pub(crate) fn bears_on(self, event: &Event) -> bool {
         if self == Self::Gapless { event.event != EventType::LogStart } else { self.concerns(event) }
     }
 
     /// Whether the check is about this event.
     pub(super) fn concerns(self, event: &Event) -> bool {
-        let done = event.outcome.result == Ending::Success;
+        let succeeded = event.outcome.result == Ending::Success;
         match self {
             Self::SixFields
             | Self::TellsWhat
@@ -152,21 +152,21 @@ impl Check {
             | Self::TellsOutcome
             | Self::SystemClock
             | Self::Utc => event.event != EventType::LogStart,
-            // What was refused changed nothing.
-            Self::Attributed => done && changes(event.event),
-            Self::ImportsVerified => done && event.event == EventType::Import,
-            // A signature needs none, and is no proof that something was signed: who signed says the verification.
+            // A refused operation changed nothing.
+            Self::Attributed => succeeded && is_change(event.event),
+            Self::ImportsVerified => succeeded && event.event == EventType::Import,
+            // A signature needs no verification, and does not prove a signed image: only the verification does.
             Self::PushesJudged => {
-                let kept = event.object.kind != "blob" && !names(event, &[HOLDS]);
-                done && event.event == EventType::Push && kept
+                let is_image = event.object.kind != "blob" && !has_evidence(event, &[HOLDS]);
+                succeeded && event.event == EventType::Push && is_image
             }
-            Self::PolicyNamed => done && event.event == EventType::Verify,
-            Self::PacksSigned | Self::PacksTraced => done && event.event == EventType::Pack,
-            Self::DrivesIdentified => done && matches!(event.event, EventType::Pack | EventType::Import),
-            Self::SourcesLocked => done && event.event == EventType::Mirror,
-            Self::LoggedFromStart => is_clients(event),
+            Self::PolicyNamed => succeeded && event.event == EventType::Verify,
+            Self::PacksSigned | Self::PacksTraced => succeeded && event.event == EventType::Pack,
+            Self::DrivesIdentified => succeeded && matches!(event.event, EventType::Pack | EventType::Import),
+            Self::SourcesLocked => succeeded && event.event == EventType::Mirror,
+            Self::LoggedFromStart => is_by_client(event),
             Self::ClosedToAll => {
-                done && event.event == EventType::ServeStart && event.evidence.contains_key(OPEN)
+                succeeded && event.event == EventType::ServeStart && event.evidence.contains_key(OPEN)
             }
             Self::StoresSound => event.event == EventType::StoreCheck,
             Self::NoAlarms => event.event == EventType::Alarm,
@@ -180,33 +180,33 @@ impl Check {
         }
     }
 
-    /// Whether it is so of an event that it is about.
-    pub(super) fn holds(self, known: &Known, event: &Event) -> bool {
+    /// Whether an event that the check is about meets the condition.
+    pub(super) fn holds(self, state: &LogState, event: &Event) -> bool {
         match self {
             Self::SixFields => records::six_fields(event),
-            Self::TellsWhat => records::what(event),
-            Self::TellsWhen => records::when(event),
-            Self::TellsWhere => records::place(event),
-            Self::TellsSource => records::source(event),
-            Self::TellsOutcome => records::outcome(event),
+            Self::TellsWhat => records::has_object(event),
+            Self::TellsWhen => records::has_time(event),
+            Self::TellsWhere => records::has_host(event),
+            Self::TellsSource => records::has_source(event),
+            Self::TellsOutcome => records::has_outcome(event),
             Self::SystemClock => event.time_source == "system-clock",
             Self::Utc => records::is_utc(event),
             Self::Attributed => event.actor.user.is_some() || event.actor.uid.is_some(),
-            Self::ImportsVerified => import_verified(known, event),
+            Self::ImportsVerified => is_import_verified(state, event),
             Self::PushesJudged => {
                 let digests = &event.object.digests;
-                is_judged(event)
-                    || !digests.is_empty() && digests.iter().all(|digest| known.was_verified(digest))
+                names_verification(event)
+                    || !digests.is_empty() && digests.iter().all(|digest| state.was_verified(digest))
             }
-            Self::PolicyNamed => names(event, POLICY),
-            Self::PacksSigned => names(event, KEY),
+            Self::PolicyNamed => has_evidence(event, POLICY),
+            Self::PacksSigned => has_evidence(event, KEY),
             Self::PacksTraced => SOURCE
                 .iter()
                 .filter_map(|name| event.evidence.get(*name))
-                .any(|lock| known.was_mirrored(lock)),
+                .any(|lock| state.was_mirrored(lock)),
             Self::DrivesIdentified => !event.object.digests.is_empty(),
-            Self::SourcesLocked => names(event, SOURCE),
-            Self::LoggedFromStart => known.is_open(),
+            Self::SourcesLocked => has_evidence(event, SOURCE),
+            Self::LoggedFromStart => state.is_serving(),
             Self::ClosedToAll => event.evidence.get(OPEN).is_some_and(|open| open == "false"),
             Self::StoresSound => event.outcome.result == Ending::Success,
             Self::NoAlarms
@@ -221,49 +221,52 @@ impl Check {
     }
 }
 
-/// Whether an event says that its digests are what somebody who is trusted signed: by a key, and by a trust file.
-pub(crate) fn is_good(event: &Event) -> bool {
-    event.event == EventType::Verify && event.outcome.result == Ending::Success && is_judged(event)
+/// Whether an event is a successful verification of its digests that names the key and the trust file.
+pub(crate) fn is_verification(event: &Event) -> bool {
+    event.event == EventType::Verify && event.outcome.result == Ending::Success && names_verification(event)
 }
 
-/// Whether a later verification counts for a push: a manifest without a tag comes before its signatures, and nobody finds
-/// it who does not know its digest.
-fn may_wait(check: Check, event: &Event) -> bool {
+/// Whether a later verification counts for a push: a manifest without a tag is pushed before its signatures, and clients
+/// find it only if they know its digest.
+fn can_be_verified_later(check: Check, event: &Event) -> bool {
     check == Check::PushesJudged && event.object.name.contains('@') && !event.object.digests.is_empty()
 }
 
-/// Whether an event's own evidence says who signed, and by which trust file that was good enough.
-fn is_judged(event: &Event) -> bool {
-    names(event, POLICY) && names(event, KEY) && !event.evidence.contains_key(WARNED) && !is_bypass(event)
+/// Whether an event's own evidence names the signer and the trust file of a verification that passed.
+fn names_verification(event: &Event) -> bool {
+    has_evidence(event, POLICY)
+        && has_evidence(event, KEY)
+        && !event.evidence.contains_key(WARNED)
+        && !is_bypass(event)
 }
 
-/// Whether an import names what it was verified by, or its set, or all that came, was verified before.
-fn import_verified(known: &Known, event: &Event) -> bool {
+/// Whether an import names the key and the trust file of its verification, or its set or all its content was verified before.
+fn is_import_verified(state: &LogState, event: &Event) -> bool {
     let digests = &event.object.digests;
     let before = match event.evidence.get("set") {
-        Some(set) => known.was_verified(set),
-        None => !digests.is_empty() && digests.iter().all(|digest| known.was_verified(digest)),
+        Some(set) => state.was_verified(set),
+        None => !digests.is_empty() && digests.iter().all(|digest| state.was_verified(digest)),
     };
-    is_judged(event) || before && !event.evidence.contains_key(WARNED) && !is_bypass(event)
+    names_verification(event) || before && !event.evidence.contains_key(WARNED) && !is_bypass(event)
 }
 
-/// Whether a client of the registry asked for it: such events name nobody of the host.
-fn is_clients(event: &Event) -> bool {
+/// Whether a client of the registry caused the event: such events have no user ID of the host.
+fn is_by_client(event: &Event) -> bool {
     matches!(event.event, EventType::Push | EventType::Delete | EventType::Login) && event.actor.uid.is_none()
 }
 
-/// Whether a drive came in without its log, or in spite of an alarm.
+/// Whether a drive was imported without its log, or despite an alarm.
 fn is_bypass(event: &Event) -> bool {
     event.evidence.get("log").is_some_and(|log| BYPASSES.contains(&log.as_str()))
 }
 
-/// Whether evidence of one of these names is there.
-pub(crate) fn names(event: &Event, names: &[&str]) -> bool {
+/// Whether an event has evidence with one of these names.
+pub(crate) fn has_evidence(event: &Event, names: &[&str]) -> bool {
     names.iter().any(|name| event.evidence.get(*name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Whether an event of this kind changes what is served, or by whose word.
-fn changes(kind: EventType) -> bool {
+/// Whether events of this type change the served content or the trusted keys.
+fn is_change(kind: EventType) -> bool {
     match kind {
         EventType::KeyGenerate
         | EventType::KeyImport

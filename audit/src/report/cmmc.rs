@@ -1,7 +1,7 @@
-//! CMMC Level 2: the practices that a log of airlock says something of.
+//! CMMC Level 2: the practices that apply to a log of airlock.
 //!
-//! Identifiers are those of the CMMC Assessment Guide Level 2, version 2.13, which are NIST SP 800-171 revision 2's
-//! with the domain before them. Titles are the guide's; which event speaks for which practice is our own reading.
+//! Identifiers are those of the CMMC Assessment Guide Level 2, version 2.13: the identifiers of NIST SP 800-171 revision 2,
+//! prefixed with the domain. Titles are the guide's. The mapping of events to practices is airlock's own interpretation.
 
 use super::check::Check as C;
 use super::framework::{Control, Rows};
@@ -16,8 +16,8 @@ pub(super) const CONTROLS: &[Control] = &[
         &[C::DrivesIdentified],
     )
     .says(
-        "Each crossing of the gap is an event with the set's digest, its outcome and who carried it out.",
-        "That there is no other way across, and what of the content is controlled information.",
+        "Each crossing of the air gap is an event with the set's digest, the outcome and the user.",
+        "Other ways across the air gap, and which content is controlled information.",
     ),
     Control::partial(
         "AC.L2-3.1.7",
@@ -26,8 +26,8 @@ pub(super) const CONTROLS: &[Control] = &[
         &[C::Attributed],
     )
     .says(
-        "Keys, trust files, imports, deletions and repairs of the store, each with who did it.",
-        "That others cannot do it, and that none of it was done past the log.",
+        "Operations on keys and trust files, imports, deletions and store repairs, each with the user.",
+        "The exclusion of other users, and operations outside the log.",
     ),
     Control::partial(
         "AU.L2-3.3.1",
@@ -36,46 +36,46 @@ pub(super) const CONTROLS: &[Control] = &[
         &[C::Gapless, C::FirstLeaf, C::Parts, C::SixFields],
     )
     .says(
-        "All records since the log began, each with what, when, where, from where, the outcome and who.",
-        "Which records are needed, for how long they must be kept, and records of other programs.",
+        "All records since the start of the log, each with what, when, where, the source, the outcome and the user.",
+        "The required records, their retention period, and records of other programs.",
     ),
     Control::partial("AU.L2-3.3.2", "User Accountability", Rows::Of(PRIVILEGED), &[C::Attributed])
         .says(
             "Each change is tied to a name, in a record that cannot be changed.",
-            "That a name is one person's: names are those of the operating system or the registry's password file.",
+            "That a name belongs to only one person: names come from the operating system or the registry's password file.",
         ),
     Control::outside(
         "AU.L2-3.3.3",
         "Event Review",
-        "That somebody reviewed the choice.",
+        "The review of the selection of events.",
     ),
     Control::outside(
         "AU.L2-3.3.4",
         "Audit Failure Alerting",
-        "That somebody is told. airlock refuses to report success when it cannot log, but sends no alert.",
+        "The alert. airlock does not report success when it cannot log, but it sends no alert.",
     ),
     Control::outside(
         "AU.L2-3.3.5",
         "Audit Correlation",
-        "The correlation with other systems' records.",
+        "The correlation with the records of other systems.",
     ),
     Control::new("AU.L2-3.3.6", "Reduction & Reporting", Rows::All, &[C::Gapless]).says(
-        "This report is made on demand from the log and changes nothing in it.",
-        "Reports over other programs' records.",
+        "This report is generated from the log on demand and does not change it.",
+        "Reports on the records of other programs.",
     ),
     Control::partial("AU.L2-3.3.7", "Authoritative Time Source", Rows::All, &[C::TimeOrder])
         .says(
-            "Every record has a time in UTC from the system's clock, and none is out of order.",
-            "That the clock is compared with an authoritative source.",
+            "Every record has a UTC time stamp from the system clock, and none is out of order.",
+            "The comparison of the clock with an authoritative source.",
         ),
     Control::partial("AU.L2-3.3.8", "Audit Protection", Rows::All, &[C::Gapless, C::TrustedKey]).says(
-        "Every leaf is proved under a signed checkpoint, checked by a key that did not come with the log.",
-        "Copies that show that the newest records were not cut off; who may read the records and run the tools: that is for the file system's permissions.",
+        "Every leaf is proved against a signed checkpoint, verified with a key that did not come with the log.",
+        "Copies that would show a truncation of the newest records, and access to the records and the tools, which depends on file permissions.",
     ),
     Control::outside(
         "AU.L2-3.3.9",
         "Audit Management",
-        "Who may. airlock has no switch that turns logging off; who owns the files decides.",
+        "The users who may manage the log. airlock has no option to turn logging off; the owner of the files decides.",
     ),
     Control::partial(
         "CM.L2-3.4.1",
@@ -84,12 +84,12 @@ pub(super) const CONTROLS: &[Control] = &[
         &[C::DrivesIdentified, C::SourcesLocked],
     )
     .says(
-        "What came into the registry and went from it, by digest, and the lock it came by.",
-        "What runs, and the configuration of hardware and other software.",
+        "Content added to and removed from the registry, by digest, and the lock of its source.",
+        "Running workloads, and the configuration of hardware and other software.",
     ),
     Control::partial("CM.L2-3.4.3", "System Change Management", Rows::Of(TRUST), &[C::Attributed]).says(
-        "Each change of keys and trust files, with who made it.",
-        "That the change was reviewed and approved.",
+        "Each change of keys and trust files, with the user.",
+        "The review and approval of each change.",
     ),
     Control::partial(
         "CM.L2-3.4.5",
@@ -98,8 +98,8 @@ pub(super) const CONTROLS: &[Control] = &[
         &[C::Attributed, C::ClosedToAll],
     )
     .says(
-        "Each change of the registry's content, with who made it, and each log-in that was refused.",
-        "Which users are privileged to change what: the log has names, and not the rights behind them. Also physical access and file permissions.",
+        "Each change of the registry's content, with the user, and each refused login.",
+        "The privileges of each user: the log contains names, not permissions. Also physical access and file permissions.",
     ),
     Control::partial(
         "CM.L2-3.4.8",
@@ -108,8 +108,8 @@ pub(super) const CONTROLS: &[Control] = &[
         &[C::ImportsVerified, C::PushesJudged, C::PolicyNamed],
     )
     .says(
-        "What was let into the registry, and by which trust file.",
-        "What runs: that is for the cluster's admission.",
+        "Content admitted to the registry, with the trust file.",
+        "Running workloads, which the cluster's admission controls.",
     ),
     Control::partial(
         "MP.L2-3.8.5",
@@ -118,28 +118,28 @@ pub(super) const CONTROLS: &[Control] = &[
         &[C::PacksSigned, C::DrivesIdentified],
     )
     .says(
-        "Which set was written or came in, when and by whom, under which signature.",
-        "Who carried the medium, and where it was in between.",
+        "Which set was written or imported, when, by whom, and with which signature.",
+        "The courier of the medium, and its location in between.",
     ),
     Control::outside(
         "MP.L2-3.8.6",
         "Portable Storage Encryption",
-        "Whether the medium is encrypted. airlock signs what it writes and does not encrypt it.",
+        "The encryption of the medium. airlock signs the data that it writes, but does not encrypt it.",
     ),
     Control::outside(
         "MP.L2-3.8.7",
         "Removable Media",
-        "Which devices may be plugged in.",
+        "The permitted devices.",
     ),
-    Control::outside("MP.L2-3.8.8", "Shared Media", "Whose the device is."),
+    Control::outside("MP.L2-3.8.8", "Shared Media", "The owner of the device."),
     Control::partial("SC.L2-3.13.10", "Key Management", Rows::Of(KEYS), &[C::Attributed]).says(
-        "Each making, import, rotation and revocation of a key, with its public digest.",
-        "How the private half is kept, who holds it, and its destruction.",
+        "Each generation, import, rotation and revocation of a key, with the digest of the public key.",
+        "The storage, the holder and the destruction of each private key.",
     ),
     Control::lacking(
         "SC.L2-3.13.11",
         "CUI Encryption",
-        "airlock's cryptography is ring, which has no FIPS 140 certificate.",
+        "airlock's cryptography library is ring, which has no FIPS 140 certificate.",
     ),
     Control::partial(
         "SI.L2-3.14.1",
@@ -149,6 +149,6 @@ pub(super) const CONTROLS: &[Control] = &[
     )
     .says(
         "Each refusal, failed check and alarm, with its reason.",
-        "Flaws in what the images hold: scans are not made by airlock.",
+        "Flaws in the content of the images: airlock does not scan images.",
     ),
 ];

@@ -1,32 +1,33 @@
-//! From events to a report. Nothing but counts and indexes is kept, however long the log is.
+//! Makes a report of events. Only counts and indexes are kept, for a log of any size.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::check::{Check, Checked, Checks, Class, Ends, Known, Vouched};
+use super::check::{Check, CheckResult, CheckpointTrust, Checks, Class, Ends, LogState};
 use super::framework::{Basis, Control, Status};
 use super::{Counts, Evidence, Finding, Framework, Log, Period, Report, Tally, moment};
 use crate::{Error, Event, Reader, Result};
 
-/// Leaves that a reason names; the check has more.
-const TOLD: usize = 5;
+/// The maximum number of leaves that a reason names; the check lists more.
+const MAX_NAMED: usize = 5;
 
-/// Takes a log's events, in order, and makes a report of them.
+/// Takes the events of a log in order, and makes a report of them.
 #[derive(Debug)]
 pub struct Collector {
     framework: Framework,
     period: Period,
-    /// How many leaves of each event and outcome are listed from the beginning, and as many from the end.
+    /// The number of leaves of each event type and result that are listed from the beginning, and from the end.
     kept: usize,
     counts: Counts,
     classes: BTreeMap<Class, Ends>,
     checks: Checks,
-    known: Known,
-    /// The times of the first and the last event that a control names.
+    state: LogState,
+    /// The times of the first and the last event that a control refers to.
     times: Option<(String, String)>,
 }
 
 impl Collector {
-    /// For a framework and a period. `leaves` is how many leaves of each event and outcome are listed at most.
+    /// A collector for a framework and a period. `leaves` is the maximum number of listed leaves of each event type and
+    /// result.
     #[must_use]
     pub fn new(framework: Framework, period: Period, leaves: usize) -> Self {
         let kept = leaves.div_ceil(2);
@@ -39,7 +40,7 @@ impl Collector {
             counts: Counts::default(),
             classes: BTreeMap::new(),
             checks: Checks::new(Check::ALL.iter().filter(wanted).copied(), kept),
-            known: Known::default(),
+            state: LogState::default(),
             times: None,
         }
     }
@@ -52,20 +53,20 @@ impl Collector {
             1 => self.counts.after += 1,
             _ => self.take_in_period(index, event),
         }
-        self.known.take(index, event);
+        self.state.take(index, event);
     }
 
     fn take_in_period(&mut self, index: u64, event: &Event) {
         let class = (event.event, event.outcome.result);
         self.classes.entry(class).or_default().push(index, self.kept);
-        self.checks.take(index, event, &self.known);
-        if self.framework.controls().iter().any(|control| control.names(class)) {
+        self.checks.take(index, event, &self.state);
+        if self.framework.controls().iter().any(|control| control.includes(class)) {
             let (_, last) = self.times.get_or_insert_with(|| (event.time.clone(), String::new()));
             last.clone_from(&event.time);
         }
     }
 
-    /// Tells of leaves that are no events.
+    /// Counts leaves that are not events.
     pub fn no_events(&mut self, leaves: u64) {
         self.counts.leaves += leaves;
         self.counts.no_events += leaves;
@@ -75,7 +76,7 @@ impl Collector {
     ///
     /// # Errors
     /// [`Error::Missing`] when not all leaves of the checkpoint were taken, or [`Error::Scratch`].
-    pub fn end(mut self, reader: &Reader, vouched: Vouched) -> Result<Report> {
+    pub fn end(mut self, reader: &Reader, trust: CheckpointTrust) -> Result<Report> {
         let size = reader.size();
         if self.counts.leaves != size {
             return Err(Error::Missing { found: self.counts.leaves, size });
@@ -83,25 +84,25 @@ impl Collector {
         let controls = self.framework.controls();
         self.counts.events = tallies(&self.classes);
         for (class, ends) in &self.classes {
-            if controls.iter().any(|control| control.names(*class)) {
+            if controls.iter().any(|control| control.includes(*class)) {
                 self.counts.relevant += ends.count();
             } else {
                 self.counts.irrelevant += ends.count();
             }
         }
-        let checks = self.checks.end(&self.counts, &self.known, vouched);
-        self.known.check()?;
+        let checks = self.checks.end(&self.counts, &self.state, trust);
+        self.state.check()?;
         let listed = listed(&self.classes, &checks);
         let findings = controls.iter().map(|control| finding(control, &self.classes, &checks, &listed));
         let findings: Vec<Finding> = findings.collect();
-        let is_named = |class: Class| controls.iter().any(|control| control.names(class));
+        let is_relevant = |class: Class| controls.iter().any(|control| control.includes(class));
         let leaves: Vec<u64> =
-            listed.iter().filter(|(_, class)| is_named(**class)).map(|(index, _)| *index).collect();
+            listed.iter().filter(|(_, class)| is_relevant(**class)).map(|(index, _)| *index).collect();
         let (first, last) = self.times.map_or((None, None), |(first, last)| (moment(&first), moment(&last)));
         Ok(Report {
             framework: self.framework,
             period: self.period,
-            log: log(reader, vouched),
+            log: log(reader, trust),
             leaves_left_out: self.counts.relevant - leaves.len() as u64,
             counts: self.counts,
             checks,
@@ -113,7 +114,7 @@ impl Collector {
     }
 }
 
-/// Events by name and outcome, in the order of their names.
+/// The counts by event type and result, in the order of their names.
 fn tallies(classes: &BTreeMap<Class, Ends>) -> Vec<Tally> {
     let tally = |((kind, ending), ends): (&Class, &Ends)| Tally {
         event: kind.name().to_owned(),
@@ -125,9 +126,9 @@ fn tallies(classes: &BTreeMap<Class, Ends>) -> Vec<Tally> {
     tallies
 }
 
-/// The leaves that are told one by one: of each class the first and the last, and the exceptions.
-fn listed(classes: &BTreeMap<Class, Ends>, checks: &[Checked]) -> BTreeMap<u64, Class> {
-    let exceptions = checks.iter().flat_map(|checked| &checked.by_class);
+/// The leaves that are listed: the first and the last of each class, and the exceptions.
+fn listed(classes: &BTreeMap<Class, Ends>, checks: &[CheckResult]) -> BTreeMap<u64, Class> {
+    let exceptions = checks.iter().flat_map(|result| &result.by_class);
     let all = classes.iter().chain(exceptions);
     all.flat_map(|(class, ends)| ends.kept().map(|index| (index, *class))).collect()
 }
@@ -135,90 +136,89 @@ fn listed(classes: &BTreeMap<Class, Ends>, checks: &[Checked]) -> BTreeMap<u64, 
 fn finding(
     control: &'static Control,
     classes: &BTreeMap<Class, Ends>,
-    checks: &[Checked],
+    checks: &[CheckResult],
     listed: &BTreeMap<u64, Class>,
 ) -> Finding {
-    let rows = || classes.iter().filter(|(class, _)| control.names(**class));
+    let rows = || classes.iter().filter(|(class, _)| control.includes(**class));
     let count: u64 = rows().map(|(_, ends)| ends.count()).sum();
     let (status, reason) = match control.basis {
-        Basis::Outside => (Status::NotAssessed, alone(control)),
+        Basis::Outside => (Status::NotAssessed, not_in_log(control)),
         Basis::Lacking => (Status::NotSatisfied, control.leaves_out.to_owned()),
         Basis::Events(..) | Basis::Partial(..) => {
             judge(control, &rows().map(|(class, _)| *class).collect(), checks)
         }
     };
-    let leaves = listed.iter().filter(|(_, class)| control.names(**class)).map(|(index, _)| *index).collect();
+    let leaves =
+        listed.iter().filter(|(_, class)| control.includes(**class)).map(|(index, _)| *index).collect();
     Finding { control, status, reason, count, leaves }
 }
 
-/// The worst that a check says of the control's own leaves. Without a leaf that shows it, nothing is satisfied, and
-/// what no leaf can show never is.
-fn judge(control: &Control, rows: &BTreeSet<Class>, checks: &[Checked]) -> (Status, String) {
-    let of = |check: &Check| checks.iter().find(|checked| checked.check == *check);
-    let mine = checks.iter().filter(|checked| control.checks().contains(&checked.check));
-    let failed: Vec<(Status, String)> = mine.filter_map(|checked| failure(checked, rows)).collect();
-    let shown = control.checks().iter().filter(|check| check.proves());
-    // That no entry is missing shows by itself only that a report can be made.
-    let others = shown.clone().any(|check| *check != Check::Gapless);
-    let shown = shown.filter(|check| !others || **check != Check::Gapless);
-    let is_shown = shown.clone().filter_map(of).any(|checked| !checked.bears_on.is_disjoint(rows));
+/// The worst result of a check for the control's own leaves. A control is satisfied only if a leaf shows it, and never if no
+/// leaf can show it.
+fn judge(control: &Control, rows: &BTreeSet<Class>, checks: &[CheckResult]) -> (Status, String) {
+    let result_of = |check: &Check| checks.iter().find(|result| result.check == *check);
+    let results = checks.iter().filter(|result| control.checks().contains(&result.check));
+    let failed: Vec<(Status, String)> = results.filter_map(|result| failure(result, rows)).collect();
+    let proving = control.checks().iter().filter(|check| check.proves());
+    // A complete log alone only shows that a report can be made.
+    let has_others = proving.clone().any(|check| *check != Check::Gapless);
+    let proving = proving.filter(|check| !has_others || **check != Check::Gapless);
+    let is_shown = proving.clone().filter_map(result_of).any(|result| !result.bears_on.is_disjoint(rows));
     match failed.iter().map(|(status, _)| *status).max() {
         Some(Status::NotSatisfied) => {
-            let told = failed.into_iter().filter(|(status, _)| *status == Status::NotSatisfied);
-            (
-                Status::NotSatisfied,
-                format!("Not so: {}", told.map(|(_, why)| why).collect::<Vec<_>>().join(" ")),
-            )
+            let failed = failed.into_iter().filter(|(status, _)| *status == Status::NotSatisfied);
+            let reasons = failed.map(|(_, reason)| reason).collect::<Vec<_>>().join(" ");
+            (Status::NotSatisfied, format!("Failed: {reasons}"))
         }
-        _ if !control.can_be_satisfied() => (Status::NotAssessed, alone(control)),
+        _ if !control.can_be_satisfied() => (Status::NotAssessed, not_in_log(control)),
         Some(_) => {
-            let told = failed.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join(" ");
-            (Status::NotAssessed, format!("Missing: {told}"))
+            let reasons = failed.into_iter().map(|(_, reason)| reason).collect::<Vec<_>>().join(" ");
+            (Status::NotAssessed, format!("Missing: {reasons}"))
         }
         None if !is_shown => {
-            let titles = shown.map(|check| format!("{}.", check.title())).collect::<Vec<_>>().join(" Or: ");
+            let titles = proving.map(|check| format!("{}.", check.title())).collect::<Vec<_>>().join(" Or: ");
             (
                 Status::NotAssessed,
-                format!("Missing: an event in the period that shows one of these. {titles}"),
+                format!("Missing: an event in the period that proves one of these checks: {titles}"),
             )
         }
-        None => (Status::Satisfied, "All that was checked is so.".to_owned()),
+        None => (Status::Satisfied, "All checks passed.".to_owned()),
     }
 }
 
-/// Why a log is not enough.
-fn alone(control: &Control) -> String {
+/// The reason for a control that a log alone cannot show.
+fn not_in_log(control: &Control) -> String {
     format!("The log alone cannot show it. Missing: {}", control.leaves_out)
 }
 
-/// What a check has against these leaves.
-fn failure(checked: &Checked, rows: &BTreeSet<Class>) -> Option<(Status, String)> {
-    let Checked { check, title, expected, found, by_class, .. } = checked;
+/// The failure of a check for leaves of these classes.
+fn failure(result: &CheckResult, rows: &BTreeSet<Class>) -> Option<(Status, String)> {
+    let CheckResult { check, title, expected, found, by_class, .. } = result;
     if found >= expected {
         return None;
     }
     if by_class.is_empty() {
-        return Some((check.otherwise(), format!("{title} ({found} of {expected}).")));
+        return Some((check.failure_status(), format!("{title} ({found} of {expected}).")));
     }
     let own = || by_class.iter().filter(|(class, _)| rows.contains(*class)).map(|(_, ends)| ends);
     let count: u64 = own().map(Ends::count).sum();
     let mut leaves: Vec<u64> = own().flat_map(Ends::kept).collect();
     leaves.sort_unstable();
-    leaves.truncate(TOLD);
+    leaves.truncate(MAX_NAMED);
     let more = count.saturating_sub(leaves.len() as u64);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let leaves = leaves.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-    (count > 0).then(|| (check.otherwise(), format!("{title} (but leaf {leaves}{more}).")))
+    (count > 0).then(|| (check.failure_status(), format!("{title} (except leaf {leaves}{more}).")))
 }
 
-fn log(reader: &Reader, vouched: Vouched) -> Log {
+fn log(reader: &Reader, trust: CheckpointTrust) -> Log {
     let checkpoint = reader.checkpoint();
     Log {
         origin: checkpoint.origin.clone(),
         size: checkpoint.size,
         root: checkpoint.root,
         checkpoint: reader.note().to_string(),
-        own_key: vouched.own_key,
-        witnessed: vouched.witnessed,
+        own_key: trust.own_key,
+        witnessed: trust.witnessed,
     }
 }

@@ -1,7 +1,7 @@
 //! A report as one table (RFC 4180), for spreadsheets.
 //!
-//! `record` says what a line is: a `control`, a `leaf` with the `controls` that it is evidence for, a `check`, or a
-//! `count`. Hashes are in hexadecimal digits, because base64 can begin as a formula does.
+//! `record` is the kind of a row: a `control`, a `leaf` with the `controls` that it is evidence for, a `check`, or a
+//! `count`. Hashes are in hexadecimal digits, because base64 text can look like a formula.
 
 use std::io::{self, Write};
 
@@ -40,13 +40,13 @@ const COLUMNS: &[&str] = &[
     "proof",
 ];
 
-/// A line: columns and what stands in them.
+/// A row: the names and values of its columns.
 type Cells = Vec<(&'static str, String)>;
 
 /// Writes a report.
 ///
 /// # Errors
-/// What `out` says.
+/// The error of `out`.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     line(out, &COLUMNS.iter().map(|name| (*name, (*name).to_owned())).collect::<Cells>())?;
     for finding in &report.controls {
@@ -55,8 +55,8 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for leaf in report.listed() {
         let leaf = leaf?;
         let class = (leaf.event.event, leaf.event.outcome.result);
-        let naming = report.controls.iter().filter(|finding| finding.control.names(class));
-        let controls: Vec<&str> = naming.map(|finding| finding.control.id).collect();
+        let relevant = report.controls.iter().filter(|finding| finding.control.includes(class));
+        let controls: Vec<&str> = relevant.map(|finding| finding.control.id).collect();
         line(out, &[of_log(report), of_leaf(&leaf, &controls.join(" "))].concat())?;
     }
     for check in &report.checks {
@@ -68,7 +68,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             ("record", "check".to_owned()),
             ("reason", check.name.to_owned()),
             ("title", check.title.to_owned()),
-            ("status", if check.found < check.expected { "not so" } else { "so" }.to_owned()),
+            ("status", if check.found < check.expected { "failed" } else { "passed" }.to_owned()),
             ("expected", check.expected.to_string()),
             ("found", check.found.to_string()),
             ("leaf", exceptions.join(" ")),
@@ -148,7 +148,7 @@ fn of_leaf(leaf: &Leaf, controls: &str) -> Cells {
     ]
 }
 
-/// Every field in quotes: then no separator of any country cuts one in two. Lines end as RFC 4180 says.
+/// Writes a row. Every field is quoted, so that no locale's separator splits it. Lines end as RFC 4180 requires.
 fn line(out: &mut dyn Write, cells: &[(&str, String)]) -> io::Result<()> {
     for (number, name) in COLUMNS.iter().enumerate() {
         let value = cells.iter().find(|(column, _)| column == name).map_or("", |(_, value)| value);
@@ -158,8 +158,8 @@ fn line(out: &mut dyn Write, cells: &[(&str, String)]) -> io::Result<()> {
     out.write_all(b"\r\n")
 }
 
-/// Control characters are shown, not obeyed; and what a spreadsheet would take for a formula begins with `'`, which
-/// it takes for "this is text" (OWASP, CSV injection).
+/// Escapes control characters, and prefixes a text that a spreadsheet would interpret as a formula with `'`, which marks it
+/// as text (OWASP, CSV injection).
 fn field(value: &str) -> String {
     let mut shown = tlog::text::line(value).into_owned();
     let first = value.trim_start().chars().next();

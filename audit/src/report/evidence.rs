@@ -1,4 +1,5 @@
-//! The leaves that a report lists, read again from the log one by one when they are written, each with its proof.
+//! The leaves that a report lists. They are read from the log again when the report is written, one by one, each with its
+//! proof.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,10 +12,10 @@ use tlog::{Checkpoint, Folder, Hash, Note, Proof};
 use super::Leaf;
 use crate::{Error, Event, Reader, Result};
 
-/// Hashes of subtrees that are kept: the proofs of neighbours have most of them in common.
-const CACHED: usize = 1 << 16;
+/// The maximum number of cached hashes of subtrees: the proofs of neighbouring leaves share most of them.
+const MAX_CACHED: usize = 1 << 16;
 
-/// Where leaves and their proofs are from.
+/// The source of leaves and their proofs.
 pub struct Evidence {
     folder: Folder,
     checkpoint: Checkpoint,
@@ -25,7 +26,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Of a log at its checkpoint.
+    /// The evidence of a log at its checkpoint.
     #[must_use]
     pub fn of(reader: &Reader) -> Self {
         Self {
@@ -37,10 +38,10 @@ impl Evidence {
         }
     }
 
-    /// A leaf with its proof, checked: a report never has one that does not hold.
+    /// A leaf with its verified proof: a report contains no invalid one.
     ///
     /// # Errors
-    /// [`Error::Log`] when the log is not what it was when it was read for the report.
+    /// [`Error::Log`] when the log has changed since it was read for the report.
     pub fn leaf(&self, index: u64) -> Result<Leaf> {
         let Checkpoint { size, root, .. } = &self.checkpoint;
         let entry = self.entry(index)?;
@@ -59,8 +60,8 @@ impl Evidence {
             Some((known, entries)) if known == wanted => entries,
             _ => self.folder.bundle(wanted)?,
         };
-        let place = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
-        let entry = entries.get(place).cloned();
+        let position = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
+        let entry = entries.get(position).cloned();
         *bundle = Some((wanted, entries));
         entry.ok_or_else(|| tlog::Error::NoEntry { index, size: self.checkpoint.size }.into())
     }
@@ -72,10 +73,10 @@ impl Nodes for Evidence {
             return Ok(*hash);
         }
         let hash = self.folder.node(level, index)?;
-        // Leaves' hashes are in the tiles as they are.
+        // The hashes of leaves are in the tiles unchanged.
         if level > 0 {
             let mut nodes = self.nodes.borrow_mut();
-            if nodes.len() >= CACHED {
+            if nodes.len() >= MAX_CACHED {
                 nodes.clear();
             }
             nodes.insert((level, index), hash);

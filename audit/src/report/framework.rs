@@ -1,4 +1,4 @@
-//! What a framework asks for, as data: controls, and which events and checks speak for each.
+//! The controls of the frameworks, as data, each with the events and checks that are evidence for it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,66 +14,66 @@ use crate::{Ending, Error, EventType, Result};
 pub enum Framework {
     /// NIST SP 800-53 revision 5.
     Nist80053r5,
-    /// CMMC Level 2, which is NIST SP 800-171 revision 2 by other names.
+    /// CMMC Level 2, which has the requirements of NIST SP 800-171 revision 2 under other identifiers.
     CmmcL2,
     /// DISA's Security Requirements Guide for container platforms.
     SrgContainer,
 }
 
-/// One control, and what a log can say of it.
+/// A control, and the evidence that a log has for it.
 #[derive(Debug)]
 pub struct Control {
-    /// As its catalogue spells it.
+    /// Its identifier, as its catalogue spells it.
     pub id: &'static str,
     /// Its title, in the catalogue's own words.
     pub title: &'static str,
-    /// Another name of it, where the catalogue has one: the rule and its severity.
+    /// Its other identifier, if the catalogue has one: the rule and its severity.
     pub also: Option<&'static str>,
-    /// What airlock's log shows of it. The status is about this.
+    /// What airlock's log shows about it. The status refers to this.
     pub evidences: &'static str,
-    /// What it does not show, so that somebody else must.
+    /// What the log does not show, so that other evidence is needed.
     pub leaves_out: &'static str,
     pub(crate) basis: Basis,
 }
 
-/// What a status rests on.
+/// The basis of a status.
 #[derive(Debug)]
 pub(crate) enum Basis {
-    /// Events, of which all checks must hold, and at least one that [`Check::proves`] must be about one of them.
+    /// Events for which all checks must pass. At least one check that [`Check::proves`] must be about one of them.
     Events(Rows, &'static [Check]),
-    /// Events that can contradict it. They never suffice: [`Control::leaves_out`] is missing.
+    /// Events that can contradict the control, but never show it: [`Control::leaves_out`] is missing.
     Partial(Rows, &'static [Check]),
-    /// Nothing in a log can show it.
+    /// No event can show or contradict the control.
     Outside,
-    /// It is known not to be so, whatever the log says.
+    /// The control is known not to be met, independently of the log.
     Lacking,
 }
 
-/// Which events.
+/// The events for a control.
 #[derive(Debug)]
 pub(crate) enum Rows {
-    /// Each.
+    /// All events.
     All,
-    /// Those of a kind.
+    /// Events of these types.
     Of(&'static [EventType]),
-    /// Those of a kind that were refused or failed, and alarms.
+    /// Events of these types that were refused or failed, and alarms.
     Against(&'static [EventType]),
 }
 
-/// What the log shows of a control.
+/// The status of a control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// Events show it, and would not if they were missing or other ones.
+    /// Events show it; if they were missing or had other content, it would not be satisfied.
     Satisfied,
-    /// The log and the period do not have what would show it, or no log can; nothing speaks against it.
+    /// No event in the period shows it, or no log can show it; nothing contradicts it.
     NotAssessed,
-    /// Something was not as it must be.
+    /// A check failed, or the control is known not to be met.
     NotSatisfied,
 }
 
 impl Framework {
-    /// All of them.
+    /// All frameworks.
     pub const ALL: &[Self] = &[Self::Nist80053r5, Self::CmmcL2, Self::SrgContainer];
 
     /// Its name on the command line.
@@ -96,7 +96,7 @@ impl Framework {
         }
     }
 
-    /// Where its identifiers are from.
+    /// The sources of its identifiers.
     #[must_use]
     pub fn sources(self) -> &'static [&'static str] {
         match self {
@@ -106,7 +106,7 @@ impl Framework {
         }
     }
 
-    /// Its controls. Those that airlock has nothing to do with are not here, and a report says nothing of them.
+    /// Its controls. Controls that do not apply to airlock are omitted, also from reports.
     #[must_use]
     pub fn controls(self) -> &'static [Control] {
         match self {
@@ -133,7 +133,7 @@ impl FromStr for Framework {
 }
 
 impl Status {
-    /// For programs.
+    /// Its name for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -143,7 +143,7 @@ impl Status {
         }
     }
 
-    /// For people.
+    /// Its name for people.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -155,7 +155,7 @@ impl Status {
 }
 
 impl Control {
-    /// A control that events speak for.
+    /// A control that events can show.
     pub(crate) const fn new(
         id: &'static str,
         title: &'static str,
@@ -165,7 +165,7 @@ impl Control {
         Self { id, title, also: None, evidences: "", leaves_out: "", basis: Basis::Events(rows, checks) }
     }
 
-    /// A control that events can contradict, but not show: the log is a part of the evidence only.
+    /// A control that events can contradict, but not show: the log is only a part of the evidence.
     pub(crate) const fn partial(
         id: &'static str,
         title: &'static str,
@@ -175,36 +175,36 @@ impl Control {
         Self { id, title, also: None, evidences: "", leaves_out: "", basis: Basis::Partial(rows, checks) }
     }
 
-    /// Whether a log can show it. Otherwise its status is never [`Status::Satisfied`].
+    /// Whether a log can show the control. Otherwise, its status is never [`Status::Satisfied`].
     #[must_use]
     pub fn can_be_satisfied(&self) -> bool {
         matches!(self.basis, Basis::Events(..))
     }
 
-    /// A control that no event can speak for.
+    /// A control that no event can show.
     pub(crate) const fn outside(id: &'static str, title: &'static str, leaves_out: &'static str) -> Self {
         Self { id, title, also: None, evidences: "Nothing.", leaves_out, basis: Basis::Outside }
     }
 
-    /// A control that is not met, and why.
+    /// A control that is not met, with the reason.
     pub(crate) const fn lacking(id: &'static str, title: &'static str, leaves_out: &'static str) -> Self {
         Self { id, title, also: None, evidences: "Nothing.", leaves_out, basis: Basis::Lacking }
     }
 
-    /// Says what is shown, and what is not.
+    /// Sets what the log shows, and what it does not show.
     pub(crate) const fn says(mut self, evidences: &'static str, leaves_out: &'static str) -> Self {
         self.evidences = evidences;
         self.leaves_out = leaves_out;
         self
     }
 
-    /// Gives the other name.
+    /// Sets the other identifier.
     pub(crate) const fn also(mut self, also: &'static str) -> Self {
         self.also = Some(also);
         self
     }
 
-    /// The checks that the status rests on.
+    /// The checks that determine the status.
     pub(crate) fn checks(&self) -> &'static [Check] {
         match self.basis {
             Basis::Events(_, checks) | Basis::Partial(_, checks) => checks,
@@ -212,13 +212,13 @@ impl Control {
         }
     }
 
-    /// The names of the checks that its status rests on.
+    /// The names of the checks that determine the status.
     #[must_use]
     pub fn checks_named(&self) -> Vec<&'static str> {
         self.checks().iter().map(|check| check.name()).collect()
     }
 
-    /// The kinds of events that it names one by one.
+    /// The event types that the control lists explicitly.
     #[must_use]
     pub fn kinds(&self) -> &'static [EventType] {
         match self.basis {
@@ -230,8 +230,8 @@ impl Control {
         }
     }
 
-    /// Whether events of this kind that ended like this are evidence for it.
-    pub(crate) fn names(&self, (kind, ending): Class) -> bool {
+    /// Whether events of this type with this result are evidence for the control.
+    pub(crate) fn includes(&self, (kind, ending): Class) -> bool {
         match self.basis {
             Basis::Events(Rows::All, _) | Basis::Partial(Rows::All, _) => true,
             Basis::Events(Rows::Of(kinds), _) | Basis::Partial(Rows::Of(kinds), _) => kinds.contains(&kind),

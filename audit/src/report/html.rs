@@ -1,6 +1,6 @@
-//! A report as one page: no script, nothing from elsewhere, readable without colours and on paper.
+//! A report as one page: without scripts and external resources, readable without colours and on paper.
 //!
-//! All that is from the log is escaped, and control and direction characters are shown as their numbers.
+//! All text from the log is escaped, and control and direction characters are shown as their numbers.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("html.css");
 /// Writes a report.
 ///
 /// # Errors
-/// What `out` says.
+/// The error of `out`.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     head(report, out)?;
     summary(report, out)?;
@@ -23,12 +23,12 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "<h2 id=\"evidence\">Evidence</h2>\n<p>{}, with the proof that it is under the checkpoint (C2SP tlog-proof; \
+        "<h2 id=\"evidence\">Evidence</h2>\n<p>{}, each with its proof against the checkpoint (C2SP tlog-proof; \
          <code>extra</code> is the entry).</p>",
         if report.leaves_left_out == 0 {
-            "Each leaf that a control names"
+            "All leaves that are relevant to a control"
         } else {
-            "Each leaf that is listed"
+            "The listed leaves"
         }
     )?;
     left_out(report, out)?;
@@ -45,17 +45,17 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "</tbody></table></div>\n</main>\n</body>\n</html>")
 }
 
-/// What is not listed, and where it is.
+/// Explains which leaves are not listed, and where to find them.
 fn left_out(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     if report.leaves_left_out == 0 {
         return Ok(());
     }
     writeln!(
         out,
-        "<p>Of {} leaves that controls name, {} are listed: of each event and outcome the first and the last, and of each check \
-         the first and the last exceptions. The other {} are in the log, and counted and checked above. <code>airlock audit log \
-         --event EVENT --outcome OUTCOME</code> lists them, <code>airlock audit proof LEAF</code> proves one, and <code>airlock \
-         audit report --leaves NUMBER</code> lists more.</p>",
+        "<p>{} leaves are relevant to a control. {} of them are listed: the first and the last of each event type and outcome, and the \
+         first and the last exceptions of each check. The other {} are in the log; they are counted and checked above. \
+         <code>airlock audit log --event EVENT --outcome OUTCOME</code> lists them, <code>airlock audit proof LEAF</code> proves \
+         one, and <code>airlock audit report --leaves COUNT</code> lists more.</p>",
         report.counts.relevant,
         report.leaves.len(),
         report.leaves_left_out
@@ -69,8 +69,8 @@ fn head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">To the report</a>\n\
-         <header><h1>{title}</h1>\n<nav aria-label=\"Parts\"><a href=\"#summary\">Summary</a> <a href=\"#completeness\">Completeness</a> \
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n\
+         <header><h1>{title}</h1>\n<nav aria-label=\"Sections\"><a href=\"#summary\">Summary</a> <a href=\"#completeness\">Completeness</a> \
          <a href=\"#controls\">Controls</a> <a href=\"#evidence\">Evidence</a></nav></header>\n<main id=\"main\">"
     )
 }
@@ -79,13 +79,13 @@ fn summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let log = &report.log;
     let (first, last) = report.moments();
     let period = match (report.period.since, report.period.until) {
-        (None, None) => "all of the log".to_owned(),
+        (None, None) => "the whole log".to_owned(),
         (Some(since), None) => format!("since {}", text(since)),
         (None, Some(until)) => format!("before {}", text(until)),
         (Some(since), Some(until)) => format!("since {}, before {}", text(since), text(until)),
     };
     let key = if log.own_key {
-        "the key that lies beside the log: nothing is damaged, but the whole log could have been made anew"
+        "the log's own key only: a completely rewritten log would not be detected"
     } else {
         "a key that did not come with the log"
     };
@@ -97,20 +97,21 @@ fn summary(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         ("Log", log.origin.clone()),
         ("Leaves", log.size.to_string()),
         ("Root", log.root.to_string()),
-        ("Checked by", key.to_owned()),
+        ("Verified with", key.to_owned()),
         (
             "Witnesses",
-            if log.witnessed { "cosigned as the policy demands" } else { "none asked for" }.to_owned(),
+            if log.witnessed { "cosigned as the policy requires" } else { "none required" }.to_owned(),
         ),
-        ("Made by", format!("airlock {}", env!("CARGO_PKG_VERSION"))),
+        ("Generated by", format!("airlock {}", env!("CARGO_PKG_VERSION"))),
     ];
     if let Some(notice) = report.notice() {
         writeln!(out, "<p><strong>{notice}</strong></p>")?;
     }
     writeln!(
         out,
-        "<h2 id=\"summary\">Summary</h2>\n<p>A status is about what the log shows of a control, told there as <em>Shows</em>; \
-                   what it cannot show is told as <em>Does not show</em>. It is evidence for an assessor, and not an assessment.</p>\n<dl>"
+        "<h2 id=\"summary\">Summary</h2>\n<p>The status of a control refers only to what the log shows about it \
+         (<em>Shows</em>), not to what the log does not show (<em>Does not show</em>). It is evidence for an assessor, not an \
+         assessment.</p>\n<dl>"
     )?;
     for (name, value) in rows {
         writeln!(out, "<dt>{name}</dt><dd>{}</dd>", escaped(&value))?;
@@ -135,13 +136,13 @@ fn counts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let counts = &report.counts;
     writeln!(
         out,
-        "<h2 id=\"completeness\">Completeness</h2>\n<p>{} leaves = {} named by a control + {} named by none + {} before the period + {} after it \
-         + {} that are no events.</p>",
+        "<h2 id=\"completeness\">Completeness</h2>\n<p>{} leaves = {} relevant to a control + {} relevant to none + {} before the period + {} after it \
+         + {} that are not events.</p>",
         counts.leaves, counts.relevant, counts.irrelevant, counts.before, counts.after, counts.no_events
     )?;
     writeln!(
         out,
-        "<table><caption>What should be, and what is</caption><thead><tr><th scope=\"col\">Check</th><th scope=\"col\">Expected</th>\
+        "<table><caption>Checks</caption><thead><tr><th scope=\"col\">Check</th><th scope=\"col\">Expected</th>\
          <th scope=\"col\">Found</th><th scope=\"col\">Result</th><th scope=\"col\">Exceptions</th></tr></thead><tbody>"
     )?;
     for check in &report.checks {
@@ -152,7 +153,7 @@ fn counts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             escaped(check.title),
             check.expected,
             check.found,
-            if check.found < check.expected { "not so" } else { "so" },
+            if check.found < check.expected { "failed" } else { "passed" },
             listed(report, &check.exceptions, check.exceptions_left_out)
         )?;
     }
@@ -175,9 +176,9 @@ fn counts(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 fn control(finding: &Finding, report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let control = finding.control;
     let also = control.also.map(|also| format!(" <small>({})</small>", escaped(also))).unwrap_or_default();
-    let mine = report.checks.iter().filter(|checked| control.checks().contains(&checked.check));
+    let results = report.checks.iter().filter(|result| control.checks().contains(&result.check));
     let names: Vec<String> =
-        mine.map(|check| format!("<a href=\"#check-{}\">{}</a>", check.name, check.name)).collect();
+        results.map(|check| format!("<a href=\"#check-{}\">{}</a>", check.name, check.name)).collect();
     let leaves = match finding.count {
         0 => "none".to_owned(),
         count => format!("{count}: {}", listed(report, &finding.leaves, finding.left_out())),
@@ -200,12 +201,12 @@ fn leaf(leaf: &Leaf, out: &mut dyn Write) -> io::Result<()> {
     let event = &leaf.event;
     let index = leaf.index;
     let outcome = &event.outcome;
-    let because = outcome.detail.as_ref().or(outcome.reason.as_ref());
-    let because = because.map(|because| format!(": {}", escaped(because))).unwrap_or_default();
+    let reason = outcome.detail.as_ref().or(outcome.reason.as_ref());
+    let reason = reason.map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
     let part = event.part.map(|part| format!(" (part {} of {})", part.number, part.of)).unwrap_or_default();
     writeln!(
         out,
-        "<tr id=\"leaf-{index}\"><th scope=\"row\">{index}</th><td>{}</td><td>{}</td><td>{}</td><td>{}{part}</td><td>{}{because}</td><td>{} {}</td><td>",
+        "<tr id=\"leaf-{index}\"><th scope=\"row\">{index}</th><td>{}</td><td>{}</td><td>{}</td><td>{}{part}</td><td>{}{reason}</td><td>{} {}</td><td>",
         escaped(&event.time),
         escaped(&leaf.actor()),
         escaped(&event.host),
@@ -227,7 +228,7 @@ fn leaf(leaf: &Leaf, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-/// A status in words; the sign before it helps those who see it, and colour carries nothing.
+/// A status in words, after a symbol. No information depends on colour.
 fn mark(status: Status) -> String {
     let sign = match status {
         Status::Satisfied => "\u{2713}",
@@ -241,19 +242,19 @@ fn mark(status: Status) -> String {
     )
 }
 
-/// Leaves with links to those that are listed, and how many more there are.
+/// Leaves, with links to the listed ones, and the number of leaves left out.
 fn listed(report: &Report, leaves: &[u64], left_out: u64) -> String {
-    let is_there = |index: &u64| report.leaves.binary_search(index).is_ok();
-    let (there, elsewhere): (Vec<u64>, Vec<u64>) = leaves.iter().partition(|index| is_there(index));
-    let mut text = links(&there);
-    for index in elsewhere {
+    let is_listed = |index: &u64| report.leaves.binary_search(index).is_ok();
+    let (listed, others): (Vec<u64>, Vec<u64>) = leaves.iter().partition(|index| is_listed(index));
+    let mut text = links(&listed);
+    for index in others {
         let comma = if text.is_empty() { "" } else { ", " };
         text += &format!("{comma}{index}");
     }
     if left_out > 0 { text + &format!(" and {left_out} more in the log") } else { text }
 }
 
-/// Leaves, those that follow each other together.
+/// Links to leaves; consecutive leaves are combined.
 fn links(leaves: &[u64]) -> String {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for index in leaves {
@@ -269,12 +270,12 @@ fn links(leaves: &[u64]) -> String {
     runs.into_iter().map(run).collect::<Vec<_>>().join(", ")
 }
 
-/// Text of one line that is safe between tags and in quoted attributes.
+/// A text in one line that is safe between tags and in quoted attributes.
 fn escaped(text: &str) -> String {
     preformatted(&tlog::text::line(text))
 }
 
-/// The same with its line ends.
+/// A text that is safe between tags and in quoted attributes, with its line ends.
 fn preformatted(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in tlog::text::shown(text).chars() {
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_that_follow_each_other_are_told_together() {
+    fn consecutive_leaves_are_combined() {
         let plain = |leaves: &[u64]| links(leaves).replace("<a href=\"#leaf-", "").replace("</a>", "");
         assert_eq!(plain(&[0, 1, 2, 5, 7, 8]), "0\">0 to 2\">2, 5\">5, 7\">7 to 8\">8");
         assert_eq!(plain(&[u64::MAX]), format!("{0}\">{0}", u64::MAX));

@@ -1,7 +1,7 @@
-//! A report as JSON of our own form, `airlock-audit-report/v3`; `docs/audit-report.md` describes it.
+//! A report as JSON in airlock's format `airlock-audit-report/v3`, which `docs/audit-report.md` describes.
 //!
-//! Each leaf can be checked from the document alone: the canonical form of its `event` (RFC 8785) is hashed as RFC 6962 says,
-//! `proof` leads to `log.root`, and `log.checkpoint` is the signed note that has this root.
+//! Each leaf can be verified with the document alone: the canonical form of its `event` (RFC 8785) is hashed as in RFC 6962,
+//! `proof` leads to `log.root`, and `log.checkpoint` is the signed note with this root.
 
 use std::io::{self, Write};
 
@@ -10,10 +10,10 @@ use serde::{Serialize, Serializer};
 use tlog::Hash;
 use tlog::text::JsonWriter;
 
-use super::{Checked, Counts, Finding, Report, text};
+use super::{CheckResult, Counts, Finding, Report, text};
 use crate::Event;
 
-/// The form's name.
+/// The name of the format.
 pub const FORMAT: &str = "airlock-audit-report/v3";
 
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ struct Document<'a> {
     notice: Option<&'static str>,
     log: LogOf<'a>,
     counts: &'a Counts,
-    checks: &'a [Checked],
+    checks: &'a [CheckResult],
     controls: Vec<ControlOf<'a>>,
     leaves_left_out: u64,
     leaves: Leaves<'a>,
@@ -81,7 +81,7 @@ struct ControlOf<'a> {
     leaves: &'a [u64],
 }
 
-/// One at a time: a report can be larger than what one wants in memory twice.
+/// Serializes the leaves one at a time, because a report can be too large to hold in memory.
 struct Leaves<'a>(&'a Report);
 
 #[derive(Serialize)]
@@ -111,7 +111,7 @@ impl Serialize for Leaves<'_> {
 /// Writes a report.
 ///
 /// # Errors
-/// What `out` says.
+/// The error of `out`.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let (first, last) = report.moments();
     let log = &report.log;

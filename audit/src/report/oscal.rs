@@ -1,9 +1,9 @@
 //! A report as OSCAL assessment results (NIST, version 1.1.3, JSON).
 //!
-//! One observation for each leaf and each check, one finding for each control, and for each leaf a resource with its
-//! proof as a file (C2SP tlog-proof). OSCAL knows two states; "not assessed" is `not-satisfied` with the reason
-//! `other`, because nobody may take it for satisfied. Identifiers follow from the checkpoint, the framework and the
-//! period: version 5 of RFC 9562 with SHA-256 in SHA-1's place.
+//! Contains an observation for each leaf and each check, a finding for each control, and for each leaf a resource with its
+//! proof as a file (C2SP tlog-proof). OSCAL has two states; "not assessed" is `not-satisfied` with the reason `other`, so
+//! that it cannot be mistaken for satisfied. Identifiers are derived from the checkpoint, the framework and the period:
+//! version 5 of RFC 9562 with SHA-256 instead of SHA-1.
 
 use std::io::{self, Write};
 
@@ -16,18 +16,18 @@ use tlog::Hash;
 use tlog::text::JsonWriter;
 
 use super::framework::{Framework, Status};
-use super::{Checked, Finding, Leaf, Report, hex, text};
+use super::{CheckResult, Finding, Leaf, Report, hex, text};
 
 /// The version of OSCAL.
 pub const VERSION: &str = "1.1.3";
 
-/// Whose properties these are; nothing is there to be fetched. Other tools want a host in it.
+/// The namespace of the properties, which cannot be fetched. Some tools require a host in it.
 const NAMESPACE: &str = "https://airlock.local/ns/audit";
 
 /// Writes a report.
 ///
 /// # Errors
-/// What `out` says.
+/// The error of `out`.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let document = Document { assessment_results: Results::of(Names(report)) };
     serde_json::to_writer_pretty(JsonWriter(&mut *out), &document)?;
@@ -70,7 +70,7 @@ struct BackMatter<'a> {
     resources: Each<'a>,
 }
 
-/// Made one at a time, when they are written.
+/// A list whose values are created one at a time, when they are written.
 struct Each<'a>(&'a Report, fn(Names<'a>) -> Box<dyn Iterator<Item = io::Result<Value>> + 'a>);
 
 impl Serialize for Each<'_> {
@@ -83,7 +83,7 @@ impl Serialize for Each<'_> {
     }
 }
 
-/// What things of a report are called.
+/// The identifiers of a report's parts.
 #[derive(Clone, Copy)]
 struct Names<'a>(&'a Report);
 
@@ -126,7 +126,7 @@ impl<'a> Results<'a> {
         Self {
             uuid: names.uuid("assessment-results"),
             metadata: json!({
-                "title": format!("{}: what airlock's audit log shows", report.framework.title()),
+                "title": format!("{}: evidence from airlock's audit log", report.framework.title()),
                 "last-modified": last,
                 "version": report.log.size.to_string(),
                 "oscal-version": VERSION,
@@ -134,7 +134,7 @@ impl<'a> Results<'a> {
             }),
             import_ap: json!({
                 "href": format!("#{}", names.uuid("plan")),
-                "remarks": "There is no plan in OSCAL: which event speaks for which control is fixed in airlock.",
+                "remarks": "No OSCAL plan exists: airlock has a fixed mapping of events to controls.",
             }),
             results: [Outcome::of(names)],
             back_matter: BackMatter { resources: Each(report, |names| Box::new(resources(names))) },
@@ -148,10 +148,10 @@ impl<'a> Outcome<'a> {
         let (start, end) = report.moments();
         Self {
             uuid: names.uuid("result"),
-            title: format!("Evidence of log {} at {} leaves", line(&report.log.origin), report.log.size),
+            title: format!("Evidence from log {} at {} leaves", line(&report.log.origin), report.log.size),
             description:
-                "A state is about what the description of its finding says, and about nothing else of \
-                          the control. Evidence for an assessor, not an assessment."
+                "A state refers only to the description of its finding, not to the rest of the control. \
+                          It is evidence for an assessor, not an assessment."
                     .to_owned(),
             start,
             end,
@@ -187,7 +187,7 @@ fn tool(names: Names<'_>) -> Value {
             "uuid": names.tool(),
             "type": "software",
             "title": "airlock",
-            "description": "Reads the log, checks each leaf's proof, and counts.",
+            "description": "Reads the log, verifies the proof of each leaf, and counts the leaves.",
             "props": [property("version", env!("CARGO_PKG_VERSION"))],
             "status": { "state": "operational" },
         }],
@@ -234,20 +234,20 @@ fn of_leaf(names: Names<'_>, leaf: &Leaf) -> Value {
         "title": title,
         "description": title,
         "props": props,
-        // Some tools look for references to resources in links alone.
+        // Some tools look for references to resources only in links.
         "links": [{ "href": format!("#{}", names.proof(leaf.index)), "rel": "reference" }],
         "methods": ["EXAMINE"],
         "types": ["historic"],
         "origins": origins(names),
         "relevant-evidence": [{
             "href": format!("#{}", names.proof(leaf.index)),
-            "description": format!("The entry of leaf {}, and the proof that it is under the checkpoint.", leaf.index),
+            "description": format!("The entry of leaf {}, and its proof against the checkpoint.", leaf.index),
         }],
         "collected": collected,
     })
 }
 
-fn of_check(names: Names<'_>, check: &Checked) -> Value {
+fn of_check(names: Names<'_>, check: &CheckResult) -> Value {
     let mut props = vec![
         property("check", check.name),
         property("expected", &check.expected.to_string()),
@@ -274,10 +274,10 @@ fn origins(names: Names<'_>) -> Value {
 }
 
 fn findings(names: Names<'_>) -> impl Iterator<Item = io::Result<Value>> {
-    names.0.controls.iter().map(move |finding| Ok(found(names, finding)))
+    names.0.controls.iter().map(move |finding| Ok(of_finding(names, finding)))
 }
 
-fn found(names: Names<'_>, finding: &Finding) -> Value {
+fn of_finding(names: Names<'_>, finding: &Finding) -> Value {
     let (control, framework) = (finding.control, names.0.framework);
     let id = token(framework, control.id);
     let (kind, target) = match framework {
@@ -320,7 +320,7 @@ fn resources(names: Names<'_>) -> impl Iterator<Item = io::Result<Value>> {
     let plan = json!({
         "uuid": names.uuid("plan"),
         "title": "No assessment plan",
-        "description": "airlock's documentation tells which event speaks for which control.",
+        "description": "airlock's documentation describes the mapping of events to controls.",
     });
     std::iter::once(Ok(plan)).chain(names.0.listed().map(move |leaf| {
         let leaf = leaf?;
@@ -340,7 +340,7 @@ fn property(name: &str, value: &str) -> Value {
     json!({ "name": name, "ns": NAMESPACE, "value": line(value) })
 }
 
-/// A text of one line that is not empty and has no white space at its ends, which OSCAL does not allow.
+/// A text in one line that is not empty and has no white space at its ends, as OSCAL requires.
 fn line(text: &str) -> String {
     let shown = tlog::text::line(text.trim());
     if shown.is_empty() { "-".to_owned() } else { shown.into_owned() }

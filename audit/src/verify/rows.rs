@@ -1,4 +1,4 @@
-//! The index, compared with the events row by row.
+//! Compares the index with the events, row by row.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -7,27 +7,27 @@ use rusqlite::{Connection, OpenFlags, params};
 use tlog::{Checkpoint, Folder};
 
 use super::tree::Tree;
-use super::{LogFault, NAMED, Part, Report};
-use crate::index::{Known, known};
+use super::{LogFault, MAX_LISTED, Part, Report};
+use crate::index::{IndexState, state};
 use crate::{Event, Index};
 
-/// Rows that are read at once.
+/// The number of rows that are read at once.
 const CHUNK: i64 = 4096;
 
 /// The index, read along with the log.
 pub(super) struct Rows {
     log: PathBuf,
     open: Option<Open>,
-    /// Told after what is wrong with the log itself.
+    /// The faults of the index, which are reported after those of the log.
     faults: Vec<LogFault>,
     more: u64,
 }
 
 struct Open {
     connection: Connection,
-    known: Known,
+    state: IndexState,
     rows: VecDeque<Row>,
-    /// The first entry whose row is not read yet.
+    /// The first entry whose row has not been read.
     next: i64,
 }
 
@@ -38,34 +38,33 @@ struct Row {
 }
 
 impl Rows {
-    /// Opens the index, if there is one, and changes nothing.
+    /// Opens the index, if it exists, without changing it.
     pub(super) fn open(log: &Path, report: &mut Report) -> Self {
         let path = Index::path(log);
         let mut rows = Self { log: log.to_owned(), open: None, faults: Vec::new(), more: 0 };
         if Index::is_interrupted(log) {
-            let what =
-                "an update of the index was interrupted, or is under way: the next search makes it anew";
+            let what = "an update of the index was interrupted or is in progress; the next search rebuilds the index";
             report.notices.push(what.to_owned());
             return rows;
         }
         if !path.exists() {
-            report.notices.push("there is no index: the next search makes one".to_owned());
+            report.notices.push("no index exists; the next search creates one".to_owned());
             return rows;
         }
         let opened = || {
             let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             connection.busy_timeout(std::time::Duration::from_secs(30))?;
-            let sound =
+            let result =
                 connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))?;
-            Ok((known(&connection)?, sound, connection))
+            Ok((state(&connection)?, result, connection))
         };
         match opened() {
-            Ok((known, sound, connection)) if sound == "ok" => {
-                let open = |known| Open { connection, known, rows: VecDeque::new(), next: 0 };
-                rows.open = known.map(open);
+            Ok((state, result, connection)) if result == "ok" => {
+                let open = |state| Open { connection, state, rows: VecDeque::new(), next: 0 };
+                rows.open = state.map(open);
             }
-            Ok((_, defect, _)) => rows.broken(&defect),
-            Err::<_, rusqlite::Error>(error) => rows.broken(&error.to_string()),
+            Ok((_, defect, _)) => rows.report_unreadable(&defect),
+            Err::<_, rusqlite::Error>(error) => rows.report_unreadable(&error.to_string()),
         }
         rows
     }
@@ -73,47 +72,50 @@ impl Rows {
     /// Compares the next event with its row.
     pub(super) fn compare(&mut self, index: u64, event: &Event) {
         let found = loop {
-            let Some(open) = self.open.as_mut().filter(|open| index < open.known.size) else { return };
+            let Some(open) = self.open.as_mut().filter(|open| index < open.state.size) else { return };
             match open.next() {
                 Ok(Some(row)) if row.index < index => {
-                    self.fault(Some(row.index), "it has a row for what is no event".to_owned());
+                    self.fault(Some(row.index), "it has a row for an entry that is not an event".to_owned());
                 }
                 Ok(Some(row)) if row.index > index => {
                     open.rows.push_front(row);
                     break None;
                 }
                 Ok(row) => break row,
-                Err(error) => return self.broken(&error.to_string()),
+                Err(error) => return self.report_unreadable(&error.to_string()),
             }
         };
         let time = &event.time;
         match found {
-            Some(row) if row.tells(event) => {}
-            Some(_) => self.fault(Some(index), format!("its row does not say what the entry of {time} says")),
-            None => self.fault(Some(index), format!("its row is missing; the event is of {time}")),
+            Some(row) if row.matches(event) => {}
+            Some(_) => self.fault(Some(index), format!("its row differs from the entry of {time}")),
+            None => self.fault(Some(index), format!("the row of the entry of {time} is missing")),
         }
     }
 
-    /// Compares the ends, and tells all.
+    /// Compares the sizes and roots, and reports all faults.
     pub(super) fn end(mut self, checkpoint: &Checkpoint, tree: &Tree<'_>, report: &mut Report) {
         if let Some(mut open) = self.open.take() {
-            report.indexed = Some(open.known.size);
+            report.indexed = Some(open.state.size);
             match open.next() {
-                _ if open.known.origin != checkpoint.origin => {
+                _ if open.state.origin != checkpoint.origin => {
                     self.faults.clear();
-                    self.fault(None, format!("it is of the log `{}`", open.known.origin));
+                    self.fault(None, format!("it belongs to the log `{}`", open.state.origin));
                 }
-                _ if open.known.size > checkpoint.size => self.ahead(&open.known, checkpoint, report),
+                _ if open.state.size > checkpoint.size => self.report_ahead(&open.state, checkpoint, report),
                 Ok(Some(row)) => {
-                    self.fault(Some(row.index), "it has a row for what is not in the log".to_owned());
+                    self.fault(
+                        Some(row.index),
+                        "it has a row for an entry that is not in the log".to_owned(),
+                    );
                 }
-                Ok(None) if report.is_sound() && tree.root(open.known.size) != Some(open.known.root) => {
-                    let size = open.known.size;
-                    let what = "entries it knew another root: the log was forked, or the index changed";
-                    self.fault(None, format!("at {size} {what}"));
+                Ok(None) if report.is_sound() && tree.root(open.state.size) != Some(open.state.root) => {
+                    let size = super::entry_count(open.state.size);
+                    let cause = "the log was forked, or the index was changed";
+                    self.fault(None, format!("it has another root for the first {size}: {cause}"));
                 }
                 Ok(None) => {}
-                Err(error) => self.broken(&error.to_string()),
+                Err(error) => self.report_unreadable(&error.to_string()),
             }
         }
         for fault in self.faults {
@@ -122,33 +124,33 @@ impl Rows {
         report.more += self.more;
     }
 
-    /// The index knows more than the log has.
-    fn ahead(&mut self, known: &Known, checkpoint: &Checkpoint, report: &Report) {
-        // Others may have logged and searched since this checkpoint was read.
+    /// Reports an index that has more entries than the log.
+    fn report_ahead(&mut self, state: &IndexState, checkpoint: &Checkpoint, report: &Report) {
+        // Other processes may have logged and searched since this checkpoint was read.
         let now = Folder::checkpoint(&self.log).and_then(|note| Checkpoint::read(&note));
-        if now.is_ok_and(|now| now.size >= known.size) {
+        if now.is_ok_and(|now| now.size >= state.size) {
             return;
         }
-        let lost = known.size - checkpoint.size;
+        let lost = state.size - checkpoint.size;
         let what = format!(
-            "it knows {} more than the checkpoint covers: the log was cut back",
-            super::counted(lost)
+            "it has {} more than the checkpoint covers: the log was truncated",
+            super::entry_count(lost)
         );
         let (entry, good_until) = (Some(checkpoint.size), report.last.clone());
         self.faults.insert(0, LogFault { part: Part::Index, entry, what, good_until });
     }
 
     fn fault(&mut self, entry: Option<u64>, what: String) {
-        if self.faults.len() < NAMED {
+        if self.faults.len() < MAX_LISTED {
             self.faults.push(LogFault { part: Part::Index, entry, what, good_until: None });
         } else {
             self.more += 1;
         }
     }
 
-    fn broken(&mut self, why: &str) {
+    fn report_unreadable(&mut self, reason: &str) {
         self.open = None;
-        let what = format!("it cannot be read: {why}; `airlock audit index --rebuild` makes it anew");
+        let what = format!("it cannot be read: {reason}; `airlock audit index --rebuild` rebuilds it");
         self.fault(None, what);
     }
 }
@@ -183,8 +185,8 @@ impl Open {
         })?;
         for digest in digests {
             let (index, digest) = digest?;
-            if let Ok(place) = self.rows.binary_search_by_key(&index, |row| row.index)
-                && let Some(row) = self.rows.get_mut(place)
+            if let Ok(position) = self.rows.binary_search_by_key(&index, |row| row.index)
+                && let Some(row) = self.rows.get_mut(position)
             {
                 row.digests.insert(digest);
             }
@@ -195,7 +197,7 @@ impl Open {
 }
 
 impl Row {
-    fn tells(&self, event: &Event) -> bool {
+    fn matches(&self, event: &Event) -> bool {
         let (kind, result) = (event.event.name(), event.outcome.result.name());
         let fields = [
             Some(event.time.as_str()),

@@ -1,14 +1,18 @@
-//! What a report says of a log, and that it says something else when an event is missing.
+//! The findings of a report, and their changes when an event is missing.
 
 use std::collections::BTreeSet;
 
-use audit::report::{Checked, Collector, Framework, LEAVES, Period, Report, Status, Vouched, json};
+use audit::report::{
+    CheckResult, CheckpointTrust, Collector, Framework, LEAVES, Period, Report, Status, json,
+};
 use audit::{Error, Event, EventType};
 use time::macros::datetime;
 
-use crate::log::{Made, Step, Told, by, digest, done, entries, good_day, of, of_entries, refused, report};
+use crate::log::{
+    Step, TestLog, TestReport, by, digest, done, entries, good_day, of, of_entries, refused, report,
+};
 
-fn check<'a>(report: &'a Report, name: &str) -> &'a Checked {
+fn check<'a>(report: &'a Report, name: &str) -> &'a CheckResult {
     report.checks.iter().find(|check| check.name == name).unwrap()
 }
 
@@ -16,22 +20,22 @@ fn status(report: &Report, control: &str) -> Status {
     report.controls.iter().find(|finding| finding.control.id == control).unwrap().status
 }
 
-fn nist(steps: Vec<Step>) -> Told {
+fn nist(steps: Vec<Step>) -> TestReport {
     report(&of(steps), Framework::Nist80053r5)
 }
 
-/// A good day without the event at `place`, or with another one in its stead.
-fn day_with(place: usize, other: Option<Step>) -> Vec<Step> {
+/// A good day without the event at `position`, or with another one instead.
+fn day_with(position: usize, other: Option<Step>) -> Vec<Step> {
     let mut steps = good_day();
-    steps.remove(place);
+    steps.remove(position);
     if let Some(other) = other {
-        steps.insert(place, other);
+        steps.insert(position, other);
     }
     steps
 }
 
 #[test]
-fn of_a_good_day_all_that_can_be_shown_is_satisfied() {
+fn a_good_day_satisfies_every_control_that_a_log_can_show() {
     let found = nist(good_day());
     for check in found.checks.iter().filter(|check| check.name != "cosigned") {
         assert_eq!((check.found, check.exceptions.as_slice()), (check.expected, &[][..]), "{}", check.name);
@@ -41,12 +45,12 @@ fn of_a_good_day_all_that_can_be_shown_is_satisfied() {
         let expected = if shown { Status::Satisfied } else { Status::NotAssessed };
         assert_eq!(finding.status, expected, "{}: {}", finding.control.id, finding.reason);
     }
-    // A quiet day is no evidence that an incident would be handled.
+    // A day without incidents does not show how an incident would be handled.
     assert_eq!(status(&found, "IR-4"), Status::NotAssessed);
 }
 
 #[test]
-fn what_no_log_can_show_is_never_satisfied() {
+fn a_control_that_no_log_can_show_is_never_satisfied() {
     for framework in Framework::ALL {
         let found = report(&of(good_day()), *framework);
         for finding in found.controls.iter().filter(|finding| finding.control.evidences == "Nothing.") {
@@ -61,7 +65,7 @@ fn what_no_log_can_show_is_never_satisfied() {
 }
 
 #[test]
-fn an_import_that_nothing_verified_is_counted() {
+fn an_unverified_import_is_an_exception() {
     let bare = || done(EventType::Import, "set", "set-1", &['1', '2', 'a'], &[("set", &digest('a'))]);
     let after_verify = nist(day_with(5, Some(bare())));
     assert_eq!(check(&after_verify, "imports-verified").found, 1, "the drive was verified just before");
@@ -84,36 +88,41 @@ fn a_verification_after_the_import_does_not_count_for_it() {
 }
 
 #[test]
-fn a_push_without_a_verdict_is_counted_unless_the_digest_was_verified() {
+fn a_push_without_a_verdict_is_an_exception_unless_the_digest_was_verified() {
     let push = || by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[]), Some("bob"));
     let found = nist(day_with(7, Some(push())));
     let pushes = check(&found, "pushes-judged");
     assert_eq!((pushes.expected, pushes.found, pushes.exceptions.as_slice()), (1, 0, &[8][..]));
     assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
     assert_eq!(status(&found, "SI-7(1)"), Status::Satisfied);
-    let verified = |place: usize, evidence: &[(&str, &str)]| {
+    let verified = |position: usize, evidence: &[(&str, &str)]| {
         let mut steps = day_with(7, Some(push()));
-        steps.insert(place, done(EventType::Verify, "image", "apps/web:1", &['3'], evidence));
+        steps.insert(position, done(EventType::Verify, "image", "apps/web:1", &['3'], evidence));
         check(&nist(steps), "pushes-judged").found
     };
     let (trust, signer) = (("trust", "sha256:f"), ("signer", "site-key"));
     assert_eq!(verified(7, &[trust, signer]), 1);
-    assert_eq!(verified(8, &[trust, signer]), 0, "who verifies later did not let it in by that");
-    assert_eq!(verified(7, &[trust, ("signer", "")]), 0, "a trust file that asks for nobody's signature");
+    assert_eq!(verified(8, &[trust, signer]), 0, "a later verification does not count");
+    assert_eq!(verified(7, &[trust, ("signer", "")]), 0, "a trust file that requires no signature");
     assert_eq!(verified(7, &[signer]), 0, "no trust file");
     assert_eq!(verified(7, &[trust, signer, ("warned", "no key of the group signed")]), 0, "a warning");
-    let said =
+    let unsigned =
         by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "unsigned")]), Some("bob"));
-    assert_eq!(check(&nist(day_with(7, Some(said))), "pushes-judged").found, 0, "any verdict");
+    assert_eq!(
+        check(&nist(day_with(7, Some(unsigned))), "pushes-judged").found,
+        0,
+        "a verdict without a signature"
+    );
     let blob = by(done(EventType::Push, "blob", "apps/web", &['4'], &[]), Some("bob"));
     assert_eq!(check(&nist(day_with(7, Some(blob))), "pushes-judged").expected, 0);
 }
 
 #[test]
-fn each_count_changes_when_its_event_is_not_as_it_must_be() {
-    let nobody = by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
+fn each_check_finds_the_event_that_contradicts_it() {
+    let without_user =
+        by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
     let cases = [
-        ("attributed", day_with(7, Some(nobody)), vec![8]),
+        ("attributed", day_with(7, Some(without_user)), vec![8]),
         ("packs-signed", day_with(3, Some(done(EventType::Pack, "set", "set-1", &['a'], &[]))), vec![4]),
         (
             "drives-identified",
@@ -131,15 +140,15 @@ fn each_count_changes_when_its_event_is_not_as_it_must_be() {
     ];
     for (name, steps, exceptions) in cases {
         let found = nist(steps);
-        let counted = check(&found, name);
-        assert_eq!(counted.exceptions, exceptions, "{name}");
-        assert_eq!(counted.found + exceptions.len() as u64, counted.expected, "{name}");
-        assert!(counted.expected > 0, "{name}");
+        let result = check(&found, name);
+        assert_eq!(result.exceptions, exceptions, "{name}");
+        assert_eq!(result.found + exceptions.len() as u64, result.expected, "{name}");
+        assert!(result.expected > 0, "{name}");
     }
 }
 
 #[test]
-fn a_registry_that_did_not_close_in_order_is_counted_and_one_that_still_serves_is_not() {
+fn a_registry_that_did_not_stop_cleanly_is_an_exception_and_a_running_one_is_not() {
     let start = || done(EventType::ServeStart, "store", "/srv/store", &[], &[]);
     let count = |steps| {
         let found = nist(steps);
@@ -155,7 +164,7 @@ fn a_registry_that_did_not_close_in_order_is_counted_and_one_that_still_serves_i
 }
 
 #[test]
-fn a_log_that_lost_its_beginning_or_the_part_of_an_event_shows_it() {
+fn a_missing_start_event_and_a_missing_part_of_an_event_are_exceptions() {
     let mut lost = entries(good_day());
     lost.remove(0);
     let found = report(&of_entries(lost), Framework::Nist80053r5);
@@ -178,12 +187,12 @@ fn a_log_that_lost_its_beginning_or_the_part_of_an_event_shows_it() {
 }
 
 #[test]
-fn a_clock_that_went_back_and_a_time_that_is_none_are_shown() {
-    let changed = |place: usize, time: &str| {
+fn a_clock_that_was_set_back_and_an_invalid_time_are_exceptions() {
+    let changed = |position: usize, time: &str| {
         let mut all = entries(good_day());
-        let mut event = Event::parse(&all[place]).unwrap();
+        let mut event = Event::parse(&all[position]).unwrap();
         time.clone_into(&mut event.time);
-        all[place] = event.to_bytes();
+        all[position] = event.to_bytes();
         let found = report(&of_entries(all), Framework::Nist80053r5);
         (check(&found, "time-order").exceptions.clone(), status(&found, "AU-8"), found.leaves.len())
     };
@@ -193,16 +202,16 @@ fn a_clock_that_went_back_and_a_time_that_is_none_are_shown() {
 }
 
 #[test]
-fn every_leaf_is_somewhere_in_the_counts() {
+fn every_leaf_is_in_one_of_the_counts() {
     let mut all = entries(good_day());
     all.insert(4, b"not an event".to_vec());
-    let made = of_entries(all);
+    let log = of_entries(all);
     let period = Period {
         since: Some(datetime!(2026-03-01 00:02:00 UTC)),
         until: Some(datetime!(2026-03-01 00:07:00 UTC)),
     };
     for framework in Framework::ALL {
-        let found = Report::of(&made.reader, *framework, period, LEAVES).unwrap();
+        let found = Report::of(&log.reader, *framework, period, LEAVES).unwrap();
         let counts = &found.counts;
         assert_eq!((counts.leaves, counts.before, counts.after, counts.no_events), (11, 2, 3, 1));
         assert_eq!(counts.relevant + counts.irrelevant, 5);
@@ -216,25 +225,26 @@ fn every_leaf_is_somewhere_in_the_counts() {
 
 #[test]
 fn without_events_in_the_period_there_is_no_evidence() {
-    let made = of(good_day());
+    let log = of(good_day());
     let period = Period { since: Some(datetime!(2027-01-01 00:00:00 UTC)), until: None };
-    let found = Report::of(&made.reader, Framework::Nist80053r5, period, LEAVES).unwrap();
+    let found = Report::of(&log.reader, Framework::Nist80053r5, period, LEAVES).unwrap();
     assert!(found.controls.iter().all(|finding| finding.status == Status::NotAssessed));
     assert_eq!((found.counts.before, found.leaves.len()), (10, 0));
 }
 
 #[test]
-fn an_exception_counts_for_the_controls_that_have_its_leaf_and_for_no_other() {
-    let nobody = by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
-    let found = nist(day_with(7, Some(nobody)));
+fn an_exception_counts_only_for_the_controls_that_include_its_leaf() {
+    let without_user =
+        by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[("verdict", "signed")]), None);
+    let found = nist(day_with(7, Some(without_user)));
     assert_eq!(status(&found, "CM-5"), Status::NotSatisfied);
-    assert_eq!(status(&found, "SC-12"), Status::NotAssessed, "the keys were made by ann");
-    let told = found.controls.iter().find(|finding| finding.control.id == "CM-5").unwrap();
-    assert!(told.reason.ends_with("(but leaf 8)."), "{}", told.reason);
+    assert_eq!(status(&found, "SC-12"), Status::NotAssessed, "ann generated the keys");
+    let finding = found.controls.iter().find(|finding| finding.control.id == "CM-5").unwrap();
+    assert!(finding.reason.ends_with("(except leaf 8)."), "{}", finding.reason);
 }
 
 #[test]
-fn what_was_only_tried_is_no_evidence() {
+fn a_refused_operation_is_not_evidence() {
     let tried = refused(done(EventType::Pack, "set", "/media", &[], &[]), "no-room", "no space is left");
     let found = nist(vec![tried]);
     assert_eq!(status(&found, "MP-5"), Status::NotAssessed);
@@ -242,7 +252,7 @@ fn what_was_only_tried_is_no_evidence() {
 }
 
 #[test]
-fn a_refusal_alone_shows_no_response_and_an_alarm_is_against_it() {
+fn a_refusal_does_not_show_a_response_and_an_alarm_contradicts_it() {
     let step = done(EventType::Verify, "set", "set-2", &['b'], &[]);
     let mut steps = good_day();
     steps.push(refused(step, "signature", "no key of the trust file signed it"));
@@ -255,19 +265,19 @@ fn a_refusal_alone_shows_no_response_and_an_alarm_is_against_it() {
 }
 
 #[test]
-fn a_log_that_is_believed_by_its_own_word_proves_less() {
-    let made = of(good_day());
-    let reader = &made.reader;
+fn a_log_that_is_verified_with_its_own_key_proves_less() {
+    let log = of(good_day());
+    let reader = &log.reader;
     std::fs::write(reader.path().join("key.pub"), format!("{}\n", crate::log::key().verifier())).unwrap();
-    let own = audit::Reader::open(reader.path(), audit::Belief::own(reader.path()).unwrap()).unwrap();
+    let own = audit::Reader::open(reader.path(), audit::LogTrust::own(reader.path()).unwrap()).unwrap();
     let found = Report::of(&own, Framework::Nist80053r5, Period::default(), LEAVES).unwrap();
     assert_eq!(status(&found, "AU-9(3)"), Status::NotAssessed);
     assert_eq!(status(&found, "AU-3"), Status::Satisfied);
 }
 
-/// Takes all events of a log but those that `keep` leaves out.
-fn collect(made: &Made, keep: impl Fn(u64) -> bool) -> audit::Result<Report> {
-    let reader = &made.reader;
+/// Makes a report of the events of a log that `keep` selects.
+fn collect(log: &TestLog, keep: impl Fn(u64) -> bool) -> audit::Result<Report> {
+    let reader = &log.reader;
     let mut collector = Collector::new(Framework::CmmcL2, Period::default(), LEAVES);
     reader
         .all(&mut |index, event, _| {
@@ -276,41 +286,41 @@ fn collect(made: &Made, keep: impl Fn(u64) -> bool) -> audit::Result<Report> {
             }
         })
         .unwrap();
-    collector.end(reader, Vouched::by(reader))
+    collector.end(reader, CheckpointTrust::of(reader))
 }
 
 #[test]
-fn a_report_is_of_all_leaves_and_of_proved_ones_or_not_at_all() {
-    let made = of(good_day());
-    let report = collect(&made, |_| true).unwrap();
-    assert!(matches!(collect(&made, |index| index != 4), Err(Error::Missing { found: 9, size: 10 })));
+fn a_report_fails_unless_all_leaves_were_read_and_can_be_proved() {
+    let log = of(good_day());
+    let report = collect(&log, |_| true).unwrap();
+    assert!(matches!(collect(&log, |index| index != 4), Err(Error::Missing { found: 9, size: 10 })));
     assert!(json::write(&report, &mut Vec::new()).is_ok());
-    // The log is another one by the time that the leaves are read again.
-    let made = of((0..300).map(|_| done(EventType::Push, "manifest", "apps/web:1", &['3'], &[])).collect());
-    let report = collect(&made, |_| true).unwrap();
-    let bundle = made.reader.path().join("tile/entries/000");
+    // The log changes before the leaves are read again.
+    let log = of((0..300).map(|_| done(EventType::Push, "manifest", "apps/web:1", &['3'], &[])).collect());
+    let report = collect(&log, |_| true).unwrap();
+    let bundle = log.reader.path().join("tile/entries/000");
     let mut bytes = std::fs::read(&bundle).unwrap();
-    let place = bytes.windows(6).position(|window| window == b"\"push\"").unwrap();
-    bytes[place + 1] = b'r';
+    let position = bytes.windows(6).position(|window| window == b"\"push\"").unwrap();
+    bytes[position + 1] = b'r';
     std::fs::write(&bundle, &bytes).unwrap();
     assert!(json::write(&report, &mut Vec::new()).is_err());
-    bytes[place + 1] = b'p';
+    bytes[position + 1] = b'p';
     std::fs::write(&bundle, &bytes).unwrap();
-    assert!(json::write(&collect(&made, |_| true).unwrap(), &mut Vec::new()).is_ok());
+    assert!(json::write(&collect(&log, |_| true).unwrap(), &mut Vec::new()).is_ok());
 }
 
 #[test]
-fn a6_of_many_leaves_all_are_counted_and_checked_and_some_are_listed() {
-    let push =
-        |by_whom: Option<&str>| by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[]), by_whom);
+fn a6_all_leaves_are_counted_and_checked_and_some_are_listed() {
+    let push = |user: Option<&str>| by(done(EventType::Push, "manifest", "apps/web:1", &['3'], &[]), user);
     let mut steps: Vec<Step> = (0..1000).map(|_| push(Some("bob"))).collect();
-    // What speaks against a control is in the middle, where leaves are left out.
-    for place in (300..600).step_by(100) {
-        steps[place] = push(None);
+    // The exceptions are in the middle, where leaves are left out.
+    for position in (300..600).step_by(100) {
+        steps[position] = push(None);
     }
     steps.push(done(EventType::Import, "set", "set-1", &['a'], &[]));
-    let made = of(steps);
-    let report = made.told(Report::of(&made.reader, Framework::Nist80053r5, Period::default(), 10).unwrap());
+    let log = of(steps);
+    let report =
+        log.keep_for(Report::of(&log.reader, Framework::Nist80053r5, Period::default(), 10).unwrap());
     assert_eq!((report.counts.leaves, report.counts.relevant), (1002, 1002));
     assert_eq!(report.leaves.len() as u64 + report.leaves_left_out, 1002);
     assert!(report.leaves.len() < 100 && report.leaves.contains(&1001), "{:?}", report.leaves);
@@ -320,7 +330,7 @@ fn a6_of_many_leaves_all_are_counted_and_checked_and_some_are_listed() {
     assert!(attributed.exceptions.iter().all(|leaf| report.leaves.contains(leaf)));
     let control = report.controls.iter().find(|finding| finding.control.id == "CM-5").unwrap();
     assert_eq!(control.status, Status::NotSatisfied);
-    assert!(control.reason.contains("but leaf 301, 401, 501"), "{}", control.reason);
+    assert!(control.reason.contains("except leaf 301, 401, 501"), "{}", control.reason);
     assert!(control.count >= 1000 && control.left_out() == control.count - control.leaves.len() as u64);
     let judged = check(&report, "pushes-judged");
     assert_eq!((judged.expected, judged.found, judged.exceptions.len()), (1000, 0, 10));
@@ -328,7 +338,7 @@ fn a6_of_many_leaves_all_are_counted_and_checked_and_some_are_listed() {
 }
 
 #[test]
-fn controls_are_told_once_and_every_kind_of_event_is_evidence_of_something_more_than_being_logged() {
+fn control_identifiers_are_unique_and_every_event_type_is_evidence_for_a_specific_control() {
     for framework in Framework::ALL {
         assert_eq!(framework.name().parse::<Framework>().unwrap(), *framework);
         let controls = framework.controls();
@@ -345,30 +355,30 @@ fn controls_are_told_once_and_every_kind_of_event_is_evidence_of_something_more_
         .flat_map(|framework| framework.controls())
         .flat_map(audit::report::Control::kinds)
         .collect();
-    let forgotten: Vec<_> = EventType::ALL.iter().filter(|kind| !special.contains(kind)).collect();
-    assert_eq!(forgotten, [&EventType::LogStart; 0]);
+    let unused: Vec<_> = EventType::ALL.iter().filter(|kind| !special.contains(kind)).collect();
+    assert_eq!(unused, [&EventType::LogStart; 0]);
 }
 
 #[test]
-fn a6_a_push_that_was_refused_changed_nothing_and_needs_no_name() {
-    let tried = by(done(EventType::Push, "manifest", "apps/web:1", &[], &[("count", "30000")]), None);
-    let found = nist(day_with(7, Some(refused(tried, "http-401", "a password is needed"))));
+fn a6_a_refused_push_changed_nothing_and_needs_no_user() {
+    let push = by(done(EventType::Push, "manifest", "apps/web:1", &[], &[("count", "30000")]), None);
+    let found = nist(day_with(7, Some(refused(push, "http-401", "a password is needed"))));
     assert_eq!(check(&found, "attributed").exceptions, Vec::<u64>::new());
     assert_ne!(status(&found, "CM-5"), Status::NotSatisfied);
 }
 
-/// An image that is signed through the registry: by digest first, then its signatures, then its tag.
-fn signed_through_the_registry(change: impl FnOnce(&mut Vec<Step>)) -> Told {
+/// A day on which an image is signed through the registry: the image is pushed by digest, then its signatures, then its tag.
+fn signed_through_the_registry(change: impl FnOnce(&mut Vec<Step>)) -> TestReport {
     let push = |name: &str, digit, evidence: &[(&str, &str)]| {
         by(done(EventType::Push, "manifest", name, &[digit], evidence), Some("bob"))
     };
     let image = digest('4');
-    let said = [("holds", "signature"), ("subject", image.as_str())];
+    let statement = [("holds", "signature"), ("subject", image.as_str())];
     let mut steps = day_with(7, None);
     steps.extend([
         push(&format!("apps/new@{image}"), '4', &[]),
-        push(&format!("apps/new:{}.sig", image.replace(':', "-")), '5', &said),
-        push(&format!("apps/new@{}", digest('6')), '6', &said),
+        push(&format!("apps/new:{}.sig", image.replace(':', "-")), '5', &statement),
+        push(&format!("apps/new@{}", digest('6')), '6', &statement),
         done(
             EventType::Verify,
             "image",
@@ -386,26 +396,26 @@ fn signed_through_the_registry(change: impl FnOnce(&mut Vec<Step>)) -> Told {
 fn cm14_an_image_that_is_signed_through_the_registry_is_a_signed_component() {
     let found = signed_through_the_registry(|_| {});
     let pushes = check(&found, "pushes-judged");
-    assert_eq!((pushes.expected, pushes.found), (2, 2), "the image, by its digest and by its tag");
+    assert_eq!((pushes.expected, pushes.found), (2, 2), "the image by its digest and by its tag");
     assert_eq!(status(&found, "CM-14"), Status::Satisfied);
 }
 
 #[test]
-fn cm14_is_not_satisfied_by_signatures_alone_or_by_what_is_verified_too_late() {
+fn cm14_is_not_satisfied_by_signatures_alone_or_by_a_late_verification() {
     let verify = |steps: &[Step]| steps.len() - 2;
-    // Nobody verified it: the signature beside it shows nothing.
+    // Without a verification, a signature in the registry shows nothing.
     let found = signed_through_the_registry(|steps| drop(steps.remove(verify(steps))));
     let pushes = check(&found, "pushes-judged");
     assert_eq!((pushes.expected, pushes.found), (2, 0));
     assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
-    // The tag came before the verification.
+    // The tag was pushed before the verification.
     let found = signed_through_the_registry(|steps| {
         let at = verify(steps);
         steps.swap(at, at + 1);
     });
     assert_eq!(check(&found, "pushes-judged").found, 1);
     assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
-    // What holds something else than it says of others is an image.
+    // A manifest with a subject that is not a statement is an image.
     let found = signed_through_the_registry(|steps| {
         let at = verify(steps) - 1;
         let name = format!("apps/new@{}", digest('6'));
@@ -413,7 +423,7 @@ fn cm14_is_not_satisfied_by_signatures_alone_or_by_what_is_verified_too_late() {
             by(done(EventType::Push, "manifest", &name, &['6'], &[("subject", &digest('4'))]), Some("bob"));
     });
     assert_eq!(status(&found, "CM-14"), Status::NotSatisfied);
-    // A day on which only signatures were pushed shows nothing of components.
+    // A day on which only signatures were pushed shows nothing about components.
     let signature =
         by(done(EventType::Push, "manifest", "a:1", &['5'], &[("holds", "signature")]), Some("bob"));
     let found = nist(vec![signature]);

@@ -1,4 +1,4 @@
-//! Reports and explanations of logs that are made here.
+//! Reports on and explanations of generated logs.
 
 #[cfg(test)]
 mod explain;

@@ -1,25 +1,27 @@
-//! A control is satisfied only by evidence that would fail without it.
+//! A control is satisfied only with evidence, and not without it.
 
 use std::collections::BTreeSet;
 
-use audit::report::{Collector, Control, Framework, LEAVES, Period, Report, Status, Vouched};
+use audit::report::{CheckpointTrust, Collector, Control, Framework, LEAVES, Period, Report, Status};
 use audit::{Event, EventType};
 
-use crate::log::{Made, Step, Told, by, digest, done, entries, good_day, of, of_entries, refused, report};
+use crate::log::{
+    Step, TestLog, TestReport, by, digest, done, entries, good_day, of, of_entries, refused, report,
+};
 
 fn status(report: &Report, control: &str) -> Status {
     report.controls.iter().find(|finding| finding.control.id == control).unwrap().status
 }
 
-/// A good day on which the store was checked, too: all that can be satisfied is.
+/// A good day on which the store was checked, too: it satisfies every control that can be satisfied.
 fn best_day() -> Vec<Vec<u8>> {
     let mut steps = good_day();
     steps.push(done(EventType::StoreCheck, "store", "/srv/store", &[], &[]));
     entries(steps)
 }
 
-/// A log with the events changed.
-fn changed(change: &dyn Fn(&mut Event)) -> Made {
+/// The log of the best day, with changed events.
+fn changed(change: &dyn Fn(&mut Event)) -> TestLog {
     let mut all = best_day();
     for entry in &mut all {
         let mut event = Event::parse(entry).unwrap();
@@ -29,30 +31,31 @@ fn changed(change: &dyn Fn(&mut Event)) -> Made {
     of_entries(all)
 }
 
-/// A log without the events of a kind.
-fn without(kinds: &[EventType]) -> Made {
+/// The log of the best day, without the events of these types.
+fn without(kinds: &[EventType]) -> TestLog {
     let kept = |entry: &Vec<u8>| !kinds.contains(&Event::parse(entry).unwrap().event);
     of_entries(best_day().into_iter().filter(kept).collect())
 }
 
-fn with(steps: Vec<Step>) -> Made {
+/// The log of the best day, with more events.
+fn with(steps: Vec<Step>) -> TestLog {
     let mut all = good_day();
     all.push(done(EventType::StoreCheck, "store", "/srv/store", &[], &[]));
     all.extend(steps);
     of(all)
 }
 
-/// The report, by a reader who says whose key it was.
-fn told(made: &Made, framework: Framework, own_key: bool) -> Told {
-    let reader = &made.reader;
+/// The report on a log that was verified with its own key or with a given one.
+fn report_with(log: &TestLog, framework: Framework, own_key: bool) -> TestReport {
+    let reader = &log.reader;
     let mut collector = Collector::new(framework, Period::default(), LEAVES);
     let others = reader.all(&mut |index, event, _| collector.take(index, &event)).unwrap();
     collector.no_events(others);
-    made.told(collector.end(reader, Vouched { own_key, witnessed: true }).unwrap())
+    log.keep_for(collector.end(reader, CheckpointTrust { own_key, witnessed: true }).unwrap())
 }
 
-/// Logs that contradict a check, by its name. The last member says whether the reader had the log's own key only.
-fn against(check: &str) -> (Made, bool) {
+/// A log that contradicts a check, and whether it is verified with its own key.
+fn contradicting(check: &str) -> (TestLog, bool) {
     let only = |kind: EventType, change: fn(&mut Event)| {
         changed(&move |event| {
             if event.event == kind {
@@ -60,7 +63,7 @@ fn against(check: &str) -> (Made, bool) {
             }
         })
     };
-    let made = match check {
+    let log = match check {
         "gapless" => {
             let mut all = best_day();
             all.insert(4, b"not an event".to_vec());
@@ -86,44 +89,40 @@ fn against(check: &str) -> (Made, bool) {
         "logged-from-start" => without(&[EventType::ServeStart]),
         "stores-sound" => {
             let check = done(EventType::StoreCheck, "store", "/srv/store", &[], &[]);
-            with(vec![refused(check, "faults", "1 blob is not its digest's")])
+            with(vec![refused(check, "faults", "1 blob does not match its digest")])
         }
         "no-alarms" => with(vec![done(EventType::Alarm, "log", "other.example", &[], &[])]),
         "trusted-key" => return (of_entries(best_day()), true),
-        other => panic!("nothing contradicts `{other}`: add it here"),
+        other => panic!("no log contradicts `{other}`: add one"),
     };
-    (made, false)
+    (log, false)
 }
 
 fn satisfied(report: &Report) -> Vec<&'static Control> {
-    let of = report.controls.iter().filter(|finding| finding.status == Status::Satisfied);
-    of.map(|finding| finding.control).collect()
+    let satisfied = report.controls.iter().filter(|finding| finding.status == Status::Satisfied);
+    satisfied.map(|finding| finding.control).collect()
 }
 
 #[test]
-fn o5_each_row_that_can_be_satisfied_is_no_more_when_its_evidence_is_contradicted_or_gone() {
+fn o5_no_control_is_satisfied_if_its_evidence_is_contradicted_or_missing() {
     let mut rows = 0;
     for framework in Framework::ALL {
         let best = report(&of_entries(best_day()), *framework);
-        let can: Vec<_> = framework.controls().iter().filter(|control| control.can_be_satisfied()).collect();
+        let satisfiable: Vec<_> =
+            framework.controls().iter().filter(|control| control.can_be_satisfied()).collect();
         let ids = |controls: &[&Control]| controls.iter().map(|control| control.id).collect::<Vec<_>>();
-        assert_eq!(ids(&satisfied(&best)), ids(&can), "{framework}");
-        for control in can {
+        assert_eq!(ids(&satisfied(&best)), ids(&satisfiable), "{framework}");
+        for control in satisfiable {
             for check in control.checks_named() {
-                let (made, own_key) = against(check);
-                let found = told(&made, *framework, own_key);
-                assert_ne!(
-                    status(&found, control.id),
-                    Status::Satisfied,
-                    "{} in spite of {check}",
-                    control.id
-                );
+                let (log, own_key) = contradicting(check);
+                let found = report_with(&log, *framework, own_key);
+                assert_ne!(status(&found, control.id), Status::Satisfied, "{} despite {check}", control.id);
             }
-            // What is left without the events: the log's start alone, or all others.
+            // Without its events, the log has only its start event, or only the other events.
             let kinds = if control.kinds().is_empty() { EventType::ALL } else { control.kinds() };
             let kinds: Vec<EventType> =
                 kinds.iter().copied().filter(|kind| *kind != EventType::LogStart).collect();
-            let found = told(&without(&kinds), *framework, false);
+            let found = report_with(&without(&kinds), *framework, false);
             let finding = found.controls.iter().find(|finding| finding.control.id == control.id).unwrap();
             assert_eq!(finding.status, Status::NotAssessed, "{} without its events", control.id);
             assert!(finding.reason.starts_with("Missing: "), "{}", finding.reason);
@@ -134,18 +133,18 @@ fn o5_each_row_that_can_be_satisfied_is_no_more_when_its_evidence_is_contradicte
 }
 
 #[test]
-fn o5_what_a_log_cannot_show_alone_is_never_satisfied_and_says_what_is_missing() {
+fn o5_a_control_that_a_log_alone_cannot_show_is_never_satisfied_and_names_the_missing_evidence() {
     let checks: BTreeSet<&str> = Framework::ALL
         .iter()
         .flat_map(|framework| framework.controls())
         .filter(|control| control.can_be_satisfied())
         .flat_map(Control::checks_named)
         .collect();
-    let mut logs: Vec<(Made, bool)> = checks.into_iter().map(against).collect();
+    let mut logs: Vec<(TestLog, bool)> = checks.into_iter().map(contradicting).collect();
     logs.push((of_entries(best_day()), false));
     for framework in Framework::ALL {
-        for (made, own_key) in &logs {
-            for finding in &told(made, *framework, *own_key).controls {
+        for (log, own_key) in &logs {
+            for finding in &report_with(log, *framework, *own_key).controls {
                 if !finding.control.can_be_satisfied() {
                     assert_ne!(finding.status, Status::Satisfied, "{}", finding.control.id);
                 }
@@ -157,7 +156,7 @@ fn o5_what_a_log_cannot_show_alone_is_never_satisfied_and_says_what_is_missing()
     }
 }
 
-/// Controls about who may change what.
+/// Controls about the permissions for changes.
 const RESTRICTED: [(Framework, &[&str]); 3] = [
     (Framework::Nist80053r5, &["CM-5"]),
     (Framework::CmmcL2, &["CM.L2-3.4.5"]),
@@ -165,7 +164,7 @@ const RESTRICTED: [(Framework, &[&str]); 3] = [
 ];
 
 #[test]
-fn o5_a_log_in_which_one_user_overwrites_anothers_tag_satisfies_no_row_about_privileges() {
+fn o5_a_log_in_which_a_user_overwrites_the_tag_of_another_satisfies_no_control_about_permissions() {
     let signed = [("key", "site-key"), ("trust", "sha256:f")];
     let push =
         |digit, user| by(done(EventType::Push, "manifest", "apps/web:1", &[digit], &signed), Some(user));
@@ -175,7 +174,7 @@ fn o5_a_log_in_which_one_user_overwrites_anothers_tag_satisfies_no_row_about_pri
     };
     let overwritten = || vec![start("false"), push('3', "alice"), push('4', "node-17")];
     let open = || vec![start("true"), push('3', "alice")];
-    let nobody = || {
+    let without_user = || {
         let push = done(EventType::Push, "manifest", "apps/web:1", &['4'], &signed);
         vec![start("false"), by(push, None)]
     };
@@ -187,13 +186,17 @@ fn o5_a_log_in_which_one_user_overwrites_anothers_tag_satisfies_no_row_about_pri
                 "{control}"
             );
             assert_eq!(status(&report(&of(open()), framework), control), Status::NotSatisfied, "{control}");
-            assert_eq!(status(&report(&of(nobody()), framework), control), Status::NotSatisfied, "{control}");
+            assert_eq!(
+                status(&report(&of(without_user()), framework), control),
+                Status::NotSatisfied,
+                "{control}"
+            );
         }
     }
 }
 
 #[test]
-fn o5_a_row_that_only_asks_for_a_name_is_not_assessed() {
+fn o5_a_control_that_only_requires_a_user_is_not_assessed() {
     for framework in Framework::ALL {
         for control in framework.controls() {
             let names: BTreeSet<&str> = control.checks_named().into_iter().collect();
@@ -205,7 +208,7 @@ fn o5_a_row_that_only_asks_for_a_name_is_not_assessed() {
 }
 
 #[test]
-fn o5_an_import_is_not_verified_by_a_verification_of_something_else_or_in_spite_of_a_missing_log() {
+fn o5_an_import_is_not_verified_by_a_verification_of_other_content_or_without_the_senders_log() {
     let verdict = [("key", "site-key"), ("trust", "sha256:f")];
     let set = digest('a');
     let import = |more: &[(&str, &str)]| {

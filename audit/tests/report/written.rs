@@ -1,4 +1,4 @@
-//! Reports as files.
+//! The formats of reports.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use tlog::{Checkpoint, Hash, Note, Proof, merkle};
 
-use crate::log::{Made, by, done, good_day, key, of, refused, report};
+use crate::log::{TestLog, by, done, good_day, key, of, refused, report};
 use crate::programs::found;
 
 type Writer = fn(&Report, &mut dyn std::io::Write) -> std::io::Result<()>;
@@ -30,8 +30,8 @@ fn value(report: &Report, write: Writer) -> Value {
 
 const MARKUP: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;";
 
-/// A log whose names were chosen by somebody who hopes for a careless reader.
-fn hostile() -> Made {
+/// A log with names that attack the readers of reports.
+fn hostile() -> TestLog {
     let names = [
         MARKUP,
         "=HYPERLINK(\"http://192.0.2.1\",\"x\")",
@@ -56,7 +56,7 @@ fn hostile() -> Made {
 }
 
 #[test]
-fn a_small_report_is_what_it_was() {
+fn a_small_report_is_unchanged() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/data");
     let small = good_day().into_iter().skip(4).take(2).collect();
     let report = report(&of(small), Framework::CmmcL2);
@@ -66,10 +66,10 @@ fn a_small_report_is_what_it_was() {
         if std::env::var_os("AIRLOCK_TEST_BLESS").is_some() {
             std::fs::write(&path, &now).unwrap();
         }
-        let was = std::fs::read_to_string(&path).unwrap();
+        let expected = std::fs::read_to_string(&path).unwrap();
         assert!(
-            now == was,
-            "`{}` is another one: look at the difference with AIRLOCK_TEST_BLESS=1",
+            now == expected,
+            "`{}` differs: set AIRLOCK_TEST_BLESS=1 to write the new report, and review the difference",
             path.display()
         );
     }
@@ -111,7 +111,7 @@ fn names_from_the_log_are_never_markup() {
 }
 
 #[test]
-fn a_page_reads_without_sight_colour_or_script() {
+fn a_page_is_accessible_without_sight_colour_or_scripts() {
     let page = text(&report(&of(good_day()), Framework::Nist80053r5), html::write);
     assert!(page.contains("<html lang=\"en\">") && page.contains("href=\"#main\""));
     assert_eq!(page.matches("<table>").count(), page.matches("<caption>").count());
@@ -123,14 +123,14 @@ fn a_page_reads_without_sight_colour_or_script() {
     for word in [" satisfied</strong>", " not satisfied</strong>", " not assessed</strong>"] {
         assert!(page.contains(word), "{word}");
     }
-    // Every link within the page leads somewhere.
+    // Every link within the page has a target.
     let ids: BTreeSet<&str> = page.split("id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     for link in page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(ids.contains(link), "#{link}");
     }
 }
 
-/// Reads RFC 4180, strictly: quoted fields, CRLF.
+/// Parses RFC 4180 strictly: quoted fields, CRLF.
 fn records(text: &str) -> Vec<Vec<String>> {
     let (mut records, mut record, mut field) = (Vec::new(), Vec::new(), String::new());
     let mut rest = text;
@@ -156,7 +156,7 @@ fn records(text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn no_field_of_the_table_is_a_formula_and_no_name_breaks_a_line() {
+fn no_field_of_the_table_is_a_formula_or_has_a_line_break() {
     for framework in Framework::ALL {
         let found = report(&hostile(), *framework);
         let records = records(&text(&found, csv::write));
@@ -173,10 +173,10 @@ fn no_field_of_the_table_is_a_formula_and_no_name_breaks_a_line() {
         assert!(leaves.clone().all(|record| record[column("leaf_hash")].len() == 64));
         assert!(leaves.clone().all(|record| !record[column("proof")].is_empty()));
         for finding in &found.controls {
-            let named = leaves.clone().filter(|record| {
+            let relevant = leaves.clone().filter(|record| {
                 record[column("controls")].split(' ').any(|control| control == finding.control.id)
             });
-            assert_eq!(named.count(), finding.leaves.len(), "{}", finding.control.id);
+            assert_eq!(relevant.count(), finding.leaves.len(), "{}", finding.control.id);
         }
         assert_eq!(records.iter().filter(|record| record[0] == "control").count(), found.controls.len());
         assert_eq!(records.iter().filter(|record| record[0] == "check").count(), found.checks.len());
@@ -184,9 +184,9 @@ fn no_field_of_the_table_is_a_formula_and_no_name_breaks_a_line() {
 }
 
 #[test]
-fn each_leaf_is_proved_by_the_document_alone() {
-    for made in [of(good_day()), hostile()] {
-        let document = value(&report(&made, Framework::SrgContainer), json::write);
+fn each_leaf_can_be_verified_with_the_document_alone() {
+    for log in [of(good_day()), hostile()] {
+        let document = value(&report(&log, Framework::SrgContainer), json::write);
         assert_eq!(document["format"], "airlock-audit-report/v3");
         let note = Note::parse(document["log"]["checkpoint"].as_str().unwrap().as_bytes()).unwrap();
         let checkpoint = Checkpoint::verify(&note, &key().verifier()).unwrap();
@@ -231,7 +231,7 @@ fn strings<'a>(value: &'a Value, name: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn what_oscal_refers_to_is_there_and_named_once() {
+fn oscal_references_exist_and_identifiers_are_unique() {
     for framework in Framework::ALL {
         let found = report(&of(good_day()), *framework);
         let document = value(&found, oscal::write);
@@ -265,8 +265,8 @@ fn what_oscal_refers_to_is_there_and_named_once() {
     assert_ne!(uuid(Framework::CmmcL2), uuid(Framework::Nist80053r5));
 }
 
-/// Every resource is referred to, every leaf and check by a finding.
-fn o29_no_loose_ends(document: &Value, found: &Report) {
+/// Asserts that every resource is referenced, and every leaf and check by a finding.
+fn assert_all_referenced(document: &Value, found: &Report) {
     let results = &document["assessment-results"];
     let ids = |value: &Value| strings(value, "uuid").into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
     let without = |name: &str| {
@@ -276,14 +276,14 @@ fn o29_no_loose_ends(document: &Value, found: &Report) {
     };
     let rest = without("back-matter");
     let links: BTreeSet<String> = strings(&rest, "href").iter().map(|href| href[1..].to_owned()).collect();
-    assert_eq!(ids(&results["back-matter"]), links, "resources are exactly what is linked");
+    assert_eq!(ids(&results["back-matter"]), links, "exactly the linked resources exist");
     let linked: BTreeSet<&str> = results["results"][0]["observations"]
         .as_array()
         .unwrap()
         .iter()
         .flat_map(|observation| strings(&observation["links"], "href"))
         .collect();
-    assert_eq!(linked.len(), found.leaves.len(), "tools look for `links`, too");
+    assert_eq!(linked.len(), found.leaves.len(), "some tools only read `links`");
     let observed: BTreeSet<&str> =
         strings(&results["results"][0]["findings"], "observation-uuid").into_iter().collect();
     let observations = results["results"][0]["observations"].as_array().unwrap();
@@ -291,28 +291,28 @@ fn o29_no_loose_ends(document: &Value, found: &Report) {
 }
 
 #[test]
-fn o29_the_back_matter_holds_only_what_is_referred_to() {
+fn o29_the_back_matter_contains_only_referenced_resources() {
     for framework in Framework::ALL {
-        for made in [of(good_day()), hostile(), of(Vec::new())] {
-            let found = report(&made, *framework);
-            o29_no_loose_ends(&value(&found, oscal::write), &found);
+        for log in [of(good_day()), hostile(), of(Vec::new())] {
+            let found = report(&log, *framework);
+            assert_all_referenced(&value(&found, oscal::write), &found);
         }
     }
 }
 
-/// NIST's schema, where `tests/peers/schemas` put it.
+/// NIST's schema, if `tests/peers/schemas` has downloaded it.
 fn schema() -> Option<Value> {
     let path = found("oscal/oscal_assessment-results_schema.json")?;
     Some(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
 }
 
 #[test]
-fn oscal_is_what_nists_schema_asks_for() {
+fn oscal_is_valid_under_nists_schema() {
     let Some(schema) = schema() else { return };
     let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     for framework in Framework::ALL {
-        for made in [of(good_day()), hostile(), of(Vec::new())] {
-            let document = value(&report(&made, *framework), oscal::write);
+        for log in [of(good_day()), hostile(), of(Vec::new())] {
+            let document = value(&report(&log, *framework), oscal::write);
             let errors: Vec<String> = schema
                 .iter_errors(&document)
                 .map(|error| format!("{}: {error}", error.instance_path()))
@@ -321,14 +321,14 @@ fn oscal_is_what_nists_schema_asks_for() {
         }
     }
     let good = value(&report(&of(good_day()), Framework::CmmcL2), oscal::write);
-    for (place, wrong) in [
+    for (pointer, wrong) in [
         ("/assessment-results/uuid", "00000000-0000-0000-0000-000000000000"),
         ("/assessment-results/results/0/findings/0/target/status/state", "not-assessed"),
         ("/assessment-results/results/0/observations/0/collected", "yesterday"),
         ("/assessment-results/results/0/observations/0/props/0/value", " x"),
     ] {
         let mut bad = good.clone();
-        *bad.pointer_mut(place).unwrap() = wrong.into();
-        assert!(!schema.is_valid(&bad), "{place}");
+        *bad.pointer_mut(pointer).unwrap() = wrong.into();
+        assert!(!schema.is_valid(&bad), "{pointer}");
     }
 }

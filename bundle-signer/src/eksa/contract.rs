@@ -1,4 +1,4 @@
-//! The three contracts: from a manifest to the bytes that AWS signs, and to the list of what they leave out.
+//! The three contracts: from a manifest to the bytes that AWS signs, and to the list of values that they leave out.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,38 +7,38 @@ use serde_json::Value;
 
 use super::path::{Path, Selector};
 use super::shape::{Field, Typed, typed};
-use super::{Refusal, Uncovered, Why, document, types};
-use crate::trust::What;
+use super::{Refusal, Uncovered, UncoveredReason, document, types};
+use crate::trust::ContentKind;
 use crate::{Error, Result};
 
-/// What the signature of one kind of manifest covers, and in which form.
+/// The part of one kind of manifest that its signature covers, and the form in which it is hashed.
 #[derive(Clone, Debug)]
 pub(super) struct Contract {
     pub(super) api_version: &'static str,
     pub(super) kind: &'static str,
-    /// What trust files call it.
-    pub(super) what: What,
+    /// The kind in trust files.
+    pub(super) content: ContentKind,
     pub(super) fields: &'static [Field],
-    /// What is left out whatever the manifest says.
+    /// Selectors that are always left out.
     pub(super) excluded: &'static [&'static str],
     pub(super) form: Form,
 }
 
-/// How the rest is written down to be hashed.
+/// How the rest is serialized for the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// By `sigs.k8s.io/yaml`. The manifest's annotation may name more to leave out, and that annotation is signed.
+    /// By `sigs.k8s.io/yaml`. An annotation of the manifest may list more selectors, and that annotation is signed.
     Yaml,
-    /// By `encoding/json`. What annotations say is not asked, and they are left out.
+    /// By `encoding/json`. Annotations are left out and have no effect.
     Json,
 }
 
-/// The prefix of the annotations of package bundles; so `DomainName` of `pkg/signature/manifest.go`.
+/// The prefix of the annotations of package bundles is `DomainName` of `pkg/signature/manifest.go`.
 pub(super) const SIGNATURE: &str = "eksa.aws.com/signature";
 pub(super) const EXCLUDES: &str = "eksa.aws.com/excludes";
 const INCLUDES: &str = "eksa.aws.com/includes";
-/// Signatures beyond the one that upstream's format has room for, in base64 with spaces between. Upstream's programs pass
-/// over it, and no contract signs it.
+/// Signatures beyond the one that upstream's format has room for, in base64, separated by spaces. Upstream's programs
+/// ignore it, and no contract signs it.
 pub(super) const MORE_SIGNATURES: &str = "airlock.dev/signatures";
 pub(super) const BUNDLES_SIGNATURE: &str = "anywhere.eks.amazonaws.com/signature";
 
@@ -46,7 +46,7 @@ pub(super) const BUNDLES_SIGNATURE: &str = "anywhere.eks.amazonaws.com/signature
 pub(super) const PACKAGE_BUNDLE: Contract = Contract {
     api_version: "packages.eks.amazonaws.com/v1alpha1",
     kind: "PackageBundle",
-    what: What::PackageBundle,
+    content: ContentKind::PackageBundle,
     fields: types::PACKAGE_BUNDLE,
     excluded: &[
         ".status",
@@ -60,11 +60,11 @@ pub(super) const PACKAGE_BUNDLE: Contract = Contract {
     form: Form::Yaml,
 };
 
-/// `pkg/signature/manifest.go` of aws/eks-anywhere, with the constants that it uses in place of the annotation.
+/// `pkg/signature/manifest.go` of aws/eks-anywhere, with the constants that it uses instead of the annotation.
 pub(super) const BUNDLES: Contract = Contract {
     api_version: "anywhere.eks.amazonaws.com/v1alpha1",
     kind: "Bundles",
-    what: What::Bundles,
+    content: ContentKind::Bundles,
     fields: types::BUNDLES,
     excluded: &[
         ".status",
@@ -106,7 +106,7 @@ pub(super) const BUNDLES: Contract = Contract {
 pub(super) const RELEASE: Contract = Contract {
     api_version: "distro.eks.amazonaws.com/v1alpha1",
     kind: "Release",
-    what: What::Release,
+    content: ContentKind::Release,
     fields: types::RELEASE,
     excluded: &[
         ".status",
@@ -121,7 +121,7 @@ pub(super) const RELEASE: Contract = Contract {
     form: Form::Json,
 };
 
-/// What a signature covers: the manifest's signed part, with the exact bytes that are hashed.
+/// The signed part of a manifest, with the exact bytes that are hashed.
 #[derive(Debug)]
 pub struct Covered {
     bytes: Vec<u8>,
@@ -135,7 +135,7 @@ impl Covered {
         &self.bytes
     }
 
-    /// The part of the manifest that they write down.
+    /// The part of the manifest that they serialize.
     #[must_use]
     pub fn object(&self) -> &Value {
         &self.object
@@ -150,14 +150,14 @@ impl Covered {
     }
 }
 
-/// A manifest taken apart.
+/// The signed and the unsigned part of a manifest.
 pub(super) struct Parts {
     pub(super) covered: Covered,
     pub(super) uncovered: Vec<Uncovered>,
 }
 
 impl Contract {
-    /// Checks kind and version, and reads the manifest as its Go type does.
+    /// Checks kind and version, and parses the manifest as its Go type does.
     ///
     /// # Errors
     /// When it is of another kind, or has a value of another type.
@@ -171,21 +171,21 @@ impl Contract {
         typed(self.fields, manifest)
     }
 
-    /// Takes a manifest apart into what is signed and what is not.
+    /// Splits a manifest into the signed and the unsigned part.
     ///
     /// # Errors
-    /// When it is not of this kind, its selectors are no paths or do not fit, or its text could be read as another.
+    /// When it is not of this kind, a selector is not a path or does not match, or its text is ambiguous.
     pub(super) fn apart(&self, manifest: &Value) -> Result<Parts> {
         let Typed { value: mut object, unknown } = self.typed(manifest)?;
         let mut left_out = LeftOut { manifest, list: Vec::new() };
-        left_out.add(&unknown, Why::Unknown);
+        left_out.add(&unknown, UncoveredReason::Unknown);
 
-        // All places are found before anything is deleted, as jq's `del` does.
+        // All paths are found before anything is deleted, as in jq's `del`.
         let always = self.excluded.iter().map(|text| Selector::parse(text)).collect::<Result<Vec<_>>>()?;
-        let always = places(&always, &object)?;
-        let chosen = places(&self.chosen(&object)?, &object)?;
-        left_out.add(&always, Why::Always);
-        left_out.add(&chosen, Why::Excluded);
+        let always = paths(&always, &object)?;
+        let chosen = paths(&self.chosen(&object)?, &object)?;
+        left_out.add(&always, UncoveredReason::Always);
+        left_out.add(&chosen, UncoveredReason::Excluded);
         let mut all = [always, chosen].concat();
         all.sort_unstable();
         all.dedup();
@@ -193,7 +193,7 @@ impl Contract {
             path.delete(&mut object);
         }
         if self.form == Form::Yaml {
-            left_out.add(&drop_annotations(&mut object), Why::Annotation);
+            left_out.add(&drop_annotations(&mut object), UncoveredReason::Annotation);
         }
         document::check_signed(&object)?;
         let bytes = match self.form {
@@ -203,7 +203,7 @@ impl Contract {
         Ok(Parts { covered: Covered { bytes: bytes.into_bytes(), object }, uncovered: left_out.finish() })
     }
 
-    /// The selectors that the manifest names itself.
+    /// The selectors in the manifest's own annotation.
     fn chosen(&self, object: &Value) -> Result<Vec<Selector>> {
         let excludes = annotation(object, EXCLUDES);
         match (self.form, excludes) {
@@ -223,13 +223,13 @@ pub(super) fn annotation<'a>(manifest: &'a Value, name: &str) -> Option<&'a str>
     manifest.get("metadata")?.get("annotations")?.get(name)?.as_str()
 }
 
-fn places(selectors: &[Selector], object: &Value) -> Result<Vec<Path>> {
-    let mut places = Vec::new();
-    selectors.iter().try_for_each(|selector| selector.places(object, &mut places))?;
-    Ok(places)
+fn paths(selectors: &[Selector], object: &Value) -> Result<Vec<Path>> {
+    let mut paths = Vec::new();
+    selectors.iter().try_for_each(|selector| selector.find(object, &mut paths))?;
+    Ok(paths)
 }
 
-/// Keeps the annotations that are signed, by the pattern of the controller's template. No map stays no map.
+/// Keeps only the signed annotations, like the controller's template. A missing map stays missing.
 fn drop_annotations(object: &mut Value) -> Vec<Path> {
     let here = Path::default().member("metadata").member("annotations");
     let annotations = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
@@ -240,44 +240,44 @@ fn drop_annotations(object: &mut Value) -> Vec<Path> {
     dropped
 }
 
-/// Collects what is not signed, with the values of the manifest as it was read.
+/// Collects the unsigned values, as they were in the manifest.
 struct LeftOut<'a> {
     manifest: &'a Value,
-    list: Vec<(Path, Why, &'a Value)>,
+    list: Vec<(Path, UncoveredReason, &'a Value)>,
 }
 
 impl LeftOut<'_> {
-    fn add(&mut self, paths: &[Path], why: Why) {
+    fn add(&mut self, paths: &[Path], reason: UncoveredReason) {
         for path in paths {
             let found = path.find(self.manifest).filter(|value| !value.is_null());
-            self.list.extend(found.map(|value| (path.clone(), why, value)));
+            self.list.extend(found.map(|value| (path.clone(), reason, value)));
         }
     }
 
-    /// In the order of paths; what lies in another is told by that one. The signature itself is not told.
+    /// Sorts by path. A value within another reported value is not reported; nor is the signature itself.
     fn finish(mut self) -> Vec<Uncovered> {
         let annotations = Path::default().member("metadata").member("annotations");
         if let Some(at) = self.list.iter().position(|(path, ..)| *path == annotations) {
-            let (_, why, value) = self.list.swap_remove(at);
+            let (_, reason, value) = self.list.swap_remove(at);
             let each = value.as_object().into_iter().flatten();
-            self.list.extend(each.map(|(name, value)| (annotations.member(name), why, value)));
+            self.list.extend(each.map(|(name, value)| (annotations.member(name), reason, value)));
         }
         self.list.sort_by(|a, b| a.0.cmp(&b.0));
         let signatures = [SIGNATURE, BUNDLES_SIGNATURE, MORE_SIGNATURES].map(|name| annotations.member(name));
-        let mut told: Vec<(Path, Uncovered)> = Vec::new();
-        for (path, why, value) in self.list {
-            let nested = told.last().is_some_and(|(before, _)| before.holds(&path));
+        let mut reported: Vec<(Path, Uncovered)> = Vec::new();
+        for (path, reason, value) in self.list {
+            let nested = reported.last().is_some_and(|(before, _)| before.contains(&path));
             if !nested && !signatures.contains(&path) {
-                let uncovered = Uncovered::new(path.to_string(), why, &go_json(value));
-                told.push((path, uncovered));
+                let uncovered = Uncovered::new(path.to_string(), reason, &go_json(value));
+                reported.push((path, uncovered));
             }
         }
-        told.into_iter().map(|(_, uncovered)| uncovered).collect()
+        reported.into_iter().map(|(_, uncovered)| uncovered).collect()
     }
 }
 
-/// JSON as Go's `json.Marshal` writes it: keys in byte order, no white space, and three characters escaped for
-/// the sake of HTML (`encoding/json`, `HTMLEscape`).
+/// JSON as Go's `json.Marshal` writes it: keys in byte order, no white space, and three characters escaped for HTML
+/// (`encoding/json`, `HTMLEscape`).
 fn go_json(value: &Value) -> String {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),

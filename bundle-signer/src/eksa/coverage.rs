@@ -1,26 +1,26 @@
-//! What a signature does not cover, for people and for programs.
+//! The report of the values that a signature does not cover.
 
 use std::fmt;
 
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
-/// Why a value is not covered.
+/// The reason why a value is not covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub enum Why {
-    /// The signer chose so, by the signed annotation of the manifest.
+pub enum UncoveredReason {
+    /// The signer excluded it, by the signed annotation of the manifest.
     Excluded,
-    /// The contract leaves it out of every manifest.
+    /// The contract leaves it out in every manifest.
     Always,
     /// An annotation, which the contract does not sign.
     Annotation,
-    /// The kind has no such key.
+    /// A key that the kind does not have.
     Unknown,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for UncoveredReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Excluded => "left out by the signer",
@@ -31,30 +31,31 @@ impl fmt::Display for Why {
     }
 }
 
-/// A value of the manifest that anyone could have put there.
+/// A value of the manifest that anyone could have changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Uncovered {
     path: String,
-    why: Why,
+    #[serde(rename = "why")]
+    reason: UncoveredReason,
     sha256: String,
 }
 
 impl Uncovered {
     /// `json`: the value as JSON with sorted keys and without white space.
-    pub(super) fn new(path: String, why: Why, json: &str) -> Self {
-        Self { path, why, sha256: hex(digest(&SHA256, json.as_bytes()).as_ref()) }
+    pub(super) fn new(path: String, reason: UncoveredReason, json: &str) -> Self {
+        Self { path, reason, sha256: hex(digest(&SHA256, json.as_bytes()).as_ref()) }
     }
 
-    /// Where it stands, as jq would write it.
+    /// Its path, as jq would write it.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Why it is not covered.
+    /// The reason why it is not covered.
     #[must_use]
-    pub fn why(&self) -> Why {
-        self.why
+    pub fn reason(&self) -> UncoveredReason {
+        self.reason
     }
 
     /// SHA-256 in hex of the value as JSON with sorted keys, without white space, `<`, `>` and `&` escaped.
@@ -66,7 +67,7 @@ impl Uncovered {
 
 impl fmt::Display for Uncovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sha256:{} ({})", self.path, self.sha256, self.why)
+        write!(f, "{} sha256:{} ({})", self.path, self.sha256, self.reason)
     }
 }
 

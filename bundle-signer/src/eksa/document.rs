@@ -1,4 +1,4 @@
-//! From bytes to a value, refusing what two readers could read as two things.
+//! From bytes to a value. Ambiguous text is refused.
 
 use gostd::{Limits, yaml};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::Refusal;
 use super::path::{Path, Step};
 use crate::Result;
 
-/// The largest manifest that is read. etcd takes 1.5 MiB; AWS's largest has a quarter of one.
+/// The largest manifest that is read. etcd accepts 1.5 MiB; AWS's largest manifest has 0.25 MiB.
 pub const MAX_LEN: usize = 4 << 20;
 const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 200_000;
@@ -16,7 +16,7 @@ const MAX_NODES: usize = 200_000;
 /// Reads the one document of `text`.
 ///
 /// # Errors
-/// When it is not YAML or JSON that every reader takes for the same, or meets a bound.
+/// When it is not YAML or JSON that all readers read alike, or exceeds a limit.
 pub(super) fn read(text: &[u8]) -> Result<Value> {
     if text.len() > MAX_LEN {
         return Err(Refusal::TooLarge(text.len()).into());
@@ -32,10 +32,10 @@ pub(super) fn read(text: &[u8]) -> Result<Value> {
     Ok(value)
 }
 
-/// Checks that what is signed has no line breaks, where the ways to write a string multiply.
+/// Checks that the signed part has no line breaks, with which a string can be written in many ways.
 ///
 /// # Errors
-/// [`Refusal::LineBreak`] where one is.
+/// [`Refusal::LineBreak`] for the first one.
 pub(super) fn check_signed(value: &Value) -> Result<()> {
     check_strings(value, &mut Path::default(), &|c| matches!(c, ' '..='~'), &Refusal::LineBreak)
 }
@@ -44,8 +44,8 @@ fn is_text(c: char) -> bool {
     matches!(c, ' '..='~' | '\n' | '\r' | '\t')
 }
 
-/// Counts before anything is built: no manifest of these kinds needs anchors, aliases or merge keys, by which a
-/// small text becomes a huge value and one line speaks for another.
+/// Checks the limits before anything is built. Manifests of these kinds need no anchors, aliases or merge keys, with
+/// which a small text can become a huge value, and one line can change the meaning of another.
 fn bound(text: &str) -> Result<()> {
     let budget = serde_saphyr::budget! {
         max_depth: MAX_DEPTH,
@@ -60,7 +60,7 @@ fn bound(text: &str) -> Result<()> {
     }
     .unwrap_or_default();
     let Ok(report) = check_yaml_budget(text, budget, EnforcingPolicy::AllContent) else {
-        // The project's own reader has better words, and reads some texts that this one does not.
+        // The project's own parser has better error messages, and accepts some texts that this one does not.
         return match yaml::parse_strict(text, &limits()) {
             Err(error) => Err(Refusal::Yaml(error).into()),
             Ok(_) => Err(Refusal::AmbiguousYaml.into()),

@@ -1,4 +1,4 @@
-//! Places in a manifest, and the selectors that name them: of jq's language the paths `.a.b[].c` and no more.
+//! Paths in a manifest, and the selectors that match them: only the paths `.a.b[].c` of jq's language.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::Refusal;
 use crate::Result;
 
-/// Places that all selectors of one manifest may come to.
-const MAX_PLACES: usize = 200_000;
+/// The largest number of paths that all selectors of one manifest may match.
+const MAX_MATCHES: usize = 200_000;
 
 /// One step of a [`Path`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub(super) enum Step {
     Element(usize),
 }
 
-/// A place in a manifest.
+/// The path of a value in a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Path(Vec<Step>);
 
@@ -32,19 +32,19 @@ impl Path {
         self.0.pop();
     }
 
-    /// The place below by a member's name.
+    /// The path of a member of this value.
     pub(super) fn member(&self, name: &str) -> Self {
         let mut path = self.clone();
         path.enter(Step::Member(name.to_owned()));
         path
     }
 
-    /// Whether `other` is this place or lies in it.
-    pub(super) fn holds(&self, other: &Self) -> bool {
+    /// Whether `other` is this path or below it.
+    pub(super) fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }
 
-    /// What stands there.
+    /// The value at this path.
     pub(super) fn find<'a>(&self, root: &'a Value) -> Option<&'a Value> {
         self.0.iter().try_fold(root, |value, step| match step {
             Step::Member(name) => value.get(name),
@@ -52,7 +52,7 @@ impl Path {
         })
     }
 
-    /// Takes out what stands there, if something does.
+    /// Removes the value at this path, if it exists.
     pub(super) fn delete(&self, root: &mut Value) {
         let Some((step, before)) = self.0.split_last() else { return };
         let parent = before.iter().try_fold(root, |value, step| match step {
@@ -96,7 +96,7 @@ enum Part {
     Each,
 }
 
-/// A path in which `[]` stands for every element.
+/// A path in which `[]` matches every element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Selector {
     text: String,
@@ -104,11 +104,11 @@ pub(super) struct Selector {
 }
 
 impl Selector {
-    /// Reads one selector. The controller takes any expression of jq that begins with an index, joins all by
-    /// commas and runs the result, so an odd one can change what the others mean: here only paths pass.
+    /// Parses one selector. The controller accepts any jq expression that begins with an index, joins all of them with
+    /// commas and runs the result, so an unusual one can change the meaning of the others. Only paths are accepted here.
     ///
     /// # Errors
-    /// [`Refusal::Selector`] for anything else.
+    /// [`Refusal::Selector`] for any other expression.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let refused = || Refusal::Selector(text.to_owned());
         let mut parts = Vec::new();
@@ -134,13 +134,14 @@ impl Selector {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// The places it names, also those where nothing stands. As in jq, `null` has no members, and that is no error;
-    /// where jq errs, the controller hashes a constant instead of the manifest.
+    /// Adds the paths that match, including those without a value. As in jq, a member of `null` is not an error. Where jq
+    /// fails, the controller hashes a constant instead of the manifest.
     ///
     /// # Errors
-    /// [`Refusal::SelectorMismatch`] where a member is asked of no map, or elements of no list or map.
-    pub(super) fn places(&self, root: &Value, places: &mut Vec<Path>) -> Result<()> {
-        self.walk(&self.parts, Some(root), &mut Path::default(), places)
+    /// [`Refusal::SelectorMismatch`] for a member of something other than a map, or elements of something other than a
+    /// list or map.
+    pub(super) fn find(&self, root: &Value, paths: &mut Vec<Path>) -> Result<()> {
+        self.walk(&self.parts, Some(root), &mut Path::default(), paths)
     }
 
     fn walk(
@@ -148,18 +149,18 @@ impl Selector {
         parts: &[Part],
         value: Option<&Value>,
         here: &mut Path,
-        places: &mut Vec<Path>,
+        paths: &mut Vec<Path>,
     ) -> Result<()> {
         let Some((part, parts)) = parts.split_first() else {
-            if places.len() >= MAX_PLACES {
-                return Err(Refusal::Places(MAX_PLACES).into());
+            if paths.len() >= MAX_MATCHES {
+                return Err(Refusal::TooManyMatches(MAX_MATCHES).into());
             }
-            places.push(here.clone());
+            paths.push(here.clone());
             return Ok(());
         };
         let mut go = |step, value| {
             here.enter(step);
-            let done = self.walk(parts, value, here, places);
+            let done = self.walk(parts, value, here, paths);
             here.leave();
             done
         };
@@ -187,26 +188,26 @@ mod tests {
 
     use super::*;
 
-    fn places(text: &str, root: &Value) -> Result<Vec<String>> {
-        let mut places = Vec::new();
-        Selector::parse(text)?.places(root, &mut places)?;
-        Ok(places.iter().map(Path::to_string).collect())
+    fn find(text: &str, root: &Value) -> Result<Vec<String>> {
+        let mut paths = Vec::new();
+        Selector::parse(text)?.find(root, &mut paths)?;
+        Ok(paths.iter().map(Path::to_string).collect())
     }
 
     #[test]
-    fn a_selector_names_its_places() {
+    fn a_selector_matches_its_paths() {
         let root = json!({"a": [{"b": 1}, {"c": 2}], "m": {"x y": {"b": 3}}, "n": null});
-        assert_eq!(places(".a[].b", &root).unwrap(), [".a[0].b", ".a[1].b"]);
-        assert_eq!(places(".m[].b", &root).unwrap(), [r#".m["x y"].b"#]);
-        assert_eq!(places(".n.b.c", &root).unwrap(), [".n.b.c"]);
-        assert_eq!(places(".missing", &root).unwrap(), [".missing"]);
+        assert_eq!(find(".a[].b", &root).unwrap(), [".a[0].b", ".a[1].b"]);
+        assert_eq!(find(".m[].b", &root).unwrap(), [r#".m["x y"].b"#]);
+        assert_eq!(find(".n.b.c", &root).unwrap(), [".n.b.c"]);
+        assert_eq!(find(".missing", &root).unwrap(), [".missing"]);
     }
 
     #[test]
-    fn what_jq_cannot_walk_is_refused() {
+    fn selectors_at_which_jq_fails_are_refused() {
         let root = json!({"a": [{"b": 1}], "n": null});
         for text in [".a.b", ".n[]", ".missing[]", ".a[].b.c", ".a[].b[]"] {
-            let error = places(text, &root).unwrap_err();
+            let error = find(text, &root).unwrap_err();
             assert!(matches!(error, crate::Error::Eksa(Refusal::SelectorMismatch { .. })), "{text}: {error}");
         }
     }
@@ -252,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deleted_is_gone() {
+    fn deleted_values_are_gone() {
         let mut root = json!({"a": [1, 2, 3], "b": {"c": 1}});
         let mut all = Vec::new();
         for text in [".a[]", ".b.c", ".x.y"] {
-            Selector::parse(text).unwrap().places(&root, &mut all).unwrap();
+            Selector::parse(text).unwrap().find(&root, &mut all).unwrap();
         }
         all.sort();
         for path in all.iter().rev() {

@@ -1,22 +1,22 @@
-//! Why a manifest of EKS Anywhere is refused.
+//! The reasons to refuse a manifest of EKS Anywhere.
 
 use error_class::{Class, Classified};
 
-/// Why a manifest of EKS Anywhere is refused.
+/// The reason why a manifest of EKS Anywhere is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Larger than Kubernetes would take.
-    #[error("the manifest has {0} bytes, more than any needs")]
+    /// Larger than Kubernetes would accept.
+    #[error("the manifest is too large: {0} bytes")]
     TooLarge(usize),
-    /// Something other than printable ASCII, which looks alike and is not, or is written in more than one way.
-    #[error("the manifest has something other than printable ASCII in line {0}")]
+    /// A character other than printable ASCII, which may look like another one or have several encodings.
+    #[error("the manifest has a character other than printable ASCII in line {0}")]
     NotAscii(usize),
-    /// The same within a string, by an escape.
-    #[error("the manifest has something other than printable ASCII at `{0}`")]
+    /// An escape sequence for such a character, within a string.
+    #[error("the manifest has a character other than printable ASCII at `{0}`")]
     Unprintable(String),
-    /// The signed text has a line break or a tab.
-    #[error("the manifest has a line break or a tab in what is signed, at `{0}`")]
+    /// The signed part has a line break or a tab.
+    #[error("the signed part of the manifest has a line break or a tab at `{0}`")]
     LineBreak(String),
     /// An anchor, an alias or a merge key.
     #[error("the manifest has anchors, aliases or merge keys")]
@@ -24,90 +24,92 @@ pub enum Refusal {
     /// More than one document, or none.
     #[error("the manifest has {0} documents, expected one")]
     Documents(usize),
-    /// Nested too deeply, or of too many nodes.
-    #[error("the manifest is larger than its kind can be: {0}")]
+    /// Nested too deeply, or too many nodes.
+    #[error("the manifest exceeds a limit: {0}")]
     Bound(&'static str),
-    /// Not YAML, or a key twice.
-    #[error("the manifest is not YAML with every key once")]
+    /// Not YAML, or a duplicate key.
+    #[error("the manifest is not valid YAML, or has a duplicate key")]
     Yaml(#[source] gostd::yaml::Error),
-    /// YAML by one reader's rules but not by the other's.
-    #[error("the manifest is not YAML that all read alike")]
+    /// YAML by the rules of one parser, but not of another one.
+    #[error("the manifest is ambiguous YAML, which parsers read differently")]
     AmbiguousYaml,
     /// Another kind of object.
     #[error("the manifest has {field} `{}`, expected `{expected}`", found.escape_debug())]
     Kind {
-        /// Which member.
+        /// The field.
         field: &'static str,
-        /// What it says; empty when it is no text.
+        /// Its value; empty when it is not a string.
         found: String,
-        /// What it should say.
+        /// The expected value.
         expected: &'static str,
     },
-    /// A value of another type than its kind has there.
-    #[error("the manifest has at `{at}` something other than {expected}")]
+    /// A value of the wrong type.
+    #[error("the manifest has a value of the wrong type at `{at}`, expected {expected}")]
     Type {
-        /// Where.
+        /// The path of the value.
         at: String,
-        /// What should stand there.
+        /// The expected type.
         expected: &'static str,
     },
-    /// A key that Go reads as another, by ignoring case.
-    #[error("the manifest has the key `{found}`, which some read as `{expected}`")]
+    /// A key that Go reads as another one, because it ignores case.
+    #[error("the manifest has the key `{found}`, which some parsers read as `{expected}`")]
     KeyCase {
-        /// The key with its place.
+        /// The path of the key.
         found: String,
         /// The name that it resembles.
         expected: &'static str,
     },
-    /// What is to be signed has a key that its kind does not have.
+    /// The manifest to sign has a key that its kind does not have.
     #[error("the manifest has the unknown key `{0}`, which no signature would cover")]
     UnknownKey(String),
-    /// The list of excluded paths is not base64 of text.
+    /// The list of selectors is not base64 of text.
     #[error("the annotation `{0}` is not base64 of a list of selectors")]
     Excludes(&'static str),
-    /// A selector that is no plain path.
+    /// A selector that is not a plain path.
     #[error("the selector `{}` is not a path such as `.spec.packages[].source.registry`", .0.escape_debug())]
     Selector(String),
-    /// A selector that does not fit the manifest.
-    #[error("the selector `{selector}` does not fit the manifest at `{at}`")]
+    /// A selector that does not match the manifest.
+    #[error("the selector `{selector}` does not match the manifest at `{at}`")]
     SelectorMismatch {
         /// The selector.
         selector: String,
-        /// Where it asks for what cannot be there.
+        /// The path at which it cannot match.
         at: String,
     },
-    /// Selectors that come to too many places.
-    #[error("the selectors name more than {0} places")]
-    Places(usize),
+    /// Selectors that match too many values.
+    #[error("the selectors match more than {0} values")]
+    TooManyMatches(usize),
     /// No signature.
     #[error("the manifest has no signature: the annotation `{0}` is missing or empty")]
     MissingSignature(String),
     /// A signature that is not base64.
     #[error("the annotation `{0}` is not base64 of a signature")]
     SignatureText(String),
-    /// More signatures than are looked at.
+    /// More signatures than are verified.
     #[error("the manifest has more than {0} signatures")]
-    Signatures(usize),
-    /// Signed by keys of the trust file that do not suffice.
-    #[error("the trust file does not accept the manifest's signatures: {why}")]
+    TooManySignatures(usize),
+    /// The signatures by keys of the trust file do not suffice.
+    #[error("the trust file does not accept the manifest's signatures: {reasons}")]
     NotAccepted {
-        /// What trust files call such a manifest.
-        what: String,
-        /// Why.
-        why: String,
+        /// The name of such manifests in trust files.
+        content: String,
+        /// The reasons.
+        reasons: String,
     },
-    /// Signed with the key whose private half is published in the controller's repository.
-    #[error("the manifest's signature is by, or the trust file names, the public test key of EKS Anywhere")]
+    /// Signed with the test key whose private key is published in the controller's repository.
+    #[error(
+        "the manifest is signed with the public test key of EKS Anywhere, or the trust file contains that key"
+    )]
     TestKey,
-    /// The least version of the controller is not the one that was signed.
+    /// The minimum version of the controller is not the signed one.
     #[error(
         "the manifest's `.spec.minControllerVersion` is `{}`, but its signed label says `{}`",
         found.escape_debug(), signed.escape_debug()
     )]
-    Least {
-        /// What the manifest asks for.
+    MinControllerVersion {
+        /// The version in the manifest.
         found: String,
-        /// What was signed.
+        /// The signed version.
         signed: String,
     },
     /// No trusted key made the signature.
@@ -116,21 +118,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What to do about it, where there is something.
+    /// How to fix the error, if known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::TestKey => {
-                Some("anyone can sign with that key: get the manifest from AWS, or sign it with your own")
-            }
+            Self::TestKey => Some(
+                "get the manifest from AWS, or sign it with your own key: anyone can sign with the test key",
+            ),
             Self::BadSignature(_) => Some(
-                "the manifest was changed after it was signed, or its signer is not in the trust file: get it again from its source",
+                "get the manifest again from its source: it was changed after it was signed, or its signer is not in the trust file",
             ),
             Self::NotAccepted { .. } => Some(
-                "give the key the role in the trust file, `roles: [{sign: [packageBundle]}]` for example, or have the others sign, too: `airlock sign bundle --add`",
+                "give the key a role in the trust file, for example `roles: [{sign: [packageBundle]}]`, or have the other signers sign, too: `airlock sign bundle --add`",
             ),
             Self::MissingSignature(_) => Some("sign your own package bundles with `airlock sign bundle`"),
-            Self::Anchors => Some("write the values out"),
+            Self::Anchors => Some("replace anchors, aliases and merge keys with their values"),
             _ => None,
         }
     }
@@ -155,13 +157,13 @@ impl Classified for Refusal {
             | Self::Excludes(_)
             | Self::Selector(_)
             | Self::SelectorMismatch { .. }
-            | Self::Places(_)
+            | Self::TooManyMatches(_)
             | Self::MissingSignature(_)
             | Self::SignatureText(_)
-            | Self::Signatures(_)
+            | Self::TooManySignatures(_)
             | Self::NotAccepted { .. }
             | Self::TestKey
-            | Self::Least { .. }
+            | Self::MinControllerVersion { .. }
             | Self::BadSignature(_) => Class::Refused,
         }
     }

@@ -1,5 +1,5 @@
-//! What a Go program makes of a manifest that it reads into its types and writes again: the contracts sign that,
-//! not the text. Unknown keys vanish, empty optional values too, and required ones appear (encoding/json of Go).
+//! The form of a manifest after a Go program has read it into its types and written it again: the contracts sign that
+//! form, not the text. Unknown keys and empty optional values vanish, and required ones appear (encoding/json of Go).
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::Refusal;
 use super::path::{Path, Step};
 use crate::Result;
 
-/// The largest whole number that jq, which calculates in float64, keeps.
+/// The largest integer that jq, which calculates in float64, represents exactly.
 const MAX_INTEGER: i64 = 1 << 53;
 
 /// The type of a value.
@@ -27,18 +27,18 @@ pub(super) enum Shape {
     List(&'static Shape),
     /// A struct.
     Record(&'static [Field]),
-    /// A type that is not looked into, because the contract takes the value out anyway.
+    /// A type that is not checked, because the contract removes the value anyway.
     Any,
 }
 
-/// When a member is left out.
+/// When a member is omitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Omit {
     /// Never.
     Never,
-    /// When it is empty: `omitempty`, which does nothing to structs.
+    /// When it is empty: `omitempty`, which has no effect on structs.
     Empty,
-    /// When there is none: `omitempty` of a pointer.
+    /// When it is absent: `omitempty` of a pointer.
     Absent,
 }
 
@@ -53,11 +53,11 @@ pub(super) struct Field {
 /// A manifest as its Go type would write it.
 pub(super) struct Typed {
     pub(super) value: Value,
-    /// The outermost keys that the type does not have.
+    /// The outermost unknown keys.
     pub(super) unknown: Vec<Path>,
 }
 
-/// Reads `value` into `fields` and writes it again.
+/// Reads `value` into a struct with `fields` and writes it again.
 ///
 /// # Errors
 /// [`Refusal::Type`] for a value of another type, [`Refusal::KeyCase`] for a key that differs by case alone.
@@ -94,7 +94,7 @@ impl Projection {
             }
             (Shape::Record(fields), Value::Null) => self.record(fields, &Map::new()),
             (Shape::Record(fields), Value::Object(map)) => self.record(fields, map),
-            _ => Err(Refusal::Type { at: self.here.to_string(), expected: shape.words() }.into()),
+            _ => Err(Refusal::Type { at: self.here.to_string(), expected: shape.description() }.into()),
         }
     }
 
@@ -115,7 +115,7 @@ impl Projection {
     fn record(&mut self, fields: &[Field], map: &Map<String, Value>) -> Result<Value> {
         for name in map.keys().filter(|name| fields.iter().all(|field| field.name != name.as_str())) {
             let path = self.here.member(name);
-            // Go takes `Name` for `name`, and the API server drops it: that text is two manifests.
+            // Go reads `Name` as `name`, and the API server drops it: the text is ambiguous.
             if let Some(field) = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)) {
                 return Err(Refusal::KeyCase { found: path.to_string(), expected: field.name }.into());
             }
@@ -139,10 +139,10 @@ impl Projection {
 }
 
 impl Shape {
-    fn words(&self) -> &'static str {
+    fn description(&self) -> &'static str {
         match self {
-            Self::Text => "text",
-            Self::Integer => "a whole number below 2^53",
+            Self::Text => "a string",
+            Self::Integer => "an integer below 2^53",
             Self::Flag => "true or false",
             Self::Time => "a time such as 2026-01-31T23:59:59Z",
             Self::List(_) => "a list",
@@ -167,10 +167,10 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A time as Kubernetes writes it, so that reading and writing leaves it as it is.
+/// A time as Kubernetes writes it, so that reading and writing does not change it.
 fn is_time(text: &str) -> bool {
     let shape = b"0000-00-00T00:00:00Z";
-    let fits = |(byte, place): (&u8, &u8)| if *place == b'0' { byte.is_ascii_digit() } else { byte == place };
+    let fits = |(byte, model): (&u8, &u8)| if *model == b'0' { byte.is_ascii_digit() } else { byte == model };
     if text.len() != shape.len() || !text.as_bytes().iter().zip(shape).all(fits) {
         return false;
     }
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn only_valid_calendar_times_are_accepted() {
         for good in ["2024-02-29T00:00:00Z", "2000-02-29T23:59:59Z", "2022-12-31T12:00:00Z"] {
             assert!(is_time(good), "{good}");
         }

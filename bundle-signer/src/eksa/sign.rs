@@ -1,30 +1,30 @@
-//! Signing package bundles of our own, so that the controller of EKS Anywhere accepts them.
+//! Signing our own package bundles, so that the controller of EKS Anywhere accepts them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::contract::{EXCLUDES, MORE_SIGNATURES, PACKAGE_BUNDLE, Parts, SIGNATURE};
-use super::{MOST_SIGNATURES, Refusal, Uncovered, contract, document, signatures, verify_package_bundle};
-use crate::trust::What;
+use super::{MAX_SIGNATURES, Refusal, Uncovered, contract, document, signatures, verify_package_bundle};
+use crate::trust::ContentKind;
 use crate::{Error, PrivateKey, Result, TrustFile};
 
-/// AWS's own two: its users move packages to registries of their own.
+/// The two selectors that AWS excludes, because its users copy packages to their own registries.
 const WITHOUT_SOURCE: &str = ".spec.packages[].source.registry\n.spec.packages[].source.repository\n";
-/// What `pkg/signature/testdata/sign_file.sh` and the bundle generator take out of the file.
+/// The fields that `pkg/signature/testdata/sign_file.sh` and the bundle generator remove.
 const GENERATED: [&str; 5] = ["creationTimestamp", "generation", "managedFields", "uid", "resourceVersion"];
 
 /// How much of a package bundle a signature covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coverage {
-    /// All that the contract can: a bundle whose charts lie elsewhere is another bundle.
+    /// Everything that the contract can cover: with charts in another place, a bundle is another bundle.
     #[default]
     Full,
-    /// As AWS does: registry and repository of each chart are left out.
+    /// Like AWS: without registry and repository of each chart.
     WithoutSource,
 }
 
-/// A package bundle that is signed.
+/// A signed package bundle.
 #[derive(Clone, Debug)]
 pub struct SignedBundle {
     yaml: String,
@@ -38,18 +38,19 @@ impl SignedBundle {
         &self.yaml
     }
 
-    /// What the signature does not cover.
+    /// The values that the signature does not cover.
     #[must_use]
     pub fn uncovered(&self) -> &[Uncovered] {
         &self.uncovered
     }
 }
 
-/// Signs a `PackageBundle`. A signature and a list of exclusions that it has are replaced; status and what an API
-/// server generates are dropped. What comes out was verified.
+/// Signs a `PackageBundle`. An existing signature and list of exclusions are replaced; the status and fields that an API
+/// server generates are dropped. The result is verified before it is returned.
 ///
 /// # Errors
-/// When the text is no package bundle, has a key that no signature would cover, or the system gives no random bytes.
+/// When the text is not a package bundle, has a key that no signature would cover, or the system provides no random
+/// bytes.
 pub fn sign_bundle(text: &[u8], coverage: Coverage, key: &PrivateKey) -> Result<SignedBundle> {
     let typed = PACKAGE_BUNDLE.typed(&document::read(text)?)?;
     if let Some(path) = typed.unknown.first() {
@@ -57,7 +58,7 @@ pub fn sign_bundle(text: &[u8], coverage: Coverage, key: &PrivateKey) -> Result<
     }
     let mut bundle = typed.value;
     tidy(&mut bundle);
-    // A bundle without annotations hashes otherwise than one whose only annotation is the signature.
+    // A bundle without annotations has another hash than one whose only annotation is the signature.
     annotate(&mut bundle, SIGNATURE, String::new());
     if coverage == Coverage::WithoutSource {
         annotate(&mut bundle, EXCLUDES, STANDARD.encode(WITHOUT_SOURCE));
@@ -66,17 +67,18 @@ pub fn sign_bundle(text: &[u8], coverage: Coverage, key: &PrivateKey) -> Result<
     annotate(&mut bundle, SIGNATURE, STANDARD.encode(key.sign(covered.bytes())?));
     let yaml = gostd::yaml::write(&bundle);
 
-    let again = verify_package_bundle(yaml.as_bytes(), &own(key)?)?;
-    if again.signed().get().bytes() != covered.bytes() {
+    let verified = verify_package_bundle(yaml.as_bytes(), &own(key)?)?;
+    if verified.signed().get().bytes() != covered.bytes() {
         return Err(Error::OtherBytes);
     }
-    Ok(SignedBundle { yaml, uncovered: again.into_uncovered() })
+    Ok(SignedBundle { yaml, uncovered: verified.into_uncovered() })
 }
 
-/// Adds a signature to a `PackageBundle` that has one. What is there stays, and upstream's programs see what they saw.
+/// Adds a signature to a signed `PackageBundle`. Existing content stays, and upstream's programs see no difference.
 ///
 /// # Errors
-/// When the text is no package bundle, has no signature yet, has room for no more, or the system gives no random bytes.
+/// When the text is not a package bundle, has no signature yet, has no room for another one, or the system provides no
+/// random bytes.
 pub fn cosign_bundle(text: &[u8], key: &PrivateKey) -> Result<SignedBundle> {
     let mut bundle = document::read(text)?;
     let Parts { covered, uncovered } = PACKAGE_BUNDLE.apart(&bundle)?;
@@ -85,11 +87,11 @@ pub fn cosign_bundle(text: &[u8], key: &PrivateKey) -> Result<SignedBundle> {
         return Err(Refusal::MissingSignature(SIGNATURE.to_owned()).into());
     }
     let more = contract::annotation(&bundle, MORE_SIGNATURES).unwrap_or_default().to_owned();
-    let there = signatures(&[(SIGNATURE, &first), (MORE_SIGNATURES, &more)])?;
+    let existing = signatures(&[(SIGNATURE, &first), (MORE_SIGNATURES, &more)])?;
     let public = key.public_key()?;
-    if !there.iter().any(|signature| public.verifies(covered.bytes(), signature)) {
-        if there.len() == MOST_SIGNATURES {
-            return Err(Refusal::Signatures(MOST_SIGNATURES).into());
+    if !existing.iter().any(|signature| public.verifies(covered.bytes(), signature)) {
+        if existing.len() == MAX_SIGNATURES {
+            return Err(Refusal::TooManySignatures(MAX_SIGNATURES).into());
         }
         let signature = STANDARD.encode(key.sign(covered.bytes())?);
         annotate(&mut bundle, MORE_SIGNATURES, format!("{more} {signature}").trim_start().to_owned());
@@ -100,7 +102,7 @@ pub fn cosign_bundle(text: &[u8], key: &PrivateKey) -> Result<SignedBundle> {
 }
 
 fn own(key: &PrivateKey) -> Result<TrustFile> {
-    Ok(TrustFile::new(vec![("own".to_owned(), key.public_key()?)])?.limited_to(&[What::PackageBundle]))
+    Ok(TrustFile::new(vec![("own".to_owned(), key.public_key()?)])?.limited_to(&[ContentKind::PackageBundle]))
 }
 
 fn tidy(bundle: &mut Value) {

@@ -1,4 +1,4 @@
-//! The contracts against what AWS's own programs signed, the public test key's samples included.
+//! The contracts, tested against manifests that AWS's own programs signed, including samples by the public test key.
 
 use gostd::{Limits, yaml};
 use serde_json::json;
@@ -6,14 +6,15 @@ use serde_json::json;
 use super::contract::EXCLUDES;
 use super::shape::{Field, Omit, Shape};
 use super::*;
-use crate::trust::What;
+use crate::trust::ContentKind;
 use crate::{Error, PrivateKey};
 
 const TEST_KEY_SAMPLE: &[u8] = include_bytes!("../../tests/data/test-key.yaml");
 
-/// Whatever stands in an annotation, by a key that only tests may trust.
+/// Verifies a manifest with the test key, which only tests may trust.
 fn by_test_key(contract: &Contract, text: &[u8]) -> Result<Manifest> {
-    let trust = TrustFile::from_public_key("test", keys::TEST).unwrap().limited_to(&[What::PackageBundle]);
+    let trust =
+        TrustFile::from_public_key("test", keys::TEST).unwrap().limited_to(&[ContentKind::PackageBundle]);
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
     verify_by(contract, manifest, (SIGNATURE, &signature), &trust)
@@ -24,7 +25,7 @@ fn shared(name: &str) -> Option<Vec<u8>> {
         .map_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), Into::into);
     let file = std::fs::read(root.join("fixtures/eksa/signed").join(name)).ok();
     if file.is_none() {
-        println!("skipped: {name} of the shared fixtures is not there");
+        println!("skipped: the shared fixture {name} is missing");
     }
     file
 }
@@ -41,7 +42,7 @@ fn refusal<T>(result: Result<T>) -> Refusal {
 }
 
 #[test]
-fn the_upstream_samples_verify_by_the_test_key_and_by_no_other() {
+fn the_upstream_samples_verify_with_the_test_key_and_with_no_other() {
     let minimum = by_test_key(&PACKAGE_BUNDLE, TEST_KEY_SAMPLE).unwrap();
     assert_eq!(digest_of(&minimum), "7+j3ip532FE22DHAW1sZPCNskMRWOFx2Pi4Zl82uXWc=");
     let paths: Vec<_> = minimum.uncovered().iter().map(Uncovered::path).collect();
@@ -68,7 +69,8 @@ fn the_upstream_samples_verify_by_the_test_key_and_by_no_other() {
 
 #[test]
 fn the_test_key_is_refused_whoever_trusts_it() {
-    let trust = TrustFile::from_public_key("mine", keys::TEST).unwrap().limited_to(&[What::PackageBundle]);
+    let trust =
+        TrustFile::from_public_key("mine", keys::TEST).unwrap().limited_to(&[ContentKind::PackageBundle]);
     assert!(matches!(refusal(verify_package_bundle(TEST_KEY_SAMPLE, &trust)), Refusal::TestKey));
     let refused = refusal(verify_package_bundle(TEST_KEY_SAMPLE, &package_keys().unwrap()));
     assert!(matches!(refused, Refusal::TestKey));
@@ -100,21 +102,22 @@ spec:
 ";
     assert_eq!(String::from_utf8(parts.covered.bytes().to_vec()).unwrap(), expected);
     assert_eq!(STANDARD.encode(parts.covered.sha256()), "AKcanBRKGiPKzjybSzY2wC3hU+jzeeY4sEMGLsfH2RY=");
-    let told: Vec<_> = parts.uncovered.iter().map(|uncovered| (uncovered.path(), uncovered.why())).collect();
+    let uncovered: Vec<_> =
+        parts.uncovered.iter().map(|uncovered| (uncovered.path(), uncovered.reason())).collect();
     assert_eq!(
-        told,
+        uncovered,
         [
-            (".metadata.annotations.other", Why::Annotation),
-            (".metadata.uid", Why::Always),
-            (".spec.packages[0].source.registry", Why::Excluded),
-            (".status", Why::Always),
+            (".metadata.annotations.other", UncoveredReason::Annotation),
+            (".metadata.uid", UncoveredReason::Always),
+            (".spec.packages[0].source.registry", UncoveredReason::Excluded),
+            (".status", UncoveredReason::Always),
         ]
     );
 }
 
-/// The controller's verifier works on any kind; its sample of another kind shows a map left without annotations.
+/// The controller's verifier accepts any kind; its sample of another kind has an empty map of annotations.
 #[test]
-fn the_pod_sample_verifies_by_the_test_key() {
+fn the_pod_sample_verifies_with_the_test_key() {
     const fn field(name: &'static str, shape: Shape) -> Field {
         Field { name, shape, omit: Omit::Empty }
     }
@@ -157,7 +160,7 @@ fn with_excludes(excludes: &str) -> Refusal {
     refusal(by_test_key(&PACKAGE_BUNDLE, &text))
 }
 
-/// The controller would hash the constant `{}` and a line feed for each of these that jq fails at.
+/// For each of these selectors at which jq fails, the controller would hash the constant `{}` and a line feed.
 #[test]
 fn selectors_that_fail_are_refused() {
     for selector in
@@ -184,7 +187,7 @@ fn the_constant_that_a_failing_selector_hashes_to_is_not_accepted() {
     let key = PrivateKey::generate().unwrap();
     let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())])
         .unwrap()
-        .limited_to(&[What::PackageBundle]);
+        .limited_to(&[ContentKind::PackageBundle]);
     let signature = STANDARD.encode(key.sign(b"{}\n").unwrap());
     let text = package_bundle(|value| {
         value["metadata"]["annotations"] =
@@ -194,11 +197,11 @@ fn the_constant_that_a_failing_selector_hashes_to_is_not_accepted() {
 }
 
 #[test]
-fn a_selector_that_takes_all_is_told() {
+fn selectors_that_exclude_everything_are_reported() {
     let key = PrivateKey::generate().unwrap();
     let trust = TrustFile::new(vec![("own".into(), key.public_key().unwrap())])
         .unwrap()
-        .limited_to(&[What::PackageBundle]);
+        .limited_to(&[ContentKind::PackageBundle]);
     let draft = package_bundle(|value| {
         value["metadata"]["annotations"] = json!({EXCLUDES: STANDARD.encode(".spec\n.metadata.name")});
     });
@@ -207,9 +210,12 @@ fn a_selector_that_takes_all_is_told() {
     let mut signed = yaml::parse(std::str::from_utf8(&draft).unwrap(), &Limits::default()).unwrap();
     signed["metadata"]["annotations"][SIGNATURE] = signature.into();
     let manifest = verify_package_bundle(yaml::write(&signed).as_bytes(), &trust).unwrap();
-    let told: Vec<_> =
-        manifest.uncovered().iter().map(|uncovered| (uncovered.path(), uncovered.why())).collect();
-    assert_eq!(told, [(".metadata.name", Why::Excluded), (".spec", Why::Excluded)]);
+    let uncovered: Vec<_> =
+        manifest.uncovered().iter().map(|uncovered| (uncovered.path(), uncovered.reason())).collect();
+    assert_eq!(
+        uncovered,
+        [(".metadata.name", UncoveredReason::Excluded), (".spec", UncoveredReason::Excluded)]
+    );
     assert_eq!(manifest.signed().get().object().get("spec"), None);
 }
 
@@ -279,11 +285,11 @@ fn huge_documents_are_refused_before_they_are_built() {
 }
 
 #[test]
-fn selectors_to_too_many_places_are_refused() {
+fn selectors_with_too_many_matches_are_refused() {
     let excludes = ".spec.packages[].name\n".repeat(300);
     let text = package_bundle(|value| {
         value["metadata"]["annotations"][EXCLUDES] = STANDARD.encode(excludes).into();
         value["spec"]["packages"] = vec![json!({}); 1000].into();
     });
-    assert!(matches!(refusal(by_test_key(&PACKAGE_BUNDLE, &text)), Refusal::Places(_)));
+    assert!(matches!(refusal(by_test_key(&PACKAGE_BUNDLE, &text)), Refusal::TooManyMatches(_)));
 }

@@ -133,7 +133,7 @@ const AWS: Shape = Shape::Record(&[
     required("metadata", MANIFEST),
 ]);
 
-/// What the signature leaves out whole is not looked into.
+/// Members that the signature leaves out as a whole are not checked.
 const VERSIONS_BUNDLE: Shape = Shape::Record(&[
     required("kubeVersion", Shape::Text),
     optional("endOfStandardSupport", Shape::Text),

@@ -5,7 +5,7 @@ use error_class::{Class, Classified};
 use super::Error;
 
 impl Classified for Error {
-    // Several to a line: with a line for each of so many variants, nobody would see which belong together.
+    // Several variants to a line: with one line for each, the groups would be hard to see.
     #[rustfmt::skip]
     fn class(&self) -> Class {
         use Error as E;
@@ -13,7 +13,7 @@ impl Classified for Error {
             E::Trust(_) | E::TrustKind { .. } | E::TrustEmpty | E::TrustMember { .. } | E::TrustName(_)
             | E::TrustIdentity { .. } | E::TrustIdentityText { .. } | E::TrustTwice(_)
             | E::TrustTooLarge(_) | E::ImageName(_) | E::Password
-            | E::Pkcs11Uri(_) | E::PinInUri | E::NoTokens | E::NoModule | E::Pin | E::TokenCount(_)
+            | E::Pkcs11Uri(_) | E::PinInUri | E::TokensUnsupported | E::NoModule | E::Pin | E::TokenCount(_)
             | E::TokenKeyCount { .. } => Class::Usage,
             E::TrustRootFile { source, .. } => source.class().or(Class::Usage),
             E::Keyless(error) => error.class(),
@@ -35,7 +35,7 @@ impl Classified for Error {
             E::Pem(_) | E::PemTooLarge(_) | E::PemShape | E::PemKind { .. } | E::PublicKey
             | E::PublicKeyPoint | E::PrivateKey | E::PrivateKeyWithoutPublic | E::PrivateKeyKind
             | E::PrivateKeyForLogs | E::PrivateKeyPlain(_) | E::Sealed(_) | E::SealedMethod(_)
-            | E::LogName(_) | E::PinLocked | E::TokenKeyKind | E::TokenSignature | E::TokenKeeps
+            | E::LogName(_) | E::PinLocked | E::TokenKeyKind | E::TokenSignature | E::TokenKeyNotExportable
             | E::Base64(_) | E::Crypto => Class::Other,
             E::TrustKey { source, .. } => source.class(),
         }

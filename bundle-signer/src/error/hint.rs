@@ -1,93 +1,97 @@
-//! What to do about an error.
+//! Hints on how to fix an error.
 
 use super::Error;
 
 impl Error {
-    /// What to do about it, where there is something.
+    /// How to fix the error, if known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UntrustedKey(_) => Some(
-                "if you trust its owner, get the public key by another way than the drive and add it with `airlock keys trust`",
+                "if you trust its owner, get the public key through another channel than the drive and add it with `airlock keys trust`",
             ),
             Self::UnknownLog(_) => Some(
-                "if you trust its owner, get the log's key by another way than the drive and add it to `logs` of the trust file",
+                "if you trust its owner, get the log's key through another channel than the drive and add it to `logs` of the trust file",
             ),
             Self::OtherBytes | Self::BadSignature(_) => Some(
-                "the drive was changed after it was signed, or is damaged: do not use it, ask for a new one",
+                "do not use the drive, and request a new one: it is damaged, or it was changed after it was signed",
             ),
-            Self::NotAllowed(_) => Some("`airlock trust check FILE` tells what a trust file asks for"),
-            Self::TrustMember { .. } => Some("`airlock trust schema` prints what a trust file can say"),
+            Self::NotAllowed(_) => Some("run `airlock trust check FILE` to see what the trust file requires"),
+            Self::TrustMember { .. } => Some("run `airlock trust schema` to see the format of trust files"),
             Self::DriveCertificate | Self::BundleWithoutKey => {
                 Some("sign with a key: `cosign sign-blob --key cosign.key`")
             }
             Self::BundleCertificate => Some(
-                "if you trust the signer, name it under `identities` of the trust file: `airlock keys add --certificate-identity ...`",
+                "if you trust the signer, add it to `identities` of the trust file: `airlock keys add --certificate-identity ...`",
             ),
             Self::Keyless(error) => error.hint(),
             Self::TrustIdentity { source, .. } => source.hint(),
             Self::TrustRootFile { .. } => Some(
-                "give the path beside the trust file, or put the text of `trusted_root.json` in its place",
+                "give a path relative to the trust file, or the text of `trusted_root.json` instead of a path",
             ),
             Self::BundleContent => Some("sign with `cosign sign-blob`, not `cosign attest-blob`"),
             Self::Bundle(_) | Self::BundleVersion(_) => {
-                Some("cosign 2 writes this format with `--new-bundle-format`, cosign 3 by itself")
+                Some("sign with cosign 3, or with cosign 2 and `--new-bundle-format`")
             }
             Self::BundleWithoutStatement => Some("sign images with `cosign sign`, not `cosign sign-blob`"),
             Self::NameMissing => {
-                Some("`cosign sign` 3 signs no name: use `airlock`, or accept signatures without one")
+                Some("sign with `airlock`, or accept signatures without a name: `cosign sign` 3 signs none")
             }
-            Self::OtherLog | Self::NotLogged => {
-                Some("the log's key comes from its operator, never from beside the signature")
-            }
+            Self::OtherLog | Self::NotLogged => Some(
+                "get the log's key from its operator, never from the place where the signature is stored",
+            ),
             Self::TrustKey { source, .. } => source.hint(),
             Self::Eksa(refusal) => refusal.hint(),
             Self::Trust(_) | Self::TrustKind { .. } | Self::TrustEmpty => {
-                Some("make a trust file with `airlock keys trust`")
+                Some("create a trust file with `airlock keys trust`")
             }
             _ => self.key_hint(),
         }
     }
 
-    /// The same of keys.
+    /// Hints for errors of keys.
     fn key_hint(&self) -> Option<&'static str> {
         match self {
             Self::Password => Some("set AIRLOCK_KEY_PASSWORD, or use --password-file"),
             Self::PemKind { found, expected }
                 if expected.ends_with("PUBLIC KEY") && found.contains("PRIVATE") =>
             {
-                Some("this is the private key: give the public one, and keep the private one to yourself")
+                Some("this is the private key: give the public key, and keep the private key secret")
             }
             Self::PemKind { found, .. } if found == "PUBLIC KEY" => {
-                Some("this is the public key: signing needs the private one")
+                Some("this is the public key: sign with the private key")
             }
-            Self::PemKind { found, .. } if found == "ENCRYPTED PRIVATE KEY" => Some(
-                "`openssl pkcs8 -in FILE -out PLAIN` takes OpenSSL's password away; then import it, and remove PLAIN",
-            ),
+            Self::PemKind { found, .. } if found == "ENCRYPTED PRIVATE KEY" => {
+                Some("decrypt it with `openssl pkcs8 -in FILE -out PLAIN`, import PLAIN, and delete it")
+            }
             Self::PemShape => {
                 Some("give one PEM block from its BEGIN line to its END line, and nothing else")
             }
             Self::PrivateKeyPlain(_) | Self::PrivateKeyWithoutPublic => {
-                Some("`airlock keys import FILE NAME` makes an encrypted key file of it")
+                Some("convert it to an encrypted key file with `airlock keys import FILE NAME`")
             }
-            Self::PrivateKeyForLogs => Some("make a key for images and drives with `airlock keys generate`"),
+            Self::PrivateKeyForLogs => {
+                Some("generate a key for images and drives with `airlock keys generate`")
+            }
             Self::PrivateKeyKind => {
-                Some("cosign, EKS Anywhere and stock verifiers have ECDSA P-256 in common: make such a key")
+                Some("use an ECDSA P-256 key, which cosign, EKS Anywhere and stock verifiers all support")
             }
             Self::PinInUri => Some(
-                "give `pin-source=file:/PATH`, --password-file, --password-fd or AIRLOCK_KEY_PASSWORD, or be asked",
+                "use `pin-source=file:/PATH`, --password-file, --password-fd, AIRLOCK_KEY_PASSWORD, or the prompt",
             ),
-            Self::NoTokens => Some(
-                "build it with `--features hsm` and a C library that is not linked in: docs/signing.md says how",
+            Self::TokensUnsupported => Some(
+                "build airlock with `--features hsm` and a dynamically linked C library: see docs/signing.md",
             ),
             Self::NoModule => Some("add `?module-path=/PATH` to the URI, or set AIRLOCK_PKCS11_MODULE"),
-            Self::TokenCount(_) => Some("name the token by `token=LABEL` or `serial=NUMBER`"),
-            Self::TokenKeyCount { .. } => {
-                Some("name the key by `object=LABEL` and `id=%01`; its public key must be there, too")
+            Self::TokenCount(_) => Some("select the token with `token=LABEL` or `serial=NUMBER`"),
+            Self::TokenKeyCount { .. } => Some(
+                "select the key with `object=LABEL` and `id=%01`; the token must also hold its public key",
+            ),
+            Self::Pin => {
+                Some("check the PIN before the next attempt: tokens lock themselves after a few wrong ones")
             }
-            Self::Pin => Some("it was tried once: tokens lock themselves after a few wrong ones"),
             Self::Pem(_) | Self::PemKind { .. } | Self::PublicKey | Self::PrivateKey => {
-                Some("make a key pair with `airlock keys generate` or `cosign generate-key-pair`")
+                Some("generate a key pair with `airlock keys generate` or `cosign generate-key-pair`")
             }
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! As much of DER (ITU-T X.690) as private keys need: tags of one byte, definite lengths in their shortest form.
+//! The part of DER (ITU-T X.690) that private keys need: one-byte tags, definite lengths in their shortest form.
 
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BITS: u8 = 0x03;
@@ -10,19 +10,19 @@ pub(super) const FIRST: u8 = 0xa0;
 /// `[1]`, constructed.
 pub(super) const SECOND: u8 = 0xa1;
 
-/// What is left to read.
+/// The bytes that are not read yet.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The content of bytes that are one element and nothing else.
+    /// Reads the content of `bytes`, which must be exactly one element.
     pub(super) fn only(bytes: &'a [u8], tag: u8) -> Option<Self> {
         let mut reader = Self(bytes);
         let content = reader.element(tag)?;
         reader.is_empty().then_some(Self(content))
     }
 
-    /// Reads what is the content of an element already.
+    /// Reads the given content of an element.
     pub(super) fn within(content: &'a [u8]) -> Self {
         Self(content)
     }

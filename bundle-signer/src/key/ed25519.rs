@@ -1,5 +1,5 @@
-//! Ed25519 keys (RFC 8032), by which logs and witnesses sign notes: PKCS#8 and `SubjectPublicKeyInfo` as RFC 8410 has
-//! them. They sign no image and no drive, because stock cosign takes such keys for Ed25519ph.
+//! Ed25519 keys (RFC 8032), with which logs and witnesses sign notes, as PKCS#8 and `SubjectPublicKeyInfo` (RFC 8410).
+//! They never sign images or drives, because stock cosign uses such keys for Ed25519ph.
 
 use std::fmt;
 
@@ -15,12 +15,12 @@ use zeroize::Zeroizing;
 use super::PUBLIC_PEM;
 use crate::{Error, Result, pem_text, sealed};
 
-/// What stands before the 32 bytes of a `SubjectPublicKeyInfo`.
+/// The bytes before the 32-byte key in a `SubjectPublicKeyInfo`.
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// What stands before the 32 secret bytes in PKCS#8 of version 1, which Go and OpenSSL write.
+/// The bytes before the 32 secret bytes in PKCS#8 version 1, which Go and OpenSSL write.
 const V1_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-/// The same of version 2, with the public half in it, which ring and so `tlog` want.
+/// The same in version 2, which includes the public key, as ring and therefore `tlog` require.
 const V2_PREFIX: [u8; 16] =
     [0x30, 0x51, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 /// `[1] publicKey` after the secret.
@@ -33,15 +33,15 @@ pub struct Ed25519Key {
     public: Ed25519PublicKey,
 }
 
-/// Its public half.
+/// The public key of a log or a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ed25519PublicKey([u8; LEN]);
 
 impl Ed25519Key {
-    /// A new random key.
+    /// Generates a random key.
     ///
     /// # Errors
-    /// [`Error::Crypto`] when the system gives no random bytes.
+    /// [`Error::Crypto`] when the system provides no random bytes.
     pub fn generate() -> Result<Self> {
         let mut seed = Zeroizing::new([0; LEN]);
         SystemRandom::new().fill(&mut seed[..]).map_err(|_| Error::Crypto)?;
@@ -54,9 +54,9 @@ impl Ed25519Key {
         Ok(Self { seed, public: Ed25519PublicKey(public) })
     }
 
-    /// A key from PKCS#8, with the public half in it or without.
+    /// Parses PKCS#8, with or without the public key.
     pub(super) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self> {
-        // ring compares the halves; the secret stands at one place in every form that it reads.
+        // ring compares the halves; the secret is at the same offset in every form that it reads.
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| Error::PrivateKey)?;
         let seed = pkcs8.get(V1_PREFIX.len()..V1_PREFIX.len() + LEN).ok_or(Error::PrivateKey)?;
         let mut own = Zeroizing::new([0; LEN]);
@@ -64,7 +64,7 @@ impl Ed25519Key {
         Self::from_seed(own)
     }
 
-    /// PKCS#8 of version 2, as [`tlog::SigningKey::new`] takes it.
+    /// PKCS#8 version 2, as [`tlog::SigningKey::new`] takes it.
     #[must_use]
     pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new([&V2_PREFIX[..], &self.seed[..], &V2_PUBLIC, &self.public.0].concat())
@@ -74,7 +74,7 @@ impl Ed25519Key {
         sealed::seal(&Zeroizing::new([&V1_PREFIX[..], &self.seed[..]].concat()), password)
     }
 
-    /// The public half.
+    /// The public key.
     #[must_use]
     pub fn public_key(&self) -> &Ed25519PublicKey {
         &self.public
@@ -111,7 +111,7 @@ impl Ed25519PublicKey {
     /// The key of a log or, as a [`KeyKind::Cosignature`], of a witness of this name (C2SP signed-note).
     ///
     /// # Errors
-    /// [`Error::Log`] when the name does not do.
+    /// [`Error::Log`] when the name is invalid.
     pub fn verifier(&self, name: &str, kind: KeyKind) -> Result<VerifierKey> {
         VerifierKey::new(name, kind, self.0.to_vec()).map_err(Error::Log)
     }

@@ -1,16 +1,16 @@
-//! Key files of any kind that airlock makes or imports, for looking after them. What signs images and drives takes a
-//! [`PrivateKey`] instead, what signs logs an [`Ed25519Key`].
+//! Key files of any kind that airlock generates or imports, for key management. Code that signs images and drives takes
+//! a [`PrivateKey`] instead, code that signs logs an [`Ed25519Key`].
 
 use ring::digest::{SHA256, digest};
 
 use super::ed25519::{Ed25519Key, Ed25519PublicKey};
-use super::plain::{self, Kind};
+use super::plain::{self, Pkcs8Kind};
 use super::{PUBLIC_PEM, PrivateKey, PublicKey};
 use crate::{Error, Result, pem_text, sealed};
 
 const PKCS8_PEM: &str = "PRIVATE KEY";
 const SEC1_PEM: &str = "EC PRIVATE KEY";
-/// What OpenSSL writes before a key on a named curve unless told not to.
+/// The block that OpenSSL writes before a key on a named curve by default.
 const PARAMETERS: (&str, &str) = ("-----BEGIN EC PARAMETERS-----", "-----END EC PARAMETERS-----");
 
 /// A private key.
@@ -25,26 +25,26 @@ pub enum KeyFile {
 /// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKeyFile {
-    /// For images and drives: ECDSA, or RSA that others sign with.
+    /// For images and drives: ECDSA, or RSA keys that other programs sign with.
     Ecdsa(PublicKey),
     /// For logs and witnesses.
     Ed25519(Ed25519PublicKey),
 }
 
 impl KeyFile {
-    /// Opens cosign's encrypted PEM.
+    /// Decrypts cosign's encrypted PEM.
     ///
     /// # Errors
-    /// [`Error::Password`] for a wrong password; others for a file that is no such key.
+    /// [`Error::Password`] for a wrong password; others for a file that is not such a key.
     pub fn from_pem(text: &str, password: &[u8]) -> Result<Self> {
         Self::from_pkcs8(&sealed::open(text, password)?)
     }
 
-    /// Reads a key that lies open: PKCS#8, or SEC1 with or without OpenSSL's `EC PARAMETERS` before it.
+    /// Parses an unencrypted key: PKCS#8, or SEC1 with or without OpenSSL's `EC PARAMETERS` before it.
     ///
     /// # Errors
     /// [`Error::PemKind`] for an encrypted one among others; [`Error::PrivateKeyKind`] unless it is ECDSA P-256 or
-    /// Ed25519; [`Error::PrivateKey`] when its halves do not belong together.
+    /// Ed25519; [`Error::PrivateKey`] when private and public key do not match.
     pub fn from_plain_pem(text: &str) -> Result<Self> {
         let block = pem_text::decode(without_parameters(text))?;
         match block.tag() {
@@ -55,7 +55,7 @@ impl KeyFile {
         }
     }
 
-    /// Whether a text is a key that lies open; `false` for what is none at all, too.
+    /// Whether a text is an unencrypted key; `false` also for text that is not a key.
     #[must_use]
     pub fn is_plain(text: &str) -> bool {
         let tag = pem_text::decode(without_parameters(text)).map(|block| block.tag().to_owned());
@@ -64,15 +64,15 @@ impl KeyFile {
 
     fn from_pkcs8(pkcs8: &[u8]) -> Result<Self> {
         match plain::kind(pkcs8).ok_or(Error::PrivateKeyKind)? {
-            Kind::P256(sec1) => plain::from_sec1(sec1, true).map(Self::Ecdsa),
-            Kind::Ed25519 => Ed25519Key::from_pkcs8(pkcs8).map(Self::Ed25519),
+            Pkcs8Kind::P256(sec1) => plain::from_sec1(sec1, true).map(Self::Ecdsa),
+            Pkcs8Kind::Ed25519 => Ed25519Key::from_pkcs8(pkcs8).map(Self::Ed25519),
         }
     }
 
     /// The key in cosign's encrypted PEM.
     ///
     /// # Errors
-    /// [`Error::Crypto`] when the system gives no random bytes; [`Error::TokenKeeps`] for a key in a token.
+    /// [`Error::Crypto`] when the system provides no random bytes; [`Error::TokenKeyNotExportable`] for a key in a token.
     pub fn to_encrypted_pem(&self, password: &[u8]) -> Result<String> {
         match self {
             Self::Ecdsa(key) => key.to_encrypted_pem(password),
@@ -80,10 +80,10 @@ impl KeyFile {
         }
     }
 
-    /// The public half.
+    /// The public key.
     ///
     /// # Errors
-    /// Never for a key that was loaded; ring's type does not say so.
+    /// Never for a key that was loaded, although ring returns a `Result`.
     pub fn public_key(&self) -> Result<PublicKeyFile> {
         Ok(match self {
             Self::Ecdsa(key) => PublicKeyFile::Ecdsa(key.public_key()?),
@@ -93,7 +93,7 @@ impl KeyFile {
 }
 
 impl PublicKeyFile {
-    /// Reads a PEM `PUBLIC KEY`.
+    /// Parses a PEM `PUBLIC KEY`.
     ///
     /// # Errors
     /// When it is not PEM, or neither an ECDSA P-256 nor an Ed25519 key.
@@ -114,7 +114,7 @@ impl PublicKeyFile {
         }
     }
 
-    /// Base64 of SHA-256 of the `SubjectPublicKeyInfo`, by which signatures and trust files name the key.
+    /// Base64 of SHA-256 of the `SubjectPublicKeyInfo`, which identifies the key in signatures and trust files.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -133,7 +133,7 @@ impl PublicKeyFile {
         digest(&SHA256, &spki).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What kind of key it is, for people.
+    /// The kind of key, for display.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -143,7 +143,7 @@ impl PublicKeyFile {
     }
 }
 
-/// Takes away the block that OpenSSL writes before the key.
+/// Strips the block that OpenSSL writes before the key.
 fn without_parameters(text: &str) -> &str {
     let (begin, end) = PARAMETERS;
     let rest = text.trim_start().strip_prefix(begin).and_then(|rest| rest.split_once(end));
@@ -157,7 +157,7 @@ mod tests {
     const SEC1: &str = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
 
     #[test]
-    fn both_kinds_survive_their_encrypted_files() {
+    fn encrypted_files_of_both_kinds_round_trip() {
         for key in [
             KeyFile::Ecdsa(PrivateKey::generate().unwrap()),
             KeyFile::Ed25519(Ed25519Key::generate().unwrap()),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_openssl_writes_before_a_key_is_passed_over() {
+    fn the_parameters_that_openssl_writes_before_a_key_are_skipped() {
         assert_eq!(without_parameters(&format!("\n{SEC1}rest")), "\nrest");
         assert_eq!(without_parameters("rest"), "rest");
     }

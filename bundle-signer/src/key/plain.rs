@@ -1,4 +1,4 @@
-//! Private keys that lie open, as other programs write them: PKCS#8 (RFC 5958) and SEC1 (RFC 5915). Only imported,
+//! Unencrypted private keys, as other programs write them: PKCS#8 (RFC 5958) and SEC1 (RFC 5915). They are imported,
 //! never written.
 
 use p256::SecretKey;
@@ -14,33 +14,33 @@ const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 /// `id-Ed25519` (RFC 8410).
 pub(super) const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
-/// What a PKCS#8 key is for.
-pub(super) enum Kind<'a> {
-    /// An `ECPrivateKey` within, on P-256.
+/// The kind of a PKCS#8 key.
+pub(super) enum Pkcs8Kind<'a> {
+    /// On P-256, with the `ECPrivateKey`.
     P256(&'a [u8]),
     /// Ed25519.
     Ed25519,
 }
 
-/// Looks into PKCS#8.
-pub(super) fn kind(pkcs8: &[u8]) -> Option<Kind<'_>> {
+/// Determines the kind of a PKCS#8 key.
+pub(super) fn kind(pkcs8: &[u8]) -> Option<Pkcs8Kind<'_>> {
     let mut key = Reader::only(pkcs8, SEQUENCE)?;
     key.element(INTEGER)?;
     let algorithm = key.element(SEQUENCE)?;
     let private = key.element(OCTETS)?;
     // The content of the P-256 algorithm, without its own tag and length.
     if P256_ALGORITHM.split_at_checked(2).map(|(_, content)| content) == Some(algorithm) {
-        return Some(Kind::P256(private));
+        return Some(Pkcs8Kind::P256(private));
     }
     let algorithm = Reader::within(algorithm).element(OID)?;
-    (algorithm == ED25519).then_some(Kind::Ed25519)
+    (algorithm == ED25519).then_some(Pkcs8Kind::Ed25519)
 }
 
-/// A key from an `ECPrivateKey`. The public half is worked out, and compared with the one in it, if there is one.
+/// Parses an `ECPrivateKey`. The public key is computed, and compared with the one in the file, if present.
 ///
 /// # Errors
-/// [`Error::PrivateKeyKind`] when it is on another curve, [`Error::PrivateKey`] when it is malformed or its halves do
-/// not belong together.
+/// [`Error::PrivateKeyKind`] when it is on another curve, [`Error::PrivateKey`] when it is malformed, or private and
+/// public key do not match.
 pub(super) fn from_sec1(der: &[u8], curve_is_known: bool) -> Result<PrivateKey> {
     let parts = Parts::read(der).ok_or(Error::PrivateKey)?;
     let curve = parts.parameters.map(|parameters| Reader::within(parameters).element(OID));

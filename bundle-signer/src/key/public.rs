@@ -1,4 +1,5 @@
-//! Public keys that verify: ECDSA on P-256, by which airlock signs; P-384 and RSA, by which others do with cosign.
+//! Public keys that verify signatures: ECDSA on P-256, which airlock signs with; P-384 and RSA, which others sign with
+//! in cosign.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +15,7 @@ use super::der::{BITS, INTEGER, Reader, SEQUENCE};
 use super::{POINT_LEN, PUBLIC_PEM, SPKI_PREFIX};
 use crate::{Error, Result, pem_text};
 
-/// What stands before the 97 bytes of an uncompressed point in the DER of a P-384 SubjectPublicKeyInfo.
+/// The bytes before the 97-byte uncompressed point in the DER of a P-384 SubjectPublicKeyInfo.
 const P384_PREFIX: [u8; 23] = [
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81,
     0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
@@ -23,18 +24,18 @@ const P384_LEN: usize = 97;
 /// The `AlgorithmIdentifier`'s content of an RSA key (RFC 3279, section 2.3.1).
 const RSA_ALGORITHM: [u8; 13] =
     [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
-/// Bytes of a modulus of 2048 and 8192 bits, with the zero before the first.
+/// Bytes of a modulus of 2048 to 8192 bits, with the leading zero.
 const RSA_LEN: std::ops::RangeInclusive<usize> = 257..=1025;
 
 /// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey(Kind);
+pub struct PublicKey(KeyData);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum KeyData {
     P256([u8; POINT_LEN]),
     P384([u8; P384_LEN]),
-    /// As it stands in the SubjectPublicKeyInfo, and the `RSAPublicKey` within.
+    /// The whole SubjectPublicKeyInfo, and the `RSAPublicKey` within.
     Rsa {
         spki: Vec<u8>,
         key: Vec<u8>,
@@ -42,10 +43,10 @@ enum Kind {
 }
 
 impl PublicKey {
-    /// Reads a PEM `PUBLIC KEY`, as `cosign generate-key-pair` and `openssl pkey -pubout` write it.
+    /// Parses a PEM `PUBLIC KEY`, as `cosign generate-key-pair` and `openssl pkey -pubout` write it.
     ///
     /// # Errors
-    /// When it is not PEM, or none of the kinds that verify.
+    /// When it is not PEM, or a key of an unsupported kind.
     pub fn from_pem(text: &str) -> Result<Self> {
         let block = pem_text::decode(text)?;
         if block.tag() != PUBLIC_PEM {
@@ -55,10 +56,10 @@ impl PublicKey {
         if let Some(point) = spki.strip_prefix(&P384_PREFIX) {
             let point: [u8; P384_LEN] = point.try_into().map_err(|_| Error::PublicKey)?;
             check_point(&agreement::ECDH_P384, &point)?;
-            return Ok(Self(Kind::P384(point)));
+            return Ok(Self(KeyData::P384(point)));
         }
         if let Some(key) = rsa(spki) {
-            return Ok(Self(Kind::Rsa { spki: spki.to_vec(), key }));
+            return Ok(Self(KeyData::Rsa { spki: spki.to_vec(), key }));
         }
         Self::from_point(spki.strip_prefix(&SPKI_PREFIX).ok_or(Error::PublicKey)?)
     }
@@ -69,52 +70,52 @@ impl PublicKey {
         pem_text::encode(PUBLIC_PEM, self.to_spki())
     }
 
-    /// How sigstore names a key without a certificate: base64 of SHA-256 of the SubjectPublicKeyInfo.
+    /// The identifier of a key without a certificate in sigstore: base64 of SHA-256 of the SubjectPublicKeyInfo.
     #[must_use]
     pub fn hint(&self) -> String {
         STANDARD.encode(digest(&SHA256, &self.to_spki()))
     }
 
-    /// Whether `signature` is this key's over `bytes`. By P-384 cosign 2 signs over SHA-256 and cosign 3 over SHA-384; by
-    /// RSA both with PKCS #1 v1.5 over SHA-256.
+    /// Whether `signature` is by this key over `bytes`. With P-384, cosign 2 signs over SHA-256 and cosign 3 over SHA-384;
+    /// with RSA, both sign with PKCS #1 v1.5 over SHA-256.
     #[must_use]
     pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
         let by = |algorithm: &'static dyn VerificationAlgorithm, key: &[u8]| {
             UnparsedPublicKey::new(algorithm, key).verify(bytes, signature).is_ok()
         };
         match &self.0 {
-            Kind::P256(point) => by(&ECDSA_P256_SHA256_ASN1, point),
-            Kind::P384(point) => by(&ECDSA_P384_SHA384_ASN1, point) || by(&ECDSA_P384_SHA256_ASN1, point),
-            Kind::Rsa { key, .. } => by(&RSA_PKCS1_2048_8192_SHA256, key),
+            KeyData::P256(point) => by(&ECDSA_P256_SHA256_ASN1, point),
+            KeyData::P384(point) => by(&ECDSA_P384_SHA384_ASN1, point) || by(&ECDSA_P384_SHA256_ASN1, point),
+            KeyData::Rsa { key, .. } => by(&RSA_PKCS1_2048_8192_SHA256, key),
         }
     }
 
-    /// What kind of key it is, for people.
+    /// The kind of key, for display.
     pub(super) fn kind(&self) -> &'static str {
         match self.0 {
-            Kind::P256(_) => "ecdsa-p256",
-            Kind::P384(_) => "ecdsa-p384",
-            Kind::Rsa { .. } => "rsa",
+            KeyData::P256(_) => "ecdsa-p256",
+            KeyData::P384(_) => "ecdsa-p384",
+            KeyData::Rsa { .. } => "rsa",
         }
     }
 
     /// The key as DER SubjectPublicKeyInfo.
     pub(crate) fn to_spki(&self) -> Vec<u8> {
         match &self.0 {
-            Kind::P256(point) => [&SPKI_PREFIX[..], point].concat(),
-            Kind::P384(point) => [&P384_PREFIX[..], point].concat(),
-            Kind::Rsa { spki, .. } => spki.clone(),
+            KeyData::P256(point) => [&SPKI_PREFIX[..], point].concat(),
+            KeyData::P384(point) => [&P384_PREFIX[..], point].concat(),
+            KeyData::Rsa { spki, .. } => spki.clone(),
         }
     }
 
     pub(crate) fn from_point(point: &[u8]) -> Result<Self> {
         let point: [u8; POINT_LEN] = point.try_into().map_err(|_| Error::PublicKey)?;
         check_point(&agreement::ECDH_P256, &point)?;
-        Ok(Self(Kind::P256(point)))
+        Ok(Self(KeyData::P256(point)))
     }
 }
 
-/// Ring looks at a point only when it is used. A key agreement thrown away finds a mistyped key here, where its file can
+/// Ring checks a point only when it is used. A throwaway key agreement detects a mistyped key here, where its file can
 /// be named, and not later as a signature that does not verify.
 fn check_point(curve: &'static agreement::Algorithm, point: &[u8]) -> Result<()> {
     if point.first() != Some(&0x04) {
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn r7_signatures_by_p384_and_rsa_verify_as_cosign_makes_them() {
+    fn r7_signatures_by_p384_and_rsa_verify_as_cosign_creates_them() {
         for (key, signatures) in
             [("p384.pub", &["p384-sha256.sig", "p384-sha384.sig"][..]), ("rsa.pub", &["rsa-sha256.sig"])]
         {

@@ -1,4 +1,4 @@
-//! What the verification of a keyless signature found, for a policy to judge and for the records.
+//! The result of the verification of a keyless signature, for policies and for the audit log.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use sigstore::types::{Bundle, KindVersion, SignatureContent, TransparencyLogEntr
 
 use super::{Error, Identity, Result, TrustedRoot, identity};
 
-/// A point in time that a trusted authority signed.
+/// A point in time that is signed by a trusted log or timestamp authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(Timestamp);
 
@@ -41,9 +41,9 @@ impl Serialize for Time {
     }
 }
 
-/// A keyless signature that was found good, and what it was found by. Nothing outside this module makes one.
+/// A valid keyless signature and its proofs. Nothing outside this module creates one.
 ///
-/// All of it was checked: nothing here is a claim of the bundle alone.
+/// All of it was verified: nothing is merely a claim of the bundle.
 ///
 /// ```compile_fail,E0451
 /// fn forge(evidence: bundle_signer::keyless::Evidence) -> bundle_signer::keyless::Evidence {
@@ -70,7 +70,7 @@ pub struct Evidence {
     payload: Option<Vec<u8>>,
 }
 
-/// What kind of name the certificate gives its subject.
+/// The kind of the certificate's subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SubjectKind {
@@ -80,17 +80,17 @@ pub enum SubjectKind {
     Uri,
 }
 
-/// The certificate by which the signature was made.
+/// The certificate of the signing key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
     /// SHA-256 of its DER.
     pub digest: Digest,
-    /// Since when it was valid.
+    /// The begin of its validity.
     pub not_before: Time,
-    /// Until when it was valid.
+    /// The end of its validity.
     pub not_after: Time,
-    /// The repository that was built, where a build signed.
+    /// The repository that was built, if a build signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_repository: Option<String>,
     /// The branch or tag that was built.
@@ -101,7 +101,7 @@ pub struct Certificate {
     pub source_commit: Option<String>,
 }
 
-/// What was signed.
+/// The kind of content that was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Signed {
@@ -109,7 +109,7 @@ pub enum Signed {
     Artifact,
     /// An in-toto statement that names the artifact's digest.
     Statement,
-    /// Cosign's first text about an image, which names the artifact's digest.
+    /// Cosign's first payload about an image, which names the artifact's digest.
     ImageText,
 }
 
@@ -119,7 +119,7 @@ pub enum Signed {
 pub struct LogEntry {
     /// The log's generation.
     pub rekor: Rekor,
-    /// The log's address, by the trusted root.
+    /// The log's address, from the trusted root.
     pub log: String,
     /// The log's id: SHA-256, in base64.
     pub log_id: String,
@@ -129,24 +129,24 @@ pub struct LogEntry {
     pub kind: &'static str,
     /// The version of the entry's kind.
     pub version: &'static str,
-    /// When the log took it, by the log's signature; Rekor v2 does not say.
+    /// When the log accepted it, signed by the log; Rekor v2 does not state it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integrated: Option<Time>,
-    /// How it is known to be in the log.
+    /// The proof that it is in the log.
     pub inclusion: Inclusion,
 }
 
-/// The generations of the log.
+/// The generations of Rekor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Rekor {
-    /// Signs a time into a promise for each entry.
+    /// Signs a promise with a time for each entry.
     V1,
-    /// Tiles and checkpoints; the time is an RFC 3161 authority's.
+    /// Tiles and checkpoints; the time is signed by an RFC 3161 timestamp authority.
     V2,
 }
 
-/// How an entry is known to be in its log.
+/// The proof that an entry is in its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Inclusion {
@@ -154,26 +154,26 @@ pub enum Inclusion {
     Proof {
         /// The name in the log's checkpoint.
         origin: String,
-        /// How many entries the log had then.
+        /// The number of entries at that checkpoint.
         tree_size: u64,
         /// The root, in hex.
         root: String,
     },
-    /// By the log's word that it will include it: all that cosign's first format carries.
+    /// By the log's promise to include it, the only proof in cosign's first format.
     Promise,
 }
 
-/// When the signature was there.
+/// A time at which the signature existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SigningTime {
-    /// Who says so.
+    /// The source of the time.
     pub source: TimeSource,
-    /// When.
+    /// The time.
     pub time: Time,
 }
 
-/// Who can say when a signature was there.
+/// The sources of signing times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TimeSource {
@@ -184,37 +184,37 @@ pub enum TimeSource {
 }
 
 impl Evidence {
-    /// Who signed, by the certificate.
+    /// The signer, from the certificate.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// What kind of name that is.
+    /// The kind of the subject.
     #[must_use]
     pub fn subject_kind(&self) -> SubjectKind {
         self.subject_kind
     }
 
-    /// Who vouched for the subject, by the certificate.
+    /// The OIDC issuer that authenticated the subject, from the certificate.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// The certificate; it leads to the trusted root, was valid at every signing time, and is in a certificate log.
+    /// The certificate; it chains to the trusted root, was valid at every signing time, and is in a certificate log.
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// What was signed. What else a statement says, its predicate type above all, is for the caller to judge.
+    /// The kind of content that was signed. The caller must check the rest of a statement, above all its predicate type.
     #[must_use]
     pub fn signed(&self) -> Signed {
         self.signed
     }
 
-    /// The statement or image text that was signed; none where the artifact itself was.
+    /// The signed statement or image payload; none if the artifact itself was signed.
     #[must_use]
     pub fn payload(&self) -> Option<&[u8]> {
         self.payload.as_deref()
@@ -232,21 +232,21 @@ impl Evidence {
         &self.times
     }
 
-    /// SHA-256 of the trusted root that it was checked against.
+    /// SHA-256 of the trusted root that it was verified against.
     #[must_use]
     pub fn trusted_root(&self) -> &Digest {
         &self.trusted_root
     }
 
-    /// The same evidence for the image that a signed image text names.
+    /// The same evidence, for the image that a signed image payload names.
     pub(super) fn of_image_text(mut self, text: Vec<u8>) -> Self {
         self.signed = Signed::ImageText;
         self.payload = Some(text);
         self
     }
 
-    /// Collects what the library found, and checks what it leaves open: the identity, and that each entry is in
-    /// the very log that it names, while that log was in use.
+    /// Collects the results of the library, and checks what the library does not: the identity, and that each entry is in
+    /// the log that it names, while that log was in use.
     pub(super) fn collect(
         bundle: &Bundle,
         found: &VerificationResult,
@@ -263,7 +263,7 @@ impl Evidence {
             _ => return Err(Error::NoSubject),
         };
         let issuer = found.issuer().ok_or(Error::NoIssuer)?;
-        let which = identity::whose(subject, issuer, identities)?;
+        let matched = identity::first_match(subject, issuer, identities)?;
         let times = signing_times(bundle, found)?;
         let entries = &bundle.verification_material.tlog_entries;
         let entries =
@@ -286,18 +286,13 @@ impl Evidence {
             trusted_root: root.digest().clone(),
             payload,
         };
-        Ok((which, evidence))
+        Ok((matched, evidence))
     }
 }
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "signed by `{}`, for whom `{}` vouched",
-            self.subject.escape_debug(),
-            self.issuer.escape_debug()
-        )?;
+        write!(f, "signed by `{}`, issued by `{}`", self.subject.escape_debug(), self.issuer.escape_debug())?;
         for entry in &self.entries {
             write!(f, ", entry {} of `{}`", entry.index, entry.log)?;
         }
@@ -326,7 +321,7 @@ impl Certificate {
     }
 }
 
-/// The library gives the times of all timestamps and then those of all promises, in the bundle's order.
+/// The library returns the times of all timestamps and then those of all promises, in the bundle's order.
 fn signing_times(bundle: &Bundle, found: &VerificationResult) -> Result<Vec<SigningTime>> {
     let stamps = bundle.verification_material.timestamp_verification_data.rfc3161_timestamps.len();
     let times = found.verified_timestamps();
@@ -371,9 +366,9 @@ impl LogEntry {
     }
 }
 
-/// The library accepts a checkpoint by any trusted log's key and does not look at its name. An entry counts here
-/// for the log that it names, and only that log's signature will do. Rekor v2 also signs as its host name
-/// (rekor-tiles, `CLIENTS.md`); v1 under a name of the operator's choice.
+/// The library accepts a checkpoint by the key of any trusted log and ignores its name. Here, an entry counts only for
+/// the log that it names, and needs the signature of that log. Rekor v2 also signs with its host name as the origin
+/// (rekor-tiles, `CLIENTS.md`); v1 with a name that the operator chooses.
 fn proof_in(log: &TransparencyLog, rekor: Rekor, checkpoint: &Checkpoint) -> Result<Inclusion> {
     let other = || Error::OtherLog(log.base_url.clone());
     let host = log.base_url.split_once("://").map_or(log.base_url.as_str(), |(_, rest)| rest);
@@ -402,7 +397,7 @@ mod tests {
     const CHECKPOINT: &str = "log2025-1.rekor.sigstore.dev\n412115\n+8vUkEgBK/ansexBUomzocaWoPEmPIzxJC/y+xNMQN4=\n\n— log2025-1.rekor.sigstore.dev zxGZFahCZ/+MqTjH4rC5MWcdLDWbpetE5l30RZfQc4BQkRjWSoKipEUPjvHENeZDHIlAsuezJcLzUVvItpNjaSRoMAs=\n";
 
     #[test]
-    fn only_the_named_logs_checkpoint_counts() {
+    fn only_the_checkpoint_of_the_named_log_counts() {
         let root = TrustedRoot::embedded().unwrap();
         let log = |id: &str| root.log(&sigstore::types::LogKeyId::from_base64(id).unwrap()).unwrap();
         let v2 = log("zxGZFVvd0FEmjR8WrFwMdcAJ9vtaY/QXf44Y1wUeP6A=");

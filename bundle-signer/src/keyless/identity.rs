@@ -1,4 +1,4 @@
-//! Who is to have signed: a subject, and who vouches for it.
+//! The expected signer: a subject, and the OIDC issuer that authenticated it.
 
 use std::fmt;
 
@@ -7,44 +7,44 @@ use regex::{Regex, RegexBuilder};
 use super::{Error, Result};
 
 const MAX_LEN: usize = 2048;
-/// Bytes that a compiled pattern may take; patterns come from a policy that a person wrote.
+/// The largest compiled pattern, in bytes; patterns come from hand-written policies.
 const MAX_COMPILED: usize = 1024 * 1024;
 
-/// A signer by the certificate's subject and by the issuer that vouched for it, each as a whole or by pattern.
+/// A signer, by the certificate's subject and by the issuer that authenticated it, each as exact text or by pattern.
 ///
-/// A subject alone says nothing: any issuer that an authority trusts may vouch for any text, so both are needed.
+/// A subject alone means nothing: any issuer that a CA trusts may issue any subject, so both are required.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    subject: Text,
-    issuer: Text,
+    subject: CompiledMatcher,
+    issuer: CompiledMatcher,
 }
 
-/// What a text of a certificate must be.
+/// Matches the subject or the issuer of a certificate.
 #[derive(Clone, Copy, Debug)]
-pub enum Wanted<'a> {
-    /// Exactly this.
+pub enum Matcher<'a> {
+    /// Exactly this text.
     Exact(&'a str),
-    /// Whatever this regular expression matches **as a whole**. Cosign's `--certificate-identity-regexp` accepts a match
-    /// anywhere, so that `github.com/org/` there also matches `https://evil.example/github.com/org/`.
+    /// Any text that this regular expression matches **as a whole**. Cosign's `--certificate-identity-regexp` accepts a
+    /// match anywhere, so that `github.com/org/` there also matches `https://evil.example/github.com/org/`.
     Pattern(&'a str),
 }
 
 #[derive(Clone, Debug)]
-enum Text {
+enum CompiledMatcher {
     Exact(String),
     Pattern { text: String, whole: Regex },
 }
 
-/// A compiled pattern is made of its text.
-impl PartialEq for Text {
+/// Compares the source texts: compiled patterns cannot be compared.
+impl PartialEq for CompiledMatcher {
     fn eq(&self, other: &Self) -> bool {
-        self.wanted() == other.wanted()
+        self.matcher() == other.matcher()
     }
 }
 
-impl Eq for Text {}
+impl Eq for CompiledMatcher {}
 
-impl PartialEq for Wanted<'_> {
+impl PartialEq for Matcher<'_> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(one), Self::Exact(two)) | (Self::Pattern(one), Self::Pattern(two)) => one == two,
@@ -53,9 +53,9 @@ impl PartialEq for Wanted<'_> {
     }
 }
 
-impl Eq for Wanted<'_> {}
+impl Eq for Matcher<'_> {}
 
-impl<'a> Wanted<'a> {
+impl<'a> Matcher<'a> {
     /// The text or the pattern.
     #[must_use]
     pub fn text(self) -> &'a str {
@@ -65,23 +65,23 @@ impl<'a> Wanted<'a> {
     }
 }
 
-impl<'a> Wanted<'a> {
-    /// The place in a pattern where a dot that belongs to a name, as in `github.com`, stands for any character.
+impl<'a> Matcher<'a> {
+    /// The part of a pattern in which an unescaped dot of a name, as in `github.com`, matches any character.
     #[must_use]
-    pub fn loose_dot(self) -> Option<&'a str> {
+    pub fn unescaped_dot(self) -> Option<&'a str> {
         let Self::Pattern(text) = self else { return None };
         let name = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = text.as_bytes();
         let dots = text.match_indices('.').map(|(at, _)| at);
-        let mut loose = dots.filter(|at| {
+        let mut unescaped = dots.filter(|at| {
             let before = at.checked_sub(1).and_then(|before| bytes.get(before));
             name(before) && name(bytes.get(at + 1))
         });
-        loose.next().and_then(|at| text.get(at - 1..at + 2))
+        unescaped.next().and_then(|at| text.get(at - 1..at + 2))
     }
 }
 
-impl fmt::Display for Wanted<'_> {
+impl fmt::Display for Matcher<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(text) => write!(f, "`{}`", text.escape_debug()),
@@ -90,12 +90,12 @@ impl fmt::Display for Wanted<'_> {
     }
 }
 
-impl Text {
-    fn new(wanted: Wanted<'_>) -> Result<Self> {
-        match wanted {
-            Wanted::Exact(text) => Ok(Self::Exact(text.to_owned())),
-            Wanted::Pattern(text) => {
-                // Alone first: `a)|(b` is only an expression when something is put around it.
+impl CompiledMatcher {
+    fn new(matcher: Matcher<'_>) -> Result<Self> {
+        match matcher {
+            Matcher::Exact(text) => Ok(Self::Exact(text.to_owned())),
+            Matcher::Pattern(text) => {
+                // Compile it alone first: `a)|(b` is an expression only with brackets around it.
                 compile(text)?;
                 let whole = compile(&format!(r"\A(?:{text})\z"))?;
                 Ok(Self::Pattern { text: text.to_owned(), whole })
@@ -103,14 +103,14 @@ impl Text {
         }
     }
 
-    fn wanted(&self) -> Wanted<'_> {
+    fn matcher(&self) -> Matcher<'_> {
         match self {
-            Self::Exact(text) => Wanted::Exact(text),
-            Self::Pattern { text, .. } => Wanted::Pattern(text),
+            Self::Exact(text) => Matcher::Exact(text),
+            Self::Pattern { text, .. } => Matcher::Pattern(text),
         }
     }
 
-    fn is(&self, found: &str) -> bool {
+    fn matches(&self, found: &str) -> bool {
         match self {
             Self::Exact(text) => text == found,
             Self::Pattern { whole, .. } => whole.is_match(found),
@@ -119,13 +119,13 @@ impl Text {
 }
 
 impl Identity {
-    /// This subject, vouched for by this issuer.
+    /// Creates an identity from matchers for subject and issuer.
     ///
     /// # Errors
-    /// When either is empty or too long, or a pattern is no regular expression or compiles to a large one.
-    pub fn new(subject: Wanted<'_>, issuer: Wanted<'_>) -> Result<Self> {
+    /// When either is empty or too long, or a pattern is not a regular expression or compiles to a large one.
+    pub fn new(subject: Matcher<'_>, issuer: Matcher<'_>) -> Result<Self> {
         check(subject.text(), issuer.text())?;
-        Ok(Self { subject: Text::new(subject)?, issuer: Text::new(issuer)? })
+        Ok(Self { subject: CompiledMatcher::new(subject)?, issuer: CompiledMatcher::new(issuer)? })
     }
 
     /// Exactly this subject: an email address, or the URI of a workflow.
@@ -133,56 +133,56 @@ impl Identity {
     /// # Errors
     /// When either is empty or too long.
     pub fn exact(subject: &str, issuer: &str) -> Result<Self> {
-        Self::new(Wanted::Exact(subject), Wanted::Exact(issuer))
+        Self::new(Matcher::Exact(subject), Matcher::Exact(issuer))
     }
 
     /// Every subject that this regular expression matches as a whole.
     ///
     /// # Errors
-    /// When either is empty or too long, or the pattern is no regular expression or compiles to a large one.
+    /// When either is empty or too long, or the pattern is not a regular expression or compiles to a large one.
     pub fn pattern(subject: &str, issuer: &str) -> Result<Self> {
-        Self::new(Wanted::Pattern(subject), Wanted::Exact(issuer))
+        Self::new(Matcher::Pattern(subject), Matcher::Exact(issuer))
     }
 
     /// The subject or its pattern.
     #[must_use]
-    pub fn subject(&self) -> Wanted<'_> {
-        self.subject.wanted()
+    pub fn subject(&self) -> Matcher<'_> {
+        self.subject.matcher()
     }
 
     /// The issuer or its pattern.
     #[must_use]
-    pub fn issuer(&self) -> Wanted<'_> {
-        self.issuer.wanted()
+    pub fn issuer(&self) -> Matcher<'_> {
+        self.issuer.matcher()
     }
 
-    /// Whether it names one subject and one issuer, and needs no pattern for it.
+    /// Whether it has exactly one subject and one issuer, without patterns.
     #[must_use]
     pub fn is_exact(&self) -> bool {
-        matches!((&self.subject, &self.issuer), (Text::Exact(_), Text::Exact(_)))
+        matches!((&self.subject, &self.issuer), (CompiledMatcher::Exact(_), CompiledMatcher::Exact(_)))
     }
 
-    /// Whether one of its texts is a pattern that matches whatever anybody could be called.
+    /// Whether this matcher, the one for the subject or for the issuer, matches any name.
     #[must_use]
-    pub fn is_wide(&self, wanted: Wanted<'_>) -> bool {
-        const ANYBODY: [&str; 3] = ["mallory@anywhere.invalid", "https://anywhere.invalid/a/b@c", "?"];
-        let texts = [&self.subject, &self.issuer].into_iter().filter(|text| text.wanted() == wanted);
-        texts.into_iter().any(|text| ANYBODY.iter().all(|name| text.is(name)))
+    pub fn matches_anyone(&self, matcher: Matcher<'_>) -> bool {
+        const NAMES: [&str; 3] = ["mallory@anywhere.invalid", "https://anywhere.invalid/a/b@c", "?"];
+        let compiled = [&self.subject, &self.issuer].into_iter().filter(|own| own.matcher() == matcher);
+        compiled.into_iter().any(|own| NAMES.iter().all(|name| own.matches(name)))
     }
 
-    /// Whether a certificate with this subject, for which this issuer vouched, is its.
+    /// Whether it matches a certificate with this subject and this issuer.
     #[must_use]
-    pub fn fits(&self, subject: &str, issuer: &str) -> bool {
-        self.subject.is(subject) && self.issuer.is(issuer)
+    pub fn matches(&self, subject: &str, issuer: &str) -> bool {
+        self.subject.matches(subject) && self.issuer.matches(issuer)
     }
 
-    /// Whether a certificate's subject and issuer are these.
-    pub(super) fn admit(&self, subject: &str, issuer: &str) -> Result<()> {
-        if !self.subject.is(subject) {
+    /// Checks that it matches a certificate with this subject and this issuer.
+    pub(super) fn check(&self, subject: &str, issuer: &str) -> Result<()> {
+        if !self.subject.matches(subject) {
             let expected = self.subject().text().to_owned();
             return Err(Error::Subject { found: subject.to_owned(), expected });
         }
-        if !self.issuer.is(issuer) {
+        if !self.issuer.matches(issuer) {
             let expected = self.issuer().text().to_owned();
             return Err(Error::Issuer { found: issuer.to_owned(), expected });
         }
@@ -196,15 +196,15 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The first identity that a certificate is of.
-pub(super) fn whose(subject: &str, issuer: &str, identities: &[&Identity]) -> Result<usize> {
+/// The index of the first identity that matches a certificate.
+pub(super) fn first_match(subject: &str, issuer: &str, identities: &[&Identity]) -> Result<usize> {
     match identities {
-        // The only one: what does not fit is told.
-        [only] => only.admit(subject, issuer).map(|()| 0),
+        // With one identity, the error names the part that does not match.
+        [only] => only.check(subject, issuer).map(|()| 0),
         several => several
             .iter()
-            .position(|identity| identity.fits(subject, issuer))
-            .ok_or_else(|| Error::Stranger { subject: subject.to_owned(), issuer: issuer.to_owned() }),
+            .position(|identity| identity.matches(subject, issuer))
+            .ok_or_else(|| Error::UnknownIdentity { subject: subject.to_owned(), issuer: issuer.to_owned() }),
     }
 }
 
@@ -232,27 +232,27 @@ mod tests {
 
     const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
-    fn admits(pattern: &str, subject: &str) -> bool {
-        Identity::pattern(pattern, ISSUER).unwrap().admit(subject, ISSUER).is_ok()
+    fn accepts(pattern: &str, subject: &str) -> bool {
+        Identity::pattern(pattern, ISSUER).unwrap().check(subject, ISSUER).is_ok()
     }
 
     #[test]
     fn a_pattern_matches_the_whole_subject() {
         let pattern = "https://github\\.com/org/[^/]+/.*";
-        assert!(admits(pattern, "https://github.com/org/repo/.github/workflows/a.yaml@refs/tags/v1"));
-        assert!(!admits(pattern, "https://evil.example/https://github.com/org/repo/a"));
-        assert!(!admits(pattern, "https://github.com/org"));
-        // The first branch that matches is not the only one that may.
-        assert!(admits("a|ab", "ab") && !admits("a|ab", "abc") && !admits("a|b", "ab"));
-        assert!(!admits("^a$", "a\n") && !admits("(?m)^a$", "a\nb") && !admits("a", "b\na"));
+        assert!(accepts(pattern, "https://github.com/org/repo/.github/workflows/a.yaml@refs/tags/v1"));
+        assert!(!accepts(pattern, "https://evil.example/https://github.com/org/repo/a"));
+        assert!(!accepts(pattern, "https://github.com/org"));
+        // Not only the first branch that matches may match.
+        assert!(accepts("a|ab", "ab") && !accepts("a|ab", "abc") && !accepts("a|b", "ab"));
+        assert!(!accepts("^a$", "a\n") && !accepts("(?m)^a$", "a\nb") && !accepts("a", "b\na"));
     }
 
     #[test]
-    fn a_pattern_cannot_leave_its_brackets() {
+    fn a_pattern_cannot_escape_its_brackets() {
         for pattern in ["a)|(?:.*", "a)|(.*", "(", "a(?x) # comment", "[", "(?<n>a", "a{99999999}", "\\"] {
             let outcome = Identity::pattern(pattern, ISSUER);
-            // What compiles all the same must still not match another subject.
-            assert!(outcome.is_err() || !admits(pattern, "other"), "{pattern}");
+            // A pattern that compiles nevertheless must not match another subject.
+            assert!(outcome.is_err() || !accepts(pattern, "other"), "{pattern}");
         }
         assert!(matches!(Identity::pattern("(?:a{1000}){1000}", ISSUER), Err(Error::Pattern(_))));
         assert!(matches!(Identity::pattern(&"a".repeat(MAX_LEN), ISSUER), Err(Error::IdentityTooLarge(_))));
@@ -266,13 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_subject_is_no_pattern() {
+    fn an_exact_subject_is_not_a_pattern() {
         let identity = Identity::exact("a.b@example.com", ISSUER).unwrap();
-        assert!(identity.admit("a.b@example.com", ISSUER).is_ok());
-        assert!(matches!(identity.admit("aXb@example.com", ISSUER), Err(Error::Subject { .. })));
-        assert!(matches!(identity.admit("A.b@example.com", ISSUER), Err(Error::Subject { .. })));
+        assert!(identity.check("a.b@example.com", ISSUER).is_ok());
+        assert!(matches!(identity.check("aXb@example.com", ISSUER), Err(Error::Subject { .. })));
+        assert!(matches!(identity.check("A.b@example.com", ISSUER), Err(Error::Subject { .. })));
         assert!(matches!(
-            identity.admit("a.b@example.com", "https://accounts.example"),
+            identity.check("a.b@example.com", "https://accounts.example"),
             Err(Error::Issuer { .. })
         ));
     }

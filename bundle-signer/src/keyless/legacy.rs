@@ -1,9 +1,9 @@
-//! Cosign's first formats by certificate: a layer of a `.sig` or `.att` image, with the certificate and the log's
+//! Cosign's first formats with a certificate: a layer of a `.sig` or `.att` image, with the certificate and the log's
 //! promise in annotations (cosign `specs/SIGNATURE_SPEC.md`, `pkg/cosign/bundle/rekor.go`).
 //!
-//! Such a layer says exactly what a sigstore bundle of version 0.1 says, member for member, so that is what it is
-//! turned into; version 0.3 would need an inclusion proof, which the layer does not have. The chain annotation is
-//! not read: which authorities count is the trusted root's matter alone.
+//! Such a layer has the same content as a sigstore bundle of version 0.1, member for member, so it is converted to one.
+//! Version 0.3 would need an inclusion proof, which the layer does not have. The chain annotation is ignored: only the
+//! trusted root determines which CAs are trusted.
 
 use std::collections::BTreeMap;
 
@@ -34,11 +34,11 @@ pub fn is_keyless(layer: &Descriptor) -> bool {
         && layer.annotations.contains_key(CERTIFICATE)
 }
 
-/// Checks that a layer, whose blob is `payload`, is `identity`'s signature for the image `artifact`. The name that
-/// the signed text gives the image is still for the caller to judge.
+/// Checks that a layer, whose blob is `payload`, is `identity`'s signature for the image `artifact`. The caller must
+/// still check the image name in the signed text.
 ///
 /// # Errors
-/// When the layer lacks something, and as [`verify`](super::verify) does.
+/// When the layer is incomplete, and as [`verify`](super::verify).
 pub fn verify_layer(
     layer: &Descriptor,
     payload: &[u8],
@@ -49,10 +49,10 @@ pub fn verify_layer(
     verify_layer_any(layer, payload, artifact, &[identity], root).map(|(_, evidence)| evidence)
 }
 
-/// The same for several identities: also says which of them signed, the first that fits.
+/// Like [`verify_layer`], for several identities: also returns the index of the first one that matches.
 ///
 /// # Errors
-/// When the layer lacks something, and as [`verify_any`] does.
+/// When the layer is incomplete, and as [`verify_any`].
 pub fn verify_layer_any(
     layer: &Descriptor,
     payload: &[u8],
@@ -64,9 +64,9 @@ pub fn verify_layer_any(
     if layer.media_type.as_str() == ENVELOPE {
         return verify_any(&bundle, Artifact::Digest(artifact), identities, root);
     }
-    let (which, evidence) = verify_any(&bundle, Artifact::Bytes(payload), identities, root)?;
+    let (matched, evidence) = verify_any(&bundle, Artifact::Bytes(payload), identities, root)?;
     check_text(payload, artifact)?;
-    Ok((which, evidence.of_image_text(payload.to_vec())))
+    Ok((matched, evidence.of_image_text(payload.to_vec())))
 }
 
 #[derive(Deserialize)]
@@ -125,7 +125,7 @@ struct Timestamp {
     signed: String,
 }
 
-/// The layer as a bundle of version 0.1.
+/// Converts the layer to a bundle of version 0.1.
 pub(super) fn to_bundle(layer: &Descriptor, payload: &[u8]) -> Result<Vec<u8>> {
     let annotations = &layer.annotations;
     let len = payload.len() + annotations.values().map(String::len).sum::<usize>();
@@ -172,7 +172,7 @@ fn log_entry(text: &str) -> Result<Value> {
         serde_json::from_str(text).map_err(|_| malformed())?;
     let body = STANDARD.decode(&payload.body).map_err(|_| malformed())?;
     let Body { kind, api_version } = serde_json::from_slice(&body).map_err(|_| malformed())?;
-    // These bind the signature and its certificate; `intoto` 0.0.1 does not have the signature in it.
+    // These cover the signature and its certificate; `intoto` 0.0.1 does not contain the signature.
     if ![("hashedrekord", "0.0.1"), ("dsse", "0.0.1"), ("intoto", "0.0.2")].contains(&(&kind, &api_version)) {
         return Err(Error::LayerEntry(format!("{kind} {api_version}")));
     }
@@ -194,7 +194,7 @@ fn timestamps(annotations: &BTreeMap<String, String>) -> Result<Vec<Value>> {
     Ok(vec![json!({"signedTimestamp": signed})])
 }
 
-/// Lower-case hex, as Rekor writes its id; the promise is over that text.
+/// Decodes lower-case hex, as Rekor writes its id; the promise covers that text.
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

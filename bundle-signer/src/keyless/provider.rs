@@ -1,4 +1,4 @@
-//! Ring as the crypto of the `sigstore` crates, which come without one here.
+//! Ring as the crypto provider of the `sigstore` crates, which are built without one here.
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use ring::digest;
@@ -15,8 +15,8 @@ use sigstore::types::HashAlgorithm;
 
 static RING: Ring = Ring;
 
-/// Makes ring the provider of this process. Nothing else in this program offers one, so that a second call, the
-/// only way in which this can fail, finds the first call's.
+/// Installs ring as the provider of this process. Nothing else in this program installs one: only a second call can
+/// fail, and it finds the provider of the first call.
 pub(super) fn install() {
     install_default_provider(&RING).ok();
 }
@@ -52,7 +52,7 @@ impl CryptoProvider for Ring {
         UnparsedPublicKey::new(algorithm, key).verify(data, signature).map_err(|_| invalid(scheme))
     }
 
-    /// Ring hashes what it verifies, so a digest needs another implementation. Only public values are handled.
+    /// Ring hashes the message itself, so a digest needs another implementation. Only public values are handled.
     fn verify_prehashed(
         &self,
         scheme: SigningScheme,
@@ -99,7 +99,7 @@ fn unsupported(scheme: SigningScheme) -> Error {
 }
 
 fn invalid(scheme: SigningScheme) -> Error {
-    Error::Verification(format!("the {} signature is not by this key", scheme.name()))
+    Error::Verification(format!("the {} signature does not verify with this key", scheme.name()))
 }
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_verifies_where_its_message_does() {
+    fn a_digest_verifies_if_its_message_does() {
         let curves = [
             (&ECDSA_P256_SHA256_ASN1_SIGNING, SigningScheme::EcdsaP256Sha256, &digest::SHA256),
             (&ECDSA_P384_SHA384_ASN1_SIGNING, SigningScheme::EcdsaP384Sha384, &digest::SHA384),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ring_lacks_is_refused_and_not_passed() {
+    fn schemes_that_ring_lacks_are_refused() {
         let refused = |outcome: Result<()>| matches!(outcome, Err(Error::UnsupportedAlgorithm(_)));
         assert!(refused(RING.verify_raw(SigningScheme::MlDsa65, &[0; 1952], b"", &[0; 3309])));
         assert!(refused(RING.verify_prehashed(
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_rings() {
+    fn hashes_match_those_of_ring() {
         for (algorithm, hash) in [
             (HashAlgorithm::Sha2256, &digest::SHA256),
             (HashAlgorithm::Sha2384, &digest::SHA384),

@@ -1,4 +1,4 @@
-//! The trusted root: whose certificates, logs and timestamps count (sigstore protobuf-specs,
+//! The trusted root: the trusted CAs, logs and timestamp authorities (sigstore protobuf-specs,
 //! `sigstore_trustroot.proto`).
 
 use std::fmt;
@@ -11,7 +11,7 @@ use sigstore::types::{LogKeyId, TimeRange};
 
 use super::{Error, Result, Time, provider};
 
-/// The largest trusted root that is read: hundreds of authorities.
+/// The largest trusted root that is read: hundreds of services.
 pub const MAX_LEN: usize = 1024 * 1024;
 
 /// The versions of the format that are read; the members that matter here are the same in both.
@@ -20,14 +20,14 @@ pub(super) const MEDIA_TYPES: [&str; 2] = [
     "application/vnd.dev.sigstore.trustedroot.v0.2+json",
 ];
 
-/// The authorities that keyless signatures are verified against. Made once, used for many signatures.
+/// The services that keyless signatures are verified against. Created once, used for many signatures.
 pub struct TrustedRoot {
     verifier: Verifier,
     root: trust_root::TrustedRoot,
     digest: Digest,
 }
 
-/// What an authority of a trusted root does.
+/// The role of a service in a trusted root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
@@ -37,46 +37,45 @@ pub enum Role {
     CertificateLog,
     /// Logs signatures: Rekor.
     SignatureLog,
-    /// Says when a signature was there, by RFC 3161.
+    /// Signs the time at which a signature existed, by RFC 3161.
     Timestamps,
 }
 
-/// One authority of a trusted root, for showing it.
+/// A CA, a log or a timestamp authority of a trusted root, for display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Authority {
-    /// What it does.
+pub struct Service {
+    /// Its role.
     pub role: Role,
-    /// Where it is, by its own word.
+    /// Its address, as stated in the root.
     pub address: String,
     /// SHA-256 of its key's SubjectPublicKeyInfo, or of its last certificate.
     pub fingerprint: Digest,
-    /// Since when it counts.
+    /// The begin of its validity.
     pub from: Option<Time>,
-    /// Until when it counted.
+    /// The end of its validity.
     pub until: Option<Time>,
 }
 
 impl TrustedRoot {
-    /// The root of sigstore's public instance, as it was when this program was built.
+    /// The root of sigstore's public instance, as of the time when this program was built.
     ///
     /// # Errors
-    /// Never for the file that is built in; a test holds that.
+    /// Never for the built-in file; a test ensures that.
     pub fn embedded() -> Result<Self> {
         Self::from_json(Self::embedded_json().as_bytes())
     }
 
-    /// The file that is built in, to look at or to start one's own from.
+    /// The built-in file, for display or as a template.
     #[must_use]
     pub fn embedded_json() -> &'static str {
         SIGSTORE_PRODUCTION_TRUSTED_ROOT
     }
 
-    /// Reads a `trusted_root.json`, which takes the place of the one that is built in.
+    /// Parses a `trusted_root.json`, which replaces the built-in one.
     ///
     /// # Errors
-    /// When it is malformed, holds a key that is not supported, or lacks a kind of authority without which
-    /// nothing verifies.
+    /// When it is malformed, contains an unsupported key, or lacks a service without which nothing verifies.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         provider::install();
         if bytes.len() > MAX_LEN {
@@ -87,9 +86,9 @@ impl TrustedRoot {
             return Err(Error::RootVersion(root.media_type));
         }
         let needed = [
-            (root.certificate_authorities.is_empty(), "authority for certificates"),
-            (root.ctlogs.is_empty(), "log of certificates"),
-            (root.tlogs.is_empty(), "log of signatures"),
+            (root.certificate_authorities.is_empty(), "certificate authority"),
+            (root.ctlogs.is_empty(), "certificate log"),
+            (root.tlogs.is_empty(), "signature log"),
         ];
         if let Some((_, what)) = needed.into_iter().find(|(absent, _)| *absent) {
             return Err(Error::RootLacks(what));
@@ -104,28 +103,28 @@ impl TrustedRoot {
         &self.digest
     }
 
-    /// Every authority, in the file's order within its role.
+    /// Every service, in the file's order within its role.
     #[must_use]
-    pub fn authorities(&self) -> Vec<Authority> {
+    pub fn services(&self) -> Vec<Service> {
         let root = &self.root;
         let certificates = root.certificate_authorities.iter().map(|authority| {
             let last = authority.cert_chain.certificates.last();
             let last = last.map_or(&[][..], |certificate| certificate.raw_bytes.as_bytes());
-            show(Role::Certificates, &authority.uri, last, authority.valid_for)
+            service(Role::Certificates, &authority.uri, last, authority.valid_for)
         });
         let certificate_logs = root.ctlogs.iter().map(|log| {
             let key = &log.public_key;
-            show(Role::CertificateLog, &log.base_url, key.raw_bytes.as_bytes(), key.valid_for)
+            service(Role::CertificateLog, &log.base_url, key.raw_bytes.as_bytes(), key.valid_for)
         });
         let signature_logs = root.tlogs.iter().map(|log| {
             let key = &log.public_key;
-            show(Role::SignatureLog, &log.base_url, key.raw_bytes.as_bytes(), key.valid_for)
+            service(Role::SignatureLog, &log.base_url, key.raw_bytes.as_bytes(), key.valid_for)
         });
         let timestamps = root.timestamp_authorities.iter().map(|authority| {
             let last = authority.cert_chain.certificates.last();
             let last = last.map_or(&[][..], |certificate| certificate.raw_bytes.as_bytes());
             let address = authority.uri.as_deref().unwrap_or_default();
-            show(Role::Timestamps, address, last, authority.valid_for)
+            service(Role::Timestamps, address, last, authority.valid_for)
         });
         certificates.chain(certificate_logs).chain(signature_logs).chain(timestamps).collect()
     }
@@ -134,14 +133,14 @@ impl TrustedRoot {
         &self.verifier
     }
 
-    /// The log of signatures with this id.
+    /// The signature log with this id.
     pub(super) fn log(&self, id: &LogKeyId) -> Option<&TransparencyLog> {
         self.root.tlogs.iter().find(|log| log.log_id.key_id == *id)
     }
 }
 
-fn show(role: Role, address: &str, key: &[u8], period: Option<TimeRange>) -> Authority {
-    Authority {
+fn service(role: Role, address: &str, key: &[u8], period: Option<TimeRange>) -> Service {
+    Service {
         role,
         address: address.to_owned(),
         fingerprint: Digest::sha256(key),

@@ -1,22 +1,22 @@
-//! What a bundle must look like before the library reads it: bounded, unambiguous, every log entry with its proof.
+//! The shape of a bundle, checked before the library reads it: bounded, unambiguous, every log entry with its proof.
 //!
-//! The library takes the first of two contradicting members and skips members that it does not know; sigstore-go
-//! (`protojson`) refuses both, and so do we: two verifiers must not see two signatures in one file.
+//! The library uses the first of two contradicting members and ignores unknown members; sigstore-go (`protojson`)
+//! refuses both, and so does airlock: two verifiers must not read different signatures from one file.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{Error, MAX_BUNDLE, Result};
 
-/// As sigstore-go has it (`pkg/verify/tlog.go`, `maxAllowedTlogEntries`).
+/// As in sigstore-go (`pkg/verify/tlog.go`, `maxAllowedTlogEntries`).
 const MAX_ENTRIES: usize = 32;
-/// As sigstore-go has it (`pkg/verify/tsa.go`, `maxAllowedTimestamps`).
+/// As in sigstore-go (`pkg/verify/tsa.go`, `maxAllowedTimestamps`).
 const MAX_TIMESTAMPS: usize = 32;
 /// A Fulcio chain has three.
 const MAX_CERTIFICATES: usize = 8;
 /// A tree of 2^64 leaves needs no more.
 const MAX_HASHES: usize = 64;
-/// Bytes in a checkpoint: a log's signature, and those of more witnesses than there are.
+/// Bytes in a checkpoint: the signature of the log, and of more witnesses than exist.
 const MAX_CHECKPOINT: usize = 16 * 1024;
 
 #[derive(Deserialize)]
@@ -92,7 +92,7 @@ struct Checkpoint {
     envelope: String,
 }
 
-/// Checks the shape of a bundle by certificate.
+/// Checks the shape of a bundle with a certificate.
 pub(super) fn check(bytes: &[u8]) -> Result<()> {
     if bytes.len() > MAX_BUNDLE {
         return Err(Error::TooLarge(bytes.len()));

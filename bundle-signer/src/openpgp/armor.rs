@@ -3,25 +3,25 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{Defect, MOST_BYTES};
+use super::{Defect, MAX_BYTES};
 
 const MESSAGE: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "PGP SIGNATURE";
 const KEY: &str = "PGP PUBLIC KEY BLOCK";
-/// Headers that say nothing that counts. In a message, `Hash` alone may stand, and the signature says it anyway.
+/// Headers without effect. A message may have only `Hash`, and the signature states the hash anyway.
 const HEADERS: [&str; 5] = ["Version", "Comment", "Hash", "Charset", "MessageID"];
 
-/// A clear-signed message, unchecked.
+/// A clear-signed message, not verified.
 pub(super) struct Clear {
-    /// What was signed, with line ends as Unix has them. Blanks at the ends of lines are not signed, and not here.
+    /// The signed text, with Unix line endings. Trailing blanks of lines are not signed, and are removed here.
     pub(super) text: String,
     pub(super) signature: Vec<u8>,
 }
 
 impl Clear {
-    /// Exactly one message: what stands around it, nobody signed.
+    /// Parses exactly one message: text around it would not be signed.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Defect> {
-        if bytes.len() > MOST_BYTES {
+        if bytes.len() > MAX_BYTES {
             return Err(Defect::TooLarge);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| Defect::Malformed("it is not UTF-8"))?;
@@ -44,12 +44,12 @@ impl Clear {
                 Some(line) if line == end => break,
                 Some(line) => match line.strip_prefix('-') {
                     None => signed.push(line),
-                    // Blanks before the line's end are gone already, also that of an empty line.
+                    // Trailing blanks are already removed, also that of an empty line.
                     Some("") => signed.push(""),
                     Some(rest) if rest.starts_with(' ') => signed.push(&rest[1..]),
                     Some(_) => return Err(Defect::Malformed("a line of the message begins with a dash")),
                 },
-                None => return Err(Defect::Malformed("there is no signature after the message")),
+                None => return Err(Defect::Malformed("no signature follows the message")),
             }
         }
         let signature = body(&mut lines, SIGNATURE)?;
@@ -59,21 +59,21 @@ impl Clear {
         Ok(Self { text: signed.join("\n"), signature })
     }
 
-    /// The text as it is signed.
+    /// The text in the form that is signed.
     pub(super) fn canonical(&self) -> String {
         self.text.replace('\n', "\r\n")
     }
 }
 
-/// Keys, out of their armor if they have one; several armored blocks may follow each other.
+/// Keys without their armor, if they have one; several armored blocks may follow each other.
 pub(super) fn keys(bytes: &[u8]) -> Result<Vec<u8>, Defect> {
-    if bytes.len() > MOST_BYTES {
+    if bytes.len() > MAX_BYTES {
         return Err(Defect::TooLarge);
     }
     if bytes.get(8..12) == Some(b"KBXf") {
         return Err(Defect::Keybox);
     }
-    // The first bit of every packet is set, and that of no text.
+    // The first bit is set in every packet, and never in text.
     if bytes.first().is_some_and(|first| first & 0x80 != 0) {
         return Ok(bytes.to_vec());
     }
@@ -96,9 +96,9 @@ fn begin(what: &str) -> String {
     format!("-----BEGIN {what}-----")
 }
 
-/// The bytes of a block whose first line was read. The checksum is not of cryptography: the signature is.
+/// The bytes of a block whose first line was read. The checksum is ignored: it is not cryptographic.
 fn body<'a>(lines: &mut impl Iterator<Item = &'a str>, what: &str) -> Result<Vec<u8>, Defect> {
-    let malformed = Err(Defect::Malformed("an armored block is not one"));
+    let malformed = Err(Defect::Malformed("an armored block is malformed"));
     let end = format!("-----END {what}-----");
     let mut encoded = String::new();
     let mut in_headers = true;
@@ -110,7 +110,7 @@ fn body<'a>(lines: &mut impl Iterator<Item = &'a str>, what: &str) -> Result<Vec
                 Some((name, _)) if HEADERS.contains(&name) => {}
                 _ => return malformed,
             },
-            // Five characters that begin so are the checksum.
+            // Five characters that begin with `=` are the checksum.
             Some(line) if line.starts_with('=') && line.len() == 5 => {}
             Some(line) if !line.is_empty() => encoded.push_str(line),
             _ => return malformed,

@@ -1,14 +1,14 @@
-//! A public key of version 4 (RFC 9580, section 5.5), alone.
+//! A single public key of version 4 (RFC 9580, section 5.5).
 
 use ring::digest;
 
 use super::packet::{integer, number};
 use super::{Defect, hex};
 
-/// Curves' names, with their lengths before them, as they stand in keys.
+/// The curve's object identifier, with its length before it, as in keys.
 const ED25519: &[u8] = b"\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01";
 
-/// A key's numbers.
+/// The parameters of a key.
 #[derive(Clone, Debug)]
 pub(super) enum Material {
     Rsa {
@@ -16,7 +16,7 @@ pub(super) enum Material {
         exponent: Vec<u8>,
     },
     Ed25519([u8; 32]),
-    /// One that is not read here; told when it would be needed.
+    /// An unsupported kind of key, refused when it is used.
     Other(&'static str),
 }
 
@@ -50,18 +50,18 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// The key as signatures over it sign it.
+    /// The bytes of the key that signatures over it cover.
     pub(super) fn signed(&self) -> Result<Vec<u8>, Defect> {
         let length = u16::try_from(self.body.len()).map_err(|_| Defect::TooLarge)?;
         Ok([&[0x99][..], &length.to_be_bytes(), &self.body].concat())
     }
 
-    /// Whether this is the key that a signature names. A name decides nothing: the key has to fit.
+    /// Whether a signature names this key. The name proves nothing: the key must verify the signature.
     pub(super) fn is_named(&self, issuer: [u8; 8]) -> bool {
         self.fingerprint.ends_with(&issuer)
     }
 
-    /// The fingerprint, as people compare it.
+    /// The fingerprint, for display.
     pub(super) fn name(&self) -> String {
         hex(&self.fingerprint)
     }
@@ -73,7 +73,7 @@ fn material(algorithm: u8, numbers: &[u8]) -> Result<Material, Defect> {
             let (modulus, rest) = integer(numbers)?;
             let (exponent, rest) = integer(rest)?;
             if !rest.is_empty() {
-                return Err(Defect::Malformed("something follows a key's numbers"));
+                return Err(Defect::Malformed("unexpected data follows the numbers of a key"));
             }
             Material::Rsa { modulus: modulus.to_vec(), exponent: exponent.to_vec() }
         }
@@ -82,21 +82,21 @@ fn material(algorithm: u8, numbers: &[u8]) -> Result<Material, Defect> {
                 let (point, rest) = integer(rest)?;
                 match (point.strip_prefix(&[0x40]).and_then(|point| point.try_into().ok()), rest) {
                     (Some(point), []) => Material::Ed25519(point),
-                    _ => return Err(Defect::Malformed("an Ed25519 key is not one")),
+                    _ => return Err(Defect::Malformed("an Ed25519 key is malformed")),
                 }
             }
-            None => Material::Other("EdDSA on another curve than Ed25519"),
+            None => Material::Other("an EdDSA key on another curve than Ed25519"),
         },
         27 => match numbers.try_into() {
             Ok(point) => Material::Ed25519(point),
-            Err(_) => return Err(Defect::Malformed("an Ed25519 key is not one")),
+            Err(_) => return Err(Defect::Malformed("an Ed25519 key is malformed")),
         },
-        2 => Material::Other("RSA for encryption"),
-        16 => Material::Other("Elgamal"),
-        17 => Material::Other("DSA"),
-        18 | 25 | 26 => Material::Other("a kind for encryption"),
-        19 => Material::Other("ECDSA"),
-        28 => Material::Other("Ed448"),
-        _ => Material::Other("an unknown kind"),
+        2 => Material::Other("an RSA key for encryption"),
+        16 => Material::Other("an Elgamal key"),
+        17 => Material::Other("a DSA key"),
+        18 | 25 | 26 => Material::Other("an encryption key"),
+        19 => Material::Other("an ECDSA key"),
+        28 => Material::Other("an Ed448 key"),
+        _ => Material::Other("a key of an unknown kind"),
     })
 }

@@ -1,4 +1,4 @@
-//! Public keys with what they say of themselves, and which of them may sign.
+//! Public keys with their self-signatures, and which of them may sign.
 
 use super::key::PublicKey;
 use super::packet::{
@@ -22,12 +22,12 @@ const MAY_SIGN: u8 = 0x02;
 #[derive(Clone, Debug)]
 pub struct Keyring(Vec<Certificate>);
 
-/// Who signed.
+/// The signer of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedBy {
-    /// A user of the key, as the key tells. Whoever made the key chose it.
+    /// A user ID of the key. The creator of the key chose it.
     pub user: String,
-    /// The fingerprint of the key, in hexadecimal digits: of the primary one, also where a subkey signed.
+    /// The fingerprint of the primary key, in hexadecimal digits, also if a subkey signed.
     pub fingerprint: String,
 }
 
@@ -42,13 +42,13 @@ struct Certificate {
 /// A part of a certificate with the signatures over it.
 #[derive(Clone, Debug)]
 struct Component<T> {
-    is: T,
+    value: T,
     signatures: Vec<Signature>,
 }
 
 impl<T> Component<T> {
-    fn new(is: T) -> Self {
-        Self { is, signatures: Vec::new() }
+    fn new(value: T) -> Self {
+        Self { value, signatures: Vec::new() }
     }
 
     fn has(&self, kind: u8) -> bool {
@@ -56,25 +56,25 @@ impl<T> Component<T> {
     }
 }
 
-/// What comes next belongs to this.
+/// The component that the next signatures belong to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum CurrentComponent {
     Primary,
     User,
     Subkey,
-    /// Something that is left out.
-    Nothing,
+    /// A component that is ignored.
+    Ignored,
 }
 
 impl Keyring {
-    /// Reads a keyring, as `gpg --export` writes it, armored or not.
+    /// Parses a keyring, as `gpg --export` writes it, armored or not.
     ///
     /// # Errors
-    /// What is wrong with it. A key that cannot be read is an error, so that nobody takes it for one that is not there.
+    /// The defect of the keyring. A key that cannot be parsed is an error, so that it is not mistaken for a missing key.
     pub fn parse(bytes: &[u8]) -> Result<Self, Defect> {
         let bytes = armor::keys(bytes)?;
         let mut certificates: Vec<Certificate> = Vec::new();
-        let mut open = Open::Nothing;
+        let mut current = CurrentComponent::Ignored;
         for Packet { tag, body } in packet::read(&bytes)? {
             let last = certificates.last_mut();
             match (tag, last) {
@@ -83,21 +83,21 @@ impl Keyring {
                 (PUBLIC_KEY, _) => {
                     let primary = Component::new(PublicKey::parse(body)?);
                     certificates.push(Certificate { primary, users: Vec::new(), subkeys: Vec::new() });
-                    open = Open::Primary;
+                    current = CurrentComponent::Primary;
                 }
                 (USER_ID, Some(last)) => {
                     last.users.push(Component::new(body.to_vec()));
-                    open = Open::User;
+                    current = CurrentComponent::User;
                 }
                 (PUBLIC_SUBKEY, Some(last)) => {
                     last.subkeys.push(Component::new(PublicKey::parse(body)?));
-                    open = Open::Subkey;
+                    current = CurrentComponent::Subkey;
                 }
-                (USER_ATTRIBUTE, Some(_)) => open = Open::Nothing,
-                (SIGNATURE, Some(last)) => last.add(body, open)?,
+                (USER_ATTRIBUTE, Some(_)) => current = CurrentComponent::Ignored,
+                (SIGNATURE, Some(last)) => last.add(body, current)?,
                 _ => {
                     return Err(Defect::Malformed(
-                        "something stands in the keyring that does not belong there",
+                        "the keyring contains a packet that does not belong there",
                     ));
                 }
             }
@@ -105,7 +105,7 @@ impl Keyring {
         if certificates.is_empty() { Err(Defect::NoKey) } else { Ok(Self(certificates)) }
     }
 
-    /// The key that made a signature over data, at a moment; none if it is not here.
+    /// The key that made a signature over data, at the time `now`; none if it is not in the keyring.
     pub(super) fn signer(
         &self,
         signature: &Signature,
@@ -119,7 +119,7 @@ impl Keyring {
             let signed_by = certificate.judge((key, subkey), signature, data, now);
             match signed_by {
                 Ok(found) => return Ok(Some(found)),
-                // Two keys may have one such name.
+                // Two keys may have the same key ID.
                 Err(defect) => refused = Some(defect),
             }
         }
@@ -128,35 +128,35 @@ impl Keyring {
 }
 
 impl Certificate {
-    fn add(&mut self, body: &[u8], open: Open) -> Result<(), Defect> {
-        let into = match open {
-            Open::Primary => &mut self.primary.signatures,
-            Open::User => match self.users.last_mut() {
+    fn add(&mut self, body: &[u8], current: CurrentComponent) -> Result<(), Defect> {
+        let into = match current {
+            CurrentComponent::Primary => &mut self.primary.signatures,
+            CurrentComponent::User => match self.users.last_mut() {
                 Some(user) => &mut user.signatures,
                 None => return Ok(()),
             },
-            Open::Subkey => match self.subkeys.last_mut() {
+            CurrentComponent::Subkey => match self.subkeys.last_mut() {
                 Some(subkey) => &mut subkey.signatures,
                 None => return Ok(()),
             },
-            Open::Nothing => return Ok(()),
+            CurrentComponent::Ignored => return Ok(()),
         };
         match Signature::parse(body) {
             Ok(signature) => into.push(signature),
-            // Others sign keys in ways that are not read here; a revocation that cannot be read must not get lost.
+            // Unsupported signatures by other keys are ignored; a revocation that cannot be parsed must not be ignored.
             Err(_) if !is_revocation(body) => {}
             Err(defect) => return Err(defect),
         }
         Ok(())
     }
 
-    /// The key with this name: the primary one, or a subkey.
+    /// The key with this key ID: the primary key, or a subkey.
     fn named(&self, issuer: [u8; 8]) -> Option<(&PublicKey, Option<&Component<PublicKey>>)> {
-        if self.primary.is.is_named(issuer) {
-            return Some((&self.primary.is, None));
+        if self.primary.value.is_named(issuer) {
+            return Some((&self.primary.value, None));
         }
-        let subkey = self.subkeys.iter().find(|subkey| subkey.is.is_named(issuer))?;
-        Some((&subkey.is, Some(subkey)))
+        let subkey = self.subkeys.iter().find(|subkey| subkey.value.is_named(issuer))?;
+        Some((&subkey.value, Some(subkey)))
     }
 
     fn judge(
@@ -166,7 +166,7 @@ impl Certificate {
         data: &[u8],
         now: u64,
     ) -> Result<SignedBy, Defect> {
-        let refused = |why| Defect::Key { key: key.name(), why };
+        let refused = |reason| Defect::Key { key: key.name(), reason };
         if !signature.fits(&key.material, data)? {
             return Err(Defect::Wrong(key.name()));
         }
@@ -174,8 +174,8 @@ impl Certificate {
             return Err(refused("it is revoked"));
         }
         let (user, own) =
-            self.own(now).ok_or_else(|| refused("no signature of its own that counts is over it"))?;
-        let primary = &self.primary.is;
+            self.self_signature(now).ok_or_else(|| refused("it has no valid self-signature"))?;
+        let primary = &self.primary.value;
         let mut ends = vec![end(primary, own)];
         let flags = match subkey {
             None => own.flags.unwrap_or(MAY_SIGN),
@@ -183,12 +183,12 @@ impl Certificate {
                 let binding = self.binding(subkey, now);
                 let binding =
                     binding.ok_or_else(|| refused("no valid signature binds it to its primary key"))?;
-                ends.push(end(&subkey.is, binding));
+                ends.push(end(&subkey.value, binding));
                 binding.flags.unwrap_or(0)
             }
         };
         if flags & MAY_SIGN == 0 {
-            return Err(refused("it is not for signing"));
+            return Err(refused("it is not a signing key"));
         }
         if ends.into_iter().flatten().any(|end| end <= now) {
             return Err(refused("it has expired"));
@@ -200,9 +200,9 @@ impl Certificate {
         Ok(SignedBy { user, fingerprint: primary.name() })
     }
 
-    /// What the key says of itself last, over a user or over itself, and a user.
-    fn own(&self, now: u64) -> Option<(String, &Signature)> {
-        let primary = &self.primary.is;
+    /// A user ID, and the newest self-signature over a user ID or over the key itself.
+    fn self_signature(&self, now: u64) -> Option<(String, &Signature)> {
+        let primary = &self.primary.value;
         let key = primary.signed().ok()?;
         let counts = |signature: &&Signature, data: &[u8]| {
             counts(signature, now)
@@ -214,13 +214,13 @@ impl Certificate {
         let mut name = String::new();
         let users = self.users.iter().filter(|user| !user.has(CERTIFICATION_REVOCATION));
         for user in users {
-            let length = u32::try_from(user.is.len()).ok()?;
-            let data = [&key[..], &[0xb4], &length.to_be_bytes(), &user.is].concat();
+            let length = u32::try_from(user.value.len()).ok()?;
+            let data = [&key[..], &[0xb4], &length.to_be_bytes(), &user.value].concat();
             let over = user.signatures.iter().filter(|signature| CERTIFICATIONS.contains(&signature.kind));
             let own = over.filter(|signature| counts(signature, &data)).max_by_key(|own| own.created);
             let Some(own) = own else { continue };
             if name.is_empty() {
-                name = String::from_utf8_lossy(&user.is).into_owned();
+                name = String::from_utf8_lossy(&user.value).into_owned();
             }
             if newest.is_none_or(|newest| newest.created <= own.created) {
                 newest = Some(own);
@@ -229,10 +229,10 @@ impl Certificate {
         newest.map(|newest| (name, newest))
     }
 
-    /// The signature by which the primary key takes a subkey for its own, which the subkey agrees to.
+    /// The signature of the primary key that binds a subkey, with the subkey's own signature in it.
     fn binding<'a>(&'a self, subkey: &'a Component<PublicKey>, now: u64) -> Option<&'a Signature> {
-        let primary = &self.primary.is;
-        let data = [primary.signed().ok()?, subkey.is.signed().ok()?].concat();
+        let primary = &self.primary.value;
+        let data = [primary.signed().ok()?, subkey.value.signed().ok()?].concat();
         let over = subkey.signatures.iter().filter(|signature| signature.kind == SUBKEY_BINDING);
         let own = over.filter(|signature| {
             counts(signature, now) && signature.fits(&primary.material, &data).unwrap_or(false)
@@ -243,25 +243,25 @@ impl Certificate {
                 back.is_ok_and(|back| {
                     back.kind == PRIMARY_BINDING
                         && counts(&back, now)
-                        && back.fits(&subkey.is.material, &data).unwrap_or(false)
+                        && back.fits(&subkey.value.material, &data).unwrap_or(false)
                 })
             })
         })
     }
 }
 
-/// Whether a signature is of a time that was, and not over.
+/// Whether a signature is within its validity period.
 fn counts(signature: &Signature, now: u64) -> bool {
     signature.created <= now.saturating_add(SKEW)
         && signature.expires.is_none_or(|seconds| signature.created.saturating_add(seconds) > now)
 }
 
-/// When a key ends.
+/// When a key expires.
 fn end(key: &PublicKey, own: &Signature) -> Option<u64> {
     own.key_expires.map(|seconds| key.created.saturating_add(seconds))
 }
 
-/// By the type, which stands in the same place in all versions that are known but the third.
+/// Checks the type, which has the same offset in all known versions except the third.
 fn is_revocation(body: &[u8]) -> bool {
     let kind = match body {
         [3, _, kind, ..] | [_, kind, ..] => *kind,

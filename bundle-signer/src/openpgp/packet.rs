@@ -1,6 +1,6 @@
 //! Packets: a tag, a length, a body (RFC 9580, section 4).
 
-use super::{Defect, MOST_BYTES};
+use super::{Defect, MAX_BYTES};
 
 pub(super) const SIGNATURE: u8 = 2;
 pub(super) const SECRET_KEY: u8 = 5;
@@ -12,8 +12,8 @@ pub(super) const USER_ID: u8 = 13;
 pub(super) const PUBLIC_SUBKEY: u8 = 14;
 pub(super) const USER_ATTRIBUTE: u8 = 17;
 
-/// Packets that are looked at.
-const MOST_PACKETS: usize = 100_000;
+/// The largest number of packets.
+const MAX_PACKETS: usize = 100_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
@@ -21,15 +21,15 @@ pub(super) struct Packet<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// All packets. Lengths that are told in parts, or not at all, are for data, and nobody writes keys or signatures so.
+/// Reads all packets. Partial and indeterminate lengths are for data, and never occur in keys or signatures.
 pub(super) fn read(mut bytes: &[u8]) -> Result<Vec<Packet<'_>>, Defect> {
-    if bytes.len() > MOST_BYTES {
+    if bytes.len() > MAX_BYTES {
         return Err(Defect::TooLarge);
     }
     let mut packets = Vec::new();
     while let Some((first, rest)) = bytes.split_first() {
         if first & 0x80 == 0 {
-            return Err(Defect::Malformed("no packet begins where one should"));
+            return Err(Defect::Malformed("a packet has an invalid tag"));
         }
         let (tag, length, rest) = if first & 0x40 == 0 {
             let (length, rest) = old_length(first & 3, rest)?;
@@ -40,7 +40,7 @@ pub(super) fn read(mut bytes: &[u8]) -> Result<Vec<Packet<'_>>, Defect> {
         };
         let (body, rest) = rest.split_at_checked(length).ok_or(Defect::Malformed("a packet is cut off"))?;
         packets.push(Packet { tag, body });
-        if packets.len() > MOST_PACKETS {
+        if packets.len() > MAX_PACKETS {
             return Err(Defect::TooLarge);
         }
         bytes = rest;
@@ -58,7 +58,7 @@ fn old_length(kind: u8, bytes: &[u8]) -> Result<(usize, &[u8]), Defect> {
     number(bytes, width)
 }
 
-/// The length of a packet, and of a subpacket of a signature, which is the same but for partial lengths.
+/// The length of a packet, or of a subpacket of a signature, which has the same format without partial lengths.
 pub(super) fn new_length(bytes: &[u8]) -> Result<(usize, &[u8]), Defect> {
     let (first, rest) = bytes.split_first().ok_or(Defect::Malformed("a length is cut off"))?;
     match first {
@@ -67,26 +67,26 @@ pub(super) fn new_length(bytes: &[u8]) -> Result<(usize, &[u8]), Defect> {
             let (second, rest) = rest.split_first().ok_or(Defect::Malformed("a length is cut off"))?;
             Ok((((usize::from(*first) - 192) << 8) + usize::from(*second) + 192, rest))
         }
-        224..255 => Err(Defect::Malformed("a packet has its length in parts")),
+        224..255 => Err(Defect::Malformed("a packet has a partial length")),
         255 => number(rest, 4),
     }
 }
 
-/// A number of so many bytes, and what follows it.
+/// A number of `width` bytes, and the remaining bytes.
 pub(super) fn number(bytes: &[u8], width: usize) -> Result<(usize, &[u8]), Defect> {
     let (number, rest) = bytes.split_at_checked(width).ok_or(Defect::Malformed("a number is cut off"))?;
     let value = number.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
     Ok((usize::try_from(value).map_err(|_| Defect::TooLarge)?, rest))
 }
 
-/// A number with its length in bits before it, and what follows it.
+/// A multiprecision integer with its length in bits before it, and the remaining bytes.
 pub(super) fn integer(bytes: &[u8]) -> Result<(&[u8], &[u8]), Defect> {
     let (bits, rest) = number(bytes, 2)?;
     let (integer, rest) =
         rest.split_at_checked(bits.div_ceil(8)).ok_or(Defect::Malformed("an integer is cut off"))?;
     let top = integer.first().map_or(0, |first| 8 - first.leading_zeros() as usize);
     if !integer.is_empty() && (integer.len() - 1) * 8 + top != bits {
-        return Err(Defect::Malformed("an integer has another length than it says"));
+        return Err(Defect::Malformed("an integer has another length than it states"));
     }
     Ok((integer, rest))
 }

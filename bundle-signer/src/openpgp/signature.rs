@@ -1,4 +1,4 @@
-//! A signature of version 4 (RFC 9580, section 5.2), and whether it fits.
+//! A signature of version 4 (RFC 9580, section 5.2), and its verification.
 
 use ring::digest;
 use ring::signature::{
@@ -10,24 +10,24 @@ use super::key::Material;
 use super::packet::{integer, new_length, number};
 use super::{Defect, hex};
 
-/// What is read of a signature.
+/// A parsed signature.
 #[derive(Clone, Debug)]
 pub(super) struct Signature {
     pub(super) kind: u8,
     algorithm: u8,
     hash: Hash,
-    /// What of the packet is signed with the data.
+    /// The part of the packet that is signed together with the data.
     hashed: Vec<u8>,
     pub(super) created: u64,
-    /// Seconds after its making; none for one that stays.
+    /// Seconds from its creation to its expiration; none if it does not expire.
     pub(super) expires: Option<u64>,
     /// The end of the issuer's fingerprint.
     pub(super) issuer: Option<[u8; 8]>,
-    /// Seconds after the key's making, as a signature over a key says.
+    /// Seconds from the creation of the key to its expiration, in a signature over a key.
     pub(super) key_expires: Option<u64>,
-    /// What the key may do, as a signature over a key says.
+    /// The allowed uses of the key, in a signature over a key.
     pub(super) flags: Option<u8>,
-    /// A signature within this one.
+    /// An embedded signature.
     pub(super) embedded: Option<Vec<u8>>,
     left: [u8; 2],
     numbers: Vec<u8>,
@@ -74,16 +74,16 @@ impl Signature {
             left: *left,
             numbers: numbers.to_vec(),
         };
-        // Whoever signed said the hashed ones; of the others only what proves itself is read.
-        let said = signature.read(hashed, true)?;
+        // Only hashed subpackets are signed. Of the others, only those that need no signature are read.
+        let has_time = signature.read(hashed, true)?;
         signature.read(unhashed, false)?;
-        if !said {
-            return Err(Defect::Malformed("a signature does not say when it was made"));
+        if !has_time {
+            return Err(Defect::Malformed("a signature has no creation time"));
         }
         Ok(signature)
     }
 
-    /// Reads subpackets; says whether one is the time.
+    /// Reads subpackets; returns whether one is the creation time.
     fn read(&mut self, mut bytes: &[u8], signed: bool) -> Result<bool, Defect> {
         let mut has_time = false;
         while !bytes.is_empty() {
@@ -97,13 +97,13 @@ impl Signature {
                 (3, true) => self.expires = Some(seconds()?).filter(|seconds| *seconds > 0),
                 (9, true) => self.key_expires = Some(seconds()?).filter(|seconds| *seconds > 0),
                 (27, true) => self.flags = Some(value.first().copied().unwrap_or(0)),
-                // Which key to try; the key decides whether it was it.
+                // Only selects the key to try; the key must verify the signature.
                 (16, _) => self.issuer = value.try_into().ok().or(self.issuer),
                 (33, _) if value.first() == Some(&4) && value.len() == 21 => {
                     self.issuer = value.last_chunk().copied().or(self.issuer);
                 }
                 (32, _) => self.embedded = Some(value.to_vec()),
-                // What others may be told, liked or warned of, and makes no difference here.
+                // Preferences and notes, which have no effect here.
                 (2 | 3 | 9 | 11 | 12 | 20..=31 | 33..=39, _) if kind & 0x80 == 0 || *kind & 0x7f != 20 => {}
                 (_, true) if kind & 0x80 != 0 => {
                     let number = kind & 0x7f;
@@ -117,9 +117,9 @@ impl Signature {
         Ok(has_time)
     }
 
-    /// The issuer, as people compare it.
+    /// The issuer, for display.
     pub(super) fn issuer_name(&self) -> String {
-        self.issuer.map_or_else(|| "of no name".to_owned(), |issuer| hex(&issuer))
+        self.issuer.map_or_else(|| "(not named)".to_owned(), |issuer| hex(&issuer))
     }
 
     /// Whether a key made this signature over the data.
@@ -148,7 +148,7 @@ impl Signature {
                 no_more(rest)?;
                 let mut value = [0; 64];
                 let (left, right) = value.split_at_mut(32);
-                if !place(r, left) || !place(s, right) {
+                if !align_right(r, left) || !align_right(s, right) {
                     return Ok(false);
                 }
                 Ok(UnparsedPublicKey::new(&ED25519, key).verify(digest.as_ref(), &value).is_ok())
@@ -156,7 +156,7 @@ impl Signature {
             (Material::Ed25519(key), 27) => {
                 Ok(UnparsedPublicKey::new(&ED25519, key).verify(digest.as_ref(), &self.numbers).is_ok())
             }
-            (Material::Other(name), _) => Err(Defect::Unsupported(format!("a key of {name}"))),
+            (Material::Other(name), _) => Err(Defect::Unsupported((*name).to_owned())),
             (Material::Rsa { .. } | Material::Ed25519(_), _) => Ok(false),
         }
     }
@@ -180,21 +180,25 @@ impl Hash {
             Self::Other(1) => Err(Defect::Unsupported("a signature over an MD5 hash".to_owned())),
             Self::Other(2) => Err(Defect::Unsupported("a signature over a SHA-1 hash".to_owned())),
             Self::Other(number) => {
-                Err(Defect::Unsupported(format!("a signature over a hash of the number {number}")))
+                Err(Defect::Unsupported(format!("a signature over a hash with algorithm number {number}")))
             }
         }
     }
 }
 
-/// Puts a number at the end of its place.
-fn place(number: &[u8], into: &mut [u8]) -> bool {
+/// Copies a number to the end of a longer slice.
+fn align_right(number: &[u8], into: &mut [u8]) -> bool {
     let Some(missing) = into.len().checked_sub(number.len()) else { return false };
     into[missing..].copy_from_slice(number);
     true
 }
 
 fn no_more(rest: &[u8]) -> Result<(), Defect> {
-    if rest.is_empty() { Ok(()) } else { Err(Defect::Malformed("something follows a signature's numbers")) }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(Defect::Malformed("unexpected data follows the numbers of a signature"))
+    }
 }
 
 fn cut(bytes: &[u8], length: usize) -> Result<(&[u8], &[u8]), Defect> {

@@ -1,38 +1,38 @@
-//! Changes to a trust file that keys ask for: each gives a new file with the next number, so that a site which has
-//! seen it refuses the old one.
+//! Changes to a trust file, such as key rotation. Each returns a new file with the next sequence number, so that a site
+//! that has seen it refuses the old file.
 
 use tlog::VerifierKey;
 
 use super::document::RevocationText;
-use super::{Revocation, Role, TrustFile, TrustedIdentity, TrustedKey, TrustedLog, What, unknown};
+use super::{ContentKind, Revocation, Role, TrustFile, TrustedIdentity, TrustedKey, TrustedLog, unknown};
 use crate::{Error, PublicKey, Result};
 
-/// What is added to a trust file.
+/// Additions to a trust file.
 #[derive(Clone, Debug, Default)]
 pub struct Additions {
-    /// Keys under their names, each of which may sign what `sign` says.
+    /// Keys with their names, each of which may sign the content in `sign`.
     pub keys: Vec<(String, PublicKey)>,
-    /// What the keys may sign; nothing when empty.
-    pub sign: Vec<What>,
+    /// What the keys may sign; nothing if empty.
+    pub sign: Vec<ContentKind>,
     /// Identities.
     pub identities: Vec<TrustedIdentity>,
-    /// Logs under their names.
+    /// Logs with their names.
     pub logs: Vec<(String, VerifierKey)>,
-    /// Witnesses under their names.
+    /// Witnesses with their names.
     pub witnesses: Vec<(String, VerifierKey)>,
 }
 
 impl TrustFile {
-    /// The file with one key more, which takes over from `old`: it has its roles, and stands for it in groups and
-    /// gates. Both are accepted until the old one is revoked, and count as one signer.
+    /// The file with a new key that replaces `old`: it gets its roles, and represents it in groups and gates. Both are
+    /// accepted until the old one is revoked, and count as one signer.
     ///
     /// # Errors
-    /// [`Error::TrustMember`] when there is no such key, [`Error::RevokedKey`] when it was revoked,
-    /// [`Error::TrustTwice`] when it was replaced before, or the name or the key is in the file.
+    /// [`Error::TrustMember`] when the old key does not exist, [`Error::RevokedKey`] when it is revoked,
+    /// [`Error::TrustTwice`] when it is already replaced, or the new name or key is already in the file.
     pub fn rotated(&self, old: &str, name: &str, key: PublicKey) -> Result<Self> {
         let known = self.keys.iter().find(|key| key.name() == old);
         let known = known.ok_or_else(|| unknown("key", old, "the name of a key of this file"))?;
-        // Whoever has a stolen key could name its successor.
+        // Otherwise, the thief of a key could name its successor.
         self.refuse_revoked(known.holder())?;
         if self.knows(name) {
             return Err(Error::TrustTwice(name.to_owned()));
@@ -45,12 +45,12 @@ impl TrustFile {
         Ok(file)
     }
 
-    /// The file with a revocation more. `date` is `YYYY-MM-DD`. All signatures of the key are refused, those made
-    /// before that day, too: who has a stolen key chooses the date of what he signs.
+    /// The file with a new revocation. `date` is `YYYY-MM-DD`. All signatures of the key are refused, including those made
+    /// before that day: the thief of a key can choose the date of a signature.
     ///
     /// # Errors
-    /// [`Error::TrustMember`] when the hint, the reason or the date does not do, [`Error::TrustTwice`] when the key
-    /// was revoked before.
+    /// [`Error::TrustMember`] when the hint, the reason or the date is invalid, [`Error::TrustTwice`] when the key is
+    /// already revoked.
     pub fn revoked(&self, hint: &str, reason: &str, date: &str) -> Result<Self> {
         let text = RevocationText { hint: hint.to_owned(), reason: reason.to_owned(), date: date.to_owned() };
         let revocation = Revocation::read(text)?;
@@ -62,11 +62,12 @@ impl TrustFile {
         Ok(file)
     }
 
-    /// The file with more keys, identities, logs and witnesses. Each key gets roles: what none has would be the file's to
-    /// say.
+    /// The file with additional keys, identities, logs and witnesses. Each key gets roles, because the permissions of keys
+    /// without roles depend on the file.
     ///
     /// # Errors
-    /// [`Error::TrustTwice`] when a name or a key is in the file, [`Error::TrustMember`] for a key of the wrong kind.
+    /// [`Error::TrustTwice`] when a name or a key is already in the file, [`Error::TrustMember`] for a key of the wrong
+    /// kind.
     pub fn extended(&self, additions: Additions) -> Result<Self> {
         let Additions { keys, sign, identities, logs, witnesses } = additions;
         let names = keys.iter().map(|(name, _)| name.as_str());
@@ -87,10 +88,10 @@ impl TrustFile {
         file.with_logs(logs, witnesses)
     }
 
-    /// The next number; a file without one has 0.
+    /// The next sequence number; a file without one has 0.
     fn next(&self) -> Result<Option<u64>> {
         let next = self.sequence().checked_add(1).filter(|next| i64::try_from(*next).is_ok());
-        let last = || unknown("sequence", &self.sequence().to_string(), "a number that another can follow");
+        let last = || unknown("sequence", &self.sequence().to_string(), "a number below 2^63 - 1");
         next.map(Some).ok_or_else(last)
     }
 }

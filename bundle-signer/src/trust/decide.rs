@@ -1,4 +1,4 @@
-//! The decision: what proven signatures come to, by the rules of the trust file. Pure: no clock, no files.
+//! The decision on verified signatures, by the rules of the trust file. Pure: no clock, no files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,28 +7,28 @@ use oci::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::role::{Deed, What};
+use super::role::{ContentKind, RoleRequest};
 use super::{Holder, TrustFile};
 use crate::{Attested, Format, ImageName, Signer, Verified};
 
-/// Where a decision is taken.
+/// The step at which a decision is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Gate {
-    /// Before anything from upstream is named.
+    /// Before anything from upstream gets a name.
     Mirror,
     /// Before a drive is written.
     Pack,
-    /// Before a drive's content is taken.
+    /// Before the content of a drive is imported.
     Import,
-    /// Before an image is put into a registry.
+    /// Before an image is pushed to a registry.
     Push,
     /// Before an image is used.
     Pull,
 }
 
 impl Gate {
-    /// All, in the order of the data flow.
+    /// All gates, in the order of the data flow.
     pub const ALL: [Self; 5] = [Self::Mirror, Self::Pack, Self::Import, Self::Push, Self::Pull];
 }
 
@@ -44,153 +44,161 @@ impl fmt::Display for Gate {
     }
 }
 
-/// What a refusal at a gate does.
+/// The effect of a refusal at a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Mode {
-    /// It stops.
+    /// The operation stops.
     #[default]
     Enforce,
-    /// It is told.
+    /// The operation continues with a warning.
     Warn,
 }
 
-/// Proven signatures about one thing. They come from [`Verified`] values alone.
+/// Verified signatures about one image or drive. They come from [`Verified`] values only.
 #[derive(Clone, Debug)]
 pub struct Claims {
-    what: What,
+    content: ContentKind,
     image: Option<(Digest, ImageName)>,
     newest_policy: u64,
-    words: Vec<Word>,
+    signatures: Vec<VerifiedSignature>,
 }
 
 #[derive(Clone, Debug)]
-struct Word {
+struct VerifiedSignature {
     signer: Signer,
-    /// The certificate's subject and issuer, where one signed.
+    /// The certificate's subject and issuer, for a signature by certificate.
     person: Option<(String, String)>,
-    what: What,
+    content: ContentKind,
     format: Option<Format>,
     sequence: Option<u64>,
-    /// Whether it is about the thing.
-    fits: bool,
+    /// Whether it is about this image or drive.
+    matches: bool,
 }
 
 impl Claims {
-    /// About an image under a name: is this said of it?
+    /// Claims about an image under a name, with this predicate type.
     #[must_use]
     pub fn image(digest: &Digest, name: &ImageName, predicate_type: &str) -> Self {
-        let what = What::Statement(predicate_type.to_owned());
-        Self { what, image: Some((digest.clone(), name.clone())), newest_policy: 0, words: Vec::new() }
+        let content = ContentKind::Statement(predicate_type.to_owned());
+        Self {
+            content,
+            image: Some((digest.clone(), name.clone())),
+            newest_policy: 0,
+            signatures: Vec::new(),
+        }
     }
 
-    /// About a drive, by its manifest's signature.
+    /// Claims about a drive, from the signature of its manifest.
     #[must_use]
     pub fn drive<T>(manifest: &Verified<T>, sequence: Option<u64>) -> Self {
         let signer = manifest.signer().clone();
-        let word = Word { signer, person: None, what: What::Drive, format: None, sequence, fits: true };
-        Self { what: What::Drive, image: None, newest_policy: 0, words: vec![word] }
+        let content = ContentKind::Drive;
+        let signature =
+            VerifiedSignature { signer, person: None, content, format: None, sequence, matches: true };
+        Self { content: ContentKind::Drive, image: None, newest_policy: 0, signatures: vec![signature] }
     }
 
-    /// Says the greatest sequence of a trust file that was ever in force here.
+    /// Sets the greatest sequence number of a trust file that was ever in force here.
     #[must_use]
     pub fn after_policy(mut self, sequence: u64) -> Self {
         self.newest_policy = sequence;
         self
     }
 
-    /// Adds a signature. What it is about is compared when it is decided.
+    /// Adds a signature. The decision compares its content.
     pub fn add(&mut self, verified: &Verified<Attested>) {
         let found = verified.get();
         let image = self.image.as_ref();
-        self.words.push(Word {
+        self.signatures.push(VerifiedSignature {
             signer: verified.signer().clone(),
             person: found.certified().map(|by| (by.subject().to_owned(), by.issuer().to_owned())),
-            what: What::Statement(found.statement().predicate_type().to_owned()),
+            content: ContentKind::Statement(found.statement().predicate_type().to_owned()),
             format: Some(found.format()),
             sequence: found.subject().sequence().unwrap_or_default(),
-            fits: image.is_some_and(|(digest, _)| found.subject().is(digest)),
+            matches: image.is_some_and(|(digest, _)| found.subject().is(digest)),
         });
     }
 }
 
-/// What was decided.
+/// The decision at a gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// Where.
+    /// The gate.
     pub gate: Gate,
-    /// What a refusal does there.
+    /// The effect of a refusal.
     pub mode: Mode,
-    /// Whether to go on.
+    /// Whether the operation may continue.
     pub allowed: bool,
-    /// Whether the rules are met; with [`Mode::Warn`] it goes on without.
+    /// Whether the rules are met; with [`Mode::Warn`], the operation may continue without.
     pub satisfied: bool,
-    /// Whose word counted: keys and identities by their names in the trust file.
+    /// The keys and identities whose signatures counted, by their names in the trust file.
     pub by: Vec<String>,
-    /// What did not count, and what is missing.
-    pub why_not: Vec<Reason>,
+    /// The reasons why signatures did not count or did not suffice.
+    #[serde(rename = "whyNot")]
+    pub reasons: Vec<Reason>,
 }
 
-/// Why a signature does not count, or all do not suffice.
+/// The reason why a signature does not count, or why all of them do not suffice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// A newer trust file was in force already.
+    /// A newer trust file was already in force.
     StalePolicy {
-        /// This file's number.
+        /// The sequence number of this file.
         found: u64,
-        /// The greatest that was seen.
+        /// The greatest sequence number so far.
         newest: u64,
     },
     /// No signature.
     Unsigned,
-    /// The trust file does not have the key.
+    /// The trust file does not contain the key.
     UnknownKey(String),
-    /// Whose certificate it is counts already, as another identity.
-    CountsAlready {
-        /// As whom it would count.
+    /// The same person is already counted as another identity.
+    AlreadyCounted {
+        /// The identity.
         key: String,
-        /// As whom it counts.
+        /// The counted identity.
         counted: String,
     },
     /// The key was revoked.
     Revoked {
         /// Its name.
         key: String,
-        /// Why.
+        /// The reason of the revocation.
         reason: String,
-        /// When.
+        /// The date of the revocation.
         date: String,
     },
-    /// The signature says something else than was asked, or of something else.
-    AboutOther {
-        /// Whose.
+    /// The signature is for other content, or about another image.
+    OtherContent {
+        /// The name of the key.
         key: String,
-        /// What it says.
+        /// The kind of the signed content.
         found: String,
     },
-    /// The key may not say this.
+    /// No role of the key allows the signature.
     NoRole {
         /// Its name.
         key: String,
-        /// What it said.
-        what: String,
+        /// The kind of the signed content.
+        content: String,
     },
-    /// The rule wants others.
-    NotWanted {
-        /// The key's name.
+    /// The rule requires another signer.
+    NotRequired {
+        /// The name of the key.
         key: String,
-        /// A group's or key's name.
+        /// The name of the required group, key or identity.
         by: String,
     },
-    /// Too few of a group signed.
+    /// Too few members of a group signed.
     BelowThreshold {
-        /// Its name.
+        /// The name of the group.
         group: String,
-        /// How many must.
+        /// The number of members that must sign.
         threshold: usize,
-        /// How many did.
+        /// The number of members that signed.
         found: usize,
     },
 }
@@ -199,19 +207,19 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StalePolicy { found, newest } => {
-                write!(f, "the trust file has sequence {found}, but {newest} was in force already")
+                write!(f, "the trust file has sequence {found}, but {newest} was already in force")
             }
             Self::Unsigned => f.write_str("no valid signature found"),
             Self::UnknownKey(hint) => write!(f, "the key with hint {hint} is not trusted"),
-            Self::CountsAlready { key, counted } => {
-                write!(f, "who signed as `{key}` counts already, as `{counted}`")
+            Self::AlreadyCounted { key, counted } => {
+                write!(f, "the signer `{key}` is already counted as `{counted}`")
             }
             Self::Revoked { key, reason, date } => write!(f, "`{key}` was revoked on {date}: {reason}"),
-            Self::AboutOther { key, found } => write!(f, "`{key}` signed something else: {found}"),
-            Self::NoRole { key, what } => write!(f, "`{key}` may not sign this: {what}"),
-            Self::NotWanted { key, by } => write!(f, "`{key}` is not `{by}`, whose word is asked for"),
+            Self::OtherContent { key, found } => write!(f, "`{key}` signed something else: {found}"),
+            Self::NoRole { key, content } => write!(f, "`{key}` may not sign this: {content}"),
+            Self::NotRequired { key, by } => write!(f, "`{key}` is not `{by}`, whose signature is required"),
             Self::BelowThreshold { group, threshold, found } => {
-                write!(f, "{found} of the {threshold} that must of `{group}` signed")
+                write!(f, "{found} of the {threshold} required signers of `{group}` signed")
             }
         }
     }
@@ -224,82 +232,82 @@ impl Serialize for Reason {
 }
 
 impl TrustFile {
-    /// Decides at a gate. Each signer counts once, however often it signed and with however many of its keys.
+    /// Decides at a gate. Each signer counts once, regardless of the number of its signatures and keys.
     #[must_use]
     pub fn decide(&self, gate: Gate, claims: &Claims) -> Decision {
-        let mut why_not = Vec::new();
-        // By hint, so that nobody counts twice.
+        let mut reasons = Vec::new();
+        // By hint, so that each key counts once.
         let mut counted: BTreeMap<&str, &Holder> = BTreeMap::new();
         let mut persons: BTreeMap<&(String, String), &Holder> = BTreeMap::new();
-        for word in &claims.words {
-            let heard = self.hear(word, claims).and_then(|holder| match &word.person {
-                Some(person) => once(persons.entry(person).or_insert(holder), holder),
+        for signature in &claims.signatures {
+            let result = self.evaluate(signature, claims).and_then(|holder| match &signature.person {
+                Some(person) => count_once(persons.entry(person).or_insert(holder), holder),
                 None => Ok(holder),
             });
-            match heard {
+            match result {
                 Ok(holder) => {
-                    counted.insert(word.signer.hint(), holder);
+                    counted.insert(signature.signer.hint(), holder);
                 }
-                Err(reason) if why_not.contains(&reason) => {}
-                Err(reason) => why_not.push(reason),
+                Err(reason) if reasons.contains(&reason) => {}
+                Err(reason) => reasons.push(reason),
             }
         }
-        let by = self.suffice(gate, claims, counted.into_values().collect(), &mut why_not);
+        let by = self.sufficient_signers(gate, claims, counted.into_values().collect(), &mut reasons);
         let stale = self.sequence() < claims.newest_policy;
         if stale {
             let (found, newest) = (self.sequence(), claims.newest_policy);
-            why_not.insert(0, Reason::StalePolicy { found, newest });
+            reasons.insert(0, Reason::StalePolicy { found, newest });
         }
         let satisfied = by.is_some() && !stale;
         let mode = self.mode(gate);
         let by = by.filter(|_| satisfied).unwrap_or_default();
-        Decision { gate, mode, allowed: satisfied || mode == Mode::Warn, satisfied, by, why_not }
+        Decision { gate, mode, allowed: satisfied || mode == Mode::Warn, satisfied, by, reasons }
     }
 
-    /// Whether one signature counts, and whose it is.
-    fn hear(&self, word: &Word, claims: &Claims) -> Result<&Holder, Reason> {
-        let hint = word.signer.hint();
+    /// Returns the holder of one signature, if it counts.
+    fn evaluate(&self, signature: &VerifiedSignature, claims: &Claims) -> Result<&Holder, Reason> {
+        let hint = signature.signer.hint();
         let key = self.holder(hint).ok_or_else(|| Reason::UnknownKey(hint.to_owned()))?;
         let name = || key.name().to_owned();
         if let Some(revocation) = self.revocation(key) {
             let (reason, date) = (revocation.reason().to_owned(), revocation.date().to_owned());
             return Err(Reason::Revoked { key: name(), reason, date });
         }
-        if word.what != claims.what || !word.fits {
-            return Err(Reason::AboutOther { key: name(), found: word.what.to_string() });
+        if signature.content != claims.content || !signature.matches {
+            return Err(Reason::OtherContent { key: name(), found: signature.content.to_string() });
         }
-        let image = match (&claims.image, word.format) {
+        let image = match (&claims.image, signature.format) {
             (Some((_, name)), Some(format)) => Some((name, format)),
             _ => None,
         };
-        let deed = Deed { what: &word.what, image, sequence: word.sequence };
-        if key.may(&deed, self.open) {
+        let request = RoleRequest { content: &signature.content, image, sequence: signature.sequence };
+        if key.may(&request, self.open) {
             Ok(key)
         } else {
-            Err(Reason::NoRole { key: name(), what: word.what.to_string() })
+            Err(Reason::NoRole { key: name(), content: signature.content.to_string() })
         }
     }
 
-    /// The names of those whose word is enough.
-    fn suffice(
+    /// The names of the signers, if they suffice.
+    fn sufficient_signers(
         &self,
         gate: Gate,
         claims: &Claims,
         counted: Vec<&Holder>,
-        why_not: &mut Vec<Reason>,
+        reasons: &mut Vec<Reason>,
     ) -> Option<Vec<String>> {
         let names = |keys: &[&Holder]| keys.iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
-        if claims.words.is_empty() {
-            why_not.push(Reason::Unsigned);
+        if claims.signatures.is_empty() {
+            reasons.push(Reason::Unsigned);
         }
-        let Some(by) = self.rule(gate, &claims.what) else {
+        let Some(by) = self.rule(gate, &claims.content) else {
             return (!counted.is_empty()).then(|| names(&counted));
         };
         let group = self.group(by);
         let (wanted, others): (Vec<_>, Vec<_>) =
-            counted.into_iter().partition(|key| self.speaks_for(key, by));
-        let other = |key: &Holder| Reason::NotWanted { key: key.name().to_owned(), by: by.to_owned() };
-        why_not.extend(others.into_iter().map(other));
+            counted.into_iter().partition(|key| self.counts_for(key, by));
+        let other = |key: &Holder| Reason::NotRequired { key: key.name().to_owned(), by: by.to_owned() };
+        reasons.extend(others.into_iter().map(other));
         let threshold = group.map_or(1, super::Group::threshold);
         let found = wanted.iter().map(|key| self.signer(key)).collect::<BTreeSet<_>>().len();
         if found >= threshold {
@@ -307,16 +315,16 @@ impl TrustFile {
         }
         if group.is_some() {
             let group = by.to_owned();
-            why_not.push(Reason::BelowThreshold { group, threshold, found });
+            reasons.push(Reason::BelowThreshold { group, threshold, found });
         }
         None
     }
 }
 
-/// One person is one signer, even where authorities of several roots vouch for the same.
-fn once<'a>(counted: &Holder, holder: &'a Holder) -> Result<&'a Holder, Reason> {
+/// One person is one signer, even with certificates from CAs of several roots.
+fn count_once<'a>(counted: &Holder, holder: &'a Holder) -> Result<&'a Holder, Reason> {
     if counted == holder {
         return Ok(holder);
     }
-    Err(Reason::CountsAlready { key: holder.name().to_owned(), counted: counted.name().to_owned() })
+    Err(Reason::AlreadyCounted { key: holder.name().to_owned(), counted: counted.name().to_owned() })
 }

@@ -1,9 +1,9 @@
-//! The trust file as it is written.
+//! The format of the trust file.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who may sign what.
+/// The accepted keys and identities, and what each may sign.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Trust")]
@@ -12,33 +12,33 @@ pub(super) struct Document {
     pub(super) api_version: String,
     /// Always `Trust`.
     pub(super) kind: String,
-    /// The number of this file, which only grows: a site that has seen a greater one refuses this.
+    /// The sequence number of this file, which only increases: a site that has seen a greater one refuses this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sequence: Option<u64>,
     /// What keys without roles may sign.
     #[serde(default)]
     pub(super) keys_without_roles: Unscoped,
-    /// The keys that are known; at least one, or one identity.
+    /// The accepted keys. At least one key or identity is required.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) keys: Vec<KeyText>,
-    /// Signers without a key of their own, for whom an authority vouches: sigstore's keyless signatures, and GitHub's
+    /// The accepted signers that use a certificate instead of a key: for sigstore's keyless signatures, and GitHub's
     /// artifact attestations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) identities: Vec<IdentityText>,
-    /// The logs of those who send drives. With some, each drive must carry the log of its sender; without, no log is
-    /// looked at, and an older drive cannot be told from a newer one.
+    /// The logs of the senders of drives. If given, each drive must contain the log of its sender. Otherwise, logs are
+    /// ignored, and older drives cannot be detected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) logs: Vec<LogText>,
-    /// Witnesses: sites that say what they saw of a log.
+    /// Witnesses: sites that cosign the checkpoints of logs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) witnesses: Vec<LogText>,
-    /// Keys and identities of which several must sign.
+    /// Groups of keys and identities of which several must sign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) groups: Vec<GroupText>,
     /// Keys and identities whose signatures no longer count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) revocations: Vec<RevocationText>,
-    /// What is asked for at each gate; a gate that is not here takes one key that has the role.
+    /// The requirements at each gate. A gate that is not listed requires one signer with the role.
     #[serde(default, skip_serializing_if = "GatesText::is_empty")]
     pub(super) gates: GatesText,
 }
@@ -50,7 +50,7 @@ pub(super) enum Unscoped {
     /// Drives and statements about images.
     #[default]
     DrivesAndImages,
-    /// These, and manifests of EKS Anywhere.
+    /// Drives, statements about images, and manifests of EKS Anywhere.
     Anything,
 }
 
@@ -59,18 +59,19 @@ pub(super) enum Unscoped {
 pub(super) struct KeyText {
     /// Its name: 1 to 128 printable characters.
     pub(super) name: String,
-    /// PEM, `PUBLIC KEY`.
+    /// The PEM block `PUBLIC KEY`.
     pub(super) public_key: String,
-    /// The name of the key before it that this one takes over from. It stands for that one wherever a group or a
-    /// gate names it, and both are one signer: two signatures of them count once.
+    /// The name of an earlier key that this key replaces. It represents that key in groups and gates, and both are one
+    /// signer: signatures by both count once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) replaces: Option<String>,
-    /// What it may sign: one of these. What `keysWithoutRoles` says when absent; nothing when empty.
+    /// What it may sign. One of the roles must allow a signature. If absent, `keysWithoutRoles` applies; if empty, it may
+    /// sign nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) roles: Option<Vec<RoleText>>,
 }
 
-/// Who it is stands in one member for the subject and one for the issuer, named as cosign's flags are.
+/// The signer is given by one field for the subject and one for the issuer, named after cosign's flags.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct IdentityText {
@@ -79,21 +80,22 @@ pub(super) struct IdentityText {
     /// The certificate's subject: an email address, or the URI of a workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) certificate_identity: Option<String>,
-    /// Or a regular expression, which must match the whole of it.
+    /// A regular expression that must match the whole subject; instead of `certificateIdentity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) certificate_identity_regexp: Option<String>,
-    /// Who vouched for the subject: the issuer of the OIDC token, as the certificate has it.
+    /// The issuer of the OIDC token that authenticated the subject, as in the certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) certificate_oidc_issuer: Option<String>,
-    /// Or a regular expression, which must match the whole of it.
+    /// A regular expression that must match the whole issuer; instead of `certificateOidcIssuer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) certificate_oidc_issuer_regexp: Option<String>,
-    /// Whose certificates, logs and timestamps count: the text of a `trusted_root.json`, or its path beside this file.
+    /// The trusted CAs, logs and timestamp authorities: the text of a `trusted_root.json`, or its path relative to this
+    /// file.
     pub(super) trusted_root: String,
-    /// The name of a key or an identity before it that this one takes over from, as for keys.
+    /// The name of an earlier key or identity that this identity replaces, as for keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) replaces: Option<String>,
-    /// What it may sign of images: one of these.
+    /// What it may sign about images. One of the roles must allow a signature.
     pub(super) roles: Vec<RoleText>,
 }
 
@@ -102,7 +104,7 @@ pub(super) struct IdentityText {
 pub(super) struct LogText {
     /// Its name: 1 to 128 printable characters.
     pub(super) name: String,
-    /// `NAME+ID+BASE64`, as C2SP signed-note writes keys.
+    /// The key as `NAME+ID+BASE64` (C2SP signed-note).
     pub(super) key: String,
 }
 
@@ -112,14 +114,14 @@ pub(super) struct RoleText {
     /// `driveManifest`; `packageBundle`, `bundles`, `release`: manifests of EKS Anywhere and EKS Distro; `anything`; or
     /// predicate types: `signature`, a name of `cosign attest --type`, `vsa`, or a URI.
     pub(super) sign: Vec<String>,
-    /// Of images: `HOST/PATH`, where `*` is any one part of the path and `**` at the end all that follow. All
-    /// when absent.
+    /// The image repositories: `HOST/PATH`, where `*` matches one part of the path, and `**` at the end all parts that
+    /// follow. If absent, all repositories.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) repositories: Option<Vec<String>>,
-    /// Of images: in which formats. All when absent.
+    /// The signature formats for images. If absent, all formats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) formats: Option<Vec<FormatText>>,
-    /// The numbers of deliveries. Any, and none, when absent; with it, the number must be signed.
+    /// The sequence numbers of deliveries. If given, the number must be signed. If absent, any number or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sequence: Option<RangeText>,
 }
@@ -138,10 +140,10 @@ pub(super) enum FormatText {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RangeText {
-    /// The least.
+    /// The smallest number.
     #[serde(default)]
     pub(super) from: u64,
-    /// The greatest; none when absent.
+    /// The greatest number; unlimited if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) to: Option<u64>,
 }
@@ -149,39 +151,39 @@ pub(super) struct RangeText {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct GroupText {
-    /// Its name, which no key or identity has.
+    /// Its name, which must differ from the names of keys and identities.
     pub(super) name: String,
-    /// How many of them must sign.
+    /// The number of members that must sign.
     pub(super) threshold: usize,
-    /// Names of keys and identities.
+    /// The names of its keys and identities.
     pub(super) keys: Vec<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RevocationText {
-    /// The hint of the key, as `airlock keys generate` and refusals print it, or of the identity, as `airlock trust check`
-    /// does.
+    /// The hint of the key, as printed by `airlock keys generate` and in refusals, or of the identity, as printed by
+    /// `airlock trust check`.
     pub(super) hint: String,
-    /// Why.
+    /// The reason.
     pub(super) reason: String,
-    /// When: `YYYY-MM-DD`. For people; all signatures of the key are refused.
+    /// The date: `YYYY-MM-DD`. It is informational; all signatures of the key are refused.
     pub(super) date: String,
 }
 
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct GatesText {
-    /// Before anything is named by `airlock mirror`.
+    /// Before `airlock mirror` names anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mirror: Option<GateText>,
     /// Before a drive is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pack: Option<GateText>,
-    /// Before a drive's content is taken.
+    /// Before the content of a drive is imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) import: Option<GateText>,
-    /// Before an image is put into a registry.
+    /// Before an image is pushed to a registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) push: Option<GateText>,
     /// Before an image is used.
@@ -199,10 +201,10 @@ impl GatesText {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct GateText {
-    /// Whether a refusal stops, or is only told.
+    /// Whether a refusal stops the operation, or is only a warning.
     #[serde(default)]
     pub(super) mode: super::Mode,
-    /// Whose word counts for what; one key that has the role, for what is not here.
+    /// The required signers for each kind of content. A kind that is not listed requires one signer with the role.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) require: Vec<RuleText>,
 }
@@ -210,8 +212,8 @@ pub(super) struct GateText {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RuleText {
-    /// As in a role.
+    /// The kind of content, as in a role.
     pub(super) sign: String,
-    /// A group, a key or an identity.
+    /// The name of a group, a key or an identity.
     pub(super) by: String,
 }

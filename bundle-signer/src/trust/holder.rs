@@ -1,8 +1,7 @@
-//! Whose word counts: what keys and identities of a trust file have in common. Roles, groups, gates and revocations
-//! know nothing else.
+//! The common parts of keys and identities of a trust file. Roles, groups, gates and revocations use only these.
 
-use super::role::Deed;
-use super::{Role, What};
+use super::role::RoleRequest;
+use super::{ContentKind, Role};
 
 /// The holder of a key, or of an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,37 +19,37 @@ impl Holder {
         &self.name
     }
 
-    /// By what it is revoked: the hint of its key, or that of its identity.
+    /// The hint of its key or its identity, which a revocation contains.
     #[must_use]
     pub fn hint(&self) -> &str {
         &self.hint
     }
 
-    /// The name of the one that it replaces, if any.
+    /// The name of the key or identity that it replaces, if any.
     #[must_use]
     pub fn replaces(&self) -> Option<&str> {
         self.replaces.as_deref()
     }
 
-    /// What it may sign; when there is none, drives and statements about images, or anything by an open file.
-    /// Identities always have some.
+    /// What it may sign. Without roles: drives and statements about images, or anything if the file is open.
+    /// Identities always have roles.
     #[must_use]
     pub fn roles(&self) -> Option<&[Role]> {
         self.roles.as_deref()
     }
 
-    pub(super) fn may(&self, deed: &Deed<'_>, open: bool) -> bool {
+    pub(super) fn may(&self, request: &RoleRequest<'_>, open: bool) -> bool {
         match &self.roles {
-            None => open || !deed.what.is_manifest(),
-            Some(roles) => roles.iter().any(|role| role.allows(deed)),
+            None => open || !request.content.is_manifest(),
+            Some(roles) => roles.iter().any(|role| role.allows(request)),
         }
     }
 
-    /// Whether some role is for this, whatever else it asks.
-    pub(super) fn may_ever(&self, what: &What, open: bool) -> bool {
+    /// Whether a role allows this kind of content, regardless of its other conditions.
+    pub(super) fn may_ever(&self, content: &ContentKind, open: bool) -> bool {
         match &self.roles {
-            None => open || !what.is_manifest(),
-            Some(roles) => roles.iter().any(|role| role.is_for(what)),
+            None => open || !content.is_manifest(),
+            Some(roles) => roles.iter().any(|role| role.is_for(content)),
         }
     }
 }

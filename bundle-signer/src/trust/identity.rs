@@ -1,5 +1,5 @@
-//! Identities in a trust file: somebody for whom an authority vouches, under a root whose authorities count. Their
-//! signatures are verified by [`keyless`](crate::keyless) alone.
+//! Identities in a trust file: signers with a certificate, and the root that the certificate is verified under. Their
+//! signatures are verified only by [`keyless`](crate::keyless).
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
 
 use super::document::IdentityText;
-use super::{Holder, Role, TrustFile, What, unknown};
-use crate::keyless::{self, Evidence, Identity, TrustedRoot, Wanted};
+use super::{ContentKind, Holder, Role, TrustFile, unknown};
+use crate::keyless::{self, Evidence, Identity, Matcher, TrustedRoot};
 use crate::{Error, Result};
 
-/// What is asked for a root that is named by its path.
+/// Reads a root that is given by its path.
 pub(super) type ReadRoot<'a> = dyn Fn(&str) -> std::io::Result<String> + 'a;
 
-/// An identity with the name by which people know it, and the root that it is verified under.
+/// An identity with its name, and the root that it is verified under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedIdentity {
     pub(super) holder: Holder,
@@ -50,9 +50,9 @@ impl TrustedIdentity {
     ///
     /// # Errors
     /// [`Error::TrustIdentity`] when the root cannot be used.
-    pub fn new(name: &str, identity: Identity, root: &str, what: Vec<What>) -> Result<Self> {
+    pub fn new(name: &str, identity: Identity, root: &str, content: Vec<ContentKind>) -> Result<Self> {
         let root = Root::parse(root).map_err(refused(name))?;
-        Self::checked(name, identity, root, (None, vec![Role::of(what)]))
+        Self::checked(name, identity, root, (None, vec![Role::of(content)]))
     }
 
     fn checked(
@@ -62,18 +62,19 @@ impl TrustedIdentity {
         (replaces, roles): (Option<String>, Vec<Role>),
     ) -> Result<Self> {
         // A drive's bundle has no room for a certificate, and manifests of EKS Anywhere are signed by keys.
-        let kinds = roles.iter().flat_map(Role::what);
-        if let Some(what) = kinds.into_iter().find(|what| !matches!(what, What::Statement(_))) {
-            let expected = "what an identity can sign: `signature`, a name of a predicate type, or a URI; drives and \
-                            manifests of EKS Anywhere are signed by keys";
-            return Err(unknown("sign", &what.to_string(), expected));
+        let kinds = roles.iter().flat_map(Role::content);
+        if let Some(content) = kinds.into_iter().find(|content| !matches!(content, ContentKind::Statement(_)))
+        {
+            let expected = "`signature`, the name of a predicate type, or a URI; drives and manifests of EKS Anywhere \
+                            must be signed by keys";
+            return Err(unknown("sign", &content.to_string(), expected));
         }
         let hint = hint(&identity);
         let holder = Holder { name: name.to_owned(), hint, replaces, roles: Some(roles) };
         Ok(Self { holder, identity, root })
     }
 
-    /// What it has in common with keys.
+    /// The part that keys and identities have in common.
     #[must_use]
     pub fn holder(&self) -> &Holder {
         &self.holder
@@ -85,28 +86,28 @@ impl TrustedIdentity {
         &self.holder.name
     }
 
-    /// By what it is revoked, whichever root it stands under: base64 of the SHA-256 of its texts.
+    /// The hint that a revocation contains, independent of the root: base64 of the SHA-256 of its matchers.
     #[must_use]
     pub fn hint(&self) -> &str {
         &self.holder.hint
     }
 
-    /// Who it is.
+    /// The identity.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Whose certificates, logs and timestamps count for it.
+    /// The trusted root for its signatures.
     #[must_use]
     pub fn root(&self) -> &TrustedRoot {
         &self.root.parsed
     }
 
     pub(super) fn text(&self) -> IdentityText {
-        let split = |wanted: Wanted<'_>| match wanted {
-            Wanted::Exact(text) => (Some(text.to_owned()), None),
-            Wanted::Pattern(text) => (None, Some(text.to_owned())),
+        let split = |matcher: Matcher<'_>| match matcher {
+            Matcher::Exact(text) => (Some(text.to_owned()), None),
+            Matcher::Pattern(text) => (None, Some(text.to_owned())),
         };
         let (certificate_identity, certificate_identity_regexp) = split(self.identity.subject());
         let (certificate_oidc_issuer, certificate_oidc_issuer_regexp) = split(self.identity.issuer());
@@ -145,7 +146,7 @@ pub(super) fn read_all(texts: Vec<IdentityText>, read: &ReadRoot<'_>) -> Result<
         let (subject, issuer) = (subject(&text)?, issuer(&text)?);
         let identity = Identity::new(subject, issuer).map_err(refused(&name))?;
         if text.roles.is_empty() {
-            return Err(unknown("roles", "[]", "a list with something in it: what the identity may sign"));
+            return Err(unknown("roles", "[]", "a non-empty list of what the identity may sign"));
         }
         let roles = text.roles.into_iter().map(Role::read).collect::<Result<_>>()?;
         identities.push(TrustedIdentity::checked(&name, identity, root, (text.replaces, roles))?);
@@ -158,7 +159,7 @@ fn refused(name: &str) -> impl FnOnce(keyless::Error) -> Error {
     move |source| Error::TrustIdentity { name, source: Box::new(source) }
 }
 
-fn subject(text: &IdentityText) -> Result<Wanted<'_>> {
+fn subject(text: &IdentityText) -> Result<Matcher<'_>> {
     one(
         &text.name,
         (&text.certificate_identity, "certificateIdentity"),
@@ -166,7 +167,7 @@ fn subject(text: &IdentityText) -> Result<Wanted<'_>> {
     )
 }
 
-fn issuer(text: &IdentityText) -> Result<Wanted<'_>> {
+fn issuer(text: &IdentityText) -> Result<Matcher<'_>> {
     one(
         &text.name,
         (&text.certificate_oidc_issuer, "certificateOidcIssuer"),
@@ -176,38 +177,38 @@ fn issuer(text: &IdentityText) -> Result<Wanted<'_>> {
 
 type Member<'a> = (&'a Option<String>, &'static str);
 
-fn one<'a>(name: &str, (exact, one): Member<'a>, (pattern, other): Member<'a>) -> Result<Wanted<'a>> {
+fn one<'a>(name: &str, (exact, one): Member<'a>, (pattern, other): Member<'a>) -> Result<Matcher<'a>> {
     match (exact, pattern) {
-        (Some(text), None) => Ok(Wanted::Exact(text)),
-        (None, Some(text)) => Ok(Wanted::Pattern(text)),
+        (Some(text), None) => Ok(Matcher::Exact(text)),
+        (None, Some(text)) => Ok(Matcher::Pattern(text)),
         (None, None) | (Some(_), Some(_)) => {
             Err(Error::TrustIdentityText { name: name.to_owned(), one, other })
         }
     }
 }
 
-/// The root is not in it: a newer root must not make a revocation say nothing.
+/// The hint does not include the root: a newer root must not make a revocation ineffective.
 fn hint(identity: &Identity) -> String {
-    let part = |wanted: Wanted<'_>| match wanted {
-        Wanted::Exact(text) => serde_json::json!({ "exact": text }),
-        Wanted::Pattern(text) => serde_json::json!({ "pattern": text }),
+    let part = |matcher: Matcher<'_>| match matcher {
+        Matcher::Exact(text) => serde_json::json!({ "exact": text }),
+        Matcher::Pattern(text) => serde_json::json!({ "pattern": text }),
     };
     let text = serde_json::json!(["airlock identity", part(identity.subject()), part(identity.issuer())]);
     STANDARD.encode(digest(&SHA256, text.to_string().as_bytes()))
 }
 
 impl TrustFile {
-    /// The identities, in the file's order, revoked ones among them.
+    /// The identities, in the file's order, including revoked ones.
     #[must_use]
     pub fn identities(&self) -> &[TrustedIdentity] {
         &self.identities
     }
 
-    /// The identity whose signature this is. A signature that fits several is that of the first, exact ones before
-    /// patterns, whatever each may sign: so one person is one signer.
+    /// The identity that made a signature. If several match, it is the first one, exact ones before patterns, regardless
+    /// of their roles: so one person is one signer.
     ///
     /// # Errors
-    /// [`Error::BundleCertificate`] when the file has no identity, [`Error::Keyless`] for why it is none of theirs.
+    /// [`Error::BundleCertificate`] when the file has no identities, [`Error::Keyless`] when none of them made it.
     pub(crate) fn identify(
         &self,
         verify: impl Fn(&[&Identity], &TrustedRoot) -> keyless::Result<(usize, Evidence)>,
@@ -223,12 +224,12 @@ impl TrustFile {
             under.sort_by_key(|known| !known.identity.is_exact());
             let identities: Vec<_> = under.iter().map(|known| &known.identity).collect();
             match verify(&identities, &root.parsed) {
-                Ok((which, evidence)) => {
-                    let identity = under.get(which).ok_or(Error::BundleCertificate)?;
+                Ok((matched, evidence)) => {
+                    let identity = under.get(matched).ok_or(Error::BundleCertificate)?;
                     return Ok((identity, evidence));
                 }
-                // What a root says that knows the signature tells more than what another one lacks.
-                Err(error) if failed.is_none() || error.is_of_another() => failed = Some(error),
+                // The error of a root under which the signature is valid is more specific than that of other roots.
+                Err(error) if failed.is_none() || error.is_identity_mismatch() => failed = Some(error),
                 Err(_) => {}
             }
         }

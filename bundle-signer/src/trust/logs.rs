@@ -1,4 +1,4 @@
-//! Keys of transparency logs and of their witnesses. Such a key does one thing only: that of its list.
+//! Keys of transparency logs and of their witnesses. Each key has only the purpose of its list.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use super::document::LogText;
 use super::{Revocation, TrustFile, check_name, unknown};
 use crate::{Error, Result};
 
-/// The key of a log, or of a witness, with the name by which people know it.
+/// The key of a log or of a witness, with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedLog {
     name: String,
@@ -40,8 +40,11 @@ impl TrustedLog {
             unknown("key", &text.key, "a key of the form `NAME+ID+BASE64` (C2SP signed-note)")
         })?;
         if (key.kind() == KeyKind::Cosignature) != witness {
-            let expected =
-                if witness { "a witness's key, not a log's" } else { "a log's key, not a witness's" };
+            let expected = if witness {
+                "the key of a witness, not of a log"
+            } else {
+                "the key of a log, not of a witness"
+            };
             return Err(unknown("key", &text.key, expected));
         }
         Ok(Self { name: text.name, key })
@@ -57,13 +60,13 @@ impl TrustedLog {
         &self.name
     }
 
-    /// The key; its own name is the log's origin.
+    /// The key; the name within it is the log's origin.
     #[must_use]
     pub fn key(&self) -> &VerifierKey {
         &self.key
     }
 
-    /// The key's hint, by which it is revoked: base64 of the SHA-256 that its id is the beginning of.
+    /// The key's hint, which a revocation contains: base64 of the SHA-256 whose first bytes are its id.
     #[must_use]
     pub fn hint(&self) -> String {
         STANDARD.encode(self.key.key_hash())
@@ -71,19 +74,19 @@ impl TrustedLog {
 }
 
 impl TrustFile {
-    /// The logs whose checkpoints are believed. A file with some asks for the log of each drive.
+    /// The trusted logs. A file with logs requires the log of each drive.
     #[must_use]
     pub fn logs(&self) -> &[TrustedLog] {
         &self.logs
     }
 
-    /// The witnesses whose cosignatures are believed.
+    /// The trusted witnesses.
     #[must_use]
     pub fn witnesses(&self) -> &[TrustedLog] {
         &self.witnesses
     }
 
-    /// Adds logs and witnesses, each under a name.
+    /// Sets logs and witnesses, each with a name.
     ///
     /// # Errors
     /// [`Error::TrustTwice`], or [`Error::TrustMember`] for a key of the wrong kind.
@@ -115,7 +118,7 @@ impl TrustFile {
         }
     }
 
-    /// The revocation of a log's or witness's key, if there is one.
+    /// The revocation of the key of a log or a witness, if it is revoked.
     #[must_use]
     pub fn log_revocation(&self, log: &TrustedLog) -> Option<&Revocation> {
         let hint = log.hint();
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_and_witnesses_survive_the_file() {
+    fn logs_and_witnesses_round_trip() {
         let (log, witness) =
             (vkey("log.example", KeyKind::Ed25519), vkey("site.example", KeyKind::Cosignature));
         let trust = trust()
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_does_what_its_list_says_and_stands_there_once() {
+    fn a_key_fits_its_list_and_occurs_in_it_once() {
         let (log, witness) =
             (vkey("log.example", KeyKind::Ed25519), vkey("site.example", KeyKind::Cosignature));
         let with = |logs: &[(&str, &VerifierKey)], witnesses: &[(&str, &VerifierKey)]| {

@@ -1,5 +1,5 @@
-//! Numbers of a trust file as they are written: in decimal, without quotes, and no greater than other places can keep.
-//! YAML has more ways to write one, which readers take for different numbers, or for none.
+//! Checks how numbers in a trust file are written: in decimal, without quotes, and no greater than databases can store.
+//! YAML has other notations, which parsers read as different numbers, or not as numbers.
 
 use serde::Deserialize;
 use serde_saphyr::{Options, Spanned};
@@ -7,8 +7,8 @@ use serde_saphyr::{Options, Spanned};
 use super::unknown;
 use crate::{Error, Result};
 
-/// What a database's signed column holds.
-const MOST: u64 = i64::MAX.unsigned_abs();
+/// The greatest number in a signed 64-bit column of a database.
+const MAX_NUMBER: u64 = i64::MAX.unsigned_abs();
 
 #[derive(Deserialize)]
 struct File {
@@ -37,20 +37,20 @@ struct Range {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Opening {
+struct KeysWithoutRoles {
     keys_without_roles: Option<Spanned<String>>,
 }
 
-/// The line of `keysWithoutRoles`, where a file has it.
-pub(super) fn opening_line(text: &str, options: Options) -> Option<u64> {
-    let opening: Opening = serde_saphyr::from_str_with_options(text, options).ok()?;
-    opening.keys_without_roles.map(|opening| opening.defined.line())
+/// The line of `keysWithoutRoles`, if the file has it.
+pub(super) fn keys_without_roles_line(text: &str, options: Options) -> Option<u64> {
+    let file: KeysWithoutRoles = serde_saphyr::from_str_with_options(text, options).ok()?;
+    file.keys_without_roles.map(|value| value.defined.line())
 }
 
 /// Checks each number of a trust file.
 ///
 /// # Errors
-/// [`Error::TrustMember`] for one that is written in another way, or is too great.
+/// [`Error::TrustMember`] for a number in another notation, or one that is too great.
 pub(super) fn check(text: &str, options: Options) -> Result<()> {
     let file: File =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| Error::Trust(Box::new(error)))?;
@@ -66,8 +66,11 @@ pub(super) fn check(text: &str, options: Options) -> Result<()> {
         let written: String = line.into_iter().flat_map(|line| line.chars().skip(column)).collect();
         let end = written.find(|c: char| c.is_whitespace() || matches!(c, ',' | '}' | ']' | '#'));
         let written = &written[..end.unwrap_or(written.len())];
-        // Between the name and the number stands nothing, such as a YAML tag.
-        if !before.trim_end().ends_with(':') || written != number.value.to_string() || number.value > MOST {
+        // Nothing, such as a YAML tag, may be between the name and the number.
+        if !before.trim_end().ends_with(':')
+            || written != number.value.to_string()
+            || number.value > MAX_NUMBER
+        {
             return Err(unknown("sequence", written, "a number in decimal, without quotes, below 2^63"));
         }
     }

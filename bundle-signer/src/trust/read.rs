@@ -1,4 +1,4 @@
-//! The trust file read: what contradicts itself or names what is not there is refused.
+//! Parsing the trust file: contradictions and unknown names are refused.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,42 +8,44 @@ use super::document::{
 };
 use super::identity::{self, ReadRoot};
 use super::{
-    API_VERSION, Gate, GateRules, Group, KIND, MAX_DEPTH, MAX_LEN, MAX_REASON, Revocation, Role, TrustFile,
-    TrustedKey, TrustedLog, What, check_name, numbers, unknown,
+    API_VERSION, ContentKind, Gate, GateRules, Group, KIND, MAX_DEPTH, MAX_LEN, MAX_REASON, Revocation, Role,
+    TrustFile, TrustedKey, TrustedLog, check_name, numbers, unknown,
 };
 use crate::{Error, PublicKey, Result, json, keyless};
 
 impl TrustFile {
-    /// Reads a trust file, YAML or JSON, that stands by itself: trusted roots have their text in it.
+    /// Parses a self-contained trust file, YAML or JSON: trusted roots are given by their text.
     ///
     /// # Errors
-    /// When it is malformed, of another kind, names no key and no identity, names one twice, or names what it does not
-    /// have.
+    /// When it is malformed, of another kind, has no key and no identity, has a duplicate name, or refers to an unknown
+    /// name.
     pub fn parse(text: &str) -> Result<Self> {
-        Self::parse_with(text, &|_| Err(std::io::Error::other("here a trusted root is given by its text")))
+        Self::parse_with(text, &|_| {
+            Err(std::io::Error::other("a trusted root must be given by its text here, not by a path"))
+        })
     }
 
-    /// The same of a file in a folder, from which trusted roots that are named by their paths are read.
+    /// Like [`TrustFile::parse`], for a file in a folder that paths of trusted roots are relative to.
     ///
     /// # Errors
-    /// As [`TrustFile::parse`], and when such a file cannot be read.
+    /// As [`TrustFile::parse`], and when a trusted root cannot be read.
     pub fn parse_in(text: &str, folder: &Path) -> Result<Self> {
         Self::parse_with(text, &|path| input::read_text(&folder.join(path), keyless::MAX_ROOT as u64))
     }
 
-    /// What the writer of this file's text should change: `keysWithoutRoles: anything` lets a key sign what nobody meant it to
-    /// sign. Older versions wrote it by themselves.
+    /// A warning for the author of this file: with `keysWithoutRoles: anything`, a key may sign more than intended. Older
+    /// versions of airlock wrote it by default.
     #[must_use]
     pub fn warning(&self, text: &str) -> Option<String> {
-        let line = Some(numbers::opening_line(text, limits())?).filter(|_| self.open)?;
+        let line = Some(numbers::keys_without_roles_line(text, limits())?).filter(|_| self.open)?;
         let bare = self.keys.iter().filter(|key| key.roles().is_none());
         let bare: Vec<_> = bare.map(|key| format!("`{}`", key.name())).collect();
         let fix = if bare.is_empty() {
-            "every key has roles, so remove the line".to_owned()
+            "remove the line: every key has roles".to_owned()
         } else {
             format!(
-                "{} may sign everything, package bundles too; give each of them what it may sign, such as `roles: [{{sign: \
-                 [signature, driveManifest]}}]`, and remove the line",
+                "give {} roles, such as `roles: [{{sign: [signature, driveManifest]}}]`, and remove the line: without \
+                 roles, a key may sign everything, including package bundles",
                 bare.join(", ")
             )
         };
@@ -99,7 +101,7 @@ impl TrustFile {
         let mut seen = BTreeSet::new();
         for name in &text.keys {
             if !self.holders().any(|key| key.name == *name) {
-                return Err(unknown("group's key", name, "the name of a key or an identity of this file"));
+                return Err(unknown("group key", name, "the name of a key or an identity of this file"));
             }
             if !seen.insert(name) {
                 return Err(Error::TrustTwice(name.clone()));
@@ -108,26 +110,26 @@ impl TrustFile {
         let signers: BTreeSet<_> =
             self.holders().filter(|key| text.keys.contains(&key.name)).map(|key| self.signer(key)).collect();
         if text.threshold == 0 || text.threshold > signers.len() {
-            let expected = "a number from 1 to that of the group's signers";
+            let expected = "a number from 1 to the number of the group's signers";
             return Err(unknown("threshold", &text.threshold.to_string(), expected));
         }
         Ok(Group { name: text.name, threshold: text.threshold, keys: text.keys })
     }
 
     fn read_gate(&self, text: GateText) -> Result<GateRules> {
-        let mut rules: Vec<(What, String)> = Vec::new();
+        let mut rules: Vec<(ContentKind, String)> = Vec::new();
         for RuleText { sign, by } in text.require {
-            let what = What::parse(&sign)?;
-            if what == What::Anything {
-                return Err(unknown("sign", &sign, "one kind of thing; `anything` is for roles"));
+            let content = ContentKind::parse(&sign)?;
+            if content == ContentKind::Anything {
+                return Err(unknown("sign", &sign, "one kind of content; `anything` is only for roles"));
             }
             if !self.knows(&by) {
                 return Err(unknown("by", &by, "the name of a group, a key or an identity of this file"));
             }
-            if rules.iter().any(|(known, _)| *known == what) {
+            if rules.iter().any(|(known, _)| *known == content) {
                 return Err(Error::TrustTwice(sign));
             }
-            rules.push((what, by));
+            rules.push((content, by));
         }
         Ok(GateRules { mode: text.mode, rules })
     }
@@ -175,7 +177,7 @@ fn is_date(text: &str) -> bool {
     shape && text.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// A trust file needs no anchors, aliases or merge keys, by which a small text becomes a huge value.
+/// A trust file needs no anchors, aliases or merge keys, with which a small text can become a huge value.
 fn limits() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {

@@ -1,26 +1,26 @@
-//! What a key may sign.
+//! Roles: what a key or an identity may sign.
 
 use std::fmt;
 
 use super::document::{FormatText, RangeText, RoleText};
 use crate::{Error, Format, ImageName, Result, statement};
 
-/// How things that are signed are called beside predicate types, none of which looks like these.
-const NAMES: [(&str, What); 5] = [
-    ("driveManifest", What::Drive),
-    ("packageBundle", What::PackageBundle),
-    ("bundles", What::Bundles),
-    ("release", What::Release),
-    ("anything", What::Anything),
+/// The names of kinds of content other than predicate types, none of which has such a name.
+const NAMES: [(&str, ContentKind); 5] = [
+    ("driveManifest", ContentKind::Drive),
+    ("packageBundle", ContentKind::PackageBundle),
+    ("bundles", ContentKind::Bundles),
+    ("release", ContentKind::Release),
+    ("anything", ContentKind::Anything),
 ];
-const MOST: usize = 1024;
+const MAX_LEN: usize = 1024;
 
-/// A kind of thing that is signed.
+/// A kind of signed content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum What {
+pub enum ContentKind {
     /// The manifest of a drive.
     Drive,
-    /// A `PackageBundle` of EKS Anywhere. Only a role that names it allows it; so for the next two.
+    /// A `PackageBundle` of EKS Anywhere. Only a role that names it allows it, as for the next two.
     PackageBundle,
     /// The `Bundles` of EKS Anywhere.
     Bundles,
@@ -32,11 +32,11 @@ pub enum What {
     Statement(String),
 }
 
-impl fmt::Display for What {
+impl fmt::Display for ContentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Drive | Self::PackageBundle | Self::Bundles | Self::Release | Self::Anything => {
-                let name = NAMES.iter().find(|(_, what)| what == self);
+                let name = NAMES.iter().find(|(_, content)| content == self);
                 f.write_str(name.map_or("", |(name, _)| name))
             }
             Self::Statement(predicate_type) => {
@@ -47,43 +47,43 @@ impl fmt::Display for What {
     }
 }
 
-impl What {
-    /// Whether it is a manifest of EKS Anywhere, which no key may sign without a role for it.
+impl ContentKind {
+    /// Whether it is a manifest of EKS Anywhere, which a key may sign only with a role for it.
     #[must_use]
     pub fn is_manifest(&self) -> bool {
         matches!(self, Self::PackageBundle | Self::Bundles | Self::Release)
     }
 
-    /// Reads a kind by its name in trust files.
+    /// Parses the name of a kind in trust files.
     ///
     /// # Errors
     /// [`Error::TrustMember`].
     pub fn parse(text: &str) -> Result<Self> {
-        if let Some((_, what)) = NAMES.iter().find(|(name, _)| *name == text) {
-            return Ok(what.clone());
+        if let Some((_, content)) = NAMES.iter().find(|(name, _)| *name == text) {
+            return Ok(content.clone());
         }
-        let known = statement::predicate_type(text).filter(|_| text.len() <= MOST);
+        let known = statement::predicate_type(text).filter(|_| text.len() <= MAX_LEN);
         known.map(|uri| Self::Statement(uri.to_owned())).ok_or_else(|| Error::TrustMember {
             member: "sign",
             value: text.to_owned(),
-            expected: "`driveManifest`, `packageBundle`, `bundles`, `release`, `anything`, `signature`, a name of a predicate type, or a URI",
+            expected: "`driveManifest`, `packageBundle`, `bundles`, `release`, `anything`, `signature`, the name of a predicate type, or a URI",
         })
     }
 }
 
-/// One thing that a key may do: all of it must fit.
+/// A permission to sign: all of its conditions must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
-    what: Vec<What>,
+    content: Vec<ContentKind>,
     repositories: Option<Vec<Pattern>>,
     formats: Option<Vec<Format>>,
     sequence: Option<(u64, Option<u64>)>,
 }
 
-/// What is asked of a role.
+/// A signature that a role may allow.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deed<'a> {
-    pub(super) what: &'a What,
+pub(super) struct RoleRequest<'a> {
+    pub(super) content: &'a ContentKind,
     /// The image's name and the signature's format.
     pub(super) image: Option<(&'a ImageName, Format)>,
     pub(super) sequence: Option<u64>,
@@ -91,7 +91,7 @@ pub(super) struct Deed<'a> {
 
 impl Role {
     pub(super) fn read(text: RoleText) -> Result<Self> {
-        let expected = "a list with something in it";
+        let expected = "a non-empty list";
         let empty = [
             (text.sign.is_empty(), "sign"),
             (text.repositories.as_ref().is_some_and(Vec::is_empty), "repositories"),
@@ -104,46 +104,46 @@ impl Role {
         if let Some((from, Some(to))) = sequence
             && from > to
         {
-            let (value, expected) = (format!("{from} to {to}"), "a range that begins before it ends");
+            let (value, expected) = (format!("{from} to {to}"), "a range from a smaller to a greater number");
             return Err(Error::TrustMember { member: "sequence", value, expected });
         }
         let patterns = |texts: Vec<String>| texts.iter().map(|text| Pattern::parse(text)).collect();
         Ok(Self {
-            what: text.sign.iter().map(|what| What::parse(what)).collect::<Result<_>>()?,
+            content: text.sign.iter().map(|content| ContentKind::parse(content)).collect::<Result<_>>()?,
             repositories: text.repositories.map(patterns).transpose()?,
             formats: text.formats.map(|formats| formats.into_iter().map(Format::from).collect()),
             sequence,
         })
     }
 
-    /// The role to sign these, whatever they are about.
-    pub(super) fn of(what: Vec<What>) -> Self {
-        Self { what, repositories: None, formats: None, sequence: None }
+    /// The role to sign these kinds of content, without other conditions.
+    pub(super) fn of(content: Vec<ContentKind>) -> Self {
+        Self { content, repositories: None, formats: None, sequence: None }
     }
 
     pub(super) fn text(&self) -> RoleText {
         let patterns = |patterns: &Vec<Pattern>| patterns.iter().map(|pattern| pattern.0.clone()).collect();
         RoleText {
-            sign: self.what.iter().map(What::to_string).collect(),
+            sign: self.content.iter().map(ContentKind::to_string).collect(),
             repositories: self.repositories.as_ref().map(patterns),
             formats: self.formats.as_ref().map(|formats| formats.iter().map(|&f| f.into()).collect()),
             sequence: self.sequence.map(|(from, to)| RangeText { from, to }),
         }
     }
 
-    /// What may be signed.
-    pub(super) fn what(&self) -> &[What] {
-        &self.what
+    /// The kinds of content that may be signed.
+    pub(super) fn content(&self) -> &[ContentKind] {
+        &self.content
     }
 
-    /// Whether this may be signed, whatever else is asked.
-    pub(super) fn is_for(&self, what: &What) -> bool {
-        self.what.contains(what) || self.what.contains(&What::Anything)
+    /// Whether this kind of content may be signed, regardless of the other conditions.
+    pub(super) fn is_for(&self, content: &ContentKind) -> bool {
+        self.content.contains(content) || self.content.contains(&ContentKind::Anything)
     }
 
-    pub(super) fn allows(&self, deed: &Deed<'_>) -> bool {
-        let what = self.is_for(deed.what);
-        let image = match deed.image {
+    pub(super) fn allows(&self, request: &RoleRequest<'_>) -> bool {
+        let content = self.is_for(request.content);
+        let image = match request.image {
             None => true,
             Some((name, format)) => {
                 let named = |patterns: &Vec<Pattern>| patterns.iter().any(|pattern| pattern.matches(name));
@@ -152,16 +152,16 @@ impl Role {
             }
         };
         let sequence = self.sequence.is_none_or(|(from, to)| {
-            deed.sequence.is_some_and(|number| number >= from && to.is_none_or(|to| number <= to))
+            request.sequence.is_some_and(|number| number >= from && to.is_none_or(|to| number <= to))
         });
-        what && image && sequence
+        content && image && sequence
     }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what: Vec<_> = self.what.iter().map(What::to_string).collect();
-        f.write_str(&what.join(", "))?;
+        let content: Vec<_> = self.content.iter().map(ContentKind::to_string).collect();
+        f.write_str(&content.join(", "))?;
         if let Some(patterns) = &self.repositories {
             let patterns: Vec<_> = patterns.iter().map(|pattern| pattern.0.as_str()).collect();
             write!(f, " of {}", patterns.join(", "))?;
@@ -198,12 +198,12 @@ impl From<Format> for FormatText {
     }
 }
 
-/// `HOST/PATH` with `*` for one part of the path and `**` at the end for all that follow, at least one.
+/// `HOST/PATH`, where `*` matches one part of the path, and `**` at the end all parts that follow, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     /// [`Error::TrustMember`].
@@ -216,9 +216,9 @@ impl Pattern {
         let name = text.replace("**", "x").replace('*', "x");
         let sound = !host.contains('*')
             && path.split('/').enumerate().all(part)
-            && text.len() <= MOST
+            && text.len() <= MAX_LEN
             && name.parse::<ImageName>().is_ok();
-        // As names are compared.
+        // In the form in which names are compared.
         let text_of = || Self(format!("{}/{path}", host.strip_suffix(":443").unwrap_or(host)));
         sound.then(text_of).ok_or_else(|| Error::TrustMember {
             member: "repositories",
@@ -227,7 +227,7 @@ impl Pattern {
         })
     }
 
-    /// Whether a name is one of those that it means.
+    /// Whether it matches a name.
     #[must_use]
     pub fn matches(&self, name: &ImageName) -> bool {
         let name = name.to_string();

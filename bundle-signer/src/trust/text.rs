@@ -1,9 +1,9 @@
-//! The trust file written down, as people expect to read it.
+//! Serializing the trust file, in a readable form.
 
 use super::document::{GateText, GatesText, RuleText};
 use super::{
-    API_VERSION, Gate, Group, KIND, Revocation, Role, TrustFile, TrustedIdentity, TrustedKey, TrustedLog,
-    What,
+    API_VERSION, ContentKind, Gate, Group, KIND, Revocation, Role, TrustFile, TrustedIdentity, TrustedKey,
+    TrustedLog,
 };
 
 impl TrustFile {
@@ -48,7 +48,10 @@ impl TrustFile {
     fn gates_text(&self) -> GatesText {
         let text = |gate| {
             let rules = self.rules(gate)?;
-            let rule = |(what, by): &(What, String)| RuleText { sign: what.to_string(), by: by.clone() };
+            let rule = |(content, by): &(ContentKind, String)| RuleText {
+                sign: content.to_string(),
+                by: by.clone(),
+            };
             Some(GateText { mode: rules.mode, require: rules.rules.iter().map(rule).collect() })
         };
         let [mirror, pack, import, push, pull] = Gate::ALL.map(text);
@@ -94,7 +97,7 @@ impl TrustedIdentity {
     }
 }
 
-/// JSON is YAML; only what people read line by line is written as they expect it.
+/// JSON is also YAML; only values that are read line by line are written in block form.
 fn json(value: serde_json::Result<String>) -> String {
     value.unwrap_or_default()
 }
@@ -103,7 +106,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The same text in lines, where a block gives it back byte for byte.
+/// The text as a block of lines, if the block preserves it byte for byte.
 fn block(text: &str) -> String {
     let (lines, mark) = match text.strip_suffix('\n') {
         Some(lines) => (lines, "|"),

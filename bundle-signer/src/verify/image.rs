@@ -1,5 +1,5 @@
-//! The check of one signature about one image: format, key, bytes, log, image, name, kind of statement, role.
-//! What several signatures come to (thresholds, revocation) is decided above, from many [`Attested`] values.
+//! The verification of one signature about one image: format, key, bytes, log, image, name, kind of statement, role.
+//! Callers decide on several signatures (thresholds, revocation), from many [`Attested`] values.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::{
     attached, dsse, json, log_entry,
 };
 
-/// How a signature is written down.
+/// The format of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// Cosign's first format, under the tag `.sig`.
@@ -38,7 +38,7 @@ impl fmt::Display for Format {
     }
 }
 
-/// What was found about an image. It may come from anyone.
+/// Evidence about an image, from an untrusted source.
 #[derive(Clone, Copy, Debug)]
 pub enum Evidence<'a> {
     /// A layer of a `.sig` manifest: the blob, and the base64 from its annotation.
@@ -50,7 +50,7 @@ pub enum Evidence<'a> {
     },
     /// A layer of an `.att` manifest.
     Envelope(&'a [u8]),
-    /// A layer of either that has a certificate and a log's promise in its annotations, and its blob.
+    /// A layer of either manifest with a certificate and a log's promise in its annotations, and its blob.
     Certified(&'a Descriptor, &'a [u8]),
     /// A bundle.
     Bundle(&'a [u8]),
@@ -76,26 +76,26 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// Whether a signature must bind the image's name. Any name that is stated must be right in either case.
+/// Whether a signature must contain the image's name. A stated name must be right in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum NameRule {
-    /// It must.
+    /// The name is required.
     #[default]
     Required,
-    /// It may be silent, as what `cosign sign` 3 writes is.
-    MayBeSilent,
+    /// The name may be missing, as in signatures of `cosign sign` 3.
+    Optional,
 }
 
 /// Whether a signature must be in a log.
 #[derive(Clone, Copy, Debug)]
 pub enum LogRule<'a> {
-    /// In one of these; entries of others are passed over.
+    /// In one of these; entries of other logs are ignored.
     Required(&'a [VerifierKey]),
-    /// Log entries are not looked at.
-    NotAsked,
+    /// Log entries are ignored.
+    Ignored,
 }
 
-/// What a signature must be, to count.
+/// The requirements for a signature.
 #[derive(Clone, Copy)]
 pub struct Expectation<'a> {
     /// The image.
@@ -104,40 +104,40 @@ pub struct Expectation<'a> {
     pub name: &'a ImageName,
     /// Whether the name must be signed.
     pub name_rule: NameRule,
-    /// What must be said of it.
+    /// The required type of the statement.
     pub predicate_type: &'a str,
-    /// Formats that are taken.
+    /// The accepted formats.
     pub formats: &'a [Format],
-    /// Keys and identities that are trusted.
+    /// The trusted keys and identities.
     pub keys: &'a TrustFile,
-    /// Whether the signer may say this. It is asked last, of what is proven to be the signer's word.
+    /// Whether the signer may sign this. It is called last, with verified claims.
     pub role: &'a dyn Fn(&Claim<'_>) -> bool,
-    /// Logs that are asked.
+    /// The required logs.
     pub log: LogRule<'a>,
-    /// How much is read.
+    /// The limits on the evidence.
     pub limits: Limits,
 }
 
-/// Somebody's proven word about an image, for deciding whether it is theirs to give.
+/// A verified claim about an image, to decide whether the signer may make it.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// Whose key or identity it is.
+    /// The key or identity of the signer.
     pub signer: &'a Holder,
-    /// How it was written down.
+    /// The format of the signature.
     pub format: Format,
-    /// What is said.
+    /// The signed statement.
     pub statement: &'a Statement,
-    /// About the image, with annotations.
+    /// The image in the statement, with annotations.
     pub subject: &'a Subject,
-    /// The number of the delivery, if said.
+    /// The delivery's sequence number, if stated.
     pub sequence: Option<u64>,
-    /// The class of the content, if said.
+    /// The class of the content, if stated.
     pub class: Option<&'a str>,
-    /// What a log says, if one was asked.
+    /// The verified log entry, if a log is required.
     pub logged: Option<&'a Logged>,
 }
 
-/// What was found to be signed about an image.
+/// A verified statement about an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attested {
     statement: Statement,
@@ -149,19 +149,19 @@ pub struct Attested {
 }
 
 impl Attested {
-    /// What is said. A simple-signing payload becomes a statement of the type that `cosign sign` 3 writes.
+    /// The statement. A simple-signing payload is converted to a statement of the type that `cosign sign` 3 writes.
     #[must_use]
     pub fn statement(&self) -> &Statement {
         &self.statement
     }
 
-    /// The image as the statement has it.
+    /// The image in the statement.
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// How it was written down.
+    /// The format of the signature.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
@@ -173,38 +173,38 @@ impl Attested {
         &self.evidence
     }
 
-    /// What a log says of it, if one was asked.
+    /// The verified log entry, if a log is required.
     #[must_use]
     pub fn logged(&self) -> Option<&Logged> {
         self.logged.as_ref()
     }
 
-    /// Who signed and when, where it was by certificate.
+    /// The signer and the time of signing, for a signature by certificate.
     #[must_use]
     pub fn certified(&self) -> Option<&keyless::Evidence> {
         self.certified.as_deref()
     }
 }
 
-/// Bytes that somebody who is trusted has signed.
-struct Proven<'a> {
+/// A payload with a verified signature by a trusted signer.
+struct SignedPayload<'a> {
     signer: &'a Holder,
     payload: Vec<u8>,
     logged: Option<Logged>,
     certified: Option<Box<keyless::Evidence>>,
 }
 
-impl<'a> Proven<'a> {
+impl<'a> SignedPayload<'a> {
     fn by_key(key: &'a TrustedKey, payload: Vec<u8>) -> Self {
         Self { signer: key.holder(), payload, logged: None, certified: None }
     }
 }
 
-/// Checks one signature about an image. Bytes are parsed as a statement only after their signature was checked.
+/// Verifies one signature about an image. Bytes are parsed as a statement only after their signature was verified.
 ///
 /// # Errors
-/// One variant for each way in which evidence does not count; none of them says that the image is unsigned, only
-/// that this does not sign it.
+/// One variant for each failed check. An error means only that this evidence does not count, not that the image is
+/// unsigned.
 pub fn verify_image(evidence: &Evidence<'_>, expected: &Expectation<'_>) -> Result<Verified<Attested>> {
     let format = evidence.format();
     if !expected.formats.contains(&format) {
@@ -214,64 +214,68 @@ pub fn verify_image(evidence: &Evidence<'_>, expected: &Expectation<'_>) -> Resu
     if bytes.len() > expected.limits.len {
         return Err(Error::EvidenceTooLarge(bytes.len()));
     }
-    let proven = match evidence {
+    let signed = match evidence {
         Evidence::SimpleSigning { payload, signature } => simple_signing(payload, signature, expected)?,
         Evidence::Envelope(bytes) => envelope(bytes, expected)?,
         Evidence::Certified(layer, bytes) => from_layer(layer, bytes, expected)?,
         Evidence::Bundle(bytes) => from_bundle(bytes, expected)?,
     };
-    expected.keys.refuse_revoked(proven.signer)?;
+    expected.keys.refuse_revoked(signed.signer)?;
     let statement = match format {
-        Format::SimpleSigning => Payload::parse(&proven.payload)?.into_statement(),
-        Format::Envelope | Format::Bundle => Statement::parse(&proven.payload)?,
+        Format::SimpleSigning => Payload::parse(&signed.payload)?.into_statement(),
+        Format::Envelope | Format::Bundle => Statement::parse(&signed.payload)?,
     };
-    let subject = bind(&statement, expected)?.clone();
+    let subject = find_subject(&statement, expected)?.clone();
     let claim = Claim {
-        signer: proven.signer,
+        signer: signed.signer,
         format,
         statement: &statement,
         subject: &subject,
         sequence: subject.sequence()?,
         class: subject.class()?,
-        logged: proven.logged.as_ref(),
+        logged: signed.logged.as_ref(),
     };
     if !(expected.role)(&claim) {
         let predicate_type = statement.predicate_type().to_owned();
-        return Err(Error::RoleRefused { key: proven.signer.name().to_owned(), predicate_type });
+        return Err(Error::RoleRefused { key: signed.signer.name().to_owned(), predicate_type });
     }
     let evidence = Digest::sha256(bytes);
-    let Proven { signer, logged, certified, .. } = proven;
+    let SignedPayload { signer, logged, certified, .. } = signed;
     let value = Attested { statement, subject, format, evidence, logged, certified };
     Ok(Verified { value, signer: Signer::of(signer) })
 }
 
-fn simple_signing<'a>(payload: &[u8], signature: &str, expected: &Expectation<'a>) -> Result<Proven<'a>> {
-    not_logged(expected)?;
-    // Some writers break the lines of the annotation's base64 (sigstore-rs issue 550).
+fn simple_signing<'a>(
+    payload: &[u8],
+    signature: &str,
+    expected: &Expectation<'a>,
+) -> Result<SignedPayload<'a>> {
+    check_no_log_required(expected)?;
+    // Some writers wrap the base64 in the annotation (sigstore-rs issue 550).
     let signature: String = signature.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     let signature = json::base64("signature", &signature)?;
     let mut keys = expected.keys.keys().iter();
     let key = keys.find(|key| key.key().verifies(payload, &signature)).ok_or(Error::NoKeyFits)?;
-    Ok(Proven::by_key(key, payload.to_vec()))
+    Ok(SignedPayload::by_key(key, payload.to_vec()))
 }
 
-fn envelope<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> {
-    not_logged(expected)?;
+fn envelope<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<SignedPayload<'a>> {
+    check_no_log_required(expected)?;
     let envelope = Envelope::parse(bytes, &expected.limits)?;
     let signed = envelope.signed_bytes();
     let mut keys = expected.keys.keys().iter();
     let fits = |key: &&TrustedKey| key.key().verifies(&signed, envelope.signature());
     let key = keys.find(fits).ok_or(Error::NoKeyFits)?;
     check_key_id(&envelope, &key.key().hint())?;
-    Ok(Proven::by_key(key, envelope.into_payload()))
+    Ok(SignedPayload::by_key(key, envelope.into_payload()))
 }
 
-fn from_bundle<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> {
+fn from_bundle<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<SignedPayload<'a>> {
     let Attestation { hint, envelope, log_entries } = match bundle::parse_attestation(bytes, &expected.limits)
     {
         Err(Error::BundleCertificate) => {
-            return certified(expected, |whose, root| {
-                keyless::verify_any(bytes, Artifact::Digest(expected.digest), whose, root)
+            return certified(expected, |identities, root| {
+                keyless::verify_any(bytes, Artifact::Digest(expected.digest), identities, root)
             });
         }
         read => read?,
@@ -283,17 +287,18 @@ fn from_bundle<'a>(bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a
         return Err(Error::BadSignature(key.name().to_owned()));
     }
     let logged = match expected.log {
-        LogRule::NotAsked => None,
+        LogRule::Ignored => None,
         LogRule::Required(logs) => {
             let body = log_entry::body(&signed, envelope.signature(), key.key());
             Some(find_logged(log_entries, logs, &body)?)
         }
     };
-    Ok(Proven { logged, ..Proven::by_key(key, envelope.into_payload()) })
+    Ok(SignedPayload { logged, ..SignedPayload::by_key(key, envelope.into_payload()) })
 }
 
-/// A layer with a certificate. `cosign sign --key K --certificate C` makes such by a key, so keys are asked first.
-fn from_layer<'a>(layer: &Descriptor, bytes: &[u8], expected: &Expectation<'a>) -> Result<Proven<'a>> {
+/// A layer with a certificate. `cosign sign --key K --certificate C` creates such layers with a key, so keys are tried
+/// first.
+fn from_layer<'a>(layer: &Descriptor, bytes: &[u8], expected: &Expectation<'a>) -> Result<SignedPayload<'a>> {
     let by_key = match layer.annotations.get(attached::SIGNATURE) {
         _ if layer.media_type == dsse::MEDIA_TYPE => envelope(bytes, expected),
         Some(signature) => simple_signing(bytes, signature, expected),
@@ -302,22 +307,29 @@ fn from_layer<'a>(layer: &Descriptor, bytes: &[u8], expected: &Expectation<'a>) 
     if by_key.is_ok() {
         return by_key;
     }
-    certified(expected, |whose, root| keyless::verify_layer_any(layer, bytes, expected.digest, whose, root))
+    certified(expected, |identities, root| {
+        keyless::verify_layer_any(layer, bytes, expected.digest, identities, root)
+    })
 }
 
-/// What an identity signed, by the one verifier of such signatures.
+/// Verifies a signature by certificate.
 fn certified<'a>(
     expected: &Expectation<'a>,
     verify: impl Fn(&[&keyless::Identity], &keyless::TrustedRoot) -> keyless::Result<(usize, keyless::Evidence)>,
-) -> Result<Proven<'a>> {
-    // Such a signature is in its own root's logs, not in those of ours.
-    not_logged(expected)?;
+) -> Result<SignedPayload<'a>> {
+    // Such a signature is in the logs of its root, not in our logs.
+    check_no_log_required(expected)?;
     let (identity, evidence) = expected.keys.identify(verify)?;
     let payload = evidence.payload().ok_or(Error::BundleWithoutStatement)?.to_vec();
-    Ok(Proven { signer: identity.holder(), payload, logged: None, certified: Some(Box::new(evidence)) })
+    Ok(SignedPayload {
+        signer: identity.holder(),
+        payload,
+        logged: None,
+        certified: Some(Box::new(evidence)),
+    })
 }
 
-/// Every entry that claims to be of an accepted log must hold; those of others may be of any form.
+/// Every entry that claims to be in an accepted log must be valid; entries of other logs may have any form.
 fn find_logged(entries: Vec<Value>, logs: &[VerifierKey], body: &[u8]) -> Result<Logged> {
     if entries.is_empty() {
         return Err(Error::NotLogged);
@@ -331,15 +343,15 @@ fn find_logged(entries: Vec<Value>, logs: &[VerifierKey], body: &[u8]) -> Result
     logged.ok_or(Error::OtherLog)
 }
 
-/// Only bundles carry what our logs say.
-fn not_logged(expected: &Expectation<'_>) -> Result<()> {
+/// Only bundles contain entries of our logs, so other formats are refused if a log is required.
+fn check_no_log_required(expected: &Expectation<'_>) -> Result<()> {
     match expected.log {
-        LogRule::NotAsked => Ok(()),
+        LogRule::Ignored => Ok(()),
         LogRule::Required(_) => Err(Error::NotLogged),
     }
 }
 
-/// The key's name in an envelope is not signed, and chooses nothing; it must not contradict, either (protobuf-specs
+/// The key id in an envelope is not signed and does not select the key, but it must not contradict (protobuf-specs
 /// `sigstore_bundle.proto`, `dsse_envelope`).
 fn check_key_id(envelope: &Envelope, hint: &str) -> Result<()> {
     match envelope.key_id() {
@@ -348,8 +360,8 @@ fn check_key_id(envelope: &Envelope, hint: &str) -> Result<()> {
     }
 }
 
-/// The subject that is the image under its name, in a statement of the right type.
-fn bind<'a>(statement: &'a Statement, expected: &Expectation<'_>) -> Result<&'a Subject> {
+/// Finds the subject that is the image under its name, in a statement of the right type.
+fn find_subject<'a>(statement: &'a Statement, expected: &Expectation<'_>) -> Result<&'a Subject> {
     if statement.predicate_type() != expected.predicate_type {
         let found = statement.predicate_type().to_owned();
         return Err(Error::PredicateType { found, expected: expected.predicate_type.to_owned() });

@@ -1,4 +1,4 @@
-//! Signatures that are good, and what is said about them.
+//! Valid signatures, and the evidence for them.
 
 use bundle_signer::keyless::{Artifact, Identity, Inclusion, Rekor, Signed, SubjectKind, TimeSource, verify};
 use oci::Digest;
@@ -9,7 +9,7 @@ use crate::fixtures::{
 };
 
 #[test]
-fn real_bundles_are_accepted_for_who_made_them() {
+fn real_bundles_are_accepted_for_their_signers() {
     for good in GOOD {
         let trusted = root(good.instance);
         let evidence = good.with_root(&trusted).unwrap_or_else(|error| panic!("{}: {error:?}", good.bundle));
@@ -43,7 +43,7 @@ fn the_bytes_and_their_digest_are_one_artifact() {
 }
 
 #[test]
-fn the_evidence_says_what_was_checked() {
+fn the_evidence_contains_everything_that_was_verified() {
     let evidence = BLOB_V1.with_root(&root(Instance::Public)).unwrap();
     let [entry] = evidence.entries() else { panic!("one entry") };
     assert_eq!(entry.log, "https://rekor.sigstore.dev");
@@ -52,7 +52,7 @@ fn the_evidence_says_what_was_checked() {
     let sources: Vec<_> = evidence.times().iter().map(|at| at.source).collect();
     assert_eq!(sources, [TimeSource::Timestamp, TimeSource::Log]);
     assert!(evidence.to_string().starts_with(
-        "signed by `w.vollprecht@gmail.com`, for whom `https://github.com/login/oauth` vouched, entry "
+        "signed by `w.vollprecht@gmail.com`, issued by `https://github.com/login/oauth`, entry "
     ));
     assert!(evidence.to_string().ends_with(", at 2025-12-03T18:36:43Z by the log"), "{evidence}");
 
@@ -89,7 +89,7 @@ fn a_subject_may_be_given_by_pattern() {
 }
 
 #[test]
-fn any_subject_of_a_statement_is_its_artifact() {
+fn every_subject_of_a_statement_is_accepted_as_its_artifact() {
     let provenance = GOOD.iter().find(|good| good.bundle.starts_with("a.dsse")).unwrap();
     let evidence = provenance.with_root(&root(Instance::Staging)).unwrap();
     let statement: serde_json::Value = serde_json::from_slice(evidence.payload().unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! A sigstore of the tests' own: an authority for certificates, a log of certificates and a log of signatures, by which
-//! signatures are made that are right but for what a test makes wrong. For the suites of all crates: each includes this file.
+//! A sigstore instance for tests: a CA, a certificate log and a signature log. They create signatures that are valid
+//! except for the defect that a test introduces. The suites of all crates include this file.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// When signatures are made: 2025-11-24T16:00:00Z, long ago.
 pub(crate) const THEN: i64 = 1_764_000_000;
-/// For how long a certificate is valid.
+/// The validity of a certificate, in seconds.
 const MINUTES: i64 = 10 * 60;
 
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
@@ -24,7 +24,7 @@ const ISSUER: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xbf, 0x30, 0x01, 0x
 /// RFC 6962: 1.3.6.1.4.1.11129.2.4.2.
 const TIMESTAMPS: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0xd6, 0x79, 0x02, 0x04, 0x02];
 
-/// The authorities.
+/// The keys of the instance.
 pub(crate) struct Authority {
     certificates: PrivateKey,
     certificate: Vec<u8>,
@@ -32,17 +32,17 @@ pub(crate) struct Authority {
     log: PrivateKey,
 }
 
-/// Who signs, and when.
+/// The signer and the time of signing.
 #[derive(Clone, Copy)]
 pub(crate) struct Signer<'a> {
     /// An email address, or a URI.
     pub(crate) subject: &'a str,
     pub(crate) issuer: &'a str,
-    /// When the log takes the signature.
+    /// When the log accepts the signature.
     pub(crate) logged: i64,
-    /// Since when the certificate is valid.
+    /// The begin of the certificate's validity.
     pub(crate) from: i64,
-    /// Whether the log of certificates has it.
+    /// Whether the certificate is in the certificate log.
     pub(crate) public: bool,
 }
 
@@ -67,7 +67,7 @@ impl Authority {
         Self { certificates, certificate, certificate_log: key(), log: key() }
     }
 
-    /// The `trusted_root.json` of these.
+    /// The `trusted_root.json` of the instance.
     pub(crate) fn root(&self) -> String {
         let period = json!({ "start": "2020-01-01T00:00:00Z" });
         let log = |key: &PrivateKey, url: &str| {
@@ -145,7 +145,7 @@ impl Authority {
         (layer, payload)
     }
 
-    /// A key that lives for minutes, and its certificate, which the log of certificates has.
+    /// A short-lived key and its certificate, with a timestamp of the certificate log.
     fn certify(&self, signer: Signer<'_>) -> (PrivateKey, Vec<u8>) {
         let key = PrivateKey::generate().unwrap();
         let kind = if signer.subject.contains("://") { 0x86 } else { 0x81 };
@@ -156,17 +156,17 @@ impl Authority {
             extension(ISSUER, false, &element(0x0c, signer.issuer.as_bytes())),
         ]
         .concat();
-        let (own, nobody, spki_leaf) = (name("authority.test"), sequence(&[]), spki(&key));
+        let (own, empty, spki_leaf) = (name("authority.test"), sequence(&[]), spki(&key));
         let times = [time(signer.from), time(signer.from + MINUTES)];
-        let before = certificate_of((&own, &nobody), &times, &spki_leaf, &extensions);
+        let before = certificate_of((&own, &empty), &times, &spki_leaf, &extensions);
         let stamp = self.timestamp(&before, signer.from);
         let stamp = extension(TIMESTAMPS, false, &element(0x04, &stamp));
         let with = if signer.public { [extensions, stamp].concat() } else { extensions };
-        let tbs = certificate_of((&own, &nobody), &times, &spki_leaf, &with);
+        let tbs = certificate_of((&own, &empty), &times, &spki_leaf, &with);
         (key, signed(&tbs, &self.certificates))
     }
 
-    /// A list of one timestamp of the log of certificates (RFC 6962, sections 3.2 and 3.3).
+    /// A list of one timestamp of the certificate log (RFC 6962, sections 3.2 and 3.3).
     fn timestamp(&self, tbs: &[u8], at: i64) -> Vec<u8> {
         let milliseconds = u64::try_from(at).unwrap() * 1000;
         let mut input = vec![0, 0];
@@ -187,7 +187,7 @@ impl Authority {
         [&(length + 2).to_be_bytes()[..], &length.to_be_bytes(), &stamp].concat()
     }
 
-    /// The log's word that it has an entry.
+    /// The log's promise to include an entry.
     fn promise(&self, body: &str, at: i64) -> String {
         let log: String = hash(&spki(&self.log)).iter().map(|byte| format!("{byte:02x}")).collect();
         let body = STANDARD.encode(body);
@@ -195,7 +195,7 @@ impl Authority {
         STANDARD.encode(self.log.sign(text.as_bytes()).unwrap())
     }
 
-    /// The proof of the only entry of a log.
+    /// The proof for a log with a single entry.
     fn proof(&self, body: &str) -> Value {
         let root = STANDARD.encode(hash(&[&[0][..], body.as_bytes()].concat()));
         let text = format!("rekor.test - 1\n1\n{root}\n");
@@ -221,7 +221,7 @@ fn hash(bytes: &[u8]) -> Vec<u8> {
     (0..32).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
 }
 
-/// A public key's SubjectPublicKeyInfo, out of its PEM.
+/// The SubjectPublicKeyInfo of a public key, from its PEM.
 fn spki(key: &PrivateKey) -> Vec<u8> {
     let pem = key.public_key().unwrap().to_pem();
     let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -283,7 +283,7 @@ fn signed(tbs: &[u8], key: &PrivateKey) -> Vec<u8> {
     sequence(&[tbs, &algorithm, &element(0x03, &signature)])
 }
 
-/// A `GeneralizedTime`; days to a date as Howard Hinnant's `civil_from_days` does.
+/// A `UTCTime` or `GeneralizedTime`; the date is computed like Howard Hinnant's `civil_from_days`.
 fn time(at: i64) -> Vec<u8> {
     let (days, seconds) = (at.div_euclid(86_400) + 719_468, at.rem_euclid(86_400));
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

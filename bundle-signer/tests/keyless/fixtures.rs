@@ -1,4 +1,4 @@
-//! The signatures, with who made them and over what.
+//! The signatures, with their signers and artifacts.
 
 use std::path::{Path, PathBuf};
 
@@ -11,21 +11,21 @@ pub(crate) const GITHUB_LOGIN: &str = "https://github.com/login/oauth";
 pub(crate) const BEACON: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
 const A_TXT: &str = "sha256:a0cfc71271d6e278e57cd332ff957c3f7043fdda354c4cbb190a30d56efa01bf";
 
-/// Sigstore's instances.
+/// The instances of sigstore.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Instance {
     Public,
     Staging,
 }
 
-/// What was signed: a file here, or only its digest.
+/// The signed artifact: a file in the test data, or only its digest.
 #[derive(Clone, Copy)]
 pub(crate) enum Signed {
     File(&'static str),
     Digest(&'static str),
 }
 
-/// A signature that is good.
+/// A valid signature.
 #[derive(Clone, Copy)]
 pub(crate) struct Good {
     pub(crate) bundle: &'static str,
@@ -158,14 +158,14 @@ impl Good {
         }
     }
 
-    /// The outcome of a changed bundle, all else being right.
+    /// The outcome for a changed bundle, with everything else unchanged.
     pub(crate) fn changed(&self, change: impl FnOnce(&mut Value)) -> Result<Evidence> {
         let mut json: Value = serde_json::from_slice(&read(self.bundle)).unwrap();
         change(&mut json);
         self.verify(json.to_string().as_bytes(), &self.identity(), &root(self.instance))
     }
 
-    /// The outcome with another root, all else being right.
+    /// The outcome with another root, with everything else unchanged.
     pub(crate) fn with_root(&self, root: &TrustedRoot) -> Result<Evidence> {
         self.verify(&read(self.bundle), &self.identity(), root)
     }

@@ -1,4 +1,4 @@
-//! Cosign's first formats: a real image signature, and layers made of what real bundles hold.
+//! Cosign's first formats: a real image signature, and layers built from the content of real bundles.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn with(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<Evidence> 
     check(&layer, &read("cosign2-image.payload.json"))
 }
 
-/// A layer of what a bundle by Rekor v1 holds, as cosign lays it out.
+/// A layer with the content of a Rekor v1 bundle, in cosign's layout.
 fn layer_of(bundle: &str, media_type: &str) -> Descriptor {
     let bundle: Value = serde_json::from_slice(&read(bundle)).unwrap();
     let material = &bundle["verificationMaterial"];
@@ -61,7 +61,7 @@ fn layer_of(bundle: &str, media_type: &str) -> Descriptor {
             "logID": log_id.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
         },
     });
-    let mut layer = Descriptor::new(media_type.parse().unwrap(), Digest::sha256(b"not looked at"), 0);
+    let mut layer = Descriptor::new(media_type.parse().unwrap(), Digest::sha256(b"not used"), 0);
     let signature = bundle["messageSignature"]["signature"].as_str().unwrap_or_default();
     let encoded = STANDARD.encode(certificate);
     let pem = format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n");
@@ -120,7 +120,7 @@ fn each_missing_annotation_is_named() {
         let empty = with(|annotations| drop(annotations.insert(name.into(), String::new())));
         assert!(matches!(empty, Err(Error::LayerLacks(missing)) if missing == name));
     }
-    // Which authorities count is the trusted root's matter.
+    // Only the trusted root determines which CAs are trusted.
     assert!(without("dev.sigstore.cosign/chain").is_ok());
 }
 
@@ -168,13 +168,13 @@ fn an_entry_that_does_not_hold_the_signature_is_refused() {
 }
 
 #[test]
-fn a_layer_of_a_blob_signature_does_not_pass_as_one_of_an_image() {
+fn a_layer_with_a_blob_signature_is_refused_as_an_image_signature() {
     let mut layer = layer_of(BLOB_V1.bundle, "application/vnd.dev.cosign.simplesigning.v1+json");
     let blob = read("cosign-v3-blob.txt");
     let outcome = |layer: &Descriptor| {
         verify_layer(layer, &blob, &Digest::sha256(&blob), &BLOB_V1.identity(), &root(Instance::Public))
     };
-    // The signature is good, with its timestamp; what it signs is no text about an image.
+    // Signature and timestamp are valid, but the signed text is not about an image.
     assert!(matches!(outcome(&layer), Err(Error::LayerPayload(_))));
     layer.media_type = "application/octet-stream".parse().unwrap();
     assert!(matches!(outcome(&layer), Err(Error::LayerMediaType(_))));

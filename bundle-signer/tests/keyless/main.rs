@@ -1,8 +1,8 @@
-//! Keyless signatures that others made, right and wrong. Nothing here uses a network.
+//! Real keyless signatures, valid and invalid. Nothing here uses a network.
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read fails its test")]
-#![expect(clippy::panic, reason = "a test may fail where it stands")]
-#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+#![expect(clippy::panic, reason = "a test may fail with a panic")]
+#![expect(clippy::print_stdout, reason = "a skipped test prints a message")]
 
 mod accepted;
 mod authority;

@@ -14,7 +14,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> Error {
 }
 
 #[test]
-fn what_is_no_bundle_is_refused() {
+fn other_files_than_bundles_are_refused() {
     for text in ["", "{}", "[]", "null", "{\"mediaType\":1}", "\u{feff}{}", "-----BEGIN CERTIFICATE-----"] {
         assert!(matches!(refusal(text.as_bytes()), Error::Malformed(_)), "{text}");
     }
@@ -27,7 +27,7 @@ fn what_is_no_bundle_is_refused() {
 }
 
 #[test]
-fn bundles_that_the_makers_of_the_format_refuse_are_refused() {
+fn bundles_that_sigstores_own_tests_refuse_are_refused() {
     let outcome = |name: &str| {
         let identity = Identity::pattern(".*", GITHUB_LOGIN).unwrap();
         let digest = crate::fixtures::digest(&format!("sha256:{}", "0".repeat(64)));
@@ -42,12 +42,12 @@ fn bundles_that_the_makers_of_the_format_refuse_are_refused() {
     assert!(matches!(outcome("bundle_no_checkpoint.txt.sigstore"), Error::Structure(_)));
     let error = outcome("bundle_no_cert_v1.txt.sigstore");
     assert!(matches!(error, Error::Structure(_)), "{error:?}");
-    // Of a private instance, and with a kind of subject that is not compared.
+    // From a private instance, and with an unsupported kind of subject.
     let error = outcome("othername.sigstore.json");
     assert!(matches!(error, Error::LogEntry(_)), "{error:?}");
 }
 
-/// The certificate is another than the one that was logged.
+/// The certificate differs from the logged one.
 #[test]
 fn cve_2022_36056_is_refused() {
     let identity = Identity::exact("william@yossarian.net", GITHUB_LOGIN).unwrap();
@@ -105,7 +105,7 @@ fn an_entry_without_proof_is_refused_beside_one_with() {
 }
 
 #[test]
-fn a_promise_alone_is_no_proof_from_version_0_2_on() {
+fn a_promise_alone_is_not_a_proof_since_version_0_2() {
     let promise_only = changed(|json| {
         json["verificationMaterial"]["tlogEntries"][0].as_object_mut().unwrap().remove("inclusionProof");
     });
@@ -113,7 +113,7 @@ fn a_promise_alone_is_no_proof_from_version_0_2_on() {
 }
 
 #[test]
-fn more_of_anything_than_a_signature_needs_is_refused() {
+fn exceeded_limits_are_refused() {
     let many = |json: &mut Value, pointer: &str, count: usize| {
         let list = json.pointer_mut(pointer).unwrap().as_array_mut().unwrap();
         let one = list[0].clone();
@@ -134,7 +134,7 @@ fn more_of_anything_than_a_signature_needs_is_refused() {
         *envelope = json!(envelope.as_str().unwrap().to_owned() + &line.repeat(1000));
     });
     assert!(matches!(long, Error::TooMany { .. }));
-    // As many entries as are read, all good, are still good.
+    // The maximum number of valid entries is accepted.
     let evidence = BLOB_V1.changed(|json| many(json, "/verificationMaterial/tlogEntries", 32)).unwrap();
     assert_eq!(evidence.entries().len(), 32);
 }

@@ -1,4 +1,4 @@
-//! Cosign's verdicts on the same signatures, with the same root and no network.
+//! Cosign's verdicts on the same signatures, with the same root and without a network.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::authority::{Authority, Signer, THEN, statement};
 use crate::fixtures::{GITHUB_ACTIONS, GOOD, Good, Signed, path, root, root_json};
 use crate::programs::found;
 
-/// Whether cosign accepts a signature over a file, and what it says.
+/// Whether cosign accepts a signature over a file, and its output.
 fn accepts(cosign: &PathBuf, good: &Good, subject: &str, issuer: &str, file: &str) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("trusted_root.json");
@@ -22,7 +22,7 @@ fn accepts(cosign: &PathBuf, good: &Good, subject: &str, issuer: &str, file: &st
     if good.statement {
         command.args(["--type", &predicate_type(good)]);
     }
-    // A proxy that nothing listens at, and a home without a cache: what needs the network fails.
+    // A proxy address without a listener, and a home without a cache: anything that needs the network fails.
     command.env("HTTPS_PROXY", "http://127.0.0.1:9").env("HOME", folder.path());
     let output = command.arg(path(file)).output().unwrap();
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -70,7 +70,7 @@ fn verdicts(cosign: &PathBuf, bundle: &str, root: &str, subject: &str) -> (bool,
 }
 
 #[test]
-fn r7_cosign_has_the_same_verdicts_under_a_root_of_the_tests_own() {
+fn r7_cosign_has_the_same_verdicts_under_a_root_of_the_tests() {
     let Some(cosign) = found("bin/cosign3") else { return };
     let workflow = "https://github.com/team/app/.github/workflows/release.yml@refs/tags/v1";
     let (authority, other) = (Authority::new(), Authority::new());
@@ -83,7 +83,7 @@ fn r7_cosign_has_the_same_verdicts_under_a_root_of_the_tests_own() {
     assert_eq!(
         with(&good, &authority, workflow),
         (true, true),
-        "the authority of the tests is as sigstore's"
+        "the CA of the tests works like that of sigstore"
     );
     let late = authority.sign(Signer { logged: THEN + 601, ..signer }, &said);
     let secret = authority.sign(Signer { public: false, ..signer }, &said);
@@ -95,8 +95,8 @@ fn r7_cosign_has_the_same_verdicts_under_a_root_of_the_tests_own() {
     for (bundle, root, subject, what) in [
         (&good, &other, workflow, "another root"),
         (&good, &authority, "mallory@example.com", "another subject"),
-        (&late, &authority, workflow, "a certificate that ended before the log took the signature"),
-        (&secret, &authority, workflow, "a certificate that no log has"),
+        (&late, &authority, workflow, "a certificate that expired before the log accepted the signature"),
+        (&secret, &authority, workflow, "a certificate that is not in a log"),
         (&elsewhere, &authority, workflow, "another file"),
         (&unproven, &authority, workflow, "no proof"),
     ] {

@@ -1,4 +1,4 @@
-//! Good signatures under a wrong expectation, and good parts put together wrongly.
+//! Valid signatures with a wrong expectation, and valid parts in a wrong combination.
 
 use bundle_signer::keyless::{Artifact, Error, Identity, verify};
 use oci::Digest;
@@ -39,7 +39,7 @@ fn another_artifact_is_refused() {
         let other = Digest::sha256(b"other");
         for artifact in [Artifact::Bytes(b"other"), Artifact::Digest(&other)] {
             let outcome = verify(&read(good.bundle), artifact, &good.identity(), &root(good.instance));
-            // A digest of another algorithm than the statement's cannot be compared, and is refused as well.
+            // A digest with another algorithm than the statement's cannot be compared, and is also refused.
             assert!(
                 matches!(outcome, Err(Error::OtherArtifact(_) | Error::Unsupported(_))),
                 "{}: {outcome:?}",
@@ -71,7 +71,7 @@ fn a_log_entry_of_another_signature_is_refused() {
         let entries = value(other.bundle)["verificationMaterial"]["tlogEntries"].clone();
         let refusal = good.changed(|json| json["verificationMaterial"]["tlogEntries"] = entries.clone());
         assert!(refusal.is_err(), "{} with the entry of {}", good.bundle, other.bundle);
-        // Nor does it pass beside the right one.
+        // Nor is it accepted beside the right one.
         let foreign = entries[0].clone();
         let beside = good.changed(|json| {
             json["verificationMaterial"]["tlogEntries"].as_array_mut().unwrap().push(foreign);
@@ -99,11 +99,11 @@ fn the_timestamp_of_another_signature_is_refused() {
 }
 
 #[test]
-fn a_signature_that_nothing_dates_is_refused() {
+fn a_signature_without_a_proven_time_is_refused() {
     let strip = |json: &mut Value| json["verificationMaterial"]["timestampVerificationData"] = json!({});
     let refusal = STATEMENT_V2.changed(strip).unwrap_err();
     assert!(matches!(refusal, Error::Timestamp(_)), "{refusal:?}");
-    // Rekor v1's time counts by its promise alone.
+    // Rekor v1's time counts only with its promise.
     let refusal = STATEMENT_V1
         .changed(|json| {
             json["verificationMaterial"]["tlogEntries"][0]
@@ -116,7 +116,7 @@ fn a_signature_that_nothing_dates_is_refused() {
 }
 
 #[test]
-fn a_time_that_was_moved_is_refused() {
+fn a_changed_time_is_refused() {
     for by in [-3600, -1, 1, 3600, 10 * 365 * 86400] {
         let refusal = STATEMENT_V1
             .changed(|json| {
@@ -136,7 +136,7 @@ fn an_entry_counts_only_for_the_log_that_it_names() {
     let v2 = "zxGZFVvd0FEmjR8WrFwMdcAJ9vtaY/QXf44Y1wUeP6A=";
     let staging_v1 = "0y8wo8MtY5wrdiIFohx7sHeI5oKDpK5vQhGHI6G+pJY=";
     let none = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    // The library accepts both of these: for Rekor v2 it looks at the checkpoint's key alone.
+    // The library accepts both of these: for Rekor v2 it checks only the checkpoint's key.
     assert!(matches!(STATEMENT_V2.changed(name(staging_v1)), Err(Error::OtherLog(_))));
     assert!(matches!(STATEMENT_V2.changed(name(none)), Err(Error::UnknownLog(_))));
     assert!(matches!(STATEMENT_V1.changed(name(v2)), Err(Error::LogEntry(_))));
@@ -144,7 +144,7 @@ fn an_entry_counts_only_for_the_log_that_it_names() {
 }
 
 #[test]
-fn an_entry_at_another_place_of_the_log_is_refused() {
+fn an_entry_at_another_index_of_the_log_is_refused() {
     for good in [STATEMENT_V1, STATEMENT_V2] {
         let refusal = good
             .changed(|json| {
@@ -157,7 +157,7 @@ fn an_entry_at_another_place_of_the_log_is_refused() {
 }
 
 #[test]
-fn a_proof_that_is_cut_or_changed_is_refused() {
+fn a_truncated_or_changed_proof_is_refused() {
     for good in [BLOB_V1, STATEMENT_V1, STATEMENT_V2, BLOB_V2] {
         let hashes = |json: &mut Value| {
             json["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]["hashes"]
@@ -180,9 +180,9 @@ fn a_proof_that_is_cut_or_changed_is_refused() {
     }
 }
 
-/// What is not evidence may change; what is evidence may not, whatever byte of the file is touched.
+/// For every byte of the file: a change is refused, or does not change the evidence.
 #[test]
-fn a_changed_byte_changes_nothing_or_is_refused() {
+fn a_changed_byte_is_refused_or_changes_nothing() {
     for (good, step) in [(STATEMENT_V2, 7), (BLOB_V1, 11)] {
         let bundle = read(good.bundle);
         let trusted = root(good.instance);
@@ -196,7 +196,7 @@ fn a_changed_byte_changes_nothing_or_is_refused() {
                 same += 1;
             }
         }
-        // Witnesses' signatures, copies of signed values that Rekor v2 does not sign, and white space.
-        assert!(same * 5 < bundle.len() / step, "{}: {same} changes went unnoticed", good.bundle);
+        // Signatures of witnesses, copies of signed values that Rekor v2 does not sign, and white space.
+        assert!(same * 5 < bundle.len() / step, "{}: {same} changes were not detected", good.bundle);
     }
 }

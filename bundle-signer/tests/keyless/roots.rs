@@ -1,4 +1,4 @@
-//! Trusted roots: the one that is built in, those that replace it, and those that are wrong.
+//! Trusted roots: the built-in one, replacements, and wrong ones.
 
 use bundle_signer::keyless::{Error, MAX_ROOT, Role, TrustedRoot};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::fixtures::{BLOB_V1, BLOB_V2, Instance, STATEMENT_V1, STATEMENT_V2, ch
 #[test]
 fn the_embedded_root_is_shown() {
     let root = TrustedRoot::embedded().unwrap();
-    let of = |role| root.authorities().into_iter().filter(|one| one.role == role).collect::<Vec<_>>();
+    let of = |role| root.services().into_iter().filter(|one| one.role == role).collect::<Vec<_>>();
     assert!(of(Role::Certificates).iter().all(|one| one.address == "https://fulcio.sigstore.dev"));
     assert_eq!(of(Role::Certificates).len(), 2);
     let logs: Vec<_> = of(Role::SignatureLog).into_iter().map(|one| one.address).collect();
@@ -17,7 +17,7 @@ fn the_embedded_root_is_shown() {
     let first = &of(Role::Certificates)[0];
     assert_eq!(first.from.unwrap().to_string(), "2021-03-07T03:20:29Z");
     assert!(first.until.unwrap() > first.from.unwrap());
-    // The log's id is the hash of its key, so the fingerprint is one that people can compare.
+    // The log's id is the hash of its key, so the fingerprint can be compared with it.
     let rekor = &of(Role::SignatureLog)[0].fingerprint;
     assert_eq!(rekor.hex(), "c0d23d6ad406973f9559f3ba2d1ca01f84147d8ffc5b8445c224f98b9591801d");
     assert_eq!(root.digest(), &oci::Digest::sha256(TrustedRoot::embedded_json().as_bytes()));
@@ -46,7 +46,7 @@ fn an_expired_root_is_refused() {
             }
         });
         assert!(matches!(certificate_logs, Error::Certificate(_)), "{}: {certificate_logs:?}", good.bundle);
-        // The library checks this for Rekor v1 alone.
+        // The library checks this only for Rekor v1.
         let logs = refusal_after(&|json| {
             let logs = json["tlogs"].as_array_mut().unwrap();
             for log in logs {
@@ -109,7 +109,7 @@ fn a_root_with_the_keys_of_other_logs_is_refused() {
 }
 
 #[test]
-fn a_certificate_in_no_trusted_log_is_refused() {
+fn a_certificate_that_is_not_in_a_trusted_log_is_refused() {
     let root = TrustedRoot::from_json(&read("invalid-ct-key.trusted_root.json")).unwrap();
     let digest =
         crate::fixtures::digest("sha256:a0cfc71271d6e278e57cd332ff957c3f7043fdda354c4cbb190a30d56efa01bf");
@@ -128,7 +128,7 @@ fn a_root_from_a_file_replaces_the_embedded_one() {
 }
 
 #[test]
-fn roots_that_are_wrong_are_told_apart() {
+fn each_defect_of_a_root_has_its_error() {
     let change = |change: &dyn Fn(&mut Value)| changed_root(Instance::Public, change).unwrap_err();
     assert!(matches!(TrustedRoot::from_json(b""), Err(Error::Root(_))));
     assert!(matches!(TrustedRoot::from_json(b"[]"), Err(Error::Root(_))));

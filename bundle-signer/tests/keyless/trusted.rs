@@ -1,4 +1,4 @@
-//! Identities in trust files: whose signatures count, and every way in which one must not.
+//! Identities in trust files: which signatures count, and which must not count.
 
 use bundle_signer::keyless::{Error as Keyless, TrustedRoot};
 use bundle_signer::statement::{COSIGN_SIGN, SLSA_PROVENANCE};
@@ -26,7 +26,7 @@ impl Rig {
         Self { authority: Authority::new(), image: Digest::sha256(b"image") }
     }
 
-    /// A trust file with identities, each by its name and the members that say who it is, and more.
+    /// A trust file with identities, each given by its name and the fields for its signer, and more fields.
     fn trust(&self, identities: &[(&str, Value)], more: &Value) -> Result<TrustFile> {
         let identities: Vec<Value> = identities
             .iter()
@@ -47,7 +47,7 @@ impl Rig {
         TrustFile::parse(&file.to_string())
     }
 
-    /// One that accepts the workflow.
+    /// A trust file that accepts the workflow.
     fn own(&self) -> TrustFile {
         self.trust(&[("release", exact(WORKFLOW))], &json!({})).unwrap()
     }
@@ -84,7 +84,7 @@ impl Rig {
             formats: &FORMATS,
             keys: trust,
             role: &|_| true,
-            log: LogRule::NotAsked,
+            log: LogRule::Ignored,
             limits: Limits::default(),
         };
         verify_image(evidence, &expected)
@@ -98,7 +98,7 @@ impl Rig {
         trust.decide(Gate::Pull, &claims)
     }
 
-    /// Why a bundle does not count.
+    /// The error for a bundle that does not count.
     fn refusal(&self, trust: &TrustFile, bundle: &Value) -> Keyless {
         match self.verify(trust, bundle) {
             Err(Error::Keyless(error)) => *error,
@@ -116,7 +116,7 @@ fn pattern(subject: &str) -> Value {
 }
 
 #[test]
-fn r7_an_identity_counts_by_bundle_and_by_layer_and_is_told_with_what_proves_it() {
+fn r7_an_identity_counts_by_bundle_and_by_layer_and_its_proof_is_reported() {
     let rig = Rig::new();
     let trust = rig.own();
     let verified = rig.verify(&trust, &rig.bundle()).unwrap();
@@ -137,14 +137,14 @@ fn r7_an_identity_counts_by_bundle_and_by_layer_and_is_told_with_what_proves_it(
     let layer: Descriptor = serde_json::from_value(renamed.0).unwrap();
     let refused = rig.verify_as(&trust, &Evidence::Certified(&layer, &renamed.1), COSIGN_SIGN);
     assert!(matches!(refused, Err(Error::OtherName { .. })));
-    // Under the other root, the very same is nobody's.
+    // Under another root, the same signature does not count.
     let elsewhere = Rig { authority: Authority::new(), image: rig.image.clone() };
     let refused = elsewhere.refusal(&elsewhere.own(), &rig.bundle());
     assert!(matches!(refused, Keyless::LogEntry(_)), "{refused:?}");
 }
 
 #[test]
-fn r7_no_other_subject_and_no_other_issuer_is_the_identity() {
+fn r7_no_other_subject_and_no_other_issuer_matches_the_identity() {
     let rig = Rig::new();
     let trust = rig.own();
     let patterns =
@@ -174,33 +174,33 @@ fn r7_no_other_subject_and_no_other_issuer_is_the_identity() {
         let refused = rig.refusal(&trust, &bundle);
         assert!(matches!(refused, Keyless::Issuer { .. } | Keyless::NoIssuer), "{issuer}: {refused:?}");
     }
-    // With several identities, the refusal says who signed.
+    // With several identities, the error names the signer.
     let two = rig.trust(&[("a", exact("a@example.com")), ("b", exact("b@example.com"))], &json!({})).unwrap();
     assert!(
-        matches!(rig.refusal(&two, &rig.bundle()), Keyless::Stranger { subject, .. } if subject == WORKFLOW)
+        matches!(rig.refusal(&two, &rig.bundle()), Keyless::UnknownIdentity { subject, .. } if subject == WORKFLOW)
     );
 }
 
 #[test]
-fn r7_the_certificate_is_judged_at_the_logged_time_and_never_now() {
+fn r7_the_certificate_is_checked_at_the_logged_time_and_never_at_the_current_time() {
     let rig = Rig::new();
     let trust = rig.own();
     let at = |logged| {
         let signer = Signer { logged, ..rig.signer() };
         rig.authority.sign(signer, &statement(&rig.image, Some(NAME), COSIGN_SIGN))
     };
-    // It ended a year ago, and it does not matter.
+    // It expired long ago, which does not matter.
     rig.verify(&trust, &at(THEN + 600)).unwrap();
     for logged in [THEN + 601, THEN - 1, 1] {
         let refused = rig.refusal(&trust, &at(logged));
         assert!(matches!(refused, Keyless::Certificate(_) | Keyless::LogEntry(_)), "{logged}: {refused:?}");
     }
-    // A time in the future is refused, whatever the certificate says.
+    // A time in the future is refused, whatever the certificate's validity.
     let future = 32_503_680_000;
     let signer = Signer { logged: future, from: future, ..rig.signer() };
     let bundle = rig.authority.sign(signer, &statement(&rig.image, Some(NAME), COSIGN_SIGN));
     rig.refusal(&trust, &bundle);
-    // The time is the log's word: without it, or changed, there is none.
+    // The log signs the time: a missing or changed time does not count.
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut bundle = rig.bundle();
         change(&mut bundle["verificationMaterial"]["tlogEntries"][0]);
@@ -246,7 +246,7 @@ fn r7_a_bundle_without_its_proof_its_log_or_its_certificate_log_does_not_count()
     let secret = rig.authority.sign(secret, &statement(&rig.image, Some(NAME), COSIGN_SIGN));
     let refused = rig.refusal(&trust, &secret);
     assert!(matches!(refused, Keyless::Certificate(_)), "{refused:?}");
-    // Logs of others.
+    // Logs of another instance.
     let root = |change: &dyn Fn(&mut Value)| {
         let mut root: Value = serde_json::from_str(&rig.authority.root()).unwrap();
         change(&mut root);
@@ -264,7 +264,7 @@ fn r7_a_bundle_without_its_proof_its_log_or_its_certificate_log_does_not_count()
 }
 
 #[test]
-fn r7_a_statement_counts_for_its_subject_its_name_and_its_kind_alone() {
+fn r7_a_statement_counts_only_for_its_subject_name_and_type() {
     let rig = Rig::new();
     let trust = rig.own();
     let other = Digest::sha256(b"other");
@@ -275,7 +275,7 @@ fn r7_a_statement_counts_for_its_subject_its_name_and_its_kind_alone() {
     assert!(matches!(refused, Err(Error::OtherName { .. })));
     let refused = rig.verify(&trust, &of(&statement(&rig.image, None, COSIGN_SIGN)));
     assert!(matches!(refused, Err(Error::NameMissing)));
-    // As GitHub attests: provenance is no signature, and a signature no provenance.
+    // As GitHub attests: provenance is not a signature, and a signature is not provenance.
     let provenance = of(&statement(&rig.image, Some(NAME), SLSA_PROVENANCE));
     assert!(matches!(rig.verify(&trust, &provenance), Err(Error::PredicateType { .. })));
     let text = provenance.to_string();
@@ -284,21 +284,21 @@ fn r7_a_statement_counts_for_its_subject_its_name_and_its_kind_alone() {
     let text = rig.bundle().to_string();
     let refused = rig.verify_as(&trust, &Evidence::Bundle(text.as_bytes()), SLSA_PROVENANCE);
     assert!(matches!(refused, Err(Error::PredicateType { .. })));
-    // What is no statement at all.
+    // Not a statement at all.
     let refused =
         rig.verify(&trust, &of(&json!({ "subject": [{ "digest": { "sha256": rig.image.hex() } }] })));
     assert!(refused.is_err());
 }
 
 #[test]
-fn r7_real_signatures_count_under_the_root_that_is_built_in() {
+fn r7_real_signatures_count_under_the_built_in_root() {
     let file = |subject: &str, issuer: &str, kind: &str| {
         let json = json!({ "apiVersion": "airlock.dev/v1alpha1", "kind": "Trust", "identities": [{
             "name": "upstream", "certificateIdentity": subject, "certificateOidcIssuer": issuer,
             "trustedRoot": TrustedRoot::embedded_json(), "roles": [{ "sign": [kind] }] }] });
         TrustFile::parse(&json.to_string()).unwrap()
     };
-    // A build's attestation: its subject is a file, whose name is no image's, and all before that holds.
+    // A build's attestation: its subject is a file, whose name is not an image name; all earlier checks succeed.
     let conda = read("signed-package-2.1.0-hb0f4dca_0.conda");
     let rig = Rig { authority: Authority::new(), image: Digest::sha256(&conda) };
     let bundle: Value = serde_json::from_slice(&read(STATEMENT_V1.bundle)).unwrap();
@@ -312,7 +312,7 @@ fn r7_real_signatures_count_under_the_root_that_is_built_in() {
     );
     let stranger = file("https://github.com/mallory/x", STATEMENT_V1.issuer, kind);
     let refused = rig.verify_as(&stranger, &Evidence::Bundle(text.as_bytes()), kind);
-    assert!(matches!(refused, Err(Error::Keyless(error)) if error.is_of_another()));
+    assert!(matches!(refused, Err(Error::Keyless(error)) if error.is_identity_mismatch()));
     // An image that cosign 2 signed.
     let payload = read("cosign2-image.payload.json");
     let layer: Descriptor = serde_json::from_slice(&read("cosign2-image.layer.json")).unwrap();
@@ -332,7 +332,7 @@ fn r7_real_signatures_count_under_the_root_that_is_built_in() {
         formats: &FORMATS,
         keys: &trust,
         role: &|_| true,
-        log: LogRule::NotAsked,
+        log: LogRule::Ignored,
         limits: Limits::default(),
     };
     let verified = verify_image(&Evidence::Certified(&layer, &payload), &expected).unwrap();
@@ -344,7 +344,7 @@ fn r7_real_signatures_count_under_the_root_that_is_built_in() {
 }
 
 #[test]
-fn r7_roles_groups_thresholds_and_revocations_are_those_of_keys() {
+fn r7_roles_groups_thresholds_and_revocations_apply_as_for_keys() {
     let rig = Rig::new();
     let (alice, bob) = ("alice@example.com", "bob@example.com");
     let pair = json!({ "groups": [{ "name": "pair", "threshold": 2, "keys": ["alice", "bob"] }],
@@ -352,14 +352,16 @@ fn r7_roles_groups_thresholds_and_revocations_are_those_of_keys() {
     let trust = rig.trust(&[("alice", exact(alice)), ("bob", exact(bob))], &pair).unwrap();
     assert!(rig.decide(&trust, &[rig.by(alice), rig.by(bob)]).satisfied);
     assert!(!rig.decide(&trust, &[rig.by(alice), rig.by(alice)]).satisfied);
-    // One person is one signer, also where two entries fit.
+    // One person is one signer, even if two entries match.
     let team =
         json!({ "certificateIdentityRegexp": r".*@example\.com", "certificateOidcIssuer": GITHUB_ACTIONS });
     let both = rig.trust(&[("bob", team.clone()), ("alice", exact(alice))], &pair).unwrap();
     assert!(!rig.decide(&both, &[rig.by(alice), rig.by(alice)]).satisfied);
     assert!(rig.decide(&both, &[rig.by(alice), rig.by(bob)]).satisfied);
-    assert!(both.findings().iter().any(|found| found.text.contains("`bob` fits `alice`")));
-    // Two persons under one entry are one signer, too.
+    assert!(
+        both.findings().iter().any(|found| found.text.contains("`bob` also matches the signer of `alice`"))
+    );
+    // Two persons who match the same entry are also one signer.
     assert!(!rig.decide(&both, &[rig.by(bob), rig.by("carol@example.com")]).satisfied);
 
     // A key and an identity make a pair.
@@ -382,14 +384,14 @@ fn r7_roles_groups_thresholds_and_revocations_are_those_of_keys() {
     who["roles"] = json!([{ "sign": ["signature"], "repositories": ["registry.example/other/**"] }]);
     let elsewhere = rig.trust(&[("release", who.clone())], &json!({})).unwrap();
     let decision = rig.decide(&elsewhere, &[rig.bundle()]);
-    assert!(decision.why_not[0].to_string().contains("may not sign this"), "{decision:?}");
+    assert!(decision.reasons[0].to_string().contains("may not sign this"), "{decision:?}");
     who["roles"] = json!([{ "sign": ["signature"], "formats": ["simpleSigning"] }]);
     let other = rig.trust(&[("release", who)], &json!({})).unwrap();
     assert!(!rig.decide(&other, &[rig.bundle()]).satisfied);
 }
 
 #[test]
-fn r7_a_trust_file_with_identities_survives_its_text_and_half_an_identity_is_refused() {
+fn r7_a_trust_file_with_identities_round_trips_and_half_an_identity_is_refused() {
     let rig = Rig::new();
     let mut replacing = pattern(r"https://github\.com/team/.*");
     replacing["replaces"] = json!("release");
@@ -433,7 +435,7 @@ fn r7_a_trust_file_with_identities_survives_its_text_and_half_an_identity_is_ref
 }
 
 #[test]
-fn r7_a_root_may_be_named_by_its_path_beside_the_file() {
+fn r7_a_root_may_be_given_by_a_path_relative_to_the_file() {
     let rig = Rig::new();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("root.json"), rig.authority.root()).unwrap();
@@ -448,20 +450,20 @@ fn r7_a_root_may_be_named_by_its_path_beside_the_file() {
     assert!(matches!(TrustFile::parse(&text), Err(Error::TrustRootFile { .. })));
     let elsewhere = TrustFile::parse_in(&text, &folder.path().join("none"));
     assert!(matches!(elsewhere, Err(Error::TrustRootFile { .. })));
-    // Written down, it stands by itself.
+    // Serialized, it is self-contained.
     assert_eq!(TrustFile::parse(&trust.to_yaml()).unwrap(), trust);
 }
 
 #[test]
-fn r7_patterns_that_say_more_than_they_seem_to_are_told() {
+fn r7_patterns_that_match_more_than_they_seem_to_are_reported() {
     let rig = Rig::new();
     let issuers = json!({ "certificateIdentity": WORKFLOW, "certificateOidcIssuerRegexp": ".*" });
     let trust = rig.trust(
         &[("all", pattern(".*")), ("loose", pattern("https://github.com/team/.*")), ("any", issuers)],
         &json!({}),
     );
-    let told: Vec<String> = trust.unwrap().findings().into_iter().map(|found| found.text).collect();
-    let has = |part: &str| assert!(told.iter().any(|text| text.contains(part)), "{part}: {told:#?}");
+    let findings: Vec<String> = trust.unwrap().findings().into_iter().map(|found| found.text).collect();
+    let has = |part: &str| assert!(findings.iter().any(|text| text.contains(part)), "{part}: {findings:#?}");
     has("`all` accepts any subject");
     has("`any` accepts any issuer");
     has("`b.c`");
@@ -470,7 +472,7 @@ fn r7_patterns_that_say_more_than_they_seem_to_are_told() {
 }
 
 #[test]
-fn r7_a_certificate_without_an_identity_for_it_is_named_and_a_drive_wants_a_key() {
+fn r7_a_certificate_without_an_identity_for_it_is_named_and_a_drive_requires_a_key() {
     let rig = Rig::new();
     let key = PrivateKey::generate().unwrap().public_key().unwrap();
     let keys = TrustFile::new(vec![("release".to_owned(), key)]).unwrap();

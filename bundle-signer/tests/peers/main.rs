@@ -1,5 +1,5 @@
-//! Real cosign, versions 2 and 3: what it wrote verifies here, and what is written here verifies there, without a
-//! network and with log checking on.
+//! Interoperability with real cosign, versions 2 and 3: airlock verifies cosign's signatures, and cosign verifies
+//! airlock's signatures, without a network and with log verification.
 
 #[cfg(test)]
 mod matrix;
@@ -42,12 +42,12 @@ mod tests {
         let expected = Expectation {
             digest: &Digest::sha256(&image()),
             name,
-            name_rule: NameRule::MayBeSilent,
+            name_rule: NameRule::Optional,
             predicate_type,
             formats: &ALL,
             keys: trust,
             role: &|_| true,
-            log: LogRule::NotAsked,
+            log: LogRule::Ignored,
             limits: Limits::default(),
         };
         verify_image(evidence, &expected).unwrap()
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cosign_put_into_a_registry_verifies() {
+    fn cosign_signatures_in_a_registry_verify() {
         if !require(&["cosign2", "cosign3", "registry"]) {
             return;
         }
@@ -103,7 +103,8 @@ mod tests {
         assert_eq!(index.children().len(), 2);
         for child in index.children() {
             let referrer = manifest(registry.get("demo/app", &format!("manifests/{}", child.digest)));
-            let Ok(referrer::Holds::Bundle(layer)) = referrer::read(&referrer, &digest, &limits) else {
+            let Ok(referrer::ReferrerContent::Bundle(layer)) = referrer::read(&referrer, &digest, &limits)
+            else {
                 panic!("a bundle")
             };
             let bundle = blob(layer);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cosign_wrote_about_a_file_verifies() {
+    fn cosign_signatures_of_a_file_verify() {
         if !require(&["cosign2", "cosign3"]) {
             return;
         }
@@ -132,16 +133,16 @@ mod tests {
             ("cosign3", format!("{attest} --signing-config config.json file")),
         ] {
             site.run(program, &line);
-            // cosign states the file's name, which is no image's.
+            // cosign states the file's name, which is not an image name.
             let expected = Expectation {
                 digest: &Digest::sha256(&image()),
                 name: &"registry.example/demo/app".parse().unwrap(),
-                name_rule: NameRule::MayBeSilent,
+                name_rule: NameRule::Optional,
                 predicate_type: SLSA_PROVENANCE,
                 formats: &[Format::Bundle],
                 keys: &trust,
                 role: &|_| true,
-                log: LogRule::NotAsked,
+                log: LogRule::Ignored,
                 limits: Limits::default(),
             };
             let refused = verify_image(&Evidence::Bundle(&site.read("out.json")), &expected).unwrap_err();
@@ -224,7 +225,7 @@ mod tests {
         let old = "--new-bundle-format --trusted-root trusted_root.json";
         signer.site.accepts("cosign2", &format!("{verify} plain.json --insecure-ignore-tlog {old} file"));
         signer.site.write("logged.json", signer.logged(&provenance(&name)));
-        // Version 2 checks our log as well, where it is told that the bundle is of the new format.
+        // Version 2 also checks our log, if a flag selects the new bundle format.
         for (program, new) in [("cosign3", ""), ("cosign2", "--new-bundle-format")] {
             let line = format!("{verify} logged.json {new} --trusted-root trusted_root.json file");
             signer.site.accepts(program, &line);

@@ -1,5 +1,6 @@
-//! What stock verifiers say of each thing that airlock signs, in a network namespace without routes. Every cell is run,
-//! with a right key and, where that is accepted, with a wrong key, a wrong log and wrong bytes; the whole is printed.
+//! The verdicts of stock verifiers on each kind of content that airlock signs, in a network namespace without routes.
+//! Every cell of the matrix runs with the right key and, if that is accepted, with a wrong key, a wrong log and wrong
+//! bytes. The matrix is printed.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +15,9 @@ use sigstore::{PublicKeyVerificationPolicy, Verifier};
 use crate::rig::{Namespace, Registry, program, require};
 use crate::signer::{IMAGE_CONFIG, Signer, image, provenance, refer, subject};
 
-/// A thing that airlock signs.
+/// Content that airlock signs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Thing {
+enum Content {
     /// An image's signature.
     Image(Form),
     /// An image's provenance.
@@ -33,28 +34,32 @@ enum Form {
 }
 
 const ACCEPTS: &str = "accepts";
-/// The program does not read this form at all.
+/// The program does not support this form.
 const NONE: &str = "-";
-/// The crate asks of every bundle that somebody said when.
+/// The crate requires a proven time for every bundle.
 const WANTS_LOG: &str = "at least one tlog entry or timestamp";
 /// sigstore-js compares the hash of a statement with a log entry, where Rekor v2 has the hash of the envelope.
 const OTHER_HASH: &str = "digest mismatch";
 
-/// By thing: what cosign 2, cosign 3, the crate `sigstore-verify` and npm's `@sigstore/verify` say: that they accept,
-/// or a part of the refusal.
-const EXPECTED: [(&str, Thing, [&str; 4]); 8] = [
-    ("image signature, legacy tag", Thing::Image(Form::Legacy), [ACCEPTS, ACCEPTS, NONE, NONE]),
-    ("image signature, bundle", Thing::Image(Form::ByKey), [ACCEPTS, ACCEPTS, WANTS_LOG, ACCEPTS]),
-    ("image signature, logged bundle", Thing::Image(Form::Logged), [ACCEPTS, ACCEPTS, ACCEPTS, OTHER_HASH]),
-    ("attestation, legacy tag", Thing::Attestation(Form::Legacy), [ACCEPTS, ACCEPTS, NONE, NONE]),
-    ("attestation, bundle", Thing::Attestation(Form::ByKey), [ACCEPTS, ACCEPTS, WANTS_LOG, ACCEPTS]),
-    ("attestation, logged bundle", Thing::Attestation(Form::Logged), [ACCEPTS, ACCEPTS, ACCEPTS, OTHER_HASH]),
-    ("drive manifest, bundle", Thing::File(Form::ByKey), [ACCEPTS, ACCEPTS, WANTS_LOG, ACCEPTS]),
-    ("drive manifest, logged bundle", Thing::File(Form::Logged), [ACCEPTS, ACCEPTS, ACCEPTS, ACCEPTS]),
+/// For each content, the verdicts of cosign 2, cosign 3, the crate `sigstore-verify` and npm's `@sigstore/verify`:
+/// acceptance, or a part of the error message.
+const EXPECTED: [(&str, Content, [&str; 4]); 8] = [
+    ("image signature, legacy tag", Content::Image(Form::Legacy), [ACCEPTS, ACCEPTS, NONE, NONE]),
+    ("image signature, bundle", Content::Image(Form::ByKey), [ACCEPTS, ACCEPTS, WANTS_LOG, ACCEPTS]),
+    ("image signature, logged bundle", Content::Image(Form::Logged), [ACCEPTS, ACCEPTS, ACCEPTS, OTHER_HASH]),
+    ("attestation, legacy tag", Content::Attestation(Form::Legacy), [ACCEPTS, ACCEPTS, NONE, NONE]),
+    ("attestation, bundle", Content::Attestation(Form::ByKey), [ACCEPTS, ACCEPTS, WANTS_LOG, ACCEPTS]),
+    (
+        "attestation, logged bundle",
+        Content::Attestation(Form::Logged),
+        [ACCEPTS, ACCEPTS, ACCEPTS, OTHER_HASH],
+    ),
+    ("drive manifest, bundle", Content::File(Form::ByKey), [ACCEPTS, ACCEPTS, WANTS_LOG, ACCEPTS]),
+    ("drive manifest, logged bundle", Content::File(Form::Logged), [ACCEPTS, ACCEPTS, ACCEPTS, ACCEPTS]),
 ];
 const VERIFIERS: [&str; 4] = ["cosign2", "cosign3", "sigstore-verify", "sigstore-js"];
 
-impl Thing {
+impl Content {
     fn form(self) -> Form {
         match self {
             Self::Image(form) | Self::Attestation(form) | Self::File(form) => form,
@@ -77,13 +82,13 @@ impl Thing {
     }
 }
 
-/// What is asked of a verifier.
+/// The input of a verifier.
 #[derive(Clone, Copy)]
-struct Question<'a> {
-    thing: Thing,
+struct Query<'a> {
+    content: Content,
     key: &'a str,
     root: &'a str,
-    /// The file, for what is about one.
+    /// The file, for content about a file.
     file: &'a str,
 }
 
@@ -98,12 +103,12 @@ impl Lab {
         let signer = Signer::new();
         let other = PrivateKey::generate().unwrap().public_key().unwrap();
         signer.site.write("other.pub", other.to_pem());
-        // What is signed is the image's manifest, as a file and as an image.
+        // The signed content is the image's manifest, as a file and as an image.
         signer.site.write("file", image());
         signer.site.write("changed", [&image()[..], b" "].concat());
         let outside = Registry::start(&signer.site);
-        for (_, thing, _) in EXPECTED {
-            write(&signer, &outside, thing);
+        for (_, content, _) in EXPECTED {
+            write(&signer, &outside, content);
         }
         let namespace = Namespace::new();
         let registry = match &namespace {
@@ -119,11 +124,11 @@ impl Lab {
         Self { signer, namespace, registry }
     }
 
-    fn ask(&self, verifier: &str, question: &Question<'_>) -> Result<(), String> {
+    fn check(&self, verifier: &str, query: &Query<'_>) -> Result<(), String> {
         match verifier {
-            "sigstore-verify" => self.ask_crate(question),
-            "sigstore-js" => self.run(verifier, &script_line(question)),
-            cosign => self.run(cosign, &self.cosign_line(cosign, question)),
+            "sigstore-verify" => self.check_with_crate(query),
+            "sigstore-js" => self.run(verifier, &script_line(query)),
+            cosign => self.run(cosign, &self.cosign_line(cosign, query)),
         }
     }
 
@@ -138,123 +143,123 @@ impl Lab {
         if output.status.success() { Ok(()) } else { Err(format!("{line}\n{said}")) }
     }
 
-    fn cosign_line(&self, version: &str, question: &Question<'_>) -> String {
-        let Question { thing, key, root, file } = question;
-        let (name, form) = (thing.name(), thing.form());
+    fn cosign_line(&self, version: &str, query: &Query<'_>) -> String {
+        let Query { content, key, root, file } = query;
+        let (name, form) = (content.name(), content.form());
         let log = match form {
             Form::Legacy => "--insecure-ignore-tlog".to_owned(),
             Form::ByKey if version == "cosign3" => "--insecure-ignore-tlog".to_owned(),
-            // Version 2 asks for a root even where it is told not to look at logs.
+            // Version 2 requires a root even if it ignores logs.
             Form::ByKey => format!("--insecure-ignore-tlog --new-bundle-format --trusted-root {root}"),
             Form::Logged if version == "cosign3" => format!("--trusted-root {root}"),
             Form::Logged => format!("--new-bundle-format --trusted-root {root}"),
         };
         let image = format!("{}/{name}@{}", self.registry.address, Digest::sha256(&image()));
-        match thing {
-            Thing::Image(_) => format!("verify --key {key} {log} {image}"),
-            Thing::Attestation(_) => {
+        match content {
+            Content::Image(_) => format!("verify --key {key} {log} {image}"),
+            Content::Attestation(_) => {
                 format!("verify-attestation --type slsaprovenance1 --key {key} {log} {image}")
             }
-            Thing::File(_) => format!("verify-blob --key {key} --bundle {name}.json {log} {file}"),
+            Content::File(_) => format!("verify-blob --key {key} --bundle {name}.json {log} {file}"),
         }
     }
 
-    fn ask_crate(&self, question: &Question<'_>) -> Result<(), String> {
+    fn check_with_crate(&self, query: &Query<'_>) -> Result<(), String> {
         let read = |name: &str| String::from_utf8(self.signer.site.read(name)).unwrap();
-        // It comes without crypto, and gets ours.
+        // The crate is built without crypto, and uses our provider.
         keyless::TrustedRoot::embedded().unwrap();
-        let root = TrustedRoot::from_json(&read(question.root)).unwrap();
-        let bundle = Bundle::from_json(&read(&format!("{}.json", question.thing.name()))).unwrap();
-        let policy = PublicKeyVerificationPolicy::new(DerPublicKey::from_pem(&read(question.key)).unwrap());
-        let policy = if question.thing.form() == Form::Logged { policy } else { policy.skip_tlog_unsafe() };
-        let file = self.signer.site.read(question.file);
+        let root = TrustedRoot::from_json(&read(query.root)).unwrap();
+        let bundle = Bundle::from_json(&read(&format!("{}.json", query.content.name()))).unwrap();
+        let policy = PublicKeyVerificationPolicy::new(DerPublicKey::from_pem(&read(query.key)).unwrap());
+        let policy = if query.content.form() == Form::Logged { policy } else { policy.skip_tlog_unsafe() };
+        let file = self.signer.site.read(query.file);
         let verified = Verifier::new(&root).unwrap().verify(&file[..], &bundle, &policy);
         verified.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// What a verifier says of a thing: of what is right and, where it takes that, of each thing that is wrong.
-    fn cell(&self, verifier: &str, thing: Thing) -> String {
-        if thing.form() == Form::Legacy && !verifier.starts_with("cosign") {
+    /// The verdict of a verifier on content: with the right input and, if it accepts that, with each wrong input.
+    fn cell(&self, verifier: &str, content: Content) -> String {
+        if content.form() == Form::Legacy && !verifier.starts_with("cosign") {
             return NONE.to_owned();
         }
-        let right = Question { thing, key: "airlock.pub", root: "trusted_root.json", file: "file" };
-        if let Err(said) = self.ask(verifier, &right) {
+        let right = Query { content, key: "airlock.pub", root: "trusted_root.json", file: "file" };
+        if let Err(said) = self.check(verifier, &right) {
             return said;
         }
-        let mut wrong = vec![("a wrong key", Question { key: "other.pub", ..right })];
-        if thing.form() == Form::Logged {
-            wrong.push(("a wrong log", Question { root: "other_root.json", ..right }));
+        let mut wrong = vec![("a wrong key", Query { key: "other.pub", ..right })];
+        if content.form() == Form::Logged {
+            wrong.push(("a wrong log", Query { root: "other_root.json", ..right }));
         }
-        // Where an image is asked for, its digest is in the question.
-        if matches!(thing, Thing::File(_)) {
-            wrong.push(("wrong bytes", Question { file: "changed", ..right }));
+        // For an image, the digest is part of the input.
+        if matches!(content, Content::File(_)) {
+            wrong.push(("wrong bytes", Query { file: "changed", ..right }));
         }
-        let taken = wrong.iter().filter(|(_, question)| self.ask(verifier, question).is_ok());
-        let taken: Vec<_> = taken.map(|(what, _)| *what).collect();
-        if taken.is_empty() { ACCEPTS.to_owned() } else { format!("ACCEPTS {}", taken.join(" and ")) }
+        let accepted = wrong.iter().filter(|(_, query)| self.check(verifier, query).is_ok());
+        let accepted: Vec<_> = accepted.map(|(what, _)| *what).collect();
+        if accepted.is_empty() { ACCEPTS.to_owned() } else { format!("ACCEPTS {}", accepted.join(" and ")) }
     }
 }
 
-fn script_line(question: &Question<'_>) -> String {
-    let Question { thing, key, root, file } = question;
-    let log = if thing.form() == Form::Logged { " --log" } else { "" };
-    format!("--key {key} --trusted-root {root} --bundle {}.json{log} {file}", thing.name())
+fn script_line(query: &Query<'_>) -> String {
+    let Query { content, key, root, file } = query;
+    let log = if content.form() == Form::Logged { " --log" } else { "" };
+    format!("--key {key} --trusted-root {root} --bundle {}.json{log} {file}", content.name())
 }
 
-/// Signs a thing and puts it where verifiers look: into a repository of its own, bundles into files as well.
-fn write(signer: &Signer, registry: &Registry, thing: Thing) {
-    let (place, digest) = (thing.name(), Digest::sha256(&image()));
-    let name = format!("registry.example/{place}").parse().unwrap();
-    registry.push(&place, IMAGE_CONFIG);
-    registry.put(&place, "v1", OCI_MANIFEST, &image());
+/// Signs content and stores it where verifiers look: in its own repository, and bundles also in files.
+fn write(signer: &Signer, registry: &Registry, content: Content) {
+    let (repository, digest) = (content.name(), Digest::sha256(&image()));
+    let name = format!("registry.example/{repository}").parse().unwrap();
+    registry.push(&repository, IMAGE_CONFIG);
+    registry.put(&repository, "v1", OCI_MANIFEST, &image());
     let attach = |suffix: &str, blob: &[u8], attachment: &attached::Attachment| {
-        registry.push(&place, blob);
-        registry.push(&place, &attachment.config);
+        registry.push(&repository, blob);
+        registry.push(&repository, &attachment.config);
         let tag = Tag::of_attachment(&digest, suffix).unwrap();
-        registry.put(&place, tag.as_str(), OCI_MANIFEST, attachment.manifest.bytes());
+        registry.put(&repository, tag.as_str(), OCI_MANIFEST, attachment.manifest.bytes());
     };
     let limits = Limits::default();
-    let (statement, kind) = match thing {
-        Thing::Image(_) => (Statement::signature(subject(&name)), COSIGN_SIGN),
-        Thing::Attestation(_) | Thing::File(_) => (provenance(&name), SLSA_PROVENANCE),
+    let (statement, kind) = match content {
+        Content::Image(_) => (Statement::signature(subject(&name)), COSIGN_SIGN),
+        Content::Attestation(_) | Content::File(_) => (provenance(&name), SLSA_PROVENANCE),
     };
-    let bundle = match thing {
-        Thing::Image(Form::Legacy) => {
+    let bundle = match content {
+        Content::Image(Form::Legacy) => {
             let payload = simple_signing::Payload::new(digest.clone(), &name).to_bytes().unwrap();
             let signature = signer.key.sign(&payload).unwrap();
             attach("sig", &payload, &attached::sign(None, &payload, &signature, &limits).unwrap());
             return;
         }
-        Thing::Attestation(Form::Legacy) => {
+        Content::Attestation(Form::Legacy) => {
             let envelope = signer.envelope(&statement).to_json().into_bytes();
             attach("att", &envelope, &attached::attest(None, &envelope, kind, &limits).unwrap());
             return;
         }
-        Thing::File(form) => {
+        Content::File(form) => {
             let signature = signer.key.sign(&image()).unwrap();
             let logged = (form == Form::Logged).then(|| signer.entry(&image(), &signature));
             let entries: Vec<_> = logged.into_iter().collect();
             bundle::blob(&signer.public(), &image(), &signature, &entries)
         }
-        Thing::Image(Form::Logged) | Thing::Attestation(Form::Logged) => signer.logged(&statement),
-        Thing::Image(Form::ByKey) | Thing::Attestation(Form::ByKey) => signer.bundle(&statement),
+        Content::Image(Form::Logged) | Content::Attestation(Form::Logged) => signer.logged(&statement),
+        Content::Image(Form::ByKey) | Content::Attestation(Form::ByKey) => signer.bundle(&statement),
     };
-    signer.site.write(&format!("{place}.json"), &bundle);
-    if matches!(thing, Thing::File(_)) {
+    signer.site.write(&format!("{repository}.json"), &bundle);
+    if matches!(content, Content::File(_)) {
         return;
     }
     let referrer = refer(&bundle, kind);
-    registry.push(&place, &bundle);
-    registry.push(&place, referrer::CONFIG);
+    registry.push(&repository, &bundle);
+    registry.push(&repository, referrer::CONFIG);
     let id = referrer.digest();
-    registry.put(&place, &id.to_string(), OCI_MANIFEST, referrer.bytes());
+    registry.put(&repository, &id.to_string(), OCI_MANIFEST, referrer.bytes());
     let listed = referrer.referrer_descriptor(id);
     let index = serde_json::json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [listed] });
-    registry.put(&place, Tag::of_referrers(&digest).as_str(), OCI_INDEX, index.to_string().as_bytes());
+    registry.put(&repository, Tag::of_referrers(&digest).as_str(), OCI_INDEX, index.to_string().as_bytes());
 }
 
 #[test]
-fn every_stock_verifier_says_what_the_matrix_says() {
+fn every_stock_verifier_has_the_verdicts_of_the_matrix() {
     let programs = ["cosign2", "cosign3", "registry", "sigstore-js", "node"];
     if !require(&programs) {
         return;
@@ -262,10 +267,10 @@ fn every_stock_verifier_says_what_the_matrix_says() {
     let lab = Lab::new();
     let mut wrong = BTreeMap::new();
     println!("{:<34}{}", "", VERIFIERS.map(|name| format!("{name:<18}")).concat());
-    for (name, thing, expected) in EXPECTED {
+    for (name, content, expected) in EXPECTED {
         let mut line = format!("{name:<34}");
         for (verifier, expected) in VERIFIERS.into_iter().zip(expected) {
-            let found = lab.cell(verifier, thing);
+            let found = lab.cell(verifier, content);
             let short =
                 if found.contains(expected) { expected.split(" tlog").next().unwrap() } else { "WRONG" };
             line += &format!("{short:<18}");

@@ -1,4 +1,4 @@
-//! Real programs, a registry of theirs, and image layouts as `cosign save` writes them.
+//! Real programs, a registry for them, and image layouts as `cosign save` writes them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 
 pub(crate) use crate::programs::{program, require};
 
-/// A folder in which programs run.
+/// The working folder of programs.
 pub(crate) struct Site(tempfile::TempDir);
 
 impl Site {
@@ -31,7 +31,7 @@ impl Site {
         std::fs::read(self.path().join(name)).unwrap()
     }
 
-    /// Runs a program here, in words parted by spaces, and expects success.
+    /// Runs a program with arguments separated by spaces, and expects success.
     pub(crate) fn run(&self, name: &str, line: &str) -> String {
         let output = self.command(Command::new(program(name)), line);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -39,7 +39,7 @@ impl Site {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Runs a program in a network namespace without routes, where the system allows to make one.
+    /// Runs a program in a network namespace without routes, if the system allows it.
     pub(crate) fn offline(&self, name: &str, line: &str) -> Output {
         let apart = Command::new("unshare").args(["-rn", "true"]).status().is_ok_and(|s| s.success());
         if !apart {
@@ -58,10 +58,10 @@ impl Site {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    pub(crate) fn refuses(&self, name: &str, line: &str, why: &str) {
+    pub(crate) fn refuses(&self, name: &str, line: &str, reason: &str) {
         let output = self.offline(name, line);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(why), "{name} {line}\n{said}");
+        assert!(!output.status.success() && said.contains(reason), "{name} {line}\n{said}");
     }
 
     pub(crate) fn command(&self, mut command: Command, line: &str) -> Output {
@@ -108,11 +108,11 @@ impl Layout {
     }
 }
 
-/// A network namespace with nothing but a loopback device, so without a route to anywhere. It ends with its owner.
+/// A network namespace with only a loopback device, so without any route. It ends when it is dropped.
 pub(crate) struct Namespace(Child);
 
 impl Namespace {
-    /// None where the system allows none.
+    /// None if the system does not allow it.
     pub(crate) fn new() -> Option<Self> {
         let script = "ip link set lo up && test -z \"$(ip route)\" && echo ready && exec sleep infinity";
         let mut command = Command::new("unshare");
@@ -131,7 +131,7 @@ impl Namespace {
         command
     }
 
-    /// Whether something listens on this port there, by the kernel's own list.
+    /// Whether a process listens on this port in the namespace, by the kernel's list.
     fn listens(&self, port: u16) -> bool {
         let sockets = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.0.id())).unwrap_or_default();
         sockets.lines().any(|line| line.contains(&format!(":{port:04X} 00000000:0000 0A")))
@@ -145,7 +145,7 @@ impl Drop for Namespace {
     }
 }
 
-/// The CNCF registry, on a free port; it has no referrers API. It is ended with its owner.
+/// The CNCF registry, on a free port; it has no referrers API. It ends when it is dropped.
 pub(crate) struct Registry {
     child: Child,
     pub(crate) address: String,
@@ -158,7 +158,7 @@ impl Registry {
         Self::spawn(site, command, address.clone(), || TcpStream::connect(&address).is_ok())
     }
 
-    /// The same in a namespace, with what one outside was given.
+    /// Starts it in a namespace, with the content of a registry that ran outside.
     pub(crate) fn start_in(namespace: &Namespace, site: &Site) -> Self {
         let command = namespace.command(&program("registry"));
         Self::spawn(site, command, "127.0.0.1:5000".to_owned(), || namespace.listens(5000))
@@ -184,31 +184,31 @@ impl Registry {
     }
 
     pub(crate) fn push(&self, repository: &str, blob: &[u8]) {
-        let (status, head, _) = self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), "", b"");
+        let (status, head, _) = self.request("POST", &format!("/v2/{repository}/blobs/uploads/"), "", b"");
         assert_eq!(status, 202);
-        let place = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
-        let place = place.split_once(self.address.as_str()).unwrap().1;
-        let path = format!("{place}&digest={}", Digest::sha256(blob));
-        let (status, ..) = self.ask("PUT", &path, "application/octet-stream", blob);
+        let location = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+        let location = location.split_once(self.address.as_str()).unwrap().1;
+        let path = format!("{location}&digest={}", Digest::sha256(blob));
+        let (status, ..) = self.request("PUT", &path, "application/octet-stream", blob);
         assert_eq!(status, 201);
     }
 
     pub(crate) fn put(&self, repository: &str, name: &str, kind: &str, manifest: &[u8]) {
         let path = format!("/v2/{repository}/manifests/{name}");
-        let (status, _, body) = self.ask("PUT", &path, kind, manifest);
+        let (status, _, body) = self.request("PUT", &path, kind, manifest);
         assert_eq!(status, 201, "{}", String::from_utf8_lossy(&body));
     }
 
     /// A manifest by tag or digest, or a blob.
     pub(crate) fn get(&self, repository: &str, path: &str) -> Vec<u8> {
-        let (status, _, body) = self.ask("GET", &format!("/v2/{repository}/{path}"), "", b"");
+        let (status, _, body) = self.request("GET", &format!("/v2/{repository}/{path}"), "", b"");
         assert_eq!(status, 200, "{path}");
         body
     }
 
-    fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+    fn request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        // HTTP/1.0 answers are never chunked.
+        // HTTP/1.0 responses are never chunked.
         let head = format!(
             "{method} {path} HTTP/1.0\r\nHost: {}\r\nAccept: {OCI_MANIFEST}, {OCI_INDEX}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
             self.address,
@@ -216,11 +216,11 @@ impl Registry {
         );
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-        (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        let end = response.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&response[..end]).into_owned();
+        (head[9..12].parse().unwrap(), head, response[end + 4..].to_vec())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What airlock signs, for others to look at: a key, a log, and the files that stock verifiers need.
+//! Signs content for stock verifiers: a key, a log, and the files that the verifiers need.
 
 use bundle_signer::statement::SLSA_PROVENANCE;
 use bundle_signer::{

@@ -5,7 +5,7 @@ use crate::value::Value;
 
 use super::printer::{Flags, Mark, Printer};
 
-/// Wider than this is refused, as in Go.
+/// The largest width and precision, as in Go.
 const TOO_LARGE: i64 = 1_000_000;
 
 /// Reads one format string and prints its arguments.
@@ -14,11 +14,11 @@ struct Reader<'f, 'v> {
     position: usize,
     values: &'v [Value],
     next: usize,
-    /// An argument was asked for by its number: then extra ones are not told.
+    /// A directive selected an argument by number, so extra arguments are not reported.
     reordered: bool,
-    /// The last number of an argument was a good one.
+    /// The last argument number was valid.
     good: bool,
-    /// What was just read was a number of an argument.
+    /// An argument number was read just before.
     after_index: bool,
 }
 
@@ -63,7 +63,7 @@ impl Reader<'_, '_> {
         self.format.get(self.position).copied()
     }
 
-    /// What follows a percent sign.
+    /// The directive after a percent sign.
     fn directive(&mut self, printer: &mut Printer<'_>) -> Result<(), Failure> {
         printer.flags = Flags::default();
         while let Some(mark) = self.peek().and_then(mark) {
@@ -106,7 +106,7 @@ impl Reader<'_, '_> {
     }
 
     fn precision(&mut self, printer: &mut Printer<'_>) -> Result<(), Failure> {
-        // A point at the very end is no precision.
+        // A point at the very end of the format is not a precision.
         if self.peek() != Some(b'.') || self.position + 1 >= self.format.len() {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Reader<'_, '_> {
         printer.write(problem.as_bytes())
     }
 
-    /// The next character, U+FFFD for a byte that belongs to none.
+    /// The next character; U+FFFD for a byte that is not valid UTF-8.
     fn character(&mut self) -> char {
         let rest = self.format.get(self.position..).unwrap_or_default();
         let head = rest.get(..rest.len().min(4)).unwrap_or_default();
@@ -185,7 +185,7 @@ impl Reader<'_, '_> {
         self.number_until(self.format.len())
     }
 
-    /// Digits; all the rest of the format is gone when they are too many. `parsenum`.
+    /// Reads digits; a number that is too large consumes the rest of the format. `parsenum`.
     fn number_until(&mut self, end: usize) -> Option<usize> {
         let mut number = None;
         while self.position < end

@@ -4,18 +4,18 @@ use crate::budget::Failure;
 
 use super::printer::{Mark, Printer};
 
-/// The exact decimal expansion of a float64 has at most 1074 places behind the point and 767 digits that
-/// count; what is asked for beyond is zeros, which the standard library need not make.
+/// The exact decimal expansion of a float64 has at most 1074 decimal places and 767 significant digits. All further
+/// digits are zeros, which the standard library does not need to produce.
 const MOST_DIGITS: usize = 1100;
 
-/// A decimal number: 0.d1d2d3... times ten to the power of `point`; zero has no digits.
+/// A decimal number, 0.d1d2d3... times 10^`point`. Zero has no digits.
 struct Decimal {
     digits: String,
     point: i32,
 }
 
-/// `strconv.FormatFloat` with 64 bits: verb `e E f g G b x X`, no precision for the shortest text that reads
-/// back as the same number.
+/// `strconv.FormatFloat` with 64 bits and a verb of `e E f g G b x X`. Without a precision, the result is the shortest
+/// text that reads back as the same number.
 #[must_use]
 pub fn format(value: f64, verb: char, precision: Option<usize>) -> String {
     if value.is_nan() {
@@ -73,7 +73,8 @@ fn general(magnitude: f64, verb: char, precision: Option<usize>) -> String {
 }
 
 impl Decimal {
-    /// The shortest digits that read back as `magnitude`, or so many, rounded to even, less trailing zeros.
+    /// The shortest digits that read back as `magnitude`, or `digits` of them, rounded half to even; without trailing
+    /// zeros.
     fn of(magnitude: f64, digits: Option<usize>) -> Self {
         if magnitude == 0.0 {
             return Self { digits: String::new(), point: 0 };
@@ -88,13 +89,13 @@ impl Decimal {
         Self { digits: digits.trim_end_matches('0').to_owned(), point }
     }
 
-    /// The digit at `index`, zero where there is none.
+    /// The digit at `index`, or zero past the end.
     fn digit(&self, index: i64) -> char {
         let index = usize::try_from(index).ok();
         index.and_then(|index| self.digits.as_bytes().get(index)).map_or('0', |byte| char::from(*byte))
     }
 
-    /// `%e` with `places` behind the point.
+    /// `%e` with `places` decimal places.
     fn exponential(&self, places: usize, verb: char) -> String {
         let mut out = String::new();
         out.push(self.digit(0));
@@ -110,7 +111,7 @@ impl Decimal {
         out
     }
 
-    /// `%f` with `places` behind the point.
+    /// `%f` with `places` decimal places.
     fn fixed(&self, places: usize) -> String {
         let point = i64::from(self.point);
         let mut out = String::new();
@@ -128,7 +129,7 @@ impl Decimal {
     }
 }
 
-/// Mantissa and exponent of two: the number is `mantissa * 2^(exponent - 52)`.
+/// Mantissa and binary exponent: the number is `mantissa * 2^(exponent - 52)`.
 fn parts(magnitude: f64) -> (u64, i32) {
     let bits = magnitude.to_bits();
     let fraction = bits & ((1 << 52) - 1);
@@ -184,7 +185,7 @@ fn hexadecimal(magnitude: f64, verb: char, precision: Option<usize>) -> String {
     out
 }
 
-/// Prints a float; false when floats have no such verb.
+/// Prints a float; returns false if floats have no such verb.
 pub(super) fn print(printer: &mut Printer<'_>, value: f64, verb: char) -> Result<bool, Failure> {
     let (form, default) = match verb {
         'v' => ('g', None),
@@ -204,7 +205,7 @@ pub(super) fn print(printer: &mut Printer<'_>, value: f64, verb: char) -> Result
         () => "",
     };
     if !value.is_finite() {
-        // What does not look like a number is not padded with zeros; an infinity always has its sign.
+        // `NaN` and infinities are never padded with zeros, and an infinity always has a sign.
         let sign = if sign.is_empty() && value.is_infinite() { "+" } else { sign };
         printer.pad_with_spaces(format!("{sign}{number}").as_bytes())?;
         return Ok(true);
@@ -240,7 +241,7 @@ fn with_point(number: &str, form: char, precision: Option<usize>) -> String {
     };
     let (head, tail) = number.split_at(split.unwrap_or(number.len()));
     let mut out = head.to_owned();
-    // As Go counts: every character from the first that is not a zero on, the point before it included.
+    // Go counts every digit from the first nonzero one on.
     let counted =
         head.chars().filter(|character| *character != '.').skip_while(|character| *character == '0');
     wanted = wanted.saturating_sub(counted.count());

@@ -5,7 +5,7 @@ use crate::budget::Failure;
 use super::printer::{Mark, Printer};
 use super::quote;
 
-/// Prints the two's complement `bits`; false when integers have no such verb.
+/// Prints the two's complement `bits`; returns false if integers have no such verb.
 pub(super) fn print(printer: &mut Printer<'_>, bits: u64, signed: bool, verb: char) -> Result<bool, Failure> {
     match verb {
         'v' if printer.flags.has(Mark::SharpV) && !signed => {
@@ -39,7 +39,7 @@ fn number(printer: &mut Printer<'_>, bits: u64, signed: bool, verb: char) -> Res
     };
     let width = flags.width.unwrap_or(0);
     let digits_wanted = match flags.precision {
-        // Go prints nothing but padding for a zero that is given no digits.
+        // Go prints only padding for a zero with precision 0.
         Some(0) if magnitude == 0 => return printer.pad_with_spaces(b""),
         Some(precision) => precision,
         None if flags.has(Mark::Zero) && !flags.has(Mark::Minus) => width.saturating_sub(sign.len()),
@@ -62,7 +62,7 @@ fn number(printer: &mut Printer<'_>, bits: u64, signed: bool, verb: char) -> Res
         'X' if flags.has(Mark::Sharp) => "0X",
         _ => "",
     };
-    // What a directive may ask for is at most a million (`tooLarge`), which `pad` accounts for.
+    // A directive can ask for at most a million zeros (`tooLarge`), and `pad` accounts for them.
     let text = [sign, prefix, &"0".repeat(zeros), &digits].concat();
     printer.pad_with_spaces(text.as_bytes())
 }
@@ -80,7 +80,7 @@ fn unicode(printer: &mut Printer<'_>, bits: u64) -> Result<(), Failure> {
     printer.pad_with_spaces(text.as_bytes())
 }
 
-/// The character of that number, U+FFFD when there is none.
+/// The character with this code point, or U+FFFD if there is none.
 fn character(bits: u64) -> char {
     u32::try_from(bits).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
 }

@@ -1,4 +1,4 @@
-//! The printer: flags, padding, and the walk through a value, as `pp` and `fmt` in Go's `print.go` and `format.go`.
+//! The printer: flags, padding and the traversal of a value, as `pp` and `fmt` in Go's `print.go` and `format.go`.
 
 use crate::budget::{Budget, Failure};
 use crate::object::Object;
@@ -42,7 +42,7 @@ impl Flags {
         }
     }
 
-    /// `%+v` and `%#v` are formats of their own: their flags do not reach the numbers inside.
+    /// `%+v` and `%#v` are separate formats: their flags do not apply to the numbers inside.
     pub(super) fn for_verb(&mut self, verb: char) {
         if matches!(verb, 'v' | 'w') {
             self.set(Mark::SharpV, self.has(Mark::Sharp));
@@ -65,7 +65,7 @@ impl<'a> Printer<'a> {
         Self::onto(scope, Vec::new())
     }
 
-    /// A printer that adds to `out`.
+    /// A printer that appends to `out`.
     pub(super) fn onto(scope: &'a Budget<'a>, out: Vec<u8>) -> Self {
         Self { scope, out, flags: Flags::default() }
     }
@@ -80,7 +80,7 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Padding: zeros only to the left.
+    /// Writes padding; zeros are used only on the left.
     pub(super) fn fill(&mut self, count: usize) -> Result<(), Failure> {
         let zeros = self.flags.has(Mark::Zero) && !self.flags.has(Mark::Minus);
         self.scope.produce(count)?;
@@ -88,7 +88,7 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// `bytes` in the width asked for, which counts characters.
+    /// Writes `bytes` padded to the width, which counts characters.
     pub(super) fn pad(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let missing = self.flags.width.unwrap_or(0).saturating_sub(text::count(bytes));
         if missing == 0 {
@@ -103,7 +103,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// [`Self::pad`] with spaces, whatever the flags say.
+    /// [`Self::pad`], but always with spaces.
     pub(super) fn pad_with_spaces(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let zero = self.flags.has(Mark::Zero);
         self.flags.set(Mark::Zero, false);
@@ -112,7 +112,7 @@ impl<'a> Printer<'a> {
         result
     }
 
-    /// One operand of a print: `printArg`.
+    /// Prints one operand: `printArg`.
     pub(super) fn argument(&mut self, value: &Value, verb: char) -> Result<(), Failure> {
         match (verb, value) {
             ('T' | 'v', Value::Nil) => self.pad(b"<nil>"),
@@ -123,7 +123,7 @@ impl<'a> Printer<'a> {
             }
             ('T', _) => self.string(value.type_name().as_bytes(), 's'),
             ('p', Value::List(_) | Value::Map(_) | Value::Bytes(_)) => {
-                // An address: Go's differs from run to run.
+                // Go prints an address here, which differs from run to run; this one is constant.
                 let sharp = self.flags.has(Mark::Sharp);
                 self.pointer(!sharp)
             }
@@ -132,7 +132,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// A value at some depth: `printValue`.
+    /// Prints a value at a depth: `printValue`.
     pub(super) fn value(&mut self, value: &Value, verb: char, depth: usize) -> Result<(), Failure> {
         if depth > self.scope.limits.value_depth {
             return Err(Failure::Limit("value_depth"));
@@ -167,7 +167,7 @@ impl<'a> Printer<'a> {
                 self.sequence(value.type_name(), items, verb, depth)
             }
             Value::Map(map) => {
-                // A copy, as the printing of an element may not hold the map.
+                // A copy, so that the map is not borrowed while its elements are printed.
                 let entries = map.entries.borrow().clone();
                 let entries = entries.iter().map(|(key, item)| (Some(Value::Str(key.clone())), item));
                 self.sequence(value.type_name(), entries, verb, depth)
@@ -235,7 +235,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// A number whose type has a name, for a verb that does not ask for its text.
+    /// Prints a number of a named type, for a verb that does not print its text.
     fn number(&mut self, object: &dyn Object, verb: char) -> Result<(), Failure> {
         let plain = object.plain();
         if let Value::Int(number) | Value::Int64(number) = plain
@@ -269,7 +269,7 @@ impl<'a> Printer<'a> {
 
     fn quoted(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let bytes = text::cut(bytes, self.flags.precision);
-        // An escape is at most ten times as long as what it stands for.
+        // An escape is at most ten times as long as the character that it replaces.
         self.scope.produce(bytes.len())?;
         let quoted = match quote::raw(bytes) {
             Some(raw) if self.flags.has(Mark::Sharp) => raw,

@@ -73,8 +73,8 @@ pub fn is_print(character: char) -> bool {
     if character.is_ascii() {
         return (' '..='~').contains(&character);
     }
-    // The standard library tells these classes apart only when it escapes. Behind the first character it does
-    // not escape marks.
+    // The standard library exposes these classes only through its escaping. It escapes marks only at the start of a
+    // text, so the character follows an `a` here.
     let mut buffer = *b"a\0\0\0\0";
     let size = character.len_utf8();
     if let Some(rest) = buffer.get_mut(1..) {

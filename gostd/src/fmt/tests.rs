@@ -7,7 +7,7 @@ fn scope(limits: &Limits) -> Budget<'_> {
     Budget::new(limits)
 }
 
-/// The value that `testdata/generate.go` wrote.
+/// Decodes a value that `testdata/generate.go` wrote.
 fn decode(json: &Json) -> Value {
     let (kind, inner) = json.as_object().unwrap().iter().next().unwrap();
     match kind.as_str() {
@@ -57,9 +57,9 @@ fn prints_what_go_prints() {
 }
 
 #[test]
-fn a_value_that_holds_itself_meets_the_bound_on_depth() {
+fn a_value_that_contains_itself_exceeds_the_depth_limit() {
     let limits = Limits::default();
-    // As large a stack as a render has.
+    // The same stack size as a render.
     let thread = std::thread::Builder::new().stack_size(64 << 20);
     let thread = thread.spawn(move || {
         let map = Value::map([("a", Value::Nil)]);

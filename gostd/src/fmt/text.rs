@@ -1,10 +1,10 @@
-//! Go strings, which may hold anything: counted, cut and printed in hexadecimal.
+//! Go strings, which may hold any bytes: counting, truncating and printing in hexadecimal.
 
 use crate::budget::Failure;
 
 use super::printer::{Mark, Printer};
 
-/// How many characters there are; a byte that belongs to none counts as one.
+/// The number of characters; a byte that is not valid UTF-8 counts as one.
 pub(super) fn count(bytes: &[u8]) -> usize {
     if bytes.is_ascii() {
         return bytes.len();

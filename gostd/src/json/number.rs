@@ -1,7 +1,6 @@
 //! Floating-point numbers in the forms of Go's `strconv.FormatFloat` and `encoding/json`.
 
-/// The shortest digits that read back as the same number, without sign, and the place of the decimal point
-/// after the first of them.
+/// The shortest digits that read back as the same number, without sign, and the decimal exponent of the first one.
 fn digits(scientific: &str) -> (String, i32) {
     let scientific = scientific.trim_start_matches('-');
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
@@ -52,8 +51,8 @@ pub fn general_64(number: f64) -> String {
     general(&format!("{number:e}"), number.is_sign_negative())
 }
 
-/// `FormatFloat(number, 'g', -1, 32)`, by which `sigs.k8s.io/yaml` makes keys of numbers.
-#[expect(clippy::cast_possible_truncation, reason = "Go rounds to 32 bits just so")]
+/// `FormatFloat(number, 'g', -1, 32)`, with which `sigs.k8s.io/yaml` turns numbers into keys.
+#[expect(clippy::cast_possible_truncation, reason = "Go rounds to 32 bits in the same way")]
 #[must_use]
 pub fn general_32(number: f64) -> String {
     let number = number as f32;
@@ -69,7 +68,7 @@ pub fn json(number: f64) -> String {
     let (digits, exponent) = digits(&format!("{number:e}"));
     let size = number.abs();
     let body = if size != 0.0 && !(1e-6..1e21).contains(&size) {
-        // e-09 becomes e-9; positive exponents have two digits here anyway.
+        // Go shortens e-09 to e-9; positive exponents have at least two digits here.
         exponential(&digits, exponent, 1)
     } else {
         plain(&digits, exponent)

@@ -5,32 +5,32 @@ use std::borrow::Cow;
 use super::tree::{Number, Target};
 use crate::limits::Limits;
 
-/// Why JSON text was refused.
+/// The reason why JSON text was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// What Go would say.
-    Said(String),
-    /// A bound of [`Limits`], by the name of its field.
+    /// Go's error text.
+    Message(String),
+    /// A limit was exceeded: the name of a field of [`Limits`].
     Limit(&'static str),
 }
 
 impl From<String> for Refusal {
     fn from(text: String) -> Self {
-        Self::Said(text)
+        Self::Message(text)
     }
 }
 
 impl From<&str> for Refusal {
     fn from(text: &str) -> Self {
-        Self::Said(text.to_owned())
+        Self::Message(text.to_owned())
     }
 }
 
-/// What was read, and the first number that float64 cannot hold, which Go reports after all the rest.
+/// A parsed document. Go reports the first number that float64 cannot hold only after it has read everything.
 pub struct Document<T> {
     /// The value.
     pub value: T,
-    /// What Go says of it.
+    /// Go's error text for that number.
     pub out_of_range: Option<String>,
 }
 
@@ -48,7 +48,7 @@ enum Level<T: Target> {
 /// Reads one JSON document.
 ///
 /// # Errors
-/// The text is not JSON, or meets `value_depth` or `value_nodes`.
+/// The text is not JSON, or exceeds `value_depth` or `value_nodes`.
 pub fn read<T: Target>(text: &str, limits: &Limits) -> Result<Document<T>, Refusal> {
     let mut reader = Reader { text, at: 0, out_of_range: None };
     let mut stack: Vec<Level<T>> = Vec::new();
@@ -77,7 +77,7 @@ pub fn read<T: Target>(text: &str, limits: &Limits) -> Result<Document<T>, Refus
     }
 }
 
-/// What Go says of a number that float64 cannot hold, in the innermost of `stack`.
+/// Go's error text for a number that float64 cannot hold, in the innermost level of `stack`.
 fn out_of_range<T: Target>(number: &str, stack: &[Level<T>]) -> String {
     let place = match stack.last() {
         None => "Go value",
@@ -94,7 +94,7 @@ fn out_of_range<T: Target>(number: &str, stack: &[Level<T>]) -> String {
 const END: &str = "unexpected end of JSON input";
 
 impl Reader<'_> {
-    /// A scalar or empty list or map at once; what is not empty becomes the innermost level.
+    /// Returns a scalar or an empty list or map. Any other list or map becomes the innermost level.
     fn begin<T: Target>(&mut self, stack: &mut Vec<Level<T>>) -> Result<Option<T>, Refusal> {
         Ok(match self.token("looking for beginning of value")? {
             b'{' => match self.first_key()? {
@@ -116,7 +116,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Puts a value into the level that it belongs to, which is given back when it ends there.
+    /// Puts a value into its level, and returns the level's list or map if it ends there.
     fn put<T: Target>(
         &mut self,
         level: Level<T>,
@@ -164,7 +164,7 @@ impl Reader<'_> {
         self.byte()
     }
 
-    /// The byte that begins the next token; one that can begin none is refused here.
+    /// The first byte of the next token; a byte that cannot begin a value is rejected here.
     fn token(&mut self, context: &str) -> Result<u8, Refusal> {
         self.peek_token();
         let byte = self.next()?;
@@ -263,7 +263,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What stands between the quotes; the first is read already.
+    /// The text between the quotes; the opening quote is already consumed.
     fn string(&mut self) -> Result<Cow<'_, str>, Refusal> {
         let start = self.at;
         let mut text: Option<String> = None;
@@ -302,7 +302,7 @@ impl Reader<'_> {
                 if !(0xd800..0xdc00).contains(&first) {
                     return Ok(char::from_u32(first).unwrap_or('\u{fffd}'));
                 }
-                // A surrogate without its other half becomes U+FFFD, and what follows stands for itself.
+                // A surrogate without its other half becomes U+FFFD, and the text after it is read on its own.
                 let back = self.at;
                 if self.text.as_bytes().get(back..).is_some_and(|rest| rest.starts_with(b"\\u")) {
                     self.at += 2;
@@ -337,7 +337,7 @@ impl Reader<'_> {
         format!("invalid escape sequence `{escape}` in string").into()
     }
 
-    /// An error about the character of the byte that was just read.
+    /// An error about the character at the byte that was just read.
     fn invalid(&self, context: &str) -> Refusal {
         let rest = self.text.get(self.at.saturating_sub(1)..).unwrap_or_default();
         let c = rest.chars().next().unwrap_or('\u{fffd}');

@@ -1,5 +1,5 @@
-//! Trees of values, walked and built without recursion: one walk serves every writer, one builder every
-//! reader, over the engine's values and over `serde_json`'s alike.
+//! Walks and builds trees of values without recursion. The same walk serves every writer, and the same target every
+//! reader, for template values and for `serde_json` values.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::budget::Failure;
 use crate::value::{Map, Value};
 
-/// A number as YAML or JSON text tells it.
+/// A number in YAML or JSON text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
     /// An integer that fits Go's `int`.
@@ -18,7 +18,7 @@ pub enum Number {
     Float(f64),
 }
 
-/// What a tree holds where it ends.
+/// A leaf of a tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scalar<'a> {
     /// `nil`
@@ -120,7 +120,7 @@ impl Tree for Value {
     }
 }
 
-/// What a walk tells.
+/// Receives the nodes of a walk.
 pub(crate) trait Sink {
     /// A scalar.
     fn scalar(&mut self, scalar: Scalar<'_>) -> Result<(), Failure>;
@@ -134,16 +134,16 @@ pub(crate) trait Sink {
     fn close(&mut self) -> Result<(), Failure>;
 }
 
-/// How a walk goes.
+/// The parameters of a walk.
 #[derive(Clone, Copy)]
 pub(crate) struct Walk<'a> {
     /// Whether the first key goes before the second.
     pub before: fn(&str, &str) -> bool,
     /// Whether structures keep the order of their fields.
     pub keeps_fields: bool,
-    /// The most lists and maps within each other.
+    /// The maximum nesting of lists and maps.
     pub depth: usize,
-    /// Called for each node with how many nodes it brings; its error ends the walk.
+    /// Called for each list and map with the number of nodes that it adds; an error ends the walk.
     pub step: &'a dyn Fn(u64) -> Result<(), Failure>,
 }
 
@@ -152,7 +152,7 @@ enum Level<T: Tree> {
     Map(std::vec::IntoIter<(T::Text, T)>),
 }
 
-/// Tells `sink` what is in `tree`, from its root, maps in the order of their keys.
+/// Passes the nodes of `tree` to `sink`, starting at the root. Maps are in the order of their keys.
 pub(crate) fn walk<T: Tree>(tree: T, walk: Walk<'_>, sink: &mut impl Sink) -> Result<(), Failure> {
     let mut stack: Vec<Level<T>> = Vec::new();
     let mut next = Some(tree);
@@ -211,8 +211,8 @@ fn enter<T: Tree>(tree: T, walk: Walk<'_>, sink: &mut impl Sink) -> Result<Optio
     Ok(None)
 }
 
-/// Sorts, stable; unlike the standard library's sorts it never panics when `before` contradicts itself, as
-/// go-yaml's order of keys does for some strings.
+/// A stable sort. Unlike the sorts of the standard library, it never panics if `before` is inconsistent, as go-yaml's
+/// key order is for some strings.
 fn merge_sort<T>(mut items: Vec<T>, before: impl Fn(&T, &T) -> bool) -> Vec<T> {
     if items.is_sorted_by(|a, b| !before(b, a)) {
         return items;
@@ -237,7 +237,7 @@ fn merge_sort<T>(mut items: Vec<T>, before: impl Fn(&T, &T) -> bool) -> Vec<T> {
     items
 }
 
-/// What a reader builds.
+/// A value that a reader can build.
 pub trait Target: Sized {
     /// A map being filled.
     type Entries: Default;
@@ -254,7 +254,7 @@ pub trait Target: Sized {
     fn list(items: Vec<Self>) -> Self;
     /// A map.
     fn map(entries: Self::Entries) -> Self;
-    /// Sets an entry; the last one of a key stays.
+    /// Sets an entry; the last one for a key wins.
     fn insert(entries: &mut Self::Entries, key: String, value: Self);
 }
 

@@ -8,7 +8,7 @@ use super::number;
 use super::tree::{Number, Scalar, Sink};
 use crate::budget::{Budget, Failure};
 
-/// How Go would be asked to write.
+/// The Go function whose output is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// `json.Marshal`
@@ -19,25 +19,25 @@ pub enum Style {
     Raw,
 }
 
-/// Text being written, accounted for as it grows.
-pub struct Paper<'a> {
-    /// What is written so far.
+/// The text written so far, accounted for as it grows.
+pub struct Output<'a> {
+    /// The text so far.
     pub text: String,
     counted: usize,
     scope: Option<&'a Budget<'a>>,
 }
 
-impl<'a> Paper<'a> {
-    /// An empty one; without a scope it is not bounded.
+impl<'a> Output<'a> {
+    /// An empty output. Without a scope, it has no limit.
     #[must_use]
     pub fn new(scope: Option<&'a Budget<'a>>) -> Self {
         Self { text: String::new(), counted: 0, scope }
     }
 
-    /// Accounts for what was written since the last call.
+    /// Accounts for the text written since the last call.
     ///
     /// # Errors
-    /// The bound `output_bytes` is met.
+    /// A limit is exceeded, as in [`Budget::produce`].
     pub fn account(&mut self) -> Result<(), Failure> {
         let new = self.text.len() - self.counted;
         self.counted = self.text.len();
@@ -50,28 +50,28 @@ struct Level {
     empty: bool,
 }
 
-/// The writer.
+/// Writes JSON.
 pub struct Writer<'a> {
-    paper: Paper<'a>,
+    output: Output<'a>,
     style: Style,
     levels: Vec<Level>,
     after_key: bool,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer on empty paper.
+    /// A writer without output.
     #[must_use]
     pub fn new(style: Style, scope: Option<&'a Budget<'a>>) -> Self {
-        Self { paper: Paper::new(scope), style, levels: Vec::new(), after_key: false }
+        Self { output: Output::new(scope), style, levels: Vec::new(), after_key: false }
     }
 
-    /// What was written.
+    /// The JSON text.
     #[must_use]
     pub fn finish(self) -> String {
-        self.paper.text
+        self.output.text
     }
 
-    /// Comma, line break and indentation, as due before an element or key.
+    /// Writes the comma, line break and indentation that go before an element or key.
     fn separate(&mut self) -> Result<(), Failure> {
         if std::mem::take(&mut self.after_key) {
             return Ok(());
@@ -79,24 +79,24 @@ impl<'a> Writer<'a> {
         let depth = self.levels.len();
         if let Some(level) = self.levels.last_mut() {
             if !level.empty {
-                self.paper.text.push(',');
+                self.output.text.push(',');
             }
             level.empty = false;
             self.line(depth);
         }
-        self.paper.account()
+        self.output.account()
     }
 
     fn line(&mut self, depth: usize) {
         if self.style == Style::Indented {
-            self.paper.text.push('\n');
-            self.paper.text.extend(std::iter::repeat_n("  ", depth));
+            self.output.text.push('\n');
+            self.output.text.extend(std::iter::repeat_n("  ", depth));
         }
     }
 
     fn open(&mut self, open: char, close: char) -> Result<(), Failure> {
         self.separate()?;
-        self.paper.text.push(open);
+        self.output.text.push(open);
         self.levels.push(Level { close, empty: true });
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Sink for Writer<'_> {
     fn scalar(&mut self, scalar: Scalar<'_>) -> Result<(), Failure> {
         self.separate()?;
         let html = self.style != Style::Raw;
-        let text = &mut self.paper.text;
+        let text = &mut self.output.text;
         match scalar {
             Scalar::Null => text.push_str("null"),
             Scalar::Bool(value) => text.push_str(if value { "true" } else { "false" }),
@@ -119,15 +119,15 @@ impl Sink for Writer<'_> {
                 text.push('"');
             }
         }
-        self.paper.account()
+        self.output.account()
     }
 
     fn key(&mut self, key: &str) -> Result<(), Failure> {
         self.separate()?;
-        quote(&mut self.paper.text, key, self.style != Style::Raw);
-        self.paper.text.push_str(if self.style == Style::Indented { ": " } else { ":" });
+        quote(&mut self.output.text, key, self.style != Style::Raw);
+        self.output.text.push_str(if self.style == Style::Indented { ": " } else { ":" });
         self.after_key = true;
-        self.paper.account()
+        self.output.account()
     }
 
     fn open_list(&mut self, _: usize) -> Result<(), Failure> {
@@ -143,16 +143,16 @@ impl Sink for Writer<'_> {
             if !level.empty {
                 self.line(self.levels.len());
             }
-            self.paper.text.push(level.close);
+            self.output.text.push(level.close);
         }
-        self.paper.account()
+        self.output.account()
     }
 }
 
 /// A number's JSON text.
 ///
 /// # Errors
-/// It has none: an infinity or not a number.
+/// An infinity or NaN has no JSON text.
 pub fn numeral(number: Number) -> Result<String, Failure> {
     match number {
         Number::Int(number) => Ok(number.to_string()),
@@ -162,7 +162,7 @@ pub fn numeral(number: Number) -> Result<String, Failure> {
     }
 }
 
-/// How Go names a number that JSON has not.
+/// Go's name for a number that JSON cannot represent.
 #[must_use]
 pub fn not_finite(number: f64) -> &'static str {
     if number.is_nan() {
@@ -188,7 +188,7 @@ pub fn quote(text: &mut String, value: &str, html: bool) {
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
             '<' | '>' | '&' if html => escape(text, c),
-            // U+FFFD stands raw when it was in the input and escaped when Go put it there.
+            // U+FFFD is not escaped, neither from the input nor as a replacement.
             '\0'..='\u{1f}' | '\u{2028}' | '\u{2029}' => escape(text, c),
             _ => text.push(c),
         }
@@ -201,7 +201,7 @@ fn escape(text: &mut String, c: char) {
     let _ = write!(text, "\\u{:04x}", u32::from(c));
 }
 
-/// Text of bytes, each that is not UTF-8 replaced by U+FFFD, as Go's range over a string does.
+/// Converts bytes to text. Each byte that is not valid UTF-8 becomes U+FFFD, as in Go's `range` over a string.
 #[must_use]
 pub fn replace_invalid(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());

@@ -74,7 +74,7 @@ fn term(whole: &str, part: &str, unit: u64) -> Option<u64> {
     let mut value = whole.checked_mul(unit).filter(|value| *value <= 1 << 63)?;
     let (mut fraction, mut scale) = (0_u64, 1_f64);
     for digit in part.bytes() {
-        // Digits that no longer fit are below a nanosecond.
+        // Digits that no longer fit are worth less than a nanosecond.
         if fraction > (u64::MAX >> 1) / 10 {
             break;
         }
@@ -117,7 +117,7 @@ pub fn print(nanos: i64) -> String {
     format!("{sign}{text}")
 }
 
-/// `number` / 10^`places` without zeros at the end.
+/// `number` / 10^`places` without trailing zeros.
 fn decimal(number: u64, places: u32) -> String {
     let scale = 10_u64.pow(places);
     let text = format!("{}.{:0width$}", number / scale, number % scale, width = places as usize);
@@ -142,7 +142,7 @@ pub fn truncate(nanos: i64, step: i64) -> i64 {
     if step <= 0 { nanos } else { nanos - nanos % step }
 }
 
-/// `Duration.Hours`, `Minutes`, `Seconds`: whole units and the rest apart, so that nothing is lost early.
+/// `Duration.Hours`, `Minutes`, `Seconds`. Whole units and the remainder are converted separately to keep precision.
 #[expect(clippy::cast_precision_loss, reason = "as Go")]
 #[must_use]
 pub fn in_units(nanos: i64, unit: i64) -> f64 {

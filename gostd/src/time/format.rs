@@ -1,4 +1,4 @@
-//! An instant to text by a Go layout: `Time.Format`.
+//! Formats an instant with a Go layout: `Time.Format`.
 
 use super::layout::{Element, Offset, next};
 use super::{Civil, MONTHS, Time, WEEKDAYS};
@@ -27,7 +27,7 @@ pub fn format(time: &Time, layout: &str) -> String {
         };
         out.extend_from_slice(text.as_bytes());
     }
-    // Elements are ASCII, so a layout that was UTF-8 stays so.
+    // Elements are ASCII, so the result is UTF-8 if the layout is.
     String::from_utf8_lossy(&out).into_owned()
 }
 
@@ -77,7 +77,7 @@ fn signed(seconds: i32, form: Offset) -> String {
     if seconds == 0 && form.zulu {
         return "Z".into();
     }
-    // The sign is that of whole minutes, in Go too.
+    // As in Go, the sign is that of the whole minutes.
     let minutes = seconds / 60;
     let sign = if minutes < 0 { '-' } else { '+' };
     let rest = if minutes < 0 { -seconds } else { seconds } % 60;

@@ -37,15 +37,15 @@ pub(super) enum Element {
 /// How an offset from UTC is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Offset {
-    /// `Z` stands for UTC.
+    /// UTC is written as `Z`.
     pub(super) zulu: bool,
-    /// Colons stand between the parts.
+    /// Colons separate the parts.
     pub(super) colon: bool,
-    /// Hours alone, minutes too, or seconds too.
+    /// 1: hours; 2: hours and minutes; 3: hours, minutes and seconds.
     pub(super) parts: u8,
 }
 
-/// Longest first where one begins another.
+/// Where one word is a prefix of another, the longer one comes first.
 const WORDS: [(&str, Element); 33] = [
     ("January", Element::LongMonth),
     ("Jan", Element::Month),
@@ -86,8 +86,7 @@ const fn offset(zulu: bool, colon: bool, parts: u8) -> Element {
     Element::Offset(Offset { zulu, colon, parts })
 }
 
-/// The text before the first element, the element, and how long it is in the layout; none when there is no
-/// element left.
+/// The text before the first element, and the element with its length in the layout; `None` if no element is left.
 pub(super) fn next(layout: &[u8]) -> (&[u8], Option<(Element, usize)>) {
     for at in 0..layout.len() {
         let (before, rest) = layout.split_at(at);
@@ -105,7 +104,7 @@ pub(super) fn next(layout: &[u8]) -> (&[u8], Option<(Element, usize)>) {
 fn word(rest: &[u8]) -> Option<(Element, usize)> {
     let (text, element) = WORDS.iter().find(|(text, _)| rest.starts_with(text.as_bytes()))?;
     let follows = rest.get(text.len());
-    // `Month` is no `Mon`.
+    // The `Mon` in `Month` is not an element.
     let short = matches!(element, Element::Month | Element::Weekday);
     if short && follows.is_some_and(u8::is_ascii_lowercase) { None } else { Some((*element, text.len())) }
 }

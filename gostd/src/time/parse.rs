@@ -1,15 +1,15 @@
-//! Text to an instant by a Go layout: `time.ParseInLocation` with the local zone, which is UTC.
+//! Parses an instant with a Go layout: `time.ParseInLocation` with the local zone, which is UTC.
 
 use super::layout::{Element, Offset, next};
 use super::{Civil, MONTHS, Time, WEEKDAYS, Zone, days_in, leap, quote};
 
-/// Why one element does not fit: Go tells the first kind by its two texts, the second by what is out of range.
+/// The reason why an element does not match. Go's error quotes both texts for `Bad`, and names the field for `Range`.
 enum Misfit {
     Bad,
     Range(&'static str),
 }
 
-/// What the elements said so far.
+/// The parts read so far.
 #[derive(Default)]
 struct Parts {
     year: i64,
@@ -40,19 +40,19 @@ pub fn parse(layout: &str, value: &str) -> Result<Time, String> {
 fn read(all_layout: &[u8], all_value: &[u8]) -> Result<Parts, String> {
     let (mut layout, mut value) = (all_layout, all_value);
     let mut parts = Parts::default();
-    let refused = |element: &[u8], at: &[u8]| {
+    let mismatch = |element: &[u8], at: &[u8]| {
         let (value, layout) = (quote(all_value), quote(all_layout));
         format!("parsing time {value} as {layout}: cannot parse {} as {}", quote(at), quote(element))
     };
     loop {
         let (before, found) = next(layout);
-        value = skip(value, before).map_err(|at| refused(before, at))?;
+        value = skip(value, before).map_err(|at| mismatch(before, at))?;
         let Some((element, length)) = found else { break };
         let text = layout.get(before.len()..before.len() + length).unwrap_or_default();
         layout = layout.get(before.len() + length..).unwrap_or_default();
         match parts.take(element, value, layout) {
             Ok(rest) => value = rest,
-            Err(Misfit::Bad) => return Err(refused(text, value)),
+            Err(Misfit::Bad) => return Err(mismatch(text, value)),
             Err(Misfit::Range(what)) => {
                 return Err(format!("parsing time {}: {what} out of range", quote(all_value)));
             }
@@ -64,7 +64,7 @@ fn read(all_layout: &[u8], all_value: &[u8]) -> Result<Parts, String> {
     Err(format!("parsing time {}: extra text: {}", quote(all_value), quote(value)))
 }
 
-/// `value` without `prefix`; a run of spaces stands for any run.
+/// `value` without `prefix`; a run of spaces matches any other run.
 fn skip<'v>(mut value: &'v [u8], mut prefix: &[u8]) -> Result<&'v [u8], &'v [u8]> {
     while let Some((&wanted, rest)) = prefix.split_first() {
         if wanted == b' ' {
@@ -90,7 +90,7 @@ fn without_spaces(text: &[u8]) -> &[u8] {
 }
 
 impl Parts {
-    /// Takes one element off `value`; `layout` is what follows the element.
+    /// Removes one element from `value`; `layout` is the layout after the element.
     fn take<'v>(&mut self, element: Element, value: &'v [u8], layout: &[u8]) -> Result<&'v [u8], Misfit> {
         match element {
             Element::LongWeekday => name(&WEEKDAYS, 0, value).map(|(_, rest)| rest),
@@ -120,7 +120,7 @@ impl Parts {
             Element::Second | Element::ZeroSecond => {
                 let (second, rest) = number(value, element == Element::ZeroSecond)?;
                 self.second = within(second, 59, "second")?;
-                self.take_unasked_fraction(rest, layout)
+                self.take_optional_fraction(rest, layout)
             }
             Element::UpperPm => self.take_half(value, [b"AM", b"PM"]),
             Element::LowerPm => self.take_half(value, [b"am", b"pm"]),
@@ -138,7 +138,7 @@ impl Parts {
     fn take_year<'v>(&mut self, element: Element, value: &'v [u8]) -> Result<&'v [u8], Misfit> {
         let width = if element == Element::LongYear { 4 } else { 2 };
         let (text, rest) = value.split_at_checked(width).ok_or(Misfit::Bad)?;
-        // Go's atoi takes a sign, which only the short year lets through.
+        // Go's atoi accepts a sign, but Go requires a long year to begin with a digit.
         let (sign, digits) = match text.split_first() {
             Some((b'-', digits)) if width == 2 => (-1, digits),
             Some((b'+', digits)) if width == 2 => (1, digits),
@@ -182,10 +182,11 @@ impl Parts {
         if names.iter().any(|name| text == *name) { Ok(rest) } else { Err(Misfit::Bad) }
     }
 
-    /// A fraction after the seconds is taken although the layout has none.
-    fn take_unasked_fraction<'v>(&mut self, value: &'v [u8], layout: &[u8]) -> Result<&'v [u8], Misfit> {
-        let asked = matches!(next(layout).1, Some((Element::Fraction(..) | Element::TrimmedFraction(..), _)));
-        if asked { Ok(value) } else { self.take_fraction(value) }
+    /// Reads a fraction after the seconds even if the layout has none.
+    fn take_optional_fraction<'v>(&mut self, value: &'v [u8], layout: &[u8]) -> Result<&'v [u8], Misfit> {
+        let in_layout =
+            matches!(next(layout).1, Some((Element::Fraction(..) | Element::TrimmedFraction(..), _)));
+        if in_layout { Ok(value) } else { self.take_fraction(value) }
     }
 
     /// A separator and any number of digits, or nothing.
@@ -248,7 +249,7 @@ impl Parts {
     }
 }
 
-/// How long the name of a zone at the start of `value` is: Go's `parseTimeZone`.
+/// The length of the zone name at the start of `value`: Go's `parseTimeZone`.
 fn abbreviation(value: &[u8]) -> Option<usize> {
     if value.len() < 3 {
         return None;
@@ -303,7 +304,7 @@ fn build(mut parts: Parts) -> Result<Time, &'static str> {
     Ok(match (parts.offset, parts.abbreviation) {
         (None | Some(0), None) => Time::date(civil, nanos, Zone::Local),
         (Some(offset), name) => fixed(name.unwrap_or_default(), offset),
-        // A zone by its abbreviation alone is unknown to UTC: its hours count only after `GMT`.
+        // In the zone UTC an abbreviation alone has no known offset; only `GMT+n` defines one.
         (None, Some(name)) => {
             let hours: i32 = name.strip_prefix("GMT").and_then(|hours| hours.parse().ok()).unwrap_or(0);
             let shown = Time::date(civil, nanos, Zone::Utc);
@@ -312,7 +313,7 @@ fn build(mut parts: Parts) -> Result<Time, &'static str> {
     })
 }
 
-/// Month and day from the day of the year, which must agree with what else was said.
+/// Month and day from the day of the year. They must match the month and day in the text, if any.
 fn from_year_day(parts: &Parts, year_day: i64) -> Result<(i64, i64), &'static str> {
     let length = if leap(parts.year) { 366 } else { 365 };
     if year_day < 1 || year_day > length {
@@ -323,10 +324,10 @@ fn from_year_day(parts: &Parts, year_day: i64) -> Result<(i64, i64), &'static st
         day -= days_in(month, parts.year);
         month += 1;
     }
-    if parts.month.is_some_and(|said| said != month) {
+    if parts.month.is_some_and(|given| given != month) {
         return Err("day-of-year does not match month");
     }
-    if parts.day.is_some_and(|said| said != day) {
+    if parts.day.is_some_and(|given| given != day) {
         return Err("day-of-year does not match day");
     }
     Ok((month, day))
@@ -336,7 +337,7 @@ fn one_space_less(value: &[u8]) -> &[u8] {
     value.strip_prefix(b" ").unwrap_or(value)
 }
 
-/// One digit or two; two if `fixed`.
+/// One or two digits; exactly two if `fixed`.
 fn number(value: &[u8], fixed: bool) -> Result<(i64, &[u8]), Misfit> {
     match value {
         [tens, ones, rest @ ..] if tens.is_ascii_digit() && ones.is_ascii_digit() => {
@@ -368,7 +369,7 @@ fn nanos(text: &[u8]) -> Result<u32, Misfit> {
     Ok(u32::try_from(decimal(digits)?).unwrap_or_default() * scale)
 }
 
-/// The index of the name that `value` starts with, in any case, by its first `width` letters; 0 for all.
+/// The index of the name that `value` starts with, ignoring case. Only the first `width` letters count; 0 means all.
 fn name<'v>(names: &[&str], width: usize, value: &'v [u8]) -> Result<(i64, &'v [u8]), Misfit> {
     for (index, name) in names.iter().enumerate() {
         let name = if width == 0 { name } else { name.get(..width).unwrap_or(name) };

@@ -2,7 +2,7 @@ use super::*;
 
 const CASES: &str = include_str!("../../tests/data/gotime/cases.tsv");
 
-/// The columns of one row: a word, then Go string literals in ASCII.
+/// The columns of one row: the kind of case, then Go string literals in ASCII.
 fn columns(row: &str) -> Vec<String> {
     let mut columns = row.split('\t').map(str::to_owned);
     let kind = columns.next().unwrap();

@@ -1,7 +1,7 @@
-//! What slices and maps keep their elements in: it counts what is held, and goes away without recursion.
+//! The storage of slices and maps. It counts the bytes held, and it is dropped without recursion.
 //!
-//! A chart can nest lists in lists as deep as `steps` lets it, which no stack would bear, so that what is nested
-//! is dropped in a loop. And it can hold far more in elements than it ever writes as text: a render asks [`held`].
+//! A chart can nest lists as deeply as `steps` allows, which would overflow any stack, so nested values are dropped in
+//! a loop. A chart can also hold far more in elements than it ever writes as text; [`held`] measures that for a render.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -12,23 +12,23 @@ use super::Value;
 
 /// Bytes of one element in a list.
 pub const ELEMENT: usize = size_of::<Value>();
-/// Bytes of a map with an entry or a few: the standard library's nodes have room for eleven.
+/// Bytes of a map with few entries: the nodes of the standard library have room for eleven.
 const MAP: usize = 11 * (size_of::<Rc<str>>() + ELEMENT) + 64;
 
-/// Bytes of a slice that is still a link.
+/// Bytes of an appended slice that has not been read yet.
 const LINK: usize = size_of::<Items>() + 2 * size_of::<usize>();
 
 thread_local! {
     static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// About how many bytes the lists and maps of this thread hold, texts aside.
+/// The approximate number of bytes that the lists and maps of this thread hold, without their text.
 #[must_use]
 pub fn held() -> usize {
     HELD.get()
 }
 
-/// Its share of [`held`], from its making to its end.
+/// The share of one list or map in [`held`], for as long as it lives.
 struct Count(Cell<usize>);
 
 impl Count {
@@ -48,11 +48,11 @@ impl Drop for Count {
     }
 }
 
-/// The elements of a slice. One that `append` made is a link to the slice before it until somebody reads it: a loop
-/// that appends copies nothing, and once it is read the elements move out of what nobody else holds.
+/// The elements of a slice. A slice that `append` created is a link to the slice before it until it is read, so a loop
+/// that appends copies nothing. The first read moves the elements out of all links that have no other holder.
 pub struct Items {
     list: OnceCell<Vec<Value>>,
-    /// The slice before the last element, and that element; none once there is `list`.
+    /// The slice before the last element, and that element; `None` once `list` is set.
     link: RefCell<Option<(Rc<Items>, Value)>>,
     length: usize,
     count: Count,
@@ -76,7 +76,7 @@ impl Items {
         Self { list: OnceCell::new(), link: RefCell::new(Some((before, last))), length, count }
     }
 
-    /// One more element, in place.
+    /// Appends an element in place.
     pub fn push(&mut self, last: Value) {
         let mut list = self.list.take().unwrap_or_else(|| self.read());
         list.push(last);
@@ -85,18 +85,18 @@ impl Items {
         self.list = OnceCell::from(list);
     }
 
-    /// Whether there are none.
+    /// Whether the slice has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// How many elements there are, without reading them.
+    /// The number of elements, without reading them.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// The elements in one piece, out of the links.
+    /// Collects the elements of all links into one list.
     fn read(&self) -> Vec<Value> {
         let mut tail = Vec::new();
         let mut link = self.link.take();
@@ -116,7 +116,7 @@ impl Items {
         list
     }
 
-    /// Moves out the elements that nobody else holds.
+    /// Moves out the elements that have no other holder.
     fn take(&mut self, pending: &mut Vec<Value>) {
         pending.append(&mut self.list.take().unwrap_or_default());
         let mut link = self.link.take();
@@ -130,7 +130,7 @@ impl Items {
     }
 }
 
-/// A copy of the nearest slice in one piece; the elements behind it go to `tail`, the last first.
+/// Copies the nearest slice that is one list. The elements after it go to `tail`, the last one first.
 fn copied(mut shared: Rc<Items>, tail: &mut Vec<Value>) -> Vec<Value> {
     loop {
         if let Some(list) = shared.list.get() {
@@ -184,7 +184,7 @@ impl Drop for Entries {
     }
 }
 
-/// Drops `pending` and all that nobody else holds in it.
+/// Drops `pending` and everything in it that has no other holder.
 fn flatten(mut pending: Vec<Value>) {
     while let Some(mut value) = pending.pop() {
         match &mut value {
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_is_counted_until_it_goes() {
+    fn held_bytes_are_counted_until_they_are_dropped() {
         let before = held();
         let list = Value::list(vec![Value::map([("a", Value::Int(1))]); 1000]);
         assert!(held() >= before + 1000 * ELEMENT + MAP);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn appended_slices_are_the_same_as_copied_ones_whoever_holds_them() {
+    fn appended_slices_equal_copied_ones_for_every_holder() {
         let numbers = |list: &Rc<Items>| -> Vec<i64> {
             list.iter().map(|value| if let Value::Int(number) = value { *number } else { -1 }).collect()
         };

@@ -1,5 +1,5 @@
-//! Makes values of nodes as go-yaml v2 decodes them and `sigs.k8s.io/yaml` then turns them to JSON: merges in
-//! their place, aliases expanded within bounds, keys made strings.
+//! Decodes nodes into values as go-yaml v2 does, followed by the conversion of `sigs.k8s.io/yaml` to JSON: merges at
+//! their position, aliases expanded within limits, keys converted to strings.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,32 +8,32 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::error::{Error, Problem};
-use super::reader::{Kind, Nodes};
+use super::reader::{NodeKind, Nodes};
 use super::scalar::{Resolved, is_binary_tag, is_merge_tag, resolve, resolve_tagged};
 use crate::json::number::general_32;
 use crate::json::tree::{Number, Target};
 use crate::json::writer::{not_finite, replace_invalid};
 use crate::limits::Limits;
 
-/// Go's standard encoding, which does not mind the bits after the last byte.
+/// Go's standard encoding, which accepts nonzero bits after the last byte.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// Whether a key that is there already is an error.
+/// How to handle duplicate keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Duplicates {
-    /// The last one stays.
+    /// The last one wins.
     Last,
-    /// It is an error.
-    Refused,
+    /// They are errors.
+    Rejected,
 }
 
-/// The value of the nodes' root.
+/// Decodes the root node.
 ///
 /// # Errors
-/// The nodes have no JSON form, or meet a bound.
+/// The nodes have no JSON form, or exceed a limit.
 pub(crate) fn decode<T: Target>(
     nodes: &Nodes<'_>,
     duplicates: Duplicates,
@@ -44,7 +44,7 @@ pub(crate) fn decode<T: Target>(
         duplicates,
         limits,
         levels: Vec::new(),
-        // The document itself is the first.
+        // The document itself is the first node.
         decoded: 1,
         aliased: 0,
         aliases: HashSet::new(),
@@ -56,9 +56,9 @@ pub(crate) fn decode<T: Target>(
 struct Level<T: Target> {
     next: u32,
     end: u32,
-    /// The alias by which it was entered.
+    /// The alias through which the decoder entered it.
     alias: Option<u32>,
-    /// What `<<` still has to merge here, the next last.
+    /// The maps that `<<` still has to merge here, in reverse order.
     merges: Vec<u32>,
     into: Into<T>,
 }
@@ -66,13 +66,13 @@ struct Level<T: Target> {
 enum Into<T: Target> {
     List(Vec<T>),
     Map(Entries<T>),
-    /// A mapping whose entries go to the map below.
+    /// A mapping whose entries go to the next outer map.
     Merge,
 }
 
 struct Entries<T: Target> {
     map: T::Entries,
-    /// The key whose value comes next, as it is told in Go: its type matters to what is a duplicate.
+    /// The key of the next value. Its Go type is part of it, because keys of different types are not duplicates.
     key: Option<(Key, u32)>,
     seen: HashSet<Key>,
 }
@@ -93,11 +93,11 @@ struct Decoder<'a, T: Target> {
     aliases: HashSet<u32>,
 }
 
-/// What comes next on a level.
-enum Turn {
+/// The next step on a level.
+enum Step {
     Value(u32),
     Merge(u32),
-    Past,
+    Skip,
     Done,
 }
 
@@ -111,30 +111,30 @@ impl<T: Target> Decoder<'_, T> {
                 }
                 self.put(value)?;
             }
-            match self.turn()? {
-                Turn::Value(index) => done = self.enter(index)?,
-                Turn::Merge(index) => self.merge(index)?,
-                Turn::Past => {}
-                Turn::Done if self.levels.is_empty() => return Ok(T::null()),
-                Turn::Done => done = self.leave(),
+            match self.step()? {
+                Step::Value(index) => done = self.enter(index)?,
+                Step::Merge(index) => self.merge(index)?,
+                Step::Skip => {}
+                Step::Done if self.levels.is_empty() => return Ok(T::null()),
+                Step::Done => done = self.leave(),
             }
         }
     }
 
-    /// Moves the innermost level on: past a key, to the next value or map to merge.
-    fn turn(&mut self) -> Result<Turn, Error> {
+    /// Advances the innermost level to its next value or to the next map to merge, past a key if it is a map.
+    fn step(&mut self) -> Result<Step, Error> {
         let at = self.levels.len().saturating_sub(1);
-        let Some(level) = self.levels.get_mut(at) else { return Ok(Turn::Done) };
+        let Some(level) = self.levels.get_mut(at) else { return Ok(Step::Done) };
         if let Some(index) = level.merges.pop() {
-            return Ok(Turn::Merge(index));
+            return Ok(Step::Merge(index));
         }
         if level.next >= level.end {
-            return Ok(Turn::Done);
+            return Ok(Step::Done);
         }
         let (index, list) = (level.next, matches!(level.into, Into::List(_)));
         if list {
             self.advance(at, index);
-            return Ok(Turn::Value(index));
+            return Ok(Step::Value(index));
         }
         let value = self.after(index);
         self.advance(at, value);
@@ -143,20 +143,20 @@ impl<T: Target> Decoder<'_, T> {
             if let Some(level) = self.levels.get_mut(at) {
                 level.merges = merges;
             }
-            return Ok(Turn::Past);
+            return Ok(Step::Skip);
         }
         let key = self.key(index)?;
         if let Some(entries) = self.entries(at) {
             entries.key = Some((key, index));
         }
-        Ok(Turn::Value(value))
+        Ok(Step::Value(value))
     }
 
     fn after(&self, index: u32) -> u32 {
         self.nodes.at(index).map_or(index.saturating_add(1), |node| node.end)
     }
 
-    /// Lets the level go on after the node at `index`.
+    /// Continues the level after the node at `index`.
     fn advance(&mut self, level: usize, index: u32) {
         let next = self.after(index);
         if let Some(level) = self.levels.get_mut(level) {
@@ -164,7 +164,7 @@ impl<T: Target> Decoder<'_, T> {
         }
     }
 
-    /// The map that the level at `at` fills, its own or the one below that it is merged into.
+    /// The map that the level at `at` fills: its own, or the outer one that it is merged into.
     fn entries(&mut self, at: usize) -> Option<&mut Entries<T>> {
         self.levels.get_mut(..=at)?.iter_mut().rev().find_map(|level| match &mut level.into {
             Into::Map(entries) => Some(Some(entries)),
@@ -173,7 +173,7 @@ impl<T: Target> Decoder<'_, T> {
         })?
     }
 
-    /// Counts a node as go-yaml does, against its measure of aliasing and ours of size.
+    /// Counts a node as go-yaml does, for go-yaml's limit on aliasing and for our limit on size.
     fn count(&mut self, index: u32) -> Result<(), Error> {
         self.decoded += 1;
         if !self.aliases.is_empty() {
@@ -182,17 +182,18 @@ impl<T: Target> Decoder<'_, T> {
         if self.decoded > self.limits.value_nodes.saturating_add(1) {
             return Err(self.nodes.error(index, Problem::Limit("value_nodes")));
         }
+        // go-yaml, too, checks the ratio only from these counts on.
         if self.aliased > 100 && self.decoded > 1000 && excessive(self.aliased, self.decoded) {
             return Err(self.nodes.error(index, Problem::Aliasing));
         }
         Ok(())
     }
 
-    /// Follows an alias to what it stands for.
+    /// Follows an alias to its target.
     fn follow(&mut self, index: u32) -> Result<(u32, Option<u32>), Error> {
         self.count(index)?;
         let Some(node) = self.nodes.at(index) else { return Ok((index, None)) };
-        let Kind::Alias(target) = node.kind else { return Ok((index, None)) };
+        let NodeKind::Alias(target) = node.kind else { return Ok((index, None)) };
         if !self.aliases.insert(index) {
             return Err(self.nodes.error(index, Problem::SelfReference(node.text.as_ref().into())));
         }
@@ -200,20 +201,20 @@ impl<T: Target> Decoder<'_, T> {
         Ok((target, Some(index)))
     }
 
-    /// A scalar's value at once; a list or map becomes the innermost level.
+    /// Returns the value of a scalar. A list or map becomes the innermost level.
     fn enter(&mut self, index: u32) -> Result<Option<T>, Error> {
         let (target, alias) = self.follow(index)?;
         let Some(node) = self.nodes.at(target) else { return Ok(Some(T::null())) };
         let into = match node.kind {
-            Kind::Scalar { .. } | Kind::Alias(_) => {
+            NodeKind::Scalar { .. } | NodeKind::Alias(_) => {
                 let value = self.scalar(target);
                 if let Some(alias) = alias {
                     self.aliases.remove(&alias);
                 }
                 return value.map(Some);
             }
-            Kind::Sequence => Into::List(Vec::new()),
-            Kind::Mapping => {
+            NodeKind::Sequence => Into::List(Vec::new()),
+            NodeKind::Mapping => {
                 Into::Map(Entries { map: T::Entries::default(), key: None, seen: HashSet::new() })
             }
         };
@@ -243,7 +244,7 @@ impl<T: Target> Decoder<'_, T> {
     }
 
     fn put(&mut self, value: T) -> Result<(), Error> {
-        let strict = self.duplicates == Duplicates::Refused;
+        let strict = self.duplicates == Duplicates::Rejected;
         let at = self.levels.len().saturating_sub(1);
         if let Some(Level { into: Into::List(items), .. }) = self.levels.get_mut(at) {
             items.push(value);
@@ -260,20 +261,23 @@ impl<T: Target> Decoder<'_, T> {
 
     fn is_merge(&self, index: u32) -> bool {
         self.nodes.at(index).is_some_and(|node| {
-            let merges = node.kind == Kind::Scalar { implicit: true } || is_merge_tag(self.nodes.tag(index));
-            node.text == "<<" && merges && matches!(node.kind, Kind::Scalar { .. })
+            let merges =
+                node.kind == NodeKind::Scalar { implicit: true } || is_merge_tag(self.nodes.tag(index));
+            node.text == "<<" && merges && matches!(node.kind, NodeKind::Scalar { .. })
         })
     }
 
-    /// The maps that a value of `<<` names, the one to merge first last.
+    /// The maps in the value of a `<<` key, in reverse order of merging.
     fn merge_list(&self, index: u32) -> Result<Vec<u32>, Error> {
         let refused = || self.nodes.error(index, Problem::Merge);
         let node = self.nodes.at(index).ok_or_else(refused)?;
         match node.kind {
-            Kind::Mapping | Kind::Alias(_) => self.mapping(index).then(|| vec![index]).ok_or_else(refused),
-            Kind::Scalar { .. } => Err(refused()),
-            // Earlier ones win, so go-yaml merges them last.
-            Kind::Sequence => {
+            NodeKind::Mapping | NodeKind::Alias(_) => {
+                self.mapping(index).then(|| vec![index]).ok_or_else(refused)
+            }
+            NodeKind::Scalar { .. } => Err(refused()),
+            // Earlier maps take precedence, so go-yaml merges them last.
+            NodeKind::Sequence => {
                 let mut maps = Vec::new();
                 let mut child = index.saturating_add(1);
                 while child < node.end {
@@ -291,8 +295,8 @@ impl<T: Target> Decoder<'_, T> {
     fn mapping(&self, index: u32) -> bool {
         let kind = |index| self.nodes.at(index).map(|node| node.kind);
         match kind(index) {
-            Some(Kind::Alias(target)) => kind(target) == Some(Kind::Mapping),
-            other => other == Some(Kind::Mapping),
+            Some(NodeKind::Alias(target)) => kind(target) == Some(NodeKind::Mapping),
+            other => other == Some(NodeKind::Mapping),
         }
     }
 
@@ -308,8 +312,8 @@ impl<T: Target> Decoder<'_, T> {
         }
         let refused = |kind| Err(self.nodes.error(index, Problem::Key(kind)));
         let (kind, text) = match self.nodes.at(target).map(|node| node.kind) {
-            Some(Kind::Mapping) => return refused("map"),
-            Some(Kind::Sequence) => return refused("slice"),
+            Some(NodeKind::Mapping) => return refused("map"),
+            Some(NodeKind::Sequence) => return refused("slice"),
             _ => match self.resolve(target)? {
                 (Resolved::Null, _) => return refused("null"),
                 (Resolved::Number(Number::Uint(_)), _) => return refused("uint64"),
@@ -339,7 +343,7 @@ impl<T: Target> Decoder<'_, T> {
         let tag = self.nodes.tag(index);
         let text = Cow::Borrowed(node.text.as_ref());
         let resolved = match node.kind {
-            Kind::Scalar { implicit: false } if tag.is_empty() => Resolved::Text,
+            NodeKind::Scalar { implicit: false } if tag.is_empty() => Resolved::Text,
             _ if tag.is_empty() => resolve(&text),
             _ if is_binary_tag(tag) => {
                 let plain = text.replace(['\r', '\n'], "");
@@ -363,8 +367,8 @@ fn float_key(number: f64) -> String {
     }
 }
 
-/// go-yaml's `allowedAliasRatio`: 99 of 100 nodes may come from aliases in documents up to 400,000 nodes, 10
-/// of 100 in those from 4,000,000 on.
+/// go-yaml's `allowedAliasRatio`: 99% of the nodes may come from aliases in documents of up to 400,000 nodes, 10% in
+/// documents of 4,000,000 nodes or more.
 #[expect(clippy::cast_precision_loss, reason = "both counts are far below 2^53")]
 fn excessive(aliased: usize, decoded: usize) -> bool {
     const LOW: f64 = 400_000.0;

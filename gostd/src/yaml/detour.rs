@@ -1,4 +1,4 @@
-//! What `sigs.k8s.io/yaml.Marshal` does to strings on the way: it writes JSON and lets go-yaml read that.
+//! The effect of `sigs.k8s.io/yaml.Marshal` on strings: it writes JSON, which go-yaml reads back.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::json::writer::quote;
 /// A string as go-yaml reads it back from JSON.
 ///
 /// # Errors
-/// It holds a character that JSON leaves raw and libyaml refuses.
+/// It holds a character that JSON does not escape and libyaml rejects.
 pub(crate) fn through_json(text: &str) -> Result<Cow<'_, str>, Failure> {
     // JSON escapes the control characters below the space.
     if text.chars().any(|c| c >= ' ' && !readable(c)) {
@@ -20,16 +20,16 @@ pub(crate) fn through_json(text: &str) -> Result<Cow<'_, str>, Failure> {
     Ok(if text.contains('\u{85}') { Cow::Owned(fold_next_lines(text)) } else { Cow::Borrowed(text) })
 }
 
-/// A key, which must also be short enough for libyaml to see that it is one.
+/// A key, which must also be short enough for libyaml to recognize it as a key.
 ///
 /// # Errors
-/// It is too long, or has what a string may not have.
+/// It is too long, or holds a character that a string may not hold.
 pub(crate) fn key(text: &str) -> Result<Cow<'_, str>, Failure> {
-    /// Characters that libyaml looks ahead for a colon, quotes included.
+    /// The number of characters, including quotes, within which libyaml looks for the colon.
     const LONGEST: usize = 1024;
     let read = through_json(text)?;
     let mut long = text.contains('\u{85}');
-    // No character takes more than six in JSON.
+    // JSON needs at most six characters for one.
     if text.len() > LONGEST / 6 - 1 {
         let mut quoted = String::new();
         quote(&mut quoted, text, true);
@@ -38,8 +38,8 @@ pub(crate) fn key(text: &str) -> Result<Cow<'_, str>, Failure> {
     if long { Err("yaml: did not find expected ',' or '}'".into()) } else { Ok(read) }
 }
 
-/// U+0085, the one line break that JSON leaves raw, folds: alone to a space, n together to n - 1 line feeds.
-/// Spaces around it go.
+/// Folds U+0085, the only line break that JSON does not escape: a single one becomes a space, n in a row become n - 1
+/// line feeds. Spaces around it are removed.
 fn fold_next_lines(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let mut parts = text.split('\u{85}');
@@ -65,7 +65,7 @@ fn fold_next_lines(text: &str) -> String {
     folded
 }
 
-/// Standard base64, for go-yaml's `!!binary` in lines of 70.
+/// Standard base64; with `lines`, in lines of 70 characters as in go-yaml's `!!binary`.
 pub(crate) fn base64(bytes: &[u8], lines: bool) -> String {
     const WIDTH: usize = 70;
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);

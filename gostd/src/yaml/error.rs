@@ -1,11 +1,11 @@
-//! Why a YAML document was refused, and where.
+//! The error of a rejected YAML document, with its position.
 
 use std::fmt;
 
 use error_class::{Class, Classified};
 use granit_parser::ErrorKind;
 
-/// Why a YAML document was refused, and where.
+/// A YAML document was rejected: the problem and its position.
 ///
 /// ```
 /// let error = gostd::yaml::parse("a: 1\nb: [1", &gostd::Limits::default()).unwrap_err();
@@ -14,26 +14,26 @@ use granit_parser::ErrorKind;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// What is wrong.
+    /// The problem.
     pub problem: Problem,
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
-/// What is wrong with a YAML document.
+/// A problem of a YAML document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// It is not YAML; the words are libyaml's.
+    /// It is not valid YAML; the text is libyaml's.
     #[error("{0}")]
     Syntax(&'static str),
-    /// A quoted scalar goes on at too small an indentation for this reader, too often to be repaired.
-    #[error("a quoted scalar of many lines is not indented")]
+    /// Quoted scalars continue with too little indentation for this reader, too often to be repaired.
+    #[error("a quoted multi-line scalar is not indented")]
     Unindented,
-    /// An alias names no anchor before it.
+    /// An alias refers to an anchor that is not defined before it.
     #[error("unknown anchor '{0}' referenced")]
     UnknownAnchor(Box<str>),
-    /// An alias stands within what it names.
+    /// An alias is inside the node that it refers to.
     #[error("anchor '{0}' value contains itself")]
     SelfReference(Box<str>),
     /// `<<` has a value that cannot be merged.
@@ -42,29 +42,29 @@ pub enum Problem {
     /// A key that JSON cannot have.
     #[error("unsupported map key of type {0}")]
     Key(&'static str),
-    /// A tag asks for what the text is not.
+    /// A tag requires a type that the text does not have.
     #[error("cannot decode {found} `{text}` as a !!{wanted}")]
     Tag {
-        /// What it is.
+        /// The tag of the type that the text has.
         found: &'static str,
         /// The scalar.
         text: Box<str>,
-        /// What the tag asks for, without the exclamation marks.
+        /// The type that the tag requires, without the exclamation marks.
         wanted: Box<str>,
     },
     /// `!!binary` is not base64.
     #[error("!!binary value contains invalid base64 data")]
     Binary,
-    /// An infinity or not a number, which JSON has not.
+    /// An infinity or NaN, which JSON cannot represent.
     #[error("unsupported value: {0}")]
     NotFinite(&'static str),
-    /// Strict reading met a key twice.
+    /// Strict reading found a duplicate key.
     #[error("key {0:?} already set in map")]
     Duplicate(Box<str>),
-    /// Aliases make most of the document, by go-yaml's own measure.
+    /// Too much of the document comes from aliases, by go-yaml's own limit.
     #[error("document contains excessive aliasing")]
     Aliasing,
-    /// A bound of [`crate::Limits`], by the name of its field.
+    /// A limit was exceeded: the name of a field of [`crate::Limits`].
     #[error("document exceeds the limit `{0}`")]
     Limit(&'static str),
 }
@@ -82,17 +82,17 @@ impl Error {
         self.column
     }
 
-    /// What is wrong.
+    /// The problem.
     #[must_use]
     pub fn problem(&self) -> &Problem {
         &self.problem
     }
 
-    /// What `sigs.k8s.io/yaml` would say when asked for JSON.
+    /// The error text of `sigs.k8s.io/yaml` for a conversion to JSON.
     #[must_use]
-    pub fn in_go(&self) -> String {
+    pub fn go_message(&self) -> String {
         let text = match &self.problem {
-            Problem::Syntax(text) => match self.told(text) {
+            Problem::Syntax(text) => match self.go_line(text) {
                 0 => format!("yaml: {text}"),
                 line => format!("yaml: line {line}: {text}"),
             },
@@ -106,14 +106,14 @@ impl Error {
     }
 }
 
-/// How the problems end that libyaml's parser finds; the others are its scanner's.
+/// The ends of the texts of libyaml's parser; the other texts are its scanner's.
 const PARSER: [&str; 6] =
     ["node content", "or ']'", "or '}'", "expected key", "indicator", "<document start>"];
 
 impl Error {
-    /// The line that go-yaml tells, 0 for none: libyaml's scanner counts from 1 but keeps silent on the first,
-    /// its parser counts from 0, its reader counts nothing.
-    fn told(&self, text: &str) -> usize {
+    /// The line that go-yaml reports, or 0 for none. libyaml's scanner counts from 1 but does not report the first
+    /// line, its parser counts from 0, and its reader reports no line.
+    fn go_line(&self, text: &str) -> usize {
         if text.starts_with("control") {
             0
         } else if text == "could not find expected ':'" {
@@ -161,7 +161,7 @@ impl Classified for Problem {
     }
 }
 
-/// libyaml's words for what granit-parser found.
+/// Converts an error of granit-parser into libyaml's text.
 pub(crate) fn problem(kind: &ErrorKind) -> Problem {
     use ErrorKind as E;
     Problem::Syntax(match kind {

@@ -1,17 +1,18 @@
-//! Repairs what granit-parser refuses and libyaml does not: the later lines of a quoted scalar without indentation, and
-//! `\'` in double quotes. Spaces at the start of such a line are folded away, so the value is the same.
+//! Repairs text that granit-parser rejects and libyaml accepts: continuation lines of a quoted scalar without
+//! indentation, and `\'` in double quotes. Spaces at the start of such a line are folded away, so the value is the
+//! same.
 
 use super::error::{Error, Problem};
 
-/// Bytes that all repairs of one text may read: each reads it from the start.
+/// Maximum number of bytes that all repairs of one text may read. Each repair reads the text from the start.
 const MOST_READ: usize = 16 << 20;
-/// The deepest indentation that is given.
+/// The largest indentation that a repair adds.
 const MOST_INDENT: usize = 1000;
 
-/// What the reader says of `\'` in double quotes, at the quote that begins them.
+/// The reader's problem for `\'` in double quotes, reported at the opening quote.
 const ESCAPE: Problem = Problem::Syntax("found unknown escape character");
 
-/// Calls `read` with the text, and again with it repaired for as long as that helps.
+/// Calls `read` with the text, and then with repaired text for as long as a repair helps.
 pub(crate) fn repairing<T>(text: &str, read: impl Fn(&str) -> Result<T, Error>) -> Result<T, Error> {
     let first = read(text);
     let Err(error) = &first else { return first };
@@ -31,7 +32,7 @@ pub(crate) fn repairing<T>(text: &str, read: impl Fn(&str) -> Result<T, Error>) 
     first
 }
 
-/// The text without what `error` is about; none when that does not help. `line` is the last one that was indented.
+/// Repairs the cause of `error`; `None` if that is not possible. `line` is the last line that was indented.
 fn repair(text: &str, error: &Error, line: &mut usize) -> Option<String> {
     if error.problem == Problem::Unindented && error.line > *line {
         *line = error.line;
@@ -40,7 +41,7 @@ fn repair(text: &str, error: &Error, line: &mut usize) -> Option<String> {
     if error.problem == ESCAPE { unescaped(text, error.line, error.column) } else { None }
 }
 
-/// The text with `'` for each `\'` in the scalar whose double quote stands there, which libyaml takes as well.
+/// Replaces each `\'` by `'` in the double-quoted scalar that begins at this position; libyaml accepts both.
 fn unescaped(text: &str, line: usize, column: usize) -> Option<String> {
     let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
     let start = text.get(before..)?.char_indices().nth(column.checked_sub(1)?).map(|(at, _)| before + at)?;
@@ -67,8 +68,8 @@ fn unescaped(text: &str, line: usize, column: usize) -> Option<String> {
     (repaired.len() < text.len()).then_some(repaired)
 }
 
-/// The text with the lines from `line` (from 1) to the next that has a quote indented past the node that
-/// begins above them.
+/// Indents the lines from `line` (counted from 1) to the next line with a quote, further than the node that begins
+/// above them.
 fn indented(text: &str, line: usize) -> String {
     let mut repaired = String::with_capacity(text.len() + 64);
     let mut indent = 0;
@@ -94,7 +95,7 @@ mod tests {
     use crate::yaml::parse;
 
     #[test]
-    fn quoted_scalars_may_go_on_at_any_indentation() {
+    fn quoted_scalars_may_continue_at_any_indentation() {
         let text = "a:\n  - b: 'one\ntwo\n\nthree'\n    c: \"x\n  y's\nz\"\n";
         let value = parse(text, &Limits::default()).unwrap();
         assert_eq!(value, serde_json::json!({"a": [{"b": "one two\nthree", "c": "x y's z"}]}));

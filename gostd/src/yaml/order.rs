@@ -7,7 +7,7 @@ pub(crate) fn natural(a: &str, b: &str) -> bool {
     before(a, b, false)
 }
 
-/// go-yaml v3's order, where a letter after equal digits goes first.
+/// go-yaml v3's order, in which a letter after equal digits goes first.
 pub(crate) fn natural_v3(a: &str, b: &str) -> bool {
     before(a, b, true)
 }
@@ -44,7 +44,7 @@ fn before(a: &str, b: &str, digits_matter: bool) -> bool {
     x < y
 }
 
-/// Go's `unicode.IsDigit`, of which only ASCII and the common scripts' digits matter to keys.
+/// Go's `unicode.IsDigit`, limited to the digits of ASCII and of common scripts.
 fn is_digit(c: char) -> bool {
     c.is_ascii_digit() || !c.is_ascii() && c.is_numeric() && !c.is_alphabetic() && decimal(c)
 }

@@ -1,4 +1,4 @@
-//! Reads the nodes of one document out of granit-parser's events, and refuses what libyaml would refuse.
+//! Builds the nodes of a document from granit-parser's events, and rejects everything that libyaml rejects.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,30 +10,30 @@ use granit_parser::{
 use super::error::{Error, Problem, problem};
 use crate::limits::Limits;
 
-/// go-yaml's own bound on nesting.
+/// go-yaml's own limit on nesting.
 const MOST_DEPTH: usize = 10_000;
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A scalar; `implicit` when its tag is to be found from its text.
+pub(crate) enum NodeKind {
+    /// A scalar; `implicit` if its text determines its tag.
     Scalar { implicit: bool },
     /// A list.
     Sequence,
-    /// A map: keys and values in turn.
+    /// A map: alternating keys and values.
     Mapping,
-    /// The node that the alias stands for.
+    /// An alias of the node with this index.
     Alias(u32),
 }
 
-/// One node. Nodes stand in the order of the text, so a node's children begin right after it.
+/// One node. Nodes are in the order of the text, so the children of a node begin right after it.
 #[derive(Debug)]
 pub(crate) struct Node<'a> {
-    /// What it is.
-    pub kind: Kind,
-    /// A scalar's text, an alias's name.
+    /// Its kind.
+    pub kind: NodeKind,
+    /// The text of a scalar or the name of an alias.
     pub text: Cow<'a, str>,
-    /// Where what is not within it begins.
+    /// The index of the first node after it that is not inside it.
     pub end: u32,
     line: u32,
     column: u32,
@@ -52,7 +52,7 @@ impl<'a> Nodes<'a> {
         self.nodes.get(index as usize)
     }
 
-    /// Its tag in full; empty when it has none.
+    /// The full tag of the node, or an empty string.
     pub(crate) fn tag(&self, index: u32) -> &str {
         self.tags.get(&index).map_or("", |tag| tag)
     }
@@ -63,11 +63,11 @@ impl<'a> Nodes<'a> {
         Error { problem, line: line as usize, column: column as usize }
     }
 
-    /// Adds a node that begins at `span`; `None` when there are too many.
-    fn push(&mut self, kind: Kind, text: Cow<'a, str>, span: &Span) -> Option<u32> {
+    /// Adds a node that begins at `span`; `None` if there are too many nodes.
+    fn push(&mut self, kind: NodeKind, text: Cow<'a, str>, span: &Span) -> Option<u32> {
         let index = u32::try_from(self.nodes.len()).ok()?;
-        let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let (line, column) = (place(span.start.line()), place(span.start.col().saturating_add(1)));
+        let position = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (line, column) = (position(span.start.line()), position(span.start.col().saturating_add(1)));
         self.nodes.push(Node { kind, text, end: index.checked_add(1)?, line, column });
         Some(index)
     }
@@ -84,7 +84,7 @@ pub(crate) struct Reader<'a> {
 struct Open<'a> {
     nodes: Nodes<'a>,
     stack: Vec<u32>,
-    /// Flow lists and maps among them.
+    /// The number of open levels from the outermost flow list or map on.
     flow: usize,
     anchors: HashMap<usize, u32>,
 }
@@ -93,10 +93,10 @@ impl<'a> Reader<'a> {
     /// Reads `text`.
     ///
     /// # Errors
-    /// It holds a character that no YAML may hold.
+    /// It holds a character that YAML does not allow.
     pub(crate) fn new(text: &'a str, limits: &'a Limits) -> Result<Self, Error> {
-        refuse_control(text)?;
-        refuse_directive(text)?;
+        reject_control(text)?;
+        reject_directive(text)?;
         let depth = limits.value_depth.min(MOST_DEPTH);
         let options = granit_parser::options! {
             emit_unresolved_aliases: true,
@@ -108,14 +108,14 @@ impl<'a> Reader<'a> {
         Ok(Self { parser: Parser::new_from_str_with_options(text, options), text, limits })
     }
 
-    /// The next document; none after the last.
+    /// The next document, or `None` after the last one.
     ///
     /// # Errors
-    /// It is not YAML, or meets a bound.
+    /// It is not valid YAML, or exceeds a limit.
     pub(crate) fn next(&mut self) -> Result<Option<Nodes<'a>>, Error> {
         let mut open = Open { nodes: Nodes::default(), stack: Vec::new(), flow: 0, anchors: HashMap::new() };
         while let Some(event) = self.parser.next_event() {
-            let (event, span) = event.map_err(|error| refused(&error))?;
+            let (event, span) = event.map_err(|error| scan_error(&error))?;
             let at = |problem| error(problem, &span);
             match event {
                 Event::DocumentStart(_, Some(version)) if version != YamlVersion::new(1, 1) => {
@@ -130,14 +130,16 @@ impl<'a> Reader<'a> {
                     let text = self.scalar(text, style, &span, open.stack.is_empty())?;
                     let tag = full(tag);
                     let implicit = tag == "!" || tag.is_empty() && style == ScalarStyle::Plain;
-                    self.add(&mut open, Kind::Scalar { implicit }, text, (anchor, tag), &span)?;
+                    self.add(&mut open, NodeKind::Scalar { implicit }, text, (anchor, tag), &span)?;
                 }
                 Event::SequenceStart(style, anchor, tag) => {
-                    let index = self.add(&mut open, Kind::Sequence, "".into(), (anchor, full(tag)), &span)?;
+                    let index =
+                        self.add(&mut open, NodeKind::Sequence, "".into(), (anchor, full(tag)), &span)?;
                     open.enter(index, style);
                 }
                 Event::MappingStart(style, anchor, tag) => {
-                    let index = self.add(&mut open, Kind::Mapping, "".into(), (anchor, full(tag)), &span)?;
+                    let index =
+                        self.add(&mut open, NodeKind::Mapping, "".into(), (anchor, full(tag)), &span)?;
                     open.enter(index, style);
                 }
                 Event::SequenceEnd | Event::MappingEnd => open.close(),
@@ -146,7 +148,7 @@ impl<'a> Reader<'a> {
                     let Some(target) = open.anchors.get(&anchor) else {
                         return Err(at(Problem::UnknownAnchor(name.into())));
                     };
-                    let kind = Kind::Alias(*target);
+                    let kind = NodeKind::Alias(*target);
                     self.add(&mut open, kind, name.into(), (0, String::new()), &span)?;
                 }
                 _ => {}
@@ -158,7 +160,7 @@ impl<'a> Reader<'a> {
     fn add(
         &self,
         open: &mut Open<'a>,
-        kind: Kind,
+        kind: NodeKind,
         text: Cow<'a, str>,
         (anchor, tag): (usize, String),
         span: &Span,
@@ -179,8 +181,8 @@ impl<'a> Reader<'a> {
         Ok(index)
     }
 
-    /// Whether a tab stands where libyaml, in block context, takes only spaces: before the first token of a
-    /// line or after a dash.
+    /// Whether there is a tab where libyaml accepts only spaces in block context: before the first token of a line, or
+    /// after a dash.
     fn after_tab(&self, span: &Span) -> bool {
         let before = span.byte_range().and_then(|range| self.text.get(..range.start)).unwrap_or_default();
         let rest = before.trim_end_matches([' ', '\t']);
@@ -188,7 +190,7 @@ impl<'a> Reader<'a> {
             && (rest.is_empty() || rest.ends_with('\n') || is_dash(rest))
     }
 
-    /// A scalar's text where granit-parser and libyaml differ.
+    /// Corrects a scalar's text where granit-parser and libyaml differ.
     fn scalar(
         &self,
         text: Cow<'a, str>,
@@ -198,13 +200,13 @@ impl<'a> Reader<'a> {
     ) -> Result<Cow<'a, str>, Error> {
         match style {
             ScalarStyle::DoubleQuoted => {
-                if let Some(problem) = span.slice(self.text).and_then(refuse_escape) {
+                if let Some(problem) = span.slice(self.text).and_then(reject_escape) {
                     return Err(error(problem, span));
                 }
             }
-            // A line that ends with the text has no break for libyaml; granit-parser adds one.
+            // If the input ends without a line break, so does the scalar in libyaml; granit-parser adds a break.
             ScalarStyle::Literal | ScalarStyle::Folded => {
-                // In YAML 1.2 a document may be a block without indentation; for libyaml that block is empty.
+                // In YAML 1.2 a document can be a block scalar without indentation; for libyaml that scalar is empty.
                 if root && span.start.col() == 0 && span.slice(self.text).is_some_and(is_unindented) {
                     return Ok("".into());
                 }
@@ -224,7 +226,7 @@ impl<'a> Reader<'a> {
 impl Open<'_> {
     fn enter(&mut self, index: u32, style: StructureStyle) {
         self.stack.push(index);
-        // Once in a flow, everything below is in it too.
+        // Everything inside a flow collection is in flow context too.
         if self.flow > 0 || style == StructureStyle::Flow {
             self.flow += 1;
         }
@@ -247,12 +249,12 @@ fn is_dash(text: &str) -> bool {
     line.ends_with('-') && line.split(' ').all(|word| matches!(word, "" | "-" | "?"))
 }
 
-/// Whether libyaml takes it for the name of an anchor.
+/// Whether libyaml accepts it as the name of an anchor.
 fn is_word(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// Whether the first line of a block scalar's content has no indentation. The span of one without content
+/// Whether the first line of a block scalar's content has no indentation. The span of a block scalar without content
 /// begins at its header.
 fn is_unindented(content: &str) -> bool {
     let first = content.lines().find(|line| !line.trim().is_empty());
@@ -267,7 +269,7 @@ fn error(problem: Problem, span: &Span) -> Error {
     Error { problem, line: span.start.line(), column: span.start.col() + 1 }
 }
 
-fn refused(error: &ScanError) -> Error {
+fn scan_error(error: &ScanError) -> Error {
     let mark = error.marker();
     if matches!(error.kind(), ErrorKind::InvalidQuotedScalarIndent | ErrorKind::TabInIndentation) {
         return Error { problem: Problem::Unindented, line: mark.line(), column: mark.col() + 1 };
@@ -275,20 +277,20 @@ fn refused(error: &ScanError) -> Error {
     Error { problem: problem(error.kind()), line: mark.line(), column: mark.col() + 1 }
 }
 
-/// Whether libyaml's reader takes the character.
+/// Whether libyaml's reader accepts the character.
 pub(crate) fn readable(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-fn refuse_control(text: &str) -> Result<(), Error> {
+fn reject_control(text: &str) -> Result<(), Error> {
     let Some((before, _)) = text.split_once(|c| !readable(c)) else { return Ok(()) };
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     Err(Error { problem: Problem::Syntax("control characters are not allowed"), line, column })
 }
 
-/// libyaml knows two directives.
-fn refuse_directive(text: &str) -> Result<(), Error> {
+/// Rejects directives other than the two that libyaml knows.
+fn reject_directive(text: &str) -> Result<(), Error> {
     for (index, line) in text.lines().enumerate() {
         match line.strip_prefix('%').map(|rest| rest.split([' ', '\t']).next().unwrap_or_default()) {
             Some("YAML" | "TAG") => {}
@@ -303,8 +305,8 @@ fn refuse_directive(text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What libyaml has against the escapes of a double-quoted scalar that granit-parser takes.
-fn refuse_escape(source: &str) -> Option<Problem> {
+/// Rejects escapes of a double-quoted scalar that granit-parser accepts and libyaml does not.
+fn reject_escape(source: &str) -> Option<Problem> {
     let mut rest = source;
     while let Some((_, escape)) = rest.split_once('\\') {
         let mut chars = escape.chars();

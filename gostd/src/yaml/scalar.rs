@@ -1,4 +1,4 @@
-//! What a scalar means: YAML 1.1 as `resolve` of go-yaml v2.4 decides it.
+//! Resolves the type of a scalar: YAML 1.1 as in `resolve` of go-yaml v2.4.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub(crate) enum Resolved {
     Bool(bool),
     /// `!!int` or `!!float`
     Number(Number),
-    /// `!!timestamp`, which stays text.
+    /// `!!timestamp`, which remains text.
     Timestamp,
     /// `!!str`
     Text,
@@ -37,15 +37,15 @@ impl Resolved {
     }
 }
 
-/// What `text` means without a tag.
+/// Resolves `text` without a tag.
 pub(crate) fn resolve(text: &str) -> Resolved {
     untagged(text, true)
 }
 
-/// What `text` means under `tag`, in full; a tag that is not one of YAML's leaves it text.
+/// Resolves `text` with a full tag; with a tag that is not one of YAML's own, it remains text.
 ///
 /// # Errors
-/// The tag asks for what the text is not.
+/// The tag requires a type that the text does not have.
 #[expect(clippy::cast_precision_loss, reason = "Go loses the same digits")]
 pub(crate) fn resolve_tagged(tag: &str, text: &str) -> Result<Resolved, Problem> {
     let Some(wanted @ ("bool" | "int" | "float" | "null" | "timestamp")) = tag.strip_prefix(PREFIX) else {
@@ -100,7 +100,7 @@ fn untagged(text: &str, timestamps: bool) -> Resolved {
     number.map_or(Resolved::Text, Resolved::Number)
 }
 
-/// Text that begins with a point goes to `strconv.ParseFloat`, which takes `_` between digits.
+/// Text that begins with a point is parsed by `strconv.ParseFloat`, which accepts `_` between digits.
 fn pointed(text: &str) -> Option<Number> {
     let bytes = text.as_bytes();
     let lone = |(index, byte): (usize, &u8)| {
@@ -125,7 +125,7 @@ fn numeral(text: &str) -> Option<Number> {
     if let Some(number) = float(&text) {
         return Some(Number::Float(number));
     }
-    // go-yaml's own reading of binary numbers takes a sign after the prefix.
+    // go-yaml's own parsing of binary numbers accepts a sign after the prefix.
     let digits = text.strip_prefix("0b").filter(|digits| digits.starts_with(['+', '-']))?;
     i64::from_str_radix(digits, 2).ok().map(Number::Int)
 }
@@ -144,7 +144,7 @@ fn integer(text: &str) -> Option<Number> {
         [b'0', _, ..] => (rest.get(1..)?, 8),
         _ => (rest, 10),
     };
-    // Rust takes a sign here too; Go does not.
+    // Rust accepts a sign here; Go does not.
     if digits.starts_with(['+', '-']) {
         return None;
     }
@@ -158,7 +158,7 @@ fn integer(text: &str) -> Option<Number> {
     }
 }
 
-/// A float of `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?` that float64 can hold.
+/// A number of the form `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?` that float64 can hold.
 fn float(text: &str) -> Option<f64> {
     let number = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {

@@ -1,4 +1,4 @@
-//! How a string may be written in YAML: what libyaml's emitter finds out about a scalar before it writes it.
+//! The forms in which a string can be written in YAML: the analysis of libyaml's emitter before it writes a scalar.
 
 use super::scalar::{Resolved, resolve};
 
@@ -15,18 +15,18 @@ pub(crate) enum Form {
     Literal,
 }
 
-/// Where a scalar stands.
+/// The context of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Context {
     /// A key on one line with its value.
     SimpleKey,
     /// Anywhere else.
     Value,
 }
 
-/// What the text of a scalar allows.
+/// The forms that the text of a scalar allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "libyaml's own independent findings")]
+#[expect(clippy::struct_excessive_bools, reason = "libyaml's own independent flags")]
 pub(crate) struct Analysis {
     /// It has line breaks.
     pub multiline: bool,
@@ -40,7 +40,7 @@ pub(crate) fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Whether libyaml writes the character as it is, in a place where breaks are allowed.
+/// Whether libyaml writes the character unescaped, in a context where breaks are allowed.
 pub(crate) fn is_printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }
@@ -49,7 +49,7 @@ fn is_blank(c: char) -> bool {
     c == ' ' || c == '\t'
 }
 
-/// libyaml's `yaml_emitter_analyze_scalar`, in block context. go-yaml v3 lets tabs stand in literals.
+/// libyaml's `yaml_emitter_analyze_scalar`, in block context. go-yaml v3 allows tabs in literals.
 pub(crate) fn analyze(text: &str, literal_tabs: bool) -> Analysis {
     let mut allowed = Analysis { multiline: false, plain: true, single: true, literal: true };
     let Some(first) = text.chars().next() else {
@@ -102,9 +102,9 @@ pub(crate) fn analyze(text: &str, literal_tabs: bool) -> Analysis {
 }
 
 impl Analysis {
-    /// The form that go-yaml gives the text there.
-    pub(crate) fn form(self, text: &str, place: Place, means_other: fn(&str) -> bool) -> Form {
-        let key = place == Place::SimpleKey;
+    /// The form that go-yaml chooses for the text in this context.
+    pub(crate) fn form(self, text: &str, context: Context, means_other: fn(&str) -> bool) -> Form {
+        let key = context == Context::SimpleKey;
         let wanted = if key && self.multiline {
             Form::Double
         } else if text.contains('\n') {
@@ -123,12 +123,12 @@ impl Analysis {
     }
 }
 
-/// Whether the text, unquoted, would be read as something else than itself: go-yaml v2.
+/// Whether the text, unquoted, would not be read as this string: go-yaml v2.
 pub(crate) fn means_other(text: &str) -> bool {
     resolve(text) != Resolved::Text || is_base60(text)
 }
 
-/// The same of go-yaml v3, which also takes signs within octal numbers.
+/// The same for go-yaml v3, which also accepts signs in octal numbers.
 pub(crate) fn means_other_v3(text: &str) -> bool {
     let octal = || {
         let plain = text.replace('_', "");
@@ -138,7 +138,7 @@ pub(crate) fn means_other_v3(text: &str) -> bool {
     means_other(text) || octal()
 }
 
-/// Numbers to the base of 60, as `1:20`: `^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`.
+/// Whether the text is a number in base 60, such as `1:20`: `^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`.
 fn is_base60(text: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
     let number = text.strip_prefix(['-', '+']).unwrap_or(text);

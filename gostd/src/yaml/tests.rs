@@ -1,4 +1,4 @@
-//! The reader and the writers against what Go made of the same text.
+//! Compares the reader and the writers with Go's results for the same text.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::json::writer::Style;
 
-/// What Go made of one document; `testdata/yaml/generate` tells the fields.
+/// Go's results for one document; `testdata/yaml/generate` documents the fields.
 #[derive(Deserialize)]
 struct Case {
     #[serde(default)]
@@ -48,7 +48,7 @@ impl Case {
     }
 }
 
-/// Runs `check` in a scope of default bounds.
+/// Runs `check` in a scope with default limits.
 fn scoped<T>(check: impl FnOnce(&Budget<'_>) -> T) -> T {
     let limits = Limits::default();
     check(&Budget::new(&limits))
@@ -58,15 +58,15 @@ fn cases(text: &str) -> Vec<Case> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Where ours differs from Go's, by the name of what differs; `all` of it, or only what the oldest file of
-/// answers tells.
+/// The differences from Go's results, each with its name: `all` of them, or only those in the fields that the oldest
+/// results file has.
 fn differences(case: &Case, all: bool) -> Vec<String> {
     let Some(source) = case.source() else { return Vec::new() };
     scoped(|scope| {
         let mut found = Vec::new();
         let value = match (case.value(&source, scope.limits), &case.json) {
             (Err(_), None) => return Vec::new(),
-            (Err(error), Some(json)) => return vec![format!("refused: {error}, Go: {json}")],
+            (Err(error), Some(json)) => return vec![format!("rejected: {error}, Go: {json}")],
             (Ok(_), None) => {
                 return vec![format!("accepted, Go: {}", case.err.as_deref().unwrap_or_default())];
             }
@@ -99,11 +99,11 @@ fn differences(case: &Case, all: bool) -> Vec<String> {
     })
 }
 
-/// A differential run over a file of answers that is not committed: `AIRLOCK_YAML_ANSWERS` names it.
+/// A differential run over a results file that is not committed; `AIRLOCK_YAML_ANSWERS` names it.
 #[test]
-fn a_file_of_answers_by_go_is_met() {
+fn results_of_go_in_an_external_file_match() {
     let Ok(path) = std::env::var("AIRLOCK_YAML_ANSWERS") else {
-        println!("skipped: AIRLOCK_YAML_ANSWERS names no file");
+        println!("skipped: AIRLOCK_YAML_ANSWERS is not set");
         return;
     };
     let (mut all, mut different) = (0, 0);
@@ -121,24 +121,24 @@ fn a_file_of_answers_by_go_is_met() {
     println!("{different} of {all} differ");
 }
 
-/// The cases of the committed table where ours is not Go's, and why.
-const KNOWN: [(&str, &str); 2] = [
-    (r"plain '\ufeff'", "granit-parser refuses a byte order mark within a document"),
-    ("literal tab", "libyaml refuses a tab where it finds out a block's indentation"),
+/// The cases of the committed table in which the result differs from Go's, and the reason.
+const KNOWN_DIFFERENCES: [(&str, &str); 2] = [
+    (r"plain '\ufeff'", "granit-parser rejects a byte order mark within a document"),
+    ("literal tab", "libyaml rejects a tab where it detects the indentation of a block"),
 ];
 
 #[test]
-fn the_table_of_hard_cases_is_what_go_makes_of_it() {
+fn the_table_of_hard_cases_matches_go() {
     let all = cases(include_str!("../../testdata/yaml/cases.jsonl"));
     assert!(all.len() > 700);
     for case in all {
-        let known = KNOWN.iter().any(|(id, _)| *id == case.id);
+        let known = KNOWN_DIFFERENCES.iter().any(|(id, _)| *id == case.id);
         let found = differences(&case, true);
         assert_eq!(known, !found.is_empty(), "{}: {found:#?}", case.id);
     }
 }
 
-/// `name` among the fixtures that are shared and not committed; prints a line when they are not here.
+/// The shared fixture `name`, which is not committed; prints a line if it does not exist.
 fn shared(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("AIRLOCK_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
@@ -151,7 +151,7 @@ fn shared(name: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn shared_hard_cases_are_what_go_makes_of_them() {
+fn shared_hard_cases_match_go() {
     let Some(path) = shared("yaml/go-yaml-v2-hard-cases.jsonl") else { return };
     let all = cases(&std::fs::read_to_string(path).unwrap());
     assert_eq!(all.len(), 190);
@@ -161,7 +161,7 @@ fn shared_hard_cases_are_what_go_makes_of_them() {
     }
 }
 
-/// All YAML of the shared charts and manifests.
+/// All YAML documents of the shared charts and manifests.
 fn documents_of_charts() -> Vec<String> {
     let mut all = Vec::new();
     for archive in shared("charts").into_iter().flat_map(|path| std::fs::read_dir(path).unwrap()) {
@@ -198,7 +198,7 @@ fn charts_and_manifests_read_and_write_back() {
     }
 }
 
-/// Reads on a small stack and in little time; the problem, if there is one.
+/// Reads the text on a small stack and within a time limit; returns the problem, if any.
 fn bounded(text: String) -> Option<Problem> {
     let start = Instant::now();
     let read = move || {
@@ -207,14 +207,14 @@ fn bounded(text: String) -> Option<Problem> {
     };
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(read).unwrap();
     let problem = thread.join().unwrap();
-    // Debug builds on a busy machine: what is bounded is growth.
+    // Generous, for debug builds on a busy machine: the test is about growth.
     println!("{:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     problem
 }
 
 #[test]
-fn bombs_end_with_an_error_that_names_the_bound() {
+fn bombs_end_with_an_error_that_names_the_limit() {
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let alias = format!("*a{}, ", level - 1).repeat(10);
@@ -233,13 +233,13 @@ fn bombs_end_with_an_error_that_names_the_bound() {
     let keys: String = (0..600_000).map(|key| format!("k{key}: 1\n")).collect();
     assert_eq!(bounded(keys), Some(Problem::Limit("value_nodes")));
     assert_eq!(bounded("- \n".repeat(1_100_000)), Some(Problem::Limit("value_nodes")));
-    // Each repair of an unindented scalar reads the text anew.
+    // Each repair of an unindented scalar reads the text again.
     let unindented: String = (0..20_000).map(|key| format!("k{key}: 'a\nb'\n")).collect();
     assert_eq!(bounded(unindented), Some(Problem::Unindented));
 }
 
 #[test]
-fn large_and_deep_documents_within_the_bounds_are_read_and_written() {
+fn large_and_deep_documents_within_the_limits_are_read_and_written() {
     assert_eq!(bounded(format!("a: \"{}\"", "x ".repeat(1 << 20))), None);
     assert_eq!(bounded(format!("a: |\n  {}\n", "x ".repeat(1 << 20))), None);
     assert_eq!(bounded("[".repeat(999) + &"]".repeat(999)), None);
@@ -259,7 +259,7 @@ fn large_and_deep_documents_within_the_bounds_are_read_and_written() {
 }
 
 #[test]
-fn what_a_template_shares_or_nests_cannot_outgrow_the_bounds() {
+fn shared_and_nested_template_values_cannot_exceed_the_limits() {
     scoped(|scope| {
         let mut value = Value::list(vec!["x".into()]);
         for _ in 0..40 {
@@ -268,7 +268,7 @@ fn what_a_template_shares_or_nests_cannot_outgrow_the_bounds() {
         assert!(matches!(write_value(&value, Dialect::Marshal, scope), Err(Failure::Limit(_))));
     });
     scoped(|scope| {
-        // Folded after column 80, each word would stand on a line of its own, indented by a thousand.
+        // Folded after column 80, each word would be on its own line, with an indentation of more than a thousand.
         let mut value = Value::from("a ".repeat(1 << 20));
         for _ in 0..900 {
             value = Value::map([("k", value)]);
@@ -285,7 +285,7 @@ fn what_a_template_shares_or_nests_cannot_outgrow_the_bounds() {
 }
 
 #[test]
-fn errors_tell_line_and_column() {
+fn errors_report_line_and_column() {
     let limits = Limits::default();
     let error = parse("a:\n  b: !!int x\n", &limits).unwrap_err();
     assert_eq!(error.to_string(), "line 2, column 12: cannot decode !!str `x` as a !!int");
@@ -322,8 +322,8 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// Whether YAML can give it back: go-yaml writes `<<` plain, which then merges, and the line breaks that only
-/// YAML 1.1 has are none to granit-parser.
+/// Whether the value survives a round trip through YAML: go-yaml writes `<<` plain, which then merges, and
+/// granit-parser does not know the line breaks that only YAML 1.1 has.
 fn is_faithful(value: &serde_json::Value) -> bool {
     let text = value.to_string();
     !text.contains(['\u{2028}', '\u{2029}', '\u{feff}']) && !text.contains("\"<<\":")
@@ -331,12 +331,12 @@ fn is_faithful(value: &serde_json::Value) -> bool {
 
 proptest! {
     #[test]
-    fn any_text_is_read_or_refused(text in any::<String>()) {
+    fn any_text_is_read_or_rejected(text in any::<String>()) {
         let _ = documents(&text, &Limits::default());
     }
 
     #[test]
-    fn any_indicators_are_read_or_refused(
+    fn any_indicators_are_read_or_rejected(
         text in "([-?:,\\[\\]{}#&*!|>'\"%@` a1\\n\\t<]|\\r|---|<<: ){0,60}"
     ) {
         if let Ok(value) = parse(&text, &Limits::default()) && is_faithful(&value) {
@@ -345,7 +345,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_reads_back(value in any_json()) {
+    fn written_values_read_back(value in any_json()) {
         prop_assume!(is_faithful(&value));
         let text = write(&value);
         let read = parse(&text, &Limits::default());

@@ -1,21 +1,21 @@
-//! The four forms of a scalar on paper, folded where libyaml folds them.
+//! Writes the four forms of a scalar, folded where libyaml folds them.
 
 use std::fmt::Write as _;
 
-use super::style::{Form, Place, is_break, is_printable};
+use super::style::{Context, Form, is_break, is_printable};
 use super::writer::Writer;
 use crate::budget::Failure;
 
 impl Writer<'_> {
-    /// Writes `text` in its form; lines after the first stand at `indent`.
+    /// Writes `text` in its form; lines after the first are indented by `indent`.
     pub(super) fn formed(
         &mut self,
         text: &str,
         form: Form,
         indent: usize,
-        place: Place,
+        context: Context,
     ) -> Result<(), Failure> {
-        let fold = place == Place::Value;
+        let fold = context == Context::Value;
         match form {
             Form::Plain => {
                 if !self.whitespace {
@@ -40,7 +40,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A plain scalar, or what stands between single quotes.
+    /// Writes a plain scalar, or the text between single quotes.
     fn flowing(&mut self, text: &str, fold: bool, indent: usize, quoted: bool) -> Result<(), Failure> {
         let (mut spaces, mut breaks) = (false, false);
         let mut first = true;
@@ -83,14 +83,15 @@ impl Writer<'_> {
         if c == '\n' {
             self.line_break();
         } else {
-            self.paper.text.push(c);
+            self.output.text.push(c);
             self.column = 0;
         }
     }
 
-    /// What stands between double quotes.
+    /// Writes the text between double quotes.
     fn escaped(&mut self, text: &str, fold: bool, indent: usize) -> Result<(), Failure> {
-        // go-yaml looks for a byte order mark at the start of the text, whatever character it is at.
+        // For every character, go-yaml checks the start of the text for a byte order mark, so one at the start escapes
+        // all.
         let all = text.starts_with('\u{feff}');
         let mut spaces = false;
         let mut first = true;
@@ -151,7 +152,7 @@ impl Writer<'_> {
         text.chars().for_each(|c| self.put(c));
     }
 
-    /// `|`, with the hints that its first and last lines need.
+    /// Writes `|`, with the indentation and chomping indicators that the first and last lines require.
     fn literal(&mut self, text: &str, indent: usize) -> Result<(), Failure> {
         self.indicator("|", true, false, false);
         if text.starts_with(|c| c == ' ' || is_break(c)) {

@@ -1,9 +1,9 @@
-//! Which scalars go-yaml takes for timestamps: the four layouts of its `parseTimestamp`, as Go's `time.Parse`
-//! reads them. The reader leaves them text; the writer must quote them.
+//! Recognizes the scalars that are timestamps in go-yaml: the four layouts of its `parseTimestamp`, as Go's
+//! `time.Parse` reads them. The reader keeps them as text; the writer must quote them.
 
 struct Cursor<'a>(&'a [u8]);
 
-/// Whether go-yaml takes `text` for a timestamp.
+/// Whether `text` is a timestamp in go-yaml.
 pub(crate) fn is_timestamp(text: &str) -> bool {
     let bytes = text.as_bytes();
     let year = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -50,7 +50,7 @@ impl Cursor<'_> {
         Some(u32::from(digit - b'0'))
     }
 
-    /// One digit or two.
+    /// One or two digits.
     fn number(&mut self) -> Option<u32> {
         let first = self.digit()?;
         Some(self.digit().map_or(first, |second| first * 10 + second))

@@ -1,19 +1,18 @@
-//! Writes YAML byte for byte as go-yaml's emitter, a libyaml port, does: v2 for `toYaml`, v3 for
-//! `toYamlPretty`.
+//! Writes YAML byte for byte as go-yaml's emitter, a port of libyaml, does: v2 for `toYaml`, v3 for `toYamlPretty`.
 
 use super::order::{natural, natural_v3};
-use super::style::{Place, analyze, means_other, means_other_v3};
+use super::style::{Context, analyze, means_other, means_other_v3};
 use crate::budget::{Budget, Failure};
 use crate::json::number::general_64;
 use crate::json::tree::{Number, Scalar, Sink};
-use crate::json::writer::{Paper, numeral, replace_invalid};
+use crate::json::writer::{Output, numeral, replace_invalid};
 
-/// Which go-yaml writes, and after what.
+/// The version of go-yaml that writes, and the steps before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// `sigs.k8s.io/yaml.Marshal` of a tree that needs no second reading.
+    /// `sigs.k8s.io/yaml.Marshal`, without the effect of its detour through JSON on strings.
     V2,
-    /// The same, with what its detour through JSON does to strings.
+    /// `sigs.k8s.io/yaml.Marshal`, with the effect of its detour through JSON on strings.
     Marshal,
     /// go-yaml v3 with an indentation of 2.
     V3,
@@ -43,25 +42,25 @@ struct Level {
     list: bool,
 }
 
-/// The writer.
+/// Writes YAML.
 pub(crate) struct Writer<'a> {
-    pub(super) paper: Paper<'a>,
+    pub(super) output: Output<'a>,
     pub(super) dialect: Dialect,
     /// Characters on this line.
     pub(super) column: usize,
-    /// libyaml's `whitespace`: what was last written separates.
+    /// libyaml's `whitespace`: the last character written is a separator.
     pub(super) whitespace: bool,
-    /// libyaml's `indention`: nothing but indentation and indicators is on this line.
+    /// libyaml's `indention`: this line holds only indentation and indicators.
     pub(super) indention: bool,
     levels: Vec<Level>,
     after_key: bool,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer on empty paper.
+    /// A writer without output.
     pub(crate) fn new(dialect: Dialect, scope: Option<&'a Budget<'a>>) -> Self {
         Self {
-            paper: Paper::new(scope),
+            output: Output::new(scope),
             dialect,
             column: 0,
             whitespace: true,
@@ -74,20 +73,20 @@ impl<'a> Writer<'a> {
     /// The document, which ends with a line break.
     pub(crate) fn finish(mut self) -> Result<String, Failure> {
         self.indent(0)?;
-        Ok(self.paper.text)
+        Ok(self.output.text)
     }
 
     pub(super) fn put(&mut self, c: char) {
-        self.paper.text.push(c);
+        self.output.text.push(c);
         self.column += 1;
     }
 
     pub(super) fn line_break(&mut self) {
-        self.paper.text.push('\n');
+        self.output.text.push('\n');
         self.column = 0;
     }
 
-    /// Where folding may happen.
+    /// Whether the line is long enough to be folded.
     pub(super) fn over_wide(&self) -> bool {
         self.column > self.dialect.width()
     }
@@ -102,10 +101,10 @@ impl<'a> Writer<'a> {
         }
         self.whitespace = true;
         self.indention = true;
-        self.paper.account()
+        self.output.account()
     }
 
-    /// libyaml's `yaml_emitter_write_indicator`; the flags say what the indicator itself is.
+    /// libyaml's `yaml_emitter_write_indicator`; the flags describe the indicator itself.
     pub(super) fn indicator(&mut self, text: &str, separated: bool, whitespace: bool, indention: bool) {
         if separated && !self.whitespace {
             self.put(' ');
@@ -115,12 +114,12 @@ impl<'a> Writer<'a> {
         self.indention &= indention;
     }
 
-    /// The indentation of what stands on the innermost level.
+    /// The indentation of the innermost level.
     fn current(&self) -> Option<usize> {
         self.levels.last().map(|level| level.indent)
     }
 
-    /// The dash of a list's element.
+    /// Writes the dash of a list element.
     fn begin(&mut self) -> Result<(), Failure> {
         if let Some(level) = self.levels.last().copied()
             && level.list
@@ -138,6 +137,7 @@ impl<'a> Writer<'a> {
             self.indicator(if list { "[" } else { "{" }, true, true, false);
             self.indicator(if list { "]" } else { "}" }, false, false, false);
         }
+        // go-yaml v2 does not indent a list below its key; v3 does.
         let aligned = list && in_map && !self.indention && self.dialect != Dialect::V3;
         let indent = match self.current() {
             None => 0,
@@ -145,14 +145,14 @@ impl<'a> Writer<'a> {
             Some(indent) => indent + 2,
         };
         self.levels.push(Level { indent, list });
-        self.paper.account()
+        self.output.account()
     }
 
     fn raw(&mut self, text: &str) {
         self.indicator(text, true, false, false);
     }
 
-    /// Numbers as they come back from JSON in v2: whole ones are integers again if 64 bits hold them.
+    /// Writes a number. In v2, numbers went through JSON, so whole numbers that fit 64 bits are integers again.
     fn number(&mut self, number: Number) -> Result<(), Failure> {
         let text = match (self.dialect, number) {
             (Dialect::V3, Number::Float(number)) if number.is_nan() => ".nan".to_owned(),
@@ -180,14 +180,14 @@ impl<'a> Writer<'a> {
         let indent = self.current().unwrap_or_default() + 2;
         if self.dialect == Dialect::Marshal {
             let text = super::detour::through_json(text)?;
-            return self.string(&text, indent, Place::Value);
+            return self.string(&text, indent, Context::Value);
         }
-        self.string(text, indent, Place::Value)
+        self.string(text, indent, Context::Value)
     }
 
-    fn string(&mut self, text: &str, indent: usize, place: Place) -> Result<(), Failure> {
-        let form = analyze(text, self.dialect == Dialect::V3).form(text, place, self.dialect.means_other());
-        self.formed(text, form, indent, place)
+    fn string(&mut self, text: &str, indent: usize, context: Context) -> Result<(), Failure> {
+        let form = analyze(text, self.dialect == Dialect::V3).form(text, context, self.dialect.means_other());
+        self.formed(text, form, indent, context)
     }
 }
 
@@ -214,20 +214,21 @@ impl Sink for Writer<'_> {
             Scalar::Binary(bytes) => self.text(&replace_invalid(bytes))?,
             Scalar::Bytes(bytes) => self.text(&super::detour::base64(bytes, false))?,
         }
-        self.paper.account()
+        self.output.account()
     }
 
     fn key(&mut self, key: &str) -> Result<(), Failure> {
         let indent = self.current().unwrap_or_default();
         let read = if self.dialect == Dialect::Marshal { super::detour::key(key)? } else { key.into() };
         self.indent(indent)?;
+        // libyaml writes a key that has several lines or is longer than 128 bytes in its explicit form.
         if analyze(&read, false).multiline || read.len() > 128 {
             self.indicator("?", true, false, true);
-            self.string(&read, indent + 2, Place::Value)?;
+            self.string(&read, indent + 2, Context::Value)?;
             self.indent(indent)?;
             self.indicator(":", true, false, true);
         } else {
-            self.string(&read, indent + 2, Place::SimpleKey)?;
+            self.string(&read, indent + 2, Context::SimpleKey)?;
             self.indicator(":", false, false, false);
         }
         self.after_key = true;

@@ -2,7 +2,7 @@
 //!
 //! Source: `kubernetes/scheme/register.go` of client-go 0.37, and the two versions of CRDs that Helm adds.
 
-/// What `.Capabilities.APIVersions` holds without a cluster.
+/// The content of `.Capabilities.APIVersions` without a cluster.
 pub(super) const API_VERSIONS: &[&str] = &[
     "v1",
     "admissionregistration.k8s.io/v1",

@@ -9,7 +9,7 @@ use gostd::value::Value;
 use super::{Capabilities, KubeVersion};
 use crate::function::Failure;
 
-/// The compiler and the client library of Helm 4.3.
+/// The versions of the compiler and the client library of Helm 4.3.
 const GO_VERSION: &str = "go1.27.2";
 const KUBE_CLIENT_VERSION: &str = "v1.37";
 
@@ -42,7 +42,7 @@ impl Whole {
     }
 }
 
-fn none(name: &str, arguments: &[Value]) -> Result<(), Failure> {
+fn expect_no_arguments(name: &str, arguments: &[Value]) -> Result<(), Failure> {
     if arguments.is_empty() {
         return Ok(());
     }
@@ -70,7 +70,7 @@ impl Object for Whole {
             self.parts().into_iter().find(|(part, _)| *part == name).map(|(_, part)| Value::Object(part))
         };
         if found.is_some() {
-            none(name, arguments)?;
+            expect_no_arguments(name, arguments)?;
         }
         Ok(found)
     }
@@ -109,7 +109,7 @@ impl Object for Kube {
             "String" => self.0.constrained(),
             _ => return Ok(None),
         };
-        none(name, arguments)?;
+        expect_no_arguments(name, arguments)?;
         Ok(Some(text.into()))
     }
 
@@ -204,7 +204,7 @@ impl Object for Helm {
             "KubeClientVersion" => KUBE_CLIENT_VERSION,
             _ => return Ok(None),
         };
-        none(name, arguments)?;
+        expect_no_arguments(name, arguments)?;
         Ok(Some(text.into()))
     }
 

@@ -1,6 +1,7 @@
 //! A packaged chart: gzip over tar over one directory, as `helm package` writes it.
 //!
-//! Decompression stops at the bound on all bytes of all archives, so a bomb costs no more than a chart may.
+//! Decompression stops at the limit on the bytes of all archives, so a decompression bomb costs no more than that
+//! limit.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Read};
@@ -21,7 +22,7 @@ pub(crate) struct File {
     pub(crate) data: Vec<u8>,
 }
 
-/// What may still be read of one chart, sub-charts included.
+/// The bytes and files that may still be read of one chart, sub-charts included.
 pub(super) struct Budget<'a> {
     pub(super) limits: &'a Limits,
     bytes: Cell<u64>,
@@ -48,7 +49,7 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// The files of an archive; of two with one name the later.
+/// The files of an archive, in its order.
 pub(super) fn read(archive: impl Read, budget: &Budget<'_>) -> Result<Vec<File>, Error> {
     let mut compressed = BufReader::new(archive);
     let magic = io::BufRead::fill_buf(&mut compressed).map_err(Error::Archive)?;
@@ -109,7 +110,7 @@ pub(super) fn without_mark(mut data: Vec<u8>) -> Vec<u8> {
     data
 }
 
-/// Takes every byte that comes out of the decompressor from the budget.
+/// Deducts every decompressed byte from the budget.
 struct Metered<'a, R> {
     inner: R,
     budget: &'a Budget<'a>,
@@ -127,7 +128,7 @@ impl<R: Read> Read for Metered<'_, R> {
     }
 }
 
-/// A packaged chart of `files`, below one directory of the chart's name.
+/// Packages `files`, below one directory with the chart's name.
 pub(super) fn write(name: &str, files: &[File]) -> Result<Vec<u8>, Error> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     let mut archive = tar::Builder::new(gzip);
@@ -150,7 +151,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// An archive of `files`, with raw names.
+    /// Builds an archive of `files` with unchecked names.
     pub(crate) fn pack(files: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
         let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         for (name, kind, data) in files {
@@ -180,7 +181,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn links_and_devices_are_refused_by_name() {
+    fn links_and_devices_are_rejected_by_name() {
         let refused = |kind| load(&pack(&[("c/x", kind, b"")]), &Limits::default()).unwrap_err();
         assert!(matches!(refused(EntryType::Symlink), Error::SymbolicLink { path } if path == "c/x"));
         assert!(matches!(refused(EntryType::Link), Error::HardLink { .. }));
@@ -189,7 +190,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_bomb_meets_the_bound_on_all_bytes() {
+    fn a_bomb_exceeds_the_limit_on_all_bytes() {
         let limits = Limits { archive_bytes: 100_000, file_bytes: 1 << 30, ..Limits::default() };
         let zeros = vec![0; 50_000_000];
         let bomb = pack(&[("c/x", EntryType::Regular, &zeros)]);
@@ -198,7 +199,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn large_and_many_files_meet_their_bounds() {
+    fn large_and_many_files_exceed_their_limits() {
         let mut limits = Limits { file_bytes: 3, ..Limits::default() };
         let archive = pack(&[("c/x", EntryType::Regular, b"four")]);
         assert!(matches!(load(&archive, &limits), Err(Error::LargeFile { bound: 3, .. })));
@@ -208,7 +209,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_archive_is_said_so() {
+    fn invalid_archives_are_reported() {
         assert!(matches!(load(b"apiVersion: v2", &Limits::default()), Err(Error::NotGzip)));
         assert!(matches!(load(&[0x1f, 0x8b, 9, 9], &Limits::default()), Err(Error::Archive(_))));
         assert!(matches!(load(&pack(&[]), &Limits::default()), Err(Error::NoFiles)));

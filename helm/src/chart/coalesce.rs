@@ -1,8 +1,8 @@
-//! How the values of charts come together: the higher chart's stand over the lower's.
+//! Coalesces the values of charts: the values of a parent chart take precedence over those of its sub-charts.
 //!
-//! Source: `pkg/chart/common/util/coalesce.go`. Maps are shared where Go shares them, as templates that
-//! change a value in place see the difference. Null takes a default away, but not while merging, when values
-//! are only prepared for a later coalescing.
+//! Source: `pkg/chart/common/util/coalesce.go`. Maps are shared where Go shares them, because templates that change a
+//! value in place see the difference. Null removes a default, except in a merge, which only prepares values for a later
+//! coalescing.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -15,16 +15,16 @@ use super::dependencies::Node;
 use super::values::to_json;
 use crate::error::Error;
 
-/// Whether null takes a default away.
+/// Whether null removes a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// It does.
+    /// Null removes the default.
     Coalesce,
-    /// It stays, for later.
+    /// Null is kept for a later coalescing.
     Merge,
 }
 
-/// Counts the values copied and compared, as many charts can hold one chart's values many times.
+/// Counts the values copied and compared, because nested charts can repeat the values of one chart many times.
 pub(crate) struct Meter<'a> {
     limits: &'a Limits,
     left: Cell<usize>,
@@ -32,7 +32,7 @@ pub(crate) struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     pub(crate) fn new(limits: &'a Limits) -> Self {
-        // Each level of charts copies the values once for its conditions and once to import.
+        // Each level of charts copies the values once for its conditions and once for its imports.
         Self { limits, left: Cell::new(limits.value_nodes.saturating_mul(4)) }
     }
 
@@ -78,7 +78,7 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// The values of a chart and all its sub-charts under the user's.
+/// The values of a chart and all its sub-charts, with the user's values on top.
 pub(super) fn values(chart: &Node<'_>, user: &Map, mode: Mode, meter: &Meter<'_>) -> Result<Map, Error> {
     let values = meter.copy(user)?;
     coalesce(chart, &values, mode, meter)?;
@@ -110,7 +110,7 @@ fn coalesce(chart: &Node<'_>, target: &Map, mode: Mode, meter: &Meter<'_>) -> Re
     Ok(())
 }
 
-/// Puts a chart's own values under those it is given.
+/// Adds a chart's own values below the given ones.
 fn own(chart: &Node<'_>, target: &Map, mode: Mode, meter: &Meter<'_>) -> Result<(), Error> {
     let Some(defaults) = &chart.values else { return Ok(()) };
     for (key, default) in snapshot(&meter.copy(defaults)?) {
@@ -120,7 +120,7 @@ fn own(chart: &Node<'_>, target: &Map, mode: Mode, meter: &Meter<'_>) -> Result<
                 target.entries.borrow_mut().remove(&key);
             }
             (Some(Value::Map(existing)), Value::Map(default)) => {
-                // A sub-chart's values keep their nulls for its own coalescing.
+                // The values for a sub-chart keep their nulls for the coalescing of that sub-chart.
                 let is_child = chart.charts.iter().any(|child| *child.metadata.name == *key);
                 let mode = if is_child { Mode::Merge } else { mode };
                 if mode == Mode::Coalesce {
@@ -141,7 +141,7 @@ fn own(chart: &Node<'_>, target: &Map, mode: Mode, meter: &Meter<'_>) -> Result<
     Ok(())
 }
 
-/// Gives a sub-chart its parent's globals, which stand over its own.
+/// Passes the parent's globals to a sub-chart. They take precedence over its own globals.
 fn globals(child: &Map, parent: &Map, meter: &Meter<'_>) -> Result<(), Error> {
     let key: Rc<str> = "global".into();
     let table = |map: &Map| match map.entries.borrow().get(&key) {
@@ -175,7 +175,7 @@ fn shallow(map: &Map, meter: &Meter<'_>) -> Result<Map, Error> {
     Ok(Map::of(map.element, entries))
 }
 
-/// Puts `source` under `target`, map by map.
+/// Adds the entries of `source` below those of `target`, map by map.
 pub(super) fn tables(target: &Map, source: &Map, mode: Mode, meter: &Meter<'_>) -> Result<(), Error> {
     tables_at(target, source, mode, meter, 0)
 }
@@ -186,7 +186,7 @@ fn tables_at(target: &Map, source: &Map, mode: Mode, meter: &Meter<'_>, depth: u
         .filter(|(_, value)| !matches!(value, Value::Nil))
         .map(|(key, _)| key)
         .collect();
-    // A null in the target is one in the source too, as whoever holds the source must see.
+    // As in Helm, a null in the target is also set in the source, where other holders of that map see it.
     for (key, value) in snapshot(target) {
         meter.count(depth)?;
         if matches!(value, Value::Nil) {
@@ -212,7 +212,7 @@ fn tables_at(target: &Map, source: &Map, mode: Mode, meter: &Meter<'_>, depth: u
     Ok(())
 }
 
-/// Drops every null within.
+/// Removes every null, at any depth.
 fn drop_nulls(map: &Map) {
     map.entries.borrow_mut().retain(|_, value| !matches!(value, Value::Nil));
     for value in map.entries.borrow().values() {
@@ -222,12 +222,12 @@ fn drop_nulls(map: &Map) {
     }
 }
 
-/// The entries as they are now, so that maps may change, even be the same, on the way.
+/// A copy of the current entries, so that the map, or an alias of it, may change during a loop over them.
 fn snapshot(map: &Map) -> Vec<(Rc<str>, Value)> {
     map.entries.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// What Go's `%t` makes of a value that is no boolean.
+/// What Go's `%t` prints for a value that is not a boolean.
 fn misprinted(value: &Value) -> String {
     let printed = match value {
         Value::Str(text) => text.to_string(),

@@ -1,7 +1,7 @@
-//! Which sub-charts take part, under which names, and what their parents take over from their values.
+//! Resolves the enabled sub-charts, their names, and the values that their parents import from them.
 //!
-//! Source: `pkg/chart/v2/util/dependencies.go`, in its order: names and version ranges, aliases, tags,
-//! conditions, the same again below, then imported values from the bottom up.
+//! Source: `pkg/chart/v2/util/dependencies.go`, in the same order: names and version ranges, aliases, tags, conditions,
+//! the same for the sub-charts, then imported values from the bottom up.
 
 use std::rc::Rc;
 
@@ -15,20 +15,20 @@ use super::{Chart, Dependency, File, Metadata};
 use crate::error::Error;
 use crate::semver::{Constraint, Version};
 
-/// A chart while it is made ready for one render.
+/// A chart that is prepared for one render.
 #[derive(Clone)]
 pub(crate) struct Node<'a> {
-    /// Its files.
+    /// The loaded chart.
     pub(super) chart: &'a Chart,
-    /// What it says of itself, with the name it goes by.
+    /// Its metadata, with its alias as the name.
     pub(crate) metadata: Metadata,
-    /// Its values, never changed in place.
+    /// Its values, which never change in place.
     pub(crate) values: Option<Map>,
-    /// The charts in it that take part.
+    /// Its sub-charts; after resolution, only the enabled ones.
     pub(crate) charts: Vec<Node<'a>>,
 }
 
-/// The chart with its sub-charts as the user's values want them.
+/// Resolves the chart's sub-charts with the user's values.
 pub(crate) fn resolve<'a>(
     chart: &'a Chart,
     user: &Map,
@@ -36,7 +36,7 @@ pub(crate) fn resolve<'a>(
     limits: &Limits,
 ) -> Result<Node<'a>, Error> {
     let mut root = Node::new(chart);
-    let mut budget = Charts { left: limits.files, depth: limits.chart_depth };
+    let mut budget = ChartBudget { left: limits.files, depth: limits.chart_depth };
     enable(&mut root, user, "", meter, &mut budget)?;
     import(&mut root, meter)?;
     Ok(root)
@@ -52,7 +52,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// What of the chart is neither template nor metadata.
+    /// The files of the chart that are neither templates nor metadata.
     pub(crate) fn files(&self) -> &'a [File] {
         &self.chart.files
     }
@@ -62,31 +62,31 @@ impl<'a> Node<'a> {
         &self.chart.templates
     }
 
-    /// Charts and files in all, this one's included.
+    /// The number of charts and files, including this chart and its own files.
     fn size(&self) -> usize {
         let own = 1 + self.chart.templates.len() + self.chart.files.len();
         self.charts.iter().map(Node::size).sum::<usize>().saturating_add(own)
     }
 }
 
-/// The values that templates see: the user's over those of the resolved charts.
+/// The values that templates see: the user's values on top of those of the resolved charts.
 pub(crate) fn join(root: &Node<'_>, user: &Map, meter: &Meter<'_>) -> Result<Map, Error> {
     coalesce::values(root, user, Mode::Coalesce, meter)
 }
 
-/// What aliases may still multiply.
-struct Charts {
+/// The charts and files that aliases may still multiply, and the remaining nesting.
+struct ChartBudget {
     left: usize,
     depth: usize,
 }
 
-/// Leaves the charts that take part. `path` is that of the chart's values, with a dot at its end.
+/// Removes the disabled charts. `path` is the path of the chart's values, with a trailing dot.
 fn enable(
     chart: &mut Node<'_>,
     user: &Map,
     path: &str,
     meter: &Meter<'_>,
-    budget: &mut Charts,
+    budget: &mut ChartBudget,
 ) -> Result<(), Error> {
     if chart.metadata.dependencies.is_none() {
         return Ok(());
@@ -114,14 +114,14 @@ fn enable(
     Ok(())
 }
 
-/// Puts the charts that dependencies ask for after those that none asks for, each under its alias.
-fn rename(chart: &mut Node<'_>, budget: &mut Charts) -> Result<(), Error> {
+/// Moves the charts that dependencies refer to after the other charts, each under its alias.
+fn rename(chart: &mut Node<'_>, budget: &mut ChartBudget) -> Result<(), Error> {
     let dependencies = chart.metadata.dependencies.as_deref_mut().unwrap_or_default();
     let fits = |child: &Node<'_>, dependency: &Dependency| {
         child.metadata.name == dependency.name && is_compatible(&dependency.version, &child.metadata.version)
     };
-    let asked_for = |child: &Node<'_>| dependencies.iter().any(|dependency| fits(child, dependency));
-    let mut charts: Vec<_> = chart.charts.iter().filter(|child| !asked_for(child)).cloned().collect();
+    let is_declared = |child: &Node<'_>| dependencies.iter().any(|dependency| fits(child, dependency));
+    let mut charts: Vec<_> = chart.charts.iter().filter(|child| !is_declared(child)).cloned().collect();
     for dependency in dependencies {
         if let Some(child) = chart.charts.iter().find(|child| fits(child, dependency)) {
             budget.left = budget.left.checked_sub(child.size()).ok_or(Error::Limit { name: "files" })?;
@@ -139,7 +139,7 @@ fn rename(chart: &mut Node<'_>, budget: &mut Charts) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a version is in a range; neither is where one cannot be read.
+/// Whether a version is in a range; false if either cannot be parsed.
 pub(crate) fn is_compatible(range: &str, version: &str) -> bool {
     match (Constraint::parse(range), Version::parse(version)) {
         (Ok(range), Ok(version)) => range.accepts(&version),
@@ -147,7 +147,8 @@ pub(crate) fn is_compatible(range: &str, version: &str) -> bool {
     }
 }
 
-/// The first condition that is a boolean decides, else tags do: one that is true, or only ones that are false.
+/// The first condition with a boolean value decides. Otherwise tags do: a true tag enables, and without one a false tag
+/// disables.
 fn is_enabled(dependency: &Dependency, values: &Map, path: &str) -> bool {
     let values = Value::Map(values.clone());
     for condition in dependency.condition.trim().split(',').filter(|condition| !condition.is_empty()) {
@@ -156,19 +157,19 @@ fn is_enabled(dependency: &Dependency, values: &Map, path: &str) -> bool {
         }
     }
     let tags = values.entry("tags").filter(|tags| matches!(tags, Value::Map(_)));
-    let says = |wanted: bool| {
-        let says = |tag: &String| matches!(tags.as_ref().and_then(|tags| tags.entry(tag)), Some(Value::Bool(value)) if value == wanted);
-        dependency.tags.iter().any(says)
+    let has_tag = |wanted: bool| {
+        let has_value = |tag: &String| matches!(tags.as_ref().and_then(|tags| tags.entry(tag)), Some(Value::Bool(value)) if value == wanted);
+        dependency.tags.iter().any(has_value)
     };
-    says(true) || !says(false)
+    has_tag(true) || !has_tag(false)
 }
 
-/// The value at a path of names with dots.
+/// The value at a dotted path.
 pub(crate) fn at(values: &Value, path: &str) -> Option<Value> {
     path.split('.').try_fold(values.clone(), |value, name| value.entry(name))
 }
 
-/// Gives every chart, from the bottom up, the values it takes over from its sub-charts.
+/// Imports values from sub-charts into every chart, from the bottom up.
 fn import(chart: &mut Node<'_>, meter: &Meter<'_>) -> Result<(), Error> {
     for child in &mut chart.charts {
         import(child, meter)?;
@@ -195,14 +196,14 @@ fn import(chart: &mut Node<'_>, meter: &Meter<'_>) -> Result<(), Error> {
         }
         dependency.import_values = paths;
     }
-    // Copied, as what is imported may be a part of the values themselves.
+    // A copy, because the imported maps may be parts of the values themselves.
     let values = meter.copy(&values)?;
     coalesce::tables(&values, &imported, Mode::Merge, meter)?;
     chart.values = Some(values);
     Ok(())
 }
 
-/// The map in which `path` leads to `table`.
+/// Nests `table` in maps so that `path` leads to it.
 fn below(path: &str, table: Map, meter: &Meter<'_>) -> Result<Map, Error> {
     if path == "." {
         return Ok(table);
@@ -215,7 +216,7 @@ fn below(path: &str, table: Map, meter: &Meter<'_>) -> Result<Map, Error> {
     Ok(map)
 }
 
-/// What Go's `%v` makes of one end of an import.
+/// What Go's `%v` prints for one end of an import.
 fn printed(value: Option<&Json>) -> String {
     match value {
         None | Some(Json::Null) => "<nil>".to_owned(),

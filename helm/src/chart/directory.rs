@@ -1,6 +1,6 @@
-//! A chart in a directory, less what `.helmignore` names.
+//! Reads a chart from a directory, without the files that `.helmignore` excludes.
 //!
-//! Helm follows symbolic links; here they are refused, as a chart may come from anywhere.
+//! Helm follows symbolic links. Here they are rejected, because a chart may come from an untrusted source.
 
 use std::fs;
 use std::io::{self, Read};
@@ -49,7 +49,7 @@ pub(super) fn read(root: &Path, budget: &Budget<'_>) -> Result<Vec<File>, Error>
     Ok(files)
 }
 
-/// The bytes of the file `name`. As in Helm, one in a folder may be larger than in an archive: as large as the chart.
+/// Reads the file `name`. As in Helm, the limit for a file in a directory is that of the whole chart.
 fn load(path: &Path, name: &str, budget: &Budget<'_>) -> Result<Vec<u8>, Error> {
     let unreadable = |source| Error::Read { path: path.to_owned(), source };
     let (bound, mut data) = (budget.limits.archive_bytes, Vec::new());
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_symbolic_link_is_refused_unless_ignored() {
+    fn a_symbolic_link_is_rejected_unless_ignored() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "Chart.yaml", "x");
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("secret")).unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_meets_its_bound() {
+    fn a_large_file_exceeds_its_limit() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "Chart.yaml", "four");
         let limits = Limits { archive_bytes: 3, ..Limits::default() };
@@ -118,7 +118,7 @@ mod tests {
         let limits = Limits::default();
         let chart = crate::chart::Chart::from_directory(root.path(), &limits).unwrap();
         assert_eq!(chart.files().map(|(_, data)| data.len()).max(), Some((5 << 20) + 1));
-        // Helm packs it, but loads no such package.
+        // Helm packages such a chart, but does not load the package.
         let packed = crate::chart::Chart::package(root.path(), &limits).unwrap();
         let refused = crate::chart::Chart::from_archive(packed.as_slice(), &limits).unwrap_err();
         assert_eq!(refused.to_string(), "chart file \"big\" is larger than the maximum file size 5242880");

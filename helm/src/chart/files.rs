@@ -1,4 +1,4 @@
-//! `.Files`: what of a chart is neither template nor metadata, for its templates to read.
+//! `.Files`: the files of a chart that are neither templates nor metadata, which its templates can read.
 //!
 //! Source: `pkg/engine/files.go`.
 
@@ -20,7 +20,7 @@ use crate::function::Failure;
 /// Go's `engine.files`, a map of bytes by name.
 pub(crate) struct Files {
     entries: BTreeMap<Rc<str>, Rc<[u8]>>,
-    /// Bound of one pattern's automaton.
+    /// The limit on the automaton of one pattern.
     regex_bytes: usize,
 }
 
@@ -38,7 +38,7 @@ impl Files {
     }
 
     fn glob(&self, pattern: &[u8]) -> Self {
-        // A name is always UTF-8, so a pattern that is not matches nothing but by mistake.
+        // Names are always UTF-8, so a pattern that is not UTF-8 matches no name exactly.
         let pattern = String::from_utf8_lossy(pattern);
         let glob = Glob::new(&pattern, self.regex_bytes);
         let matching = self.entries.iter().filter(|(name, _)| glob.matches(name));
@@ -59,7 +59,7 @@ impl Files {
         Value::List(List::of(Element::Str, lines))
     }
 
-    /// YAML of the last element of each name and what `text` makes of its bytes.
+    /// YAML with the last element of each name as the key, and `text` of its bytes as the value.
     fn flatten(&self, text: impl Fn(&[u8]) -> String) -> Value {
         let entries =
             self.entries.iter().map(|(name, data)| (path::base(name).to_owned(), Json::String(text(data))));
@@ -103,7 +103,7 @@ impl Object for Files {
                 none()?;
                 self.flatten(|data| STANDARD.encode(data))
             }
-            // A map's keys are its fields; a missing one is no bytes.
+            // The keys of the map are its fields; a missing one is empty.
             _ if arguments.is_empty() => Value::Bytes(self.read(name.as_bytes())),
             _ => return Err(format!("{name} is not a method but has arguments").into()),
         }))
@@ -194,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn wrong_arguments_are_named_as_go_names_them() {
+    fn wrong_arguments_have_the_errors_of_go() {
         let wrong = |name, arguments: &[Value]| files().member(name, arguments).err().unwrap();
         assert_eq!(wrong("Get", &[]), Failure::from("wrong number of args for Get: want 1 got 0"));
         assert_eq!(wrong("nope", &["x".into()]), Failure::from("nope is not a method but has arguments"));
     }
 
     #[test]
-    fn printed_and_walked_as_a_map_of_bytes() {
+    fn files_are_printed_and_iterated_as_a_map_of_bytes() {
         let Ok(Some(Value::Object(found))) = files().member("Glob", &["d/*".into()]) else { panic!() };
         assert_eq!(found.print(), "map[d/b.txt:[49 10]]");
         assert_eq!(found.items().unwrap().len(), 1);

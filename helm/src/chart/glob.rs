@@ -1,20 +1,20 @@
-//! The patterns of `.Files.Glob`, as `github.com/gobwas/glob` v1 takes them with `/` as separator.
+//! The patterns of `.Files.Glob`, as in `github.com/gobwas/glob` v1 with `/` as the separator.
 //!
-//! `*` and `?` stop at a slash, `**` does not, nor does a class; `[!a-z]` is one range or one set of
-//! characters, never both; `{a,b}` are alternatives. A pattern that is wrong matches every file.
+//! `*` and `?` stop at a slash; `**` and classes do not. A class such as `[!a-z]` holds either one range or one set of
+//! characters, never both. `{a,b}` are alternatives. An invalid pattern matches every file.
 
 use regex::{Regex, RegexBuilder};
 
-/// What a pattern matches.
+/// A compiled pattern.
 pub(super) enum Glob {
-    /// Names that the expression takes.
+    /// Matches names with a regular expression.
     Pattern(Regex),
-    /// Every name: the pattern is wrong.
+    /// Matches every name, because the pattern is invalid.
     Anything,
 }
 
 impl Glob {
-    /// The pattern, if its automaton stays within `bytes`; else, and if it is wrong, everything.
+    /// Compiles a pattern. A pattern that is invalid, or whose automaton exceeds `bytes`, matches everything.
     pub(super) fn new(pattern: &str, bytes: usize) -> Self {
         let compiled = translate(pattern).and_then(|expression| {
             RegexBuilder::new(&expression).size_limit(bytes).dot_matches_new_line(true).build().ok()
@@ -30,7 +30,7 @@ impl Glob {
     }
 }
 
-/// The regular expression of a pattern.
+/// Translates a pattern into a regular expression.
 fn translate(pattern: &str) -> Option<String> {
     let mut out = String::from(r"\A(?:");
     let mut rest = pattern.chars().peekable();
@@ -62,7 +62,7 @@ fn literal(character: char) -> String {
     regex::escape(character.encode_utf8(&mut [0; 4]))
 }
 
-/// What follows `[`: `lo-hi]`, or characters up to `]`, either after a `!`.
+/// Translates the text after `[`: an optional `!`, and then either `lo-hi]` or characters up to `]`.
 fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
     let not = if rest.next_if_eq(&'!').is_some() { "^" } else { "" };
     let first = rest.next()?;
@@ -84,7 +84,7 @@ fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> 
     }
 }
 
-/// A character that means itself within a class.
+/// Escapes a character for use in a class.
 fn escaped(character: char) -> String {
     format!(r"\x{{{:x}}}", u32::from(character))
 }
@@ -94,9 +94,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_match_what_they_match_in_helm() {
+    fn patterns_match_the_same_names_as_in_helm() {
         let names = ["a.txt", "d/[x].txt", "d/b.txt", "d/e/c.txt", "d/x,y.txt"];
-        // Each line was asked of Helm 4.3.
+        // The results are those of Helm 4.3.
         for (pattern, expected) in [
             ("d/*", vec![1, 2, 4]),
             ("d/**", vec![1, 2, 3, 4]),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_beyond_its_bound_is_a_wrong_one() {
+    fn a_pattern_that_exceeds_its_limit_is_invalid() {
         assert!(Glob::new(&"{a*,b*}".repeat(10_000), 1 << 20).matches("anything"));
         assert!(Glob::new(&"{".repeat(100_000), 1 << 20).matches("anything"));
         let nested = format!("{}{}", "{".repeat(100_000), "}".repeat(100_000));

@@ -1,12 +1,12 @@
-//! `.helmignore`: Helm's own rules, which are not git's.
+//! `.helmignore`: Helm's own rules, which differ from git's.
 //!
-//! Source: `pkg/ignore/rules.go`. The first rule that says something decides; a rule with `!` drops
-//! everything it does not match. Patterns are those of Go's `filepath.Match`.
+//! Source: `pkg/ignore/rules.go`. The first rule that applies decides. A rule with `!` excludes everything that it does
+//! not match. Patterns are those of Go's `filepath.Match`.
 
 use super::path;
 use crate::error::Error;
 
-/// The rules in order, Helm's own last.
+/// The rules in order, with Helm's default rule last.
 #[derive(Debug, Default)]
 pub(super) struct Rules(Vec<Rule>);
 
@@ -15,12 +15,12 @@ struct Rule {
     pattern: Vec<char>,
     negated: bool,
     directories_only: bool,
-    /// Matched against the last element of the name, not the whole.
+    /// The pattern is matched against the last element of the name, not against the whole name.
     by_base: bool,
 }
 
 impl Rules {
-    /// The rules of the text of a `.helmignore`, and Helm's default: nothing hidden in `templates/`.
+    /// Parses a `.helmignore`, and adds Helm's default rule: no hidden files in `templates/`.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let mut rules = Self::default();
         for line in text.lines().chain(["templates/.?*"]) {
@@ -47,7 +47,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Whether the file or directory `name` is to be left out.
+    /// Whether the rules exclude the file or directory `name`.
     pub(super) fn ignores(&self, name: &str, is_directory: bool) -> bool {
         for rule in &self.0 {
             let target = if rule.by_base { path::base(name) } else { name };
@@ -64,7 +64,7 @@ impl Rules {
     }
 }
 
-/// Whether Go would compile it: brackets closed and filled, no escape at the end.
+/// Whether the pattern is valid in Go: brackets are closed and not empty, and no escape is at the end.
 fn is_pattern(mut pattern: &[char]) -> bool {
     while let Some((first, rest)) = pattern.split_first() {
         pattern = rest;
@@ -81,7 +81,7 @@ fn is_pattern(mut pattern: &[char]) -> bool {
     true
 }
 
-/// What stands after `[`: whether it takes `character`, and what follows `]`.
+/// Parses the text after `[`: whether the class matches `character`, and the rest after `]`.
 fn class(pattern: &[char], character: char) -> Option<(bool, &[char])> {
     let (negated, mut pattern) = pattern.strip_prefix(&['^']).map_or((false, pattern), |rest| (true, rest));
     let mut found = false;
@@ -111,7 +111,7 @@ fn class_character(pattern: &[char]) -> Option<(char, &[char])> {
     }
 }
 
-/// Go's `filepath.Match`: `*` and `?` stop at `/`. Linear but for the last star, which is tried again.
+/// Go's `filepath.Match`: `*` and `?` stop at `/`. It backtracks only to the last star.
 fn matches(pattern: &[char], name: &[char]) -> bool {
     let (mut rest, mut left) = (pattern, name);
     let mut retry: Option<(&[char], &[char])> = None;
@@ -138,7 +138,7 @@ fn matches(pattern: &[char], name: &[char]) -> bool {
     }
 }
 
-/// The rests after one element of the pattern took one character.
+/// Matches one element of the pattern against one character, and returns the rest of both.
 fn one<'a>(pattern: &'a [char], name: &'a [char]) -> Option<(&'a [char], &'a [char])> {
     let (first, rest) = pattern.split_first()?;
     let (character, left) = name.split_first()?;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_templates_are_left_out_without_any_rule() {
+    fn hidden_templates_are_excluded_without_any_rule() {
         assert!(ignores("", "templates/.swp"));
         assert!(!ignores("# *\n\n", "templates/a.yaml"));
     }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_are_tried_again_without_blowing_up() {
+    fn backtracking_does_not_explode() {
         let name: Vec<char> = "a".repeat(2000).chars().collect();
         let pattern: Vec<char> = "*a".repeat(200).chars().chain(['b']).collect();
         assert!(!matches(&pattern, &name));

@@ -1,4 +1,4 @@
-//! `Chart.yaml`: what a chart says of itself.
+//! `Chart.yaml`: the metadata of a chart.
 //!
 //! Source: `pkg/chart/v2/metadata.go` and `dependency.go`; the checks and their order are Helm's.
 
@@ -10,29 +10,29 @@ use error_class::{Class, Classified};
 use gostd::fmt::is_print;
 use serde_json::Value as Json;
 
-use super::document::{Fault, Fields};
+use super::document::{DocumentError, Fields};
 use super::values::to_json;
 use crate::semver::Version;
 
-/// What `Chart.yaml` says. A field it does not have is empty.
+/// The content of `Chart.yaml`. A missing field is empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Metadata {
     /// The chart's name.
     pub name: String,
-    /// The project's page.
+    /// The project's home page.
     pub home: String,
-    /// Where the source is.
+    /// The URLs of the source code.
     pub sources: Vec<String>,
     /// The chart's version.
     pub version: String,
-    /// One sentence.
+    /// A one-sentence description.
     pub description: String,
-    /// Words to find it by.
+    /// Search keywords.
     pub keywords: Vec<String>,
-    /// Who looks after it.
+    /// The maintainers.
     pub maintainers: Vec<Maintainer>,
-    /// The URL of a picture.
+    /// The URL of an icon.
     pub icon: String,
     /// `v1` or `v2`.
     pub api_version: String,
@@ -40,60 +40,60 @@ pub struct Metadata {
     pub condition: String,
     /// Unused by Helm.
     pub tags: String,
-    /// The version of what the chart installs.
+    /// The version of the application that the chart installs.
     pub app_version: String,
-    /// Whether it should no longer be used.
+    /// Whether the chart is deprecated.
     pub deprecated: bool,
-    /// Anything else.
+    /// Additional metadata.
     pub annotations: BTreeMap<String, String>,
-    /// Whether there are annotations, be it none at all.
+    /// Whether the file has the field `annotations`, even if it is empty.
     pub(super) has_annotations: bool,
-    /// The versions of Kubernetes it is for.
+    /// A constraint on the version of Kubernetes.
     pub kube_version: String,
-    /// The charts it needs; none is not the same as no list.
+    /// The charts that it depends on; an empty list is not the same as none.
     pub dependencies: Option<Vec<Dependency>>,
-    /// `application`, `library` or nothing.
+    /// Its type: `application`, `library` or empty.
     pub kind: String,
 }
 
-/// Who looks after a chart.
+/// A maintainer of a chart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Maintainer {
     /// A person or an organisation.
     pub name: String,
-    /// Where to write to.
+    /// The email address.
     pub email: String,
-    /// Where to look.
+    /// A URL.
     pub url: String,
 }
 
-/// A chart that another needs.
+/// A dependency of a chart.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Dependency {
-    /// The needed chart's name; its alias once dependencies are resolved.
+    /// The name of the chart; its alias once dependencies are resolved.
     pub name: String,
-    /// The range of versions that will do.
+    /// The range of accepted versions.
     pub version: String,
-    /// Where it is published.
+    /// The URL of the repository.
     pub repository: String,
-    /// Paths in the values; the first that is a boolean says whether it is used.
+    /// Paths in the values; the first one with a boolean value decides whether the dependency is enabled.
     pub condition: String,
-    /// Names under `tags` in the values that say whether it is used.
+    /// Names under `tags` in the values that enable or disable the dependency.
     pub tags: Vec<String>,
-    /// Whether it is used.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// What of its values its parent takes over.
+    /// The values that its parent imports.
     pub import_values: Vec<Json>,
-    /// The name it goes by in its parent.
+    /// Its name in the parent.
     pub alias: String,
 }
 
-/// What Helm does not accept in a `Chart.yaml`.
+/// A `Chart.yaml` that Helm does not accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unfit {
+pub enum InvalidMetadata {
     /// A field must not be empty.
     #[error("chart.metadata.{0} is required")]
     Missing(&'static str),
@@ -103,7 +103,7 @@ pub enum Unfit {
     /// The name has a slash.
     #[error("chart.metadata.name {0:?} is invalid")]
     Name(String),
-    /// The version is no semantic version.
+    /// The version is not a semantic version.
     #[error("chart.metadata.version {0:?} is invalid")]
     Version(String),
     /// The type is unknown.
@@ -112,23 +112,23 @@ pub enum Unfit {
     /// An element of a list is null.
     #[error("{0} must not contain empty or null nodes")]
     EmptyNode(&'static str),
-    /// An alias has more than letters, digits, `_` and `-`.
+    /// An alias contains other characters than letters, digits, `_` and `-`.
     #[error("dependency {0:?} has disallowed characters in the alias")]
     Alias(String),
-    /// Two dependencies go by one name.
+    /// Two dependencies have the same name or alias.
     #[error("more than one dependency with name or alias {0:?}")]
     Duplicate(String),
 }
 
-impl Classified for Unfit {
+impl Classified for InvalidMetadata {
     fn class(&self) -> Class {
         Class::Other
     }
 }
 
 impl Metadata {
-    /// Takes over what `fields`, a `Chart.yaml` or `requirements.yaml`, says.
-    pub(super) fn read(&mut self, fields: &Fields) -> Result<(), Fault> {
+    /// Reads the fields of a `Chart.yaml` or `requirements.yaml`.
+    pub(super) fn read(&mut self, fields: &Fields) -> Result<(), DocumentError> {
         for (name, field) in [
             ("name", &mut self.name),
             ("home", &mut self.home),
@@ -152,9 +152,10 @@ impl Metadata {
             self.maintainers = maintainers
                 .iter()
                 .map(|maintainer| {
-                    maintainer
-                        .as_ref()
-                        .map_or(Err(Fault::Unfit(Unfit::EmptyNode("maintainers"))), Maintainer::read)
+                    maintainer.as_ref().map_or(
+                        Err(DocumentError::Metadata(InvalidMetadata::EmptyNode("maintainers"))),
+                        Maintainer::read,
+                    )
                 })
                 .collect::<Result<_, _>>()?;
         }
@@ -163,9 +164,10 @@ impl Metadata {
                 dependencies
                     .iter()
                     .map(|dependency| {
-                        dependency
-                            .as_ref()
-                            .map_or(Err(Fault::Unfit(Unfit::EmptyNode("dependencies"))), Dependency::read)
+                        dependency.as_ref().map_or(
+                            Err(DocumentError::Metadata(InvalidMetadata::EmptyNode("dependencies"))),
+                            Dependency::read,
+                        )
                     })
                     .collect::<Result<_, _>>()?,
             );
@@ -173,42 +175,42 @@ impl Metadata {
         Ok(())
     }
 
-    /// Makes text printable, then checks what must hold.
-    pub(super) fn validate(&mut self) -> Result<(), Unfit> {
+    /// Makes all text printable, and then validates the metadata.
+    pub(super) fn validate(&mut self) -> Result<(), InvalidMetadata> {
         self.clean();
         if self.api_version.is_empty() {
-            return Err(Unfit::Missing("apiVersion"));
+            return Err(InvalidMetadata::Missing("apiVersion"));
         }
         if self.name.is_empty() {
-            return Err(Unfit::Missing("name"));
+            return Err(InvalidMetadata::Missing("name"));
         }
         if self.name == "." || self.name == ".." {
-            return Err(Unfit::ForbiddenName(self.name.clone()));
+            return Err(InvalidMetadata::ForbiddenName(self.name.clone()));
         }
         if self.name.contains('/') {
-            return Err(Unfit::Name(self.name.clone()));
+            return Err(InvalidMetadata::Name(self.name.clone()));
         }
         if self.version.is_empty() {
-            return Err(Unfit::Missing("version"));
+            return Err(InvalidMetadata::Missing("version"));
         }
         if Version::parse(&self.version).is_err() {
-            return Err(Unfit::Version(self.version.clone()));
+            return Err(InvalidMetadata::Version(self.version.clone()));
         }
         if !matches!(self.kind.as_str(), "" | "application" | "library") {
-            return Err(Unfit::Kind);
+            return Err(InvalidMetadata::Kind);
         }
         let mut names = BTreeSet::new();
         for dependency in self.dependencies.iter().flatten() {
             dependency.validate()?;
             let name = if dependency.alias.is_empty() { &dependency.name } else { &dependency.alias };
             if !names.insert(name) {
-                return Err(Unfit::Duplicate(name.clone()));
+                return Err(InvalidMetadata::Duplicate(name.clone()));
             }
         }
         Ok(())
     }
 
-    /// Whether it only lends its templates to others.
+    /// Whether it is a library chart, which only provides templates to other charts.
     #[must_use]
     pub fn is_library(&self) -> bool {
         self.kind.eq_ignore_ascii_case("library")
@@ -244,7 +246,7 @@ impl Metadata {
 }
 
 impl Maintainer {
-    fn read(fields: &Fields) -> Result<Self, Fault> {
+    fn read(fields: &Fields) -> Result<Self, DocumentError> {
         let mut this = Self::default();
         fields.text("name", &mut this.name)?;
         fields.text("email", &mut this.email)?;
@@ -254,7 +256,7 @@ impl Maintainer {
 }
 
 impl Dependency {
-    fn read(fields: &Fields) -> Result<Self, Fault> {
+    fn read(fields: &Fields) -> Result<Self, DocumentError> {
         let mut this = Self::default();
         for (name, field) in [
             ("name", &mut this.name),
@@ -273,13 +275,13 @@ impl Dependency {
         Ok(this)
     }
 
-    fn validate(&self) -> Result<(), Unfit> {
+    fn validate(&self) -> Result<(), InvalidMetadata> {
         let is_plain = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
-        if self.alias.chars().all(is_plain) { Ok(()) } else { Err(Unfit::Alias(self.name.clone())) }
+        if self.alias.chars().all(is_plain) { Ok(()) } else { Err(InvalidMetadata::Alias(self.name.clone())) }
     }
 }
 
-/// Helm's `sanitizeString`: every space a plain one, nothing that cannot be seen.
+/// Helm's `sanitizeString`: every whitespace character becomes a space, and unprintable characters are removed.
 fn printable(text: &mut String) {
     *text = text
         .chars()

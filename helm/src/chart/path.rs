@@ -1,20 +1,20 @@
-//! Names of files in a chart: what a name may be, and Go's `path.Clean`.
+//! File names in a chart: the checks of a name, and Go's `path.Clean`.
 //!
 //! The checks are those of Helm's `pkg/chart/loader/archive`, in its order.
 
 use crate::error::Error;
 
-/// The name, relative to the chart, of a file that an archive names.
+/// The name of a file in an archive, relative to the chart.
 ///
 /// # Errors
-/// The name is absolute, leaves the chart, or names nothing in the archive's one directory.
+/// The name is absolute, leads out of the chart, or is not inside the archive's base directory.
 pub(super) fn in_archive(name: &[u8]) -> Result<String, Error> {
     let name = text(name)?;
-    // An archive that was made on Windows may hold backslashes.
+    // An archive that was created on Windows may contain backslashes.
     let delimiter = if name.contains('\\') { '\\' } else { '/' };
     let (base, rest) = name.split_once(delimiter).unwrap_or((name, ""));
     let relative = rest.replace(delimiter, "/");
-    // Helm drops an empty first element like any other; a chart has no use for one.
+    // Helm drops an empty first element like any other; no chart needs one.
     if relative.starts_with('/') || base.is_empty() {
         return Err(Error::AbsolutePath { path: name.to_owned() });
     }
@@ -29,10 +29,10 @@ pub(super) fn in_archive(name: &[u8]) -> Result<String, Error> {
     Ok(relative)
 }
 
-/// The name of a file that a caller names relative to the chart.
+/// Checks a name from the caller, relative to the chart.
 ///
 /// # Errors
-/// The name is absolute, leaves the chart, or is empty.
+/// The name is absolute, leads out of the chart, or is empty.
 pub(super) fn in_chart(name: &str) -> Result<String, Error> {
     let plain = text(name.as_bytes())?.replace('\\', "/");
     if plain.starts_with('/') {
@@ -79,7 +79,7 @@ pub(crate) fn clean(path: &str) -> String {
     if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
 }
 
-/// Go's `path.Base` of a name that is not empty.
+/// Go's `path.Base` for a name that is not empty.
 pub(crate) fn base(path: &str) -> &str {
     let trimmed = path.trim_end_matches('/');
     trimmed.rsplit('/').next().unwrap_or(trimmed)
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_name_are_as_go_takes_them() {
+    fn parts_of_a_name_are_those_of_go() {
         assert_eq!(base("a/b.txt"), "b.txt");
         assert_eq!(extension("a.b/c"), "");
         assert_eq!(extension("charts/x-1.0.tgz"), ".tgz");

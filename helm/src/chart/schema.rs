@@ -1,7 +1,8 @@
-//! `values.schema.json`: whether values fit what a chart says of them.
+//! `values.schema.json`: validates values against the schema of a chart.
 //!
-//! Source: `pkg/chart/common/util/jsonschema.go`; the words are those of `santhosh-tekuri/jsonschema` v6. A
-//! schema cannot reach outside itself: no file, no network. As in Helm, a `urn:` nobody resolves takes all.
+//! Source: `pkg/chart/common/util/jsonschema.go`; the texts are those of `santhosh-tekuri/jsonschema` v6. A schema
+//! cannot refer to anything outside itself, neither files nor the network. As in Helm, an unresolved `urn:` accepts
+//! everything.
 
 mod cycle;
 mod words;
@@ -16,16 +17,16 @@ use serde_json::{Number, Value as Json};
 
 use super::dependencies::Node;
 use super::values::to_json;
-use crate::error::{Error, brief};
+use crate::error::{Error, truncated};
 
-/// Checks the values of a chart and of every chart in it.
+/// Validates the values of a chart and of all its sub-charts.
 ///
 /// # Errors
-/// Some do not fit, a schema is none, or checking it would take too long.
+/// Values violate a schema, a schema is invalid, or the validation would take too long.
 pub(crate) fn validate(chart: &Node<'_>, values: &Map, limits: &Limits) -> Result<(), Error> {
     let mut violations = String::new();
     check(chart, values, limits, &mut violations)?;
-    if violations.is_empty() { Ok(()) } else { Err(Error::Schema { violations: brief(violations) }) }
+    if violations.is_empty() { Ok(()) } else { Err(Error::Schema { violations: truncated(violations) }) }
 }
 
 fn check(chart: &Node<'_>, values: &Map, limits: &Limits, violations: &mut String) -> Result<(), Error> {
@@ -50,14 +51,14 @@ fn check(chart: &Node<'_>, values: &Map, limits: &Limits, violations: &mut Strin
     Ok(())
 }
 
-/// Whether the values fit one schema; if not, why.
+/// Validates the values against one schema. The inner result is the violations.
 fn check_one(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(), String>, Error> {
     let schema: Json = match serde_json::from_slice(schema) {
         Ok(schema) => schema,
         Err(error) => return Ok(Err(error.to_string())),
     };
     schema_bounds::check(&schema, values, limits)?;
-    if let Some(reason) = twice(&schema) {
+    if let Some(reason) = duplicate_id(&schema) {
         return Ok(Err(reason));
     }
     let validator = match compile(&cycle::cut(&schema, limits), limits) {
@@ -68,16 +69,16 @@ fn check_one(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(),
     Ok(if errors.is_empty() { Ok(()) } else { Err(words::describe(&errors)) })
 }
 
-/// Whether the values of one chart fit its schema; if not, why, a line for each fault.
+/// Validates the values of one chart against its schema. The inner result is the violations, one per line.
 ///
 /// # Errors
-/// Checking it would take too long.
+/// The validation would take too long.
 pub(crate) fn fits(schema: &[u8], values: &Json, limits: &Limits) -> Result<Result<(), String>, Error> {
     check_one(schema, &instance(values), limits)
 }
 
-/// What Helm says of an identifier or anchor that two schemas have; the validator takes one of them.
-fn twice(schema: &Json) -> Option<String> {
+/// Helm's error text for an identifier or anchor that two schemas share. The validator would silently use one of them.
+fn duplicate_id(schema: &Json) -> Option<String> {
     let mut seen: HashMap<(&str, &str), String> = HashMap::new();
     let mut rest = vec![(schema, String::new())];
     while let Some((next, at)) = rest.pop() {
@@ -95,7 +96,7 @@ fn twice(schema: &Json) -> Option<String> {
                 ));
             }
         }
-        // What stands in these is no schema.
+        // The values of these keywords are not schemas.
         for (key, value) in
             table.iter().filter(|(key, _)| !matches!(key.as_str(), "const" | "enum" | "default" | "examples"))
         {
@@ -116,16 +117,16 @@ fn twice(schema: &Json) -> Option<String> {
 fn compile(schema: &Json, limits: &Limits) -> Result<Validator, String> {
     let patterns = PatternOptions::regex().size_limit(limits.regex_bytes).dfa_size_limit(limits.regex_bytes);
     let options: ValidationOptions<'_> = jsonschema::options()
-        .with_retriever(Nowhere)
+        .with_retriever(NoRetrieval)
         .with_pattern_options(patterns)
         .with_base_uri(cycle::BASE);
     options.build(schema).map_err(|error| format!("jsonschema compilation failed: {error}"))
 }
 
-/// Finds no schema but those within the chart's own.
-struct Nowhere;
+/// Resolves no schemas outside the chart's own.
+struct NoRetrieval;
 
-impl Retrieve for Nowhere {
+impl Retrieve for NoRetrieval {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Json, Box<dyn StdError + Send + Sync>> {
         if uri.scheme().as_str() == "urn" {
             Ok(Json::Bool(true))
@@ -135,7 +136,7 @@ impl Retrieve for Nowhere {
     }
 }
 
-/// Values as the validator takes them: whole numbers are integers in every draft.
+/// Converts values for the validator, so that whole numbers are integers in every draft.
 fn instance(value: &Json) -> Json {
     match value {
         Json::Number(number) => Json::Number(whole(number).unwrap_or_else(|| number.clone())),

@@ -1,6 +1,6 @@
-//! The user's values: what stands over a chart's own.
+//! The user's values, which override those of a chart.
 //!
-//! In here an integer is Go's `int64`, which only `--set` makes, and any other number its `float64`.
+//! In this module an integer is Go's `int64`, which only `--set` creates, and any other number is Go's `float64`.
 
 mod literal;
 mod set;
@@ -15,18 +15,18 @@ use serde_json::{Map as Table, Number, Value as Json};
 use super::document;
 use crate::error::Error;
 
-/// Values as the user gives them, before they meet a chart.
+/// Values from the user, before they are combined with those of a chart.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Values(Table<String, Json>);
 
-/// Makes the text that a `--set-file` expression stands for out of the path it names.
+/// Reads the file at a path of a `--set-file` expression.
 pub type ReadFile<'a> = &'a mut dyn FnMut(&str) -> io::Result<String>;
 
 impl Values {
-    /// Values from a JSON document; null gives none.
+    /// Values from a JSON document; null gives no values.
     ///
     /// # Errors
-    /// The document is no object.
+    /// The document is not an object.
     pub fn from_json(document: Json) -> Result<Self, Error> {
         match document {
             Json::Null => Ok(Self::default()),
@@ -37,62 +37,63 @@ impl Values {
         }
     }
 
-    /// Values from a file: one or more YAML documents, the later over the earlier.
+    /// Values from a file with one or more YAML documents; later ones override earlier ones.
     ///
     /// # Errors
-    /// It is not YAML, a document is no map, or it is beyond a bound.
+    /// The file is not valid YAML, a document is not a map, or the file exceeds a limit.
     pub fn from_yaml(text: &[u8], limits: &Limits) -> Result<Self, Error> {
         let read = document::values(text, limits);
-        let table = read.map_err(|fault| fault.into_error(|reason| Error::Values { reason }))?;
+        let table = read.map_err(|error| error.into_error(|reason| Error::Values { reason }))?;
         Ok(Self(to_table(&table)))
     }
 
-    /// Puts `over` over these: maps are merged, all else is replaced, null too.
+    /// Merges `over` into these values: maps are merged, everything else, including null, is replaced.
     pub fn merge(&mut self, over: Self) {
         merge(&mut self.0, over.0);
     }
 
-    /// Takes a `--set` expression: `a.b=1,c[0]=x,d={y,z}`.
+    /// Applies a `--set` expression: `a.b=1,c[0]=x,d={y,z}`.
     ///
     /// # Errors
-    /// The expression cannot be understood.
+    /// The expression is invalid.
     pub fn set(&mut self, expression: &str) -> Result<(), Error> {
         self.apply("set", expression, &mut set::Style::Typed)
     }
 
-    /// Takes a `--set-string` expression, whose values are all text.
+    /// Applies a `--set-string` expression, whose values are all text.
     ///
     /// # Errors
-    /// The expression cannot be understood.
+    /// The expression is invalid.
     pub fn set_string(&mut self, expression: &str) -> Result<(), Error> {
         self.apply("set-string", expression, &mut set::Style::Text)
     }
 
-    /// Takes a `--set-json` expression: `a=[1,2],b.c={"x":null}`, or one whole object.
+    /// Applies a `--set-json` expression: `a=[1,2],b.c={"x":null}`, or one whole object.
     ///
     /// # Errors
-    /// The expression cannot be understood.
+    /// The expression is invalid.
     pub fn set_json(&mut self, expression: &str) -> Result<(), Error> {
         if expression.trim_start().starts_with('{') {
-            let said = |error: serde_json::Error| Error::Set { flag: "set-json", reason: error.to_string() };
-            self.merge(Self::from_json(serde_json::from_str(expression).map_err(said)?)?);
+            let invalid =
+                |error: serde_json::Error| Error::Set { flag: "set-json", reason: error.to_string() };
+            self.merge(Self::from_json(serde_json::from_str(expression).map_err(invalid)?)?);
             return Ok(());
         }
         self.apply("set-json", expression, &mut set::Style::Json)
     }
 
-    /// Takes a `--set-file` expression: each value is a path, which `read` turns into text.
+    /// Applies a `--set-file` expression: each value is a path, whose file `read` returns as text.
     ///
     /// # Errors
-    /// The expression cannot be understood, or `read` fails.
+    /// The expression is invalid, or `read` fails.
     pub fn set_file(&mut self, expression: &str, read: ReadFile<'_>) -> Result<(), Error> {
         self.apply("set-file", expression, &mut set::Style::File(read))
     }
 
-    /// Takes a `--set-literal` expression: one key, and all that follows is its text.
+    /// Applies a `--set-literal` expression: one key, and everything after it is its text.
     ///
     /// # Errors
-    /// The expression cannot be understood.
+    /// The expression is invalid.
     pub fn set_literal(&mut self, expression: &str) -> Result<(), Error> {
         let mut next = self.0.clone();
         literal::parse(expression, &mut next).map_err(|reason| Error::Set { flag: "set-literal", reason })?;
@@ -134,7 +135,7 @@ fn merge(base: &mut Table<String, Json>, over: Table<String, Json>) {
     }
 }
 
-/// Go's JSON decoder gives every number as `float64`.
+/// Converts every number to `float64`, as Go's JSON decoder does.
 fn floats(value: Json) -> Json {
     match value {
         Json::Number(number) => number.as_f64().and_then(Number::from_f64).map_or(Json::Null, Json::Number),
@@ -157,7 +158,7 @@ fn kind(value: &Json) -> &'static str {
     }
 }
 
-/// A template's map of a table, sharing nothing with any other.
+/// Converts a table into a template's map, which shares nothing with other maps.
 pub(super) fn to_map(table: &Table<String, Json>) -> Map {
     Map::new(table.iter().map(|(key, value)| (key.as_str(), to_value(value))))
 }
@@ -166,12 +167,12 @@ pub(in crate::chart) fn to_value(value: &Json) -> Value {
     json::to_value(value)
 }
 
-/// The table of a template's map that came from YAML or JSON.
+/// Converts a template's map that came from YAML or JSON into a table.
 pub(super) fn to_table(map: &Map) -> Table<String, Json> {
     map.entries.borrow().iter().map(|(key, value)| (key.to_string(), to_json(value))).collect()
 }
 
-/// The JSON of a template's value that came from YAML or JSON.
+/// Converts a template's value that came from YAML or JSON into JSON.
 pub(crate) fn to_json(value: &Value) -> Json {
     match value {
         Value::Bool(value) => Json::Bool(*value),
@@ -205,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn later_values_stand_over_earlier_ones_and_null_replaces() {
+    fn later_values_override_earlier_ones_and_null_replaces() {
         let mut values = Values::from_json(json!({"a": {"b": 1.5, "c": 2.5}, "d": {"e": "x"}})).unwrap();
         values.merge(Values::from_json(json!({"a": {"b": null}, "d": "y"})).unwrap());
         assert_eq!(Json::Object(values.0), json!({"a": {"b": null, "c": 2.5}, "d": "y"}));
     }
 
     #[test]
-    fn whole_objects_and_expressions_go_through_set_json() {
+    fn set_json_takes_whole_objects_and_expressions() {
         let mut values = Values::default();
         values.set_json(r#" {"a": {"b": "x"}}"#).unwrap();
         values.set_json(r#"a.c=[1.5, {"d": null}] ,e.f = "g" ,h="#).unwrap();
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_is_no_map_is_refused() {
+    fn a_document_that_is_not_a_map_is_rejected() {
         assert!(matches!(Values::from_json(json!([1])), Err(Error::Values { .. })));
         assert_eq!(Values::from_json(Json::Null).unwrap(), Values::default());
     }

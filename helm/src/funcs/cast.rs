@@ -1,8 +1,8 @@
-//! Any value as a number, as `spf13/cast` 1.7 and Go's `strconv` do it.
+//! Converts any value to a number, as `spf13/cast` 1.7 and Go's `strconv` do.
 
 use gostd::value::Value;
 
-/// `cast.ToInt64`: zero for what is no number.
+/// `cast.ToInt64`: zero for a value that is not a number.
 pub(crate) fn to_int(value: &Value) -> i64 {
     match value {
         Value::Int(number) | Value::Int64(number) => *number,
@@ -20,7 +20,7 @@ pub(crate) fn to_int(value: &Value) -> i64 {
     }
 }
 
-/// `cast.ToFloat64`: zero for what is no number.
+/// `cast.ToFloat64`: zero for a value that is not a number.
 #[expect(clippy::cast_precision_loss, reason = "as Go converts integers")]
 pub(crate) fn to_float(value: &Value) -> f64 {
     match value {
@@ -39,14 +39,14 @@ pub(crate) fn to_float(value: &Value) -> f64 {
     }
 }
 
-/// Go's conversion of `float64` to `int64` on amd64: what does not fit is the smallest number.
+/// Go's conversion of `float64` to `int64` on amd64: a number out of range becomes the smallest integer.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
 pub(crate) fn truncate(number: f64) -> i64 {
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;
     if (-BEYOND..BEYOND).contains(&number) { number as i64 } else { i64::MIN }
 }
 
-/// `strconv.Atoi` without its error: what is out of range is the nearest number.
+/// `strconv.Atoi` without its error: a number out of range becomes the nearest integer.
 pub(crate) fn atoi(text: &str) -> i64 {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -70,7 +70,7 @@ pub(crate) fn parse_int(text: &str, base: u32) -> Option<i64> {
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
-/// Digits without prefix and underscores, and the base that the prefix names.
+/// The digits without prefix and underscores, and the base of the prefix.
 fn base_of(digits: &str) -> Option<(String, u32)> {
     let lower = digits.to_ascii_lowercase();
     let (rest, base) = match lower.as_bytes() {
@@ -83,7 +83,7 @@ fn base_of(digits: &str) -> Option<(String, u32)> {
     underscores_fit(&lower).then(|| (rest.replace('_', ""), base))
 }
 
-/// Go's rule: an underscore stands between digits, or between the prefix and a digit.
+/// Go's rule: an underscore must be between digits, or between the prefix and a digit.
 fn underscores_fit(digits: &str) -> bool {
     let prefixed = matches!(digits.as_bytes(), [b'0', b'x' | b'b' | b'o', ..]);
     let hexadecimal = digits.starts_with("0x");
@@ -105,7 +105,7 @@ fn underscores_fit(digits: &str) -> bool {
     before != '_'
 }
 
-/// `strconv.ParseFloat`, where what is out of range is an error too.
+/// `strconv.ParseFloat`; a number out of range is an error too.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text).to_ascii_lowercase();
     if matches!(unsigned.as_str(), "inf" | "infinity" | "nan") {
@@ -125,7 +125,7 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// The magnitude of `hex digits [. hex digits] p exponent`, to the nearest for up to 16 digits.
+/// The magnitude of `hex digits [. hex digits] p exponent`, rounded to nearest for up to 16 digits.
 #[expect(clippy::cast_precision_loss, reason = "rounds to nearest, as Go does")]
 fn parse_hexadecimal(digits: &str) -> Option<f64> {
     let (mantissa, exponent) = digits.split_once('p')?;
@@ -143,7 +143,7 @@ fn parse_hexadecimal(digits: &str) -> Option<f64> {
     Some(scale(bits as f64, exponent))
 }
 
-/// `number` times two to the `exponent`, in steps that neither overflow nor underflow early.
+/// `number` * 2^`exponent`, in steps that do not overflow or underflow early.
 pub(crate) fn scale(mut number: f64, exponent: i32) -> f64 {
     let mut left = exponent.clamp(-3000, 3000);
     while left != 0 {
@@ -154,7 +154,7 @@ pub(crate) fn scale(mut number: f64, exponent: i32) -> f64 {
     number
 }
 
-/// A number without a fraction of zeros, as `cast` 1.7, which Helm 4.3 has, cuts it: `4.9` stays, and is none.
+/// Removes a fraction of zeros, as `cast` 1.7 of Helm 4.3 does. `4.9` is unchanged, and hence not an integer.
 fn whole_part(text: &str) -> &str {
     match text.split_once('.') {
         Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => whole,

@@ -1,8 +1,8 @@
-//! Every function against what Sprig 3.3 itself answered, recorded line by line in `sprig.jsonl`.
+//! Compares every function with the results of Sprig 3.3 itself, recorded line by line in `sprig.jsonl`.
 //!
-//! A line has the function `f`, its arguments `a`, and the result `r` or the error `e`. Values carry their Go
-//! type: `["int","3"]`, `["list","any",[..]]`, `["nil","string"]`, `["bin",base64]`; plain JSON strings,
-//! booleans and null are themselves.
+//! A line has the function `f`, its arguments `a`, and the result `r` or the error `e`. Values include their Go type:
+//! `["int","3"]`, `["list","any",[..]]`, `["nil","string"]`, `["bin",base64]`. Strings, booleans and null are plain
+//! JSON.
 
 mod bounds;
 mod sharing;
@@ -111,7 +111,7 @@ fn encode(value: &Value) -> Json {
     }
 }
 
-/// Floats in one spelling: the record has Go's.
+/// Normalizes the spelling of floats, which in a record is Go's.
 fn normal(json: &Json) -> Json {
     match json {
         Json::Array(parts) if parts.first() == Some(&json!("float64")) => {
@@ -125,13 +125,13 @@ fn normal(json: &Json) -> Json {
     }
 }
 
-/// The answer to one recorded call, in the form of the record.
-fn answer(record: &Json) -> (Json, Json) {
+/// Our result and the recorded result of one call, both in the form of the record.
+fn results(record: &Json) -> (Json, Json) {
     let name = record["f"].as_str().unwrap();
     let arguments: Vec<_> = record["a"].as_array().unwrap().iter().map(decode).collect();
     let ours = match call(name, &arguments) {
         Ok(value) => json!({ "r": encode(&value) }),
-        Err(Failure::Said(text)) => json!({ "e": format!("error calling {name}: {text}") }),
+        Err(Failure::Message(text)) => json!({ "e": format!("error calling {name}: {text}") }),
         Err(Failure::Limit(limit)) => json!({ "limit": limit }),
     };
     let theirs = match record.get("e") {
@@ -146,7 +146,7 @@ fn check(records: &str) {
     let mut count = 0;
     for line in records.lines() {
         let record: Json = serde_json::from_str(line).unwrap();
-        let (ours, theirs) = answer(&record);
+        let (ours, theirs) = results(&record);
         count += 1;
         if ours != theirs {
             wrong.push(format!("{} {}\n   ours: {ours}\n theirs: {theirs}", record["f"], record["a"]));
@@ -157,12 +157,12 @@ fn check(records: &str) {
 }
 
 #[test]
-fn functions_answer_as_sprig() {
+fn functions_return_the_results_of_sprig() {
     check(include_str!("sprig.jsonl"));
 }
 
 #[test]
-fn more_records_given_by_the_environment_agree() {
+fn further_records_named_by_the_environment_agree() {
     if let Ok(path) = std::env::var("SPRIG_RECORDS") {
         check(&std::fs::read_to_string(path).unwrap());
     }

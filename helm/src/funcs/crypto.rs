@@ -1,4 +1,4 @@
-//! Keys, certificates and passwords, all from the render's seed and clock.
+//! Keys, certificates and passwords, all derived from the render's seed and clock.
 //!
 //! Source: Sprig 3.3 `crypto.go`.
 //!
@@ -30,7 +30,7 @@ use super::random::stream;
 use crate::function::{Arguments, Failure, Function, Parameter, Scope};
 use crate::render::Keys;
 
-/// What slow functions cost in steps of the render, so that a loop over them meets the bound.
+/// The cost of slow functions in steps of the render, so that a loop over them exceeds the limit.
 mod cost {
     pub(super) const BCRYPT: u64 = 100_000;
     pub(super) const SCRYPT: u64 = 200_000;
@@ -83,7 +83,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "htpasswd", parameters: &[Str, Str], rest: None, body: password::htpasswd },
 ];
 
-/// How many keys a template makes, by its text: a guess, for conditions and loops are not seen.
+/// Estimates the number of keys that a template generates, from its text only: conditions and loops are not considered.
 pub(crate) fn keys_in(text: &str) -> usize {
     ["genCA ", "genSelfSignedCert ", "genSignedCert "].iter().map(|call| text.matches(call).count()).sum()
 }
@@ -92,7 +92,7 @@ fn gen_private_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value,
     let kind = arguments.str(0)?;
     scope.step(if matches!(kind, "ecdsa" | "ed25519") { cost::SIGNATURE } else { cost::LARGE_KEY })?;
     scope.produce(4096)?;
-    // Sprig's errors are its result.
+    // Sprig returns an error text as the result.
     Ok(Key::generate(kind, &mut stream(scope)).map_or_else(|error| error, |key| key.to_pem()).into())
 }
 
@@ -111,14 +111,14 @@ fn build_custom_cert(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Valu
 }
 
 fn gen_ca(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    let mut request = authority(scope, arguments)?;
+    let mut request = ca_request(scope, arguments)?;
     let key = new_key(scope, "authority", &mut request)?;
     certify(scope, &request, &key, None)
 }
 
 fn gen_ca_with_key(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let key = given_key(scope, arguments, 2)?;
-    let mut request = authority(scope, arguments)?;
+    let mut request = ca_request(scope, arguments)?;
     identify(scope, "authority with key", &mut request);
     certify(scope, &request, &key, None)
 }
@@ -159,7 +159,7 @@ fn new_key(scope: &Scope<'_>, kind: &str, request: &mut Request) -> Result<Key, 
     }
 }
 
-/// The seed of a certificate that is known by what it says, and the number that goes with it.
+/// The seed of a certificate that is identified by its content. Also sets the serial number that belongs to the seed.
 fn identify(scope: &Scope<'_>, kind: &str, request: &mut Request) -> Option<[u8; 32]> {
     if scope.keys == Keys::Ordered {
         return None;
@@ -169,7 +169,7 @@ fn identify(scope: &Scope<'_>, kind: &str, request: &mut Request) -> Option<[u8;
     let words = [kind, request.name.as_str(), "addresses"].into_iter().chain(addresses);
     let words = words.chain(["names"]).chain(request.dns.iter().map(String::as_str));
     let seed = scope.draws.named(words);
-    // The key comes from this seed too, so the number does not say what it is.
+    // The key is derived from the seed too, so the serial number must not reveal the seed.
     let mut number = Context::new(&SHA256);
     number.update(b"serial");
     number.update(&request.issue.to_be_bytes());
@@ -205,7 +205,7 @@ fn certify(
 }
 
 /// `name days`
-fn authority(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Request, Failure> {
+fn ca_request(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Request, Failure> {
     let name = arguments.str(0)?.to_owned();
     Ok(base(scope, name, arguments.int(1), true))
 }
@@ -234,8 +234,8 @@ fn text<'v>(scope: &Scope<'_>, value: &'v Value, about: &str) -> Result<&'v str,
     Err(format!("{about}: {shown} is not a string").into())
 }
 
-fn base(scope: &Scope<'_>, name: String, days: i64, authority: bool) -> Request {
-    // A `time.Duration` of nanoseconds wraps after 292 years, in Go too.
+fn base(scope: &Scope<'_>, name: String, days: i64, is_ca: bool) -> Request {
+    // As in Go, a `time.Duration` of nanoseconds wraps after 292 years.
     let length = days.wrapping_mul(86_400_000_000_000);
     let (issue, not_before) = issued(scope, length);
     let mut serial = [0; 16];
@@ -248,16 +248,16 @@ fn base(scope: &Scope<'_>, name: String, days: i64, authority: bool) -> Request 
         not_after: not_before.add(length).seconds,
         serial,
         issue,
-        authority,
+        is_ca,
     }
 }
 
-/// Which issue of a certificate is due, and from when it is valid: from when the chart was first rendered, and anew each
-/// time that two thirds of its nanoseconds are over. So a render gives the certificate that is there as long as that is
-/// good for a while.
+/// The number of the current issue of a certificate, and the start of its validity. The first issue is valid from the
+/// first render of the chart, and a new one replaces it whenever two thirds of its lifetime have passed. Until then,
+/// each render returns the same certificate.
 fn issued(scope: &Scope<'_>, nanoseconds: i64) -> (u64, Time) {
     let now = super::dates::now(scope);
-    let age = scope.now.checked_sub(scope.born);
+    let age = scope.now.checked_sub(scope.seeded_at);
     let Some(age) = age.filter(|_| nanoseconds > 0) else { return (0, now) };
     let length = u128::from(nanoseconds.unsigned_abs());
     let term = (length / 3 * 2).max(1);

@@ -1,4 +1,4 @@
-//! Dates and durations. The clock is the render's, the local zone is UTC.
+//! Dates and durations. The clock is the render's, and the local zone is UTC.
 //!
 //! Source: Sprig 3.3 `date.go`, the duration helpers of Helm 4 `pkg/engine/funcs.go`.
 
@@ -76,7 +76,7 @@ fn html_date_in_zone(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Valu
 }
 
 fn shown(scope: &Scope<'_>, layout: &str, date: &Value, zone: &str) -> Result<Value, Failure> {
-    // No element becomes eight times as long as the layout has it; `MST` comes nearest.
+    // No element becomes eight times as long as in the layout; `MST` comes closest.
     scope.produce(layout.len().saturating_mul(8))?;
     let time = instant(date).unwrap_or_else(|| now(scope));
     Ok(format(&time.within(Zone::load(zone).unwrap_or(Zone::Utc)), layout).into())
@@ -91,7 +91,7 @@ fn instant(date: &Value) -> Option<Time> {
     }
 }
 
-/// The parameter of type `time.Time`.
+/// An argument for a parameter of type `time.Time`.
 fn given(arguments: Arguments<'_>, index: usize) -> Result<Time, Failure> {
     match arguments.any(index) {
         Value::Nil => Err("invalid value; expected time.Time".into()),

@@ -1,4 +1,4 @@
-//! Sprig's dictionaries. They are maps by reference: `set` and the merges change what was passed in.
+//! Sprig's dictionaries. Maps are references: `set` and the merges change their argument.
 
 #![expect(clippy::unnecessary_wraps, reason = "the shape of every function's body")]
 
@@ -46,7 +46,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "values", parameters: &[Parameter::Map], rest: None, body: values },
 ];
 
-/// A key that is not UTF-8 is in no map here.
+/// The entry for a key. Keys are always UTF-8, so another key has none.
 fn entry(map: &Map, key: &Value) -> Option<Value> {
     if let Value::Str(key) = key { map.entries.borrow().get(key).cloned() } else { None }
 }
@@ -68,7 +68,7 @@ fn get(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
 }
 
 fn set(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    // What an entry takes beside its value, since a map counts only those that it was made with.
+    // The bytes of an entry besides its value: a map counts only the entries that it was created with.
     scope.produce(96)?;
     let Value::Map(map) = arguments.any(0) else {
         return Err("assignment to entry in nil map".into());
@@ -94,7 +94,7 @@ fn pluck(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     Ok(Value::list(found.collect()))
 }
 
-/// In the order of the keys, where Go gives them in any.
+/// In the order of the keys; Go's order is random.
 fn keys(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let mut all = Vec::new();
     for index in 0..arguments.len() {
@@ -105,7 +105,7 @@ fn keys(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     Ok(Value::strings(all))
 }
 
-/// In the order of the keys, where Go gives them in any.
+/// In the order of the keys; Go's order is random.
 fn values(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let map = arguments.map(0);
     scope.step(map.entries.borrow().len() as u64)?;

@@ -1,4 +1,4 @@
-//! Sprig's encodings and hashes of strings. Decoders read as Go's do, and give the error's text as result.
+//! Sprig's encodings and hashes of strings. Decoders read as Go's do, and return the error text as the result.
 
 mod base32;
 mod base64;
@@ -42,10 +42,10 @@ fn hexadecimal(
     let bytes = arguments.bytes(0);
     scope.step(1 + (bytes.len() >> 6) as u64)?;
     let digits: String = hash(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    text::give(scope, digits)
+    text::string(scope, digits)
 }
 
-/// RFC 1950, in decimal.
+/// The checksum of RFC 1950, in decimal.
 fn adler32(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let bytes = arguments.bytes(0);
     scope.step(1 + (bytes.len() >> 6) as u64)?;
@@ -53,25 +53,25 @@ fn adler32(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
         let low = (low + u32::from(*byte)) % 65521;
         (low, (high + low) % 65521)
     });
-    text::give(scope, ((high << 16) | low).to_string())
+    text::string(scope, ((high << 16) | low).to_string())
 }
 
 fn base64_encode(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, base64::encode(arguments.bytes(0)))
+    text::string(scope, base64::encode(arguments.bytes(0)))
 }
 
 fn base64_decode(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let decoded = base64::decode(arguments.bytes(0));
-    text::give(scope, decoded.unwrap_or_else(|at| corrupt(64, at)))
+    text::string(scope, decoded.unwrap_or_else(|at| corrupt(64, at)))
 }
 
 fn base32_encode(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, base32::encode(arguments.bytes(0)))
+    text::string(scope, base32::encode(arguments.bytes(0)))
 }
 
 fn base32_decode(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let decoded = base32::decode(arguments.bytes(0));
-    text::give(scope, decoded.unwrap_or_else(|at| corrupt(32, at)))
+    text::string(scope, decoded.unwrap_or_else(|at| corrupt(32, at)))
 }
 
 fn corrupt(base: u8, at: usize) -> Vec<u8> {

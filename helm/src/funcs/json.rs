@@ -1,4 +1,4 @@
-//! JSON in templates: `toJson`, `fromJson` and `fromJsonArray` of Helm's `pkg/engine/funcs.go`, the others of
+//! JSON in templates: `toJson`, `fromJson` and `fromJsonArray` from Helm's `pkg/engine/funcs.go`, the others from
 //! Sprig's `defaults.go`.
 
 use gostd::json::reader::{Document, Refusal, read};
@@ -42,7 +42,7 @@ fn must_to_pretty_json(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Va
     write(arguments.any(0), Style::Indented, scope).map(Value::from)
 }
 
-/// Sprig lets `toRawJson` fail as `mustToRawJson` does.
+/// In Sprig, `toRawJson` fails just as `mustToRawJson` does.
 fn to_raw_json(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     write(arguments.any(0), Style::Raw, scope).map(Value::from)
 }
@@ -63,7 +63,7 @@ fn from_json(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failu
 }
 
 fn must_from_json(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    let document = parse(scope, arguments)?.map_err(Failure::Said)?;
+    let document = parse(scope, arguments)?.map_err(Failure::Message)?;
     match document.out_of_range {
         None => Ok(document.value),
         Some(text) => Err(text.into()),
@@ -80,16 +80,16 @@ fn from_json_array(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value,
     })
 }
 
-/// An error is an empty string, a bound stays one.
+/// Replaces an error by an empty string, except for an exceeded limit.
 fn swallow(result: Result<String, Failure>) -> Result<Value, Failure> {
     match result {
         Ok(text) => Ok(text.into()),
-        Err(Failure::Said(_)) => Ok("".into()),
+        Err(Failure::Message(_)) => Ok("".into()),
         Err(limit) => Err(limit),
     }
 }
 
-/// What `encoding/json` makes of the argument, or the text of its error.
+/// Parses the argument as `encoding/json` does; the inner error is its error text.
 fn parse(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Result<Document<Value>, String>, Failure> {
     let bytes = arguments.bytes(0);
     scope.produce(bytes.len())?;
@@ -99,7 +99,7 @@ fn parse(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Result<Document<
     };
     match read(&text, scope.limits) {
         Ok(document) => Ok(Ok(document)),
-        Err(Refusal::Said(text)) => Ok(Err(text)),
+        Err(Refusal::Message(text)) => Ok(Err(text)),
         Err(Refusal::Limit(name)) => Err(Failure::Limit(name)),
     }
 }
@@ -108,7 +108,7 @@ fn mismatch(value: &Value, wanted: &str) -> String {
     format!("json: cannot unmarshal {} into Go value of type {wanted}", name(value))
 }
 
-/// What `encoding/json` calls a value in its errors.
+/// The name of a value's type in the errors of `encoding/json`.
 pub(crate) fn name(value: &Value) -> &'static str {
     match value {
         Value::Str(_) => "string",
@@ -129,7 +129,7 @@ mod tests {
     use crate::function::Random;
     use crate::lookup::Deny;
 
-    /// What the function of that name makes of one argument.
+    /// Calls a function with one argument.
     fn call(name: &str, argument: Value) -> Result<Value, Failure> {
         let limits = Limits::default();
         let scope = Scope::new(&limits, Duration::ZERO, &Random::new([0; 32]), &Deny);
@@ -140,12 +140,12 @@ mod tests {
     fn text(value: Value) -> String {
         match call("toJson", value) {
             Ok(Value::Str(text)) => text.to_string(),
-            _ => panic!("toJson gives a string"),
+            _ => panic!("toJson returns a string"),
         }
     }
 
     #[test]
-    fn what_is_read_and_refused_is_what_helm_reads_and_refuses() {
+    fn reading_accepts_and_rejects_the_same_text_as_helm() {
         for (name, source, expected) in [
             ("fromJson", r#"{"a": 1, "a": 2}"#, r#"{"a":2}"#),
             (
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_helm_writes() {
+    fn writing_gives_the_same_text_as_helm() {
         let value = || {
             Value::map([
                 ("b", Value::from("<&>\u{2028}")),

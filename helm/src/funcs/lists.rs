@@ -1,5 +1,4 @@
-//! Sprig's lists. Every function makes a new slice; `[]string` and `[]int` come in as well as
-//! `[]interface {}`.
+//! Sprig's lists. Every function returns a new slice. Arguments can be `[]string`, `[]int` or `[]interface {}`.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -48,10 +47,10 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "without", parameters: &[Any], rest: Some(Any), body: without },
 ];
 
-/// What Go says when it asks nil for its type.
+/// Go's error text when it takes the type of nil.
 pub(crate) const NIL_TYPE: &str = "runtime error: invalid memory address or nil pointer dereference";
 
-/// The elements of a slice, accounted for.
+/// The elements of a slice. Accounts for their number.
 fn items<'a>(scope: &Scope<'_>, value: &'a Value, complaint: &str) -> Result<Cow<'a, [Value]>, Failure> {
     if let Value::Nil = value {
         return Err(NIL_TYPE.into());
@@ -63,7 +62,7 @@ fn items<'a>(scope: &Scope<'_>, value: &'a Value, complaint: &str) -> Result<Cow
     Ok(items)
 }
 
-/// What it costs to copy so many elements: far less each than to evaluate a node.
+/// The cost of copying elements: each costs far less than evaluating a node.
 fn copies(elements: usize) -> u64 {
     1 + (elements >> 4) as u64
 }
@@ -75,7 +74,7 @@ fn list(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
 
 fn push(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     if let Value::List(list) = arguments.any(0) {
-        // Whoever reads it may have to copy it, once.
+        // The first read of the new slice may have to copy the elements once.
         scope.step(1 + (list.items.len() >> 8) as u64)?;
         return Ok(Value::List(list.appended(arguments.any(1).clone())));
     }
@@ -197,18 +196,18 @@ fn concat(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure>
         }
         all.extend_from_slice(&items(scope, argument, "Cannot concat type")?);
     }
-    // Go never made the slice if there was nothing to put in.
+    // Go returns a nil slice if there are no elements.
     Ok(if all.is_empty() { nil() } else { Value::list(all) })
 }
 
-/// With Go's arithmetic in `float64`, which decides what sizes below one do.
+/// Uses Go's `float64` arithmetic, which determines the result for sizes below one.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_wrap, reason = "as Sprig computes")]
 fn chunk(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let size = arguments.int(0);
     let items = items(scope, arguments.any(1), "Cannot chunk type")?;
     let length = items.len() as i64;
     let count = cast::truncate(((length - 1) as f64 / size as f64).floor() + 1.0);
-    let made = match usize::try_from(size) {
+    let chunks = match usize::try_from(size) {
         Ok(size) if size > 0 => {
             items.chunks(size).map(|chunk| Value::list(chunk.to_vec())).collect::<Vec<_>>()
         }
@@ -216,7 +215,7 @@ fn chunk(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> 
         _ if count == 1 && length == 1 && size != -1 => vec![Value::list(items.into_owned())],
         _ => return Err("runtime error: makeslice: len out of range".into()),
     };
-    Ok(Value::List(List::of(Element::List, made)))
+    Ok(Value::List(List::of(Element::List, chunks)))
 }
 
 fn join(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -234,7 +233,7 @@ fn sort_alpha(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Fail
         parts.push(b"<nil>".to_vec());
     }
     parts.sort_unstable();
-    text::give_all(scope, parts.iter().map(Vec::as_slice))
+    text::strings(scope, parts.iter().map(Vec::as_slice))
 }
 
 fn to_strings(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -244,5 +243,5 @@ fn to_strings(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Fail
         return Ok(arguments.any(0).clone());
     }
     let parts = text::strslice(scope, arguments.any(0))?;
-    text::give_all(scope, parts.iter().map(Vec::as_slice))
+    text::strings(scope, parts.iter().map(Vec::as_slice))
 }

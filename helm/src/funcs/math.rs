@@ -1,4 +1,4 @@
-//! Sprig's numbers: integer arithmetic that wraps, decimal arithmetic, rounding, ranges.
+//! Sprig's numbers: wrapping integer arithmetic, decimal arithmetic, rounding, ranges.
 
 #![expect(clippy::unnecessary_wraps, reason = "the shape of every function's body")]
 
@@ -65,7 +65,7 @@ fn atoi(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     Ok(Value::Int(arguments.str(0).map_or(0, cast::atoi)))
 }
 
-/// Octal digits, in spite of the name.
+/// Parses octal digits, despite its name.
 fn to_decimal(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let text = text::printed(scope, arguments.any(0))?;
     let number = std::str::from_utf8(&text).ok().and_then(|text| cast::parse_int(text, 8));
@@ -112,17 +112,17 @@ fn min(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     Ok(Value::Int64(numbers(arguments).min().unwrap_or(0)))
 }
 
-/// Go's `math.Max`: infinity first, then NaN, and zero above minus zero.
+/// Go's `math.Max`: infinity takes precedence, then NaN; zero is greater than minus zero.
 fn max_float(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     Ok(Value::Float64(floats(arguments).reduce(|left, right| greater(left, right, 1.0)).unwrap_or(0.0)))
 }
 
-/// Go's `math.Min`: minus infinity first, then NaN, and minus zero below zero.
+/// Go's `math.Min`: minus infinity takes precedence, then NaN; minus zero is less than zero.
 fn min_float(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     Ok(Value::Float64(floats(arguments).reduce(|left, right| greater(left, right, -1.0)).unwrap_or(0.0)))
 }
 
-/// The greater of two where `sign` is 1, the lesser where it is -1.
+/// The greater number if `sign` is 1, the lesser one if it is -1.
 #[expect(clippy::float_cmp, reason = "infinities are exact")]
 fn greater(left: f64, right: f64, sign: f64) -> f64 {
     let (high, low) = (left * sign, right * sign);
@@ -150,12 +150,12 @@ fn round(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let up_from = if arguments.len() > 2 { arguments.float(2) } else { 0.5 };
     let power = power_of_ten(arguments.int(1));
     let digits = power * cast::to_float(arguments.any(0));
-    // Go's Modf gives no fraction of an infinity: NaN, which is never enough.
+    // In Go, the fraction of an infinity is NaN, and the comparison with NaN is false.
     let rounded = if digits % 1.0 >= up_from { digits.ceil() } else { digits.floor() };
     Ok(Value::Float64(rounded / power))
 }
 
-/// Go's `math.Pow(10, places)`, by the same squarings, so with the same last bit.
+/// Go's `math.Pow(10, places)`, with the same squarings, and hence the same last bit.
 fn power_of_ten(places: i64) -> f64 {
     if places == 0 {
         return 1.0;
@@ -200,8 +200,8 @@ fn ints(numbers: Vec<i64>) -> Result<Value, Failure> {
     Ok(Value::List(List::of(Element::Int, numbers.into_iter().map(Value::Int).collect())))
 }
 
-/// Sprig's `untilStep`. A step past the last number of all goes on from the other end, as in Go, until a
-/// bound of the render is met.
+/// Sprig's `untilStep`. As in Go, a step beyond the largest number wraps around; the loop then runs until a limit of
+/// the render is exceeded.
 fn range(scope: &Scope<'_>, start: i64, end: i64, step: i64) -> Result<Vec<i64>, Failure> {
     let mut numbers = Vec::new();
     let down = end < start;
@@ -230,5 +230,5 @@ fn seq(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     }
     let numbers = range(scope, start, end.wrapping_add(towards), step.unwrap_or(towards))?;
     let words: Vec<_> = numbers.iter().map(i64::to_string).collect();
-    text::give(scope, words.join(" "))
+    text::string(scope, words.join(" "))
 }

@@ -23,10 +23,10 @@ pub(crate) const FUNCTIONS: &[Function] = &[
 ];
 
 fn base(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, base_of(arguments.bytes(0)))
+    text::string(scope, base_of(arguments.bytes(0)))
 }
 
-/// Go's `path.Base`: the last element, `.` of nothing, `/` of slashes only.
+/// Go's `path.Base`: the last element; `.` for an empty path, `/` for only slashes.
 pub(crate) fn base_of(path: &[u8]) -> &[u8] {
     if path.is_empty() {
         return b".";
@@ -38,14 +38,14 @@ pub(crate) fn base_of(path: &[u8]) -> &[u8] {
 fn dir(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let path = arguments.bytes(0);
     let end = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-    text::give(scope, cleaned(path.get(..end).unwrap_or_default()))
+    text::string(scope, cleaned(path.get(..end).unwrap_or_default()))
 }
 
 fn clean(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, cleaned(arguments.bytes(0)))
+    text::string(scope, cleaned(arguments.bytes(0)))
 }
 
-/// Go's `path.Clean`: the shortest name of the same thing, by its text alone.
+/// Go's `path.Clean`: the shortest equivalent path, determined from the text only.
 pub(crate) fn cleaned(path: &[u8]) -> Vec<u8> {
     let rooted = path.first() == Some(&b'/');
     let mut kept: Vec<&[u8]> = Vec::new();
@@ -70,7 +70,7 @@ pub(crate) fn cleaned(path: &[u8]) -> Vec<u8> {
 fn ext(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let last = arguments.bytes(0).rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let dot = last.iter().rposition(|byte| *byte == b'.').unwrap_or(last.len());
-    text::give(scope, last.get(dot..).unwrap_or_default())
+    text::string(scope, last.get(dot..).unwrap_or_default())
 }
 
 fn is_absolute(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {

@@ -1,7 +1,7 @@
-//! Random text, numbers and identifiers, all from the render's seed.
+//! Random text, numbers and identifiers, all derived from the render's seed.
 //!
-//! Source: Sprig 3.3 `strings.go`, `crypto.go`, with goutils `CryptoRandom` and xstrings `Shuffle`. The values differ
-//! from Helm's, whose own differ at each run; alphabets and lengths are the same.
+//! Source: Sprig 3.3 `strings.go`, `crypto.go`, with goutils `CryptoRandom` and xstrings `Shuffle`. Alphabets and
+//! lengths are those of Helm; the values differ, as Helm's own do from run to run.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use gostd::value::Value;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::draws::Again;
+use crate::draws::DrawnKind;
 use crate::function::{Arguments, Failure, Function, Parameter, Random, Scope};
 
 const ONE_INT: &[Parameter] = &[Parameter::Int];
@@ -25,7 +25,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "uuidv4", parameters: &[], rest: None, body: uuidv4 },
 ];
 
-/// A stream of its own for one key.
+/// A separate random stream for one key.
 pub(crate) fn stream(scope: &Scope<'_>) -> ChaCha20Rng {
     let mut seed = [0; 32];
     scope.draws.stream("key").fill(&mut seed);
@@ -48,16 +48,16 @@ fn numeric(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
     text(scope, arguments, u8::is_ascii_digit)
 }
 
-/// As many characters as asked for out of those that `wanted` names; none for a negative number.
+/// The requested number of characters that `wanted` accepts; none for a negative number.
 fn text(scope: &Scope<'_>, arguments: Arguments<'_>, wanted: fn(&u8) -> bool) -> Result<Value, Failure> {
     let count = usize::try_from(arguments.int(0)).unwrap_or(0);
     scope.produce(count)?;
     let text = letters(&mut scope.draws.stream("text"), count, wanted);
-    scope.draws.made(&text, Again::Text(count, wanted));
+    scope.draws.record(&text, DrawnKind::Text(count, wanted));
     Ok(text.into())
 }
 
-/// Text of so many characters that are wanted.
+/// Text of `count` characters that `wanted` accepts.
 pub(crate) fn letters(random: &mut Random, count: usize, wanted: fn(&u8) -> bool) -> String {
     let alphabet: Vec<u8> = (b' '..=b'~').filter(wanted).collect();
     let letter = |_| {
@@ -101,7 +101,7 @@ fn shuffle(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
 fn uuidv4(scope: &Scope<'_>, _: Arguments<'_>) -> Result<Value, Failure> {
     scope.produce(36)?;
     let text = uuid(&mut scope.draws.stream("uuid"));
-    scope.draws.made(&text, Again::Uuid);
+    scope.draws.record(&text, DrawnKind::Uuid);
     Ok(text.into())
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn the_seed_determines_the_text() {
         let draw = |seed| with_seed(seed, FUNCTIONS, "randAlphaNum", &[Value::Int(40)]);
         assert_eq!(text_of(draw(1).unwrap()), text_of(draw(1).unwrap()));
         assert_ne!(text_of(draw(1).unwrap()), text_of(draw(2).unwrap()));

@@ -1,7 +1,8 @@
 //! Sprig's regular expressions: Go's syntax and semantics on the `regex` crate.
 //!
-//! [`pattern`] turns Go's syntax into the crate's. Both match the leftmost-first way in linear time; the
-//! program's size is bounded, and each search is accounted for by text times pattern.
+//! [`pattern`] translates Go's syntax into that of the crate. Both use leftmost-first semantics and linear time. The
+//! size of the program is limited, and each search is accounted for by the length of the text times the size of the
+//! pattern.
 
 mod expand;
 mod pattern;
@@ -44,18 +45,18 @@ pub(crate) const FUNCTIONS: &[Function] = &[
 /// A compiled expression.
 struct Expression {
     regex: Regex,
-    /// The names of the groups, in order; empty for those without.
+    /// The names of the groups, in order; empty for groups without a name.
     names: Vec<String>,
-    /// How many nodes it has, repetitions counted out.
+    /// The number of nodes, with repetitions expanded.
     size: u64,
     empty: bool,
 }
 
-/// Why there is no expression.
+/// The reason why an expression cannot be used.
 enum Unusable {
-    /// Go would say so too.
+    /// It is invalid in Go too: Go's error text.
     Syntax(String),
-    /// It would cost too much here.
+    /// It exceeds a limit.
     Costly(Failure),
 }
 
@@ -89,11 +90,11 @@ impl Unusable {
 
 impl Expression {
     fn new(scope: &Scope<'_>, source: &[u8]) -> Result<Self, Unusable> {
-        // Enough that the clock is asked for every expression: compiling is slow.
+        // Compiling is slow, so the deadline is checked for every expression: 1024 steps ensure that.
         scope.step(1024 + source.len() as u64)?;
         let text = std::str::from_utf8(source)
             .map_err(|_| Unusable::Syntax(format!("invalid UTF-8: `{}`", String::from_utf8_lossy(source))))?;
-        // Three bytes can name a class of six hundred ranges.
+        // Three bytes can stand for a class of six hundred ranges.
         if text.len() > scope.limits.regex_bytes / 32 {
             return Err(Unusable::Costly(Failure::Limit("regex_bytes")));
         }
@@ -107,19 +108,19 @@ impl Expression {
             .dfa_size_limit(scope.limits.regex_bytes)
             .build();
         let regex = built.map_err(|error| match error {
-            // All else that could be wrong was found in translation.
+            // The translation has already found all other errors.
             regex::Error::Syntax(_) => Unusable::Syntax(format!("expression nests too deeply: `{text}`")),
             _ => Unusable::Costly(Failure::Limit("regex_bytes")),
         })?;
         Ok(Self { regex, names: translated.names, size: translated.size, empty: source.is_empty() })
     }
 
-    /// Accounts for a walk over `text`.
+    /// Accounts for a search of `text`.
     fn account(&self, scope: &Scope<'_>, text: &[u8]) -> Result<(), Failure> {
         scope.step(1 + (text.len() as u64).saturating_mul(self.size) / 64)
     }
 
-    /// The next match at or after `from`; none of its ends is within a code point of `text`.
+    /// The next match at or after `from` that does not begin within a code point of `text`.
     fn at<'t>(
         &self,
         scope: &Scope<'_>,
@@ -128,7 +129,7 @@ impl Expression {
     ) -> Result<Option<Captures<'t>>, Failure> {
         let mut from = from;
         loop {
-            // A search may look at all that is left, for each match again.
+            // Each search may scan the whole rest of the text.
             scope.step(1 + (text.len().saturating_sub(from) >> 10) as u64)?;
             let Some(captures) = self.regex.captures_at(text, from) else { return Ok(None) };
             let whole = captures.get(0).map_or(0..0, |found| found.range());
@@ -141,7 +142,7 @@ impl Expression {
         }
     }
 
-    /// Up to `limit` matches, all if it is negative, as Go's `allMatches` walks them.
+    /// Up to `limit` matches, or all if it is negative, as in Go's `allMatches`.
     fn all<'t>(&self, scope: &Scope<'_>, text: &'t [u8], limit: i64) -> Result<Vec<Captures<'t>>, Failure> {
         self.account(scope, text)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -149,7 +150,7 @@ impl Expression {
         while found.len() < limit && from <= text.len() {
             let Some(captures) = self.at(scope, text, from)? else { break };
             let range = captures.get(0).map_or(0..0, |whole| whole.range());
-            // An empty match right after another one does not count.
+            // As in Go, an empty match right after another match does not count.
             let counts = !(range.end == from && before == Some(range.start));
             from = if range.end == from { from + width(text, from) } else { range.end };
             before = Some(range.end);
@@ -162,7 +163,7 @@ impl Expression {
     }
 }
 
-/// How many bytes the code point at `from` has; 1 at the end.
+/// The length of the code point at `from` in bytes; 1 at the end.
 fn width(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     let near = rest.get(..4).unwrap_or(rest);
@@ -173,20 +174,20 @@ fn whole<'t>(captures: &Captures<'t>) -> &'t [u8] {
     captures.get(0).map_or(b"", |found| found.as_bytes())
 }
 
-type Used = fn(&Scope<'_>, Arguments<'_>, &Expression) -> Result<Value, Failure>;
+type Operation = fn(&Scope<'_>, Arguments<'_>, &Expression) -> Result<Value, Failure>;
 
-fn must(scope: &Scope<'_>, arguments: Arguments<'_>, used: Used) -> Result<Value, Failure> {
+fn must(scope: &Scope<'_>, arguments: Arguments<'_>, operation: Operation) -> Result<Value, Failure> {
     let expression = Expression::new(scope, arguments.bytes(0)).map_err(Unusable::returned)?;
-    used(scope, arguments, &expression)
+    operation(scope, arguments, &expression)
 }
 
-fn may(scope: &Scope<'_>, arguments: Arguments<'_>, used: Used) -> Result<Value, Failure> {
+fn may(scope: &Scope<'_>, arguments: Arguments<'_>, operation: Operation) -> Result<Value, Failure> {
     let source = arguments.bytes(0);
     let expression = Expression::new(scope, source).map_err(|unusable| unusable.panicked(source))?;
-    used(scope, arguments, &expression)
+    operation(scope, arguments, &expression)
 }
 
-/// The only one that takes a wrong expression for one without matches.
+/// `regexMatch`, the only function for which an invalid expression has no matches.
 fn matches(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     match Expression::new(scope, arguments.bytes(0)) {
         Ok(expression) => matched(scope, arguments, &expression),
@@ -215,7 +216,7 @@ fn must_find(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failu
 fn found(scope: &Scope<'_>, arguments: Arguments<'_>, expression: &Expression) -> Result<Value, Failure> {
     expression.account(scope, arguments.bytes(1))?;
     let captures = expression.at(scope, arguments.bytes(1), 0)?;
-    text::give(scope, captures.as_ref().map_or(b"".as_slice(), whole))
+    text::string(scope, captures.as_ref().map_or(b"".as_slice(), whole))
 }
 
 fn find_all(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -231,7 +232,7 @@ fn all_found(scope: &Scope<'_>, arguments: Arguments<'_>, expression: &Expressio
     if found.is_empty() {
         return Ok(Value::List(List::nil(Element::Str)));
     }
-    text::give_all(scope, found.iter().map(whole))
+    text::strings(scope, found.iter().map(whole))
 }
 
 fn replace(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -265,7 +266,7 @@ fn replaced_literally(
     rewritten(scope, arguments, expression, |_, result| result.extend_from_slice(arguments.bytes(2)))
 }
 
-/// The text with something put in the place of each match.
+/// The text with each match replaced by what `put` appends.
 fn rewritten(
     scope: &Scope<'_>,
     arguments: Arguments<'_>,
@@ -302,12 +303,12 @@ fn parted(scope: &Scope<'_>, arguments: Arguments<'_>, expression: &Expression) 
         return Ok(Value::List(List::nil(Element::Str)));
     }
     if source.is_empty() && !expression.empty {
-        return text::give_all(scope, [source]);
+        return text::strings(scope, [source]);
     }
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let max_parts = usize::try_from(limit).unwrap_or(usize::MAX);
     let (mut parts, mut from, mut end) = (Vec::new(), 0, 0);
     for captures in expression.all(scope, source, limit)? {
-        if parts.len() + 1 >= most {
+        if parts.len() + 1 >= max_parts {
             break;
         }
         let range = captures.get(0).map_or(0..0, |whole| whole.range());
@@ -320,7 +321,7 @@ fn parted(scope: &Scope<'_>, arguments: Arguments<'_>, expression: &Expression) 
     if end != source.len() {
         parts.push(source.get(from..).unwrap_or_default());
     }
-    text::give_all(scope, parts)
+    text::strings(scope, parts)
 }
 
 fn quote_meta(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -331,5 +332,5 @@ fn quote_meta(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Fail
         }
         quoted.push(*byte);
     }
-    text::give(scope, quoted)
+    text::string(scope, quoted)
 }

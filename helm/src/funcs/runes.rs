@@ -1,11 +1,11 @@
-//! Go's runes: text as code points where a byte that is not UTF-8 counts as U+FFFD, and the simple
-//! one-to-one case mappings and exact general categories of Go's `unicode`.
+//! Go's runes: text as code points, in which a byte that is not valid UTF-8 counts as U+FFFD. Also the simple
+//! one-to-one case mappings and the general categories of Go's `unicode`.
 
 use std::sync::LazyLock;
 
 use regex_syntax::hir::{Class, HirKind};
 
-/// The code points of `bytes`, each with the bytes it came from.
+/// The code points of `bytes`, each with its source bytes.
 pub(crate) fn runes(bytes: &[u8]) -> impl Iterator<Item = (char, &[u8])> {
     bytes.utf8_chunks().flat_map(|chunk| {
         let valid = chunk.valid();
@@ -16,7 +16,7 @@ pub(crate) fn runes(bytes: &[u8]) -> impl Iterator<Item = (char, &[u8])> {
     })
 }
 
-/// Go's `strings.Map`: each rune replaced.
+/// Go's `strings.Map`: replaces each rune.
 pub(crate) fn map(bytes: &[u8], mut change: impl FnMut(char) -> char) -> String {
     runes(bytes).map(|(rune, _)| change(rune)).collect()
 }
@@ -97,7 +97,7 @@ pub(crate) fn is_punctuation(rune: char) -> bool {
 /// `unicode.ToUpper`
 pub(crate) fn to_upper(rune: char) -> char {
     match rune {
-        // Greek with iota subscript: the full mapping has two letters, the simple one is the title case.
+        // Greek with iota subscript: the full mapping has two letters; the simple mapping is the title case.
         '\u{1F80}'..='\u{1F87}' | '\u{1F90}'..='\u{1F97}' | '\u{1FA0}'..='\u{1FA7}' => shifted(rune, 8),
         '\u{1FB3}' | '\u{1FC3}' | '\u{1FF3}' => shifted(rune, 9),
         _ => single(rune.to_uppercase(), rune),

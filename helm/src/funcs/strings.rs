@@ -1,4 +1,5 @@
-//! Sprig's strings. Go's strings are bytes, so these take any, and cut between bytes where Sprig does.
+//! Sprig's strings. Go's strings are bytes, so these functions accept any bytes, and cut between bytes where Sprig
+//! does.
 
 #![expect(clippy::unnecessary_wraps, reason = "the shape of every function's body")]
 
@@ -63,14 +64,14 @@ fn present(arguments: Arguments<'_>) -> impl Iterator<Item = &Value> {
     arguments.from(0).iter().filter(|value| !matches!(value, Value::Nil))
 }
 
-/// The texts of all that is not nil, with blanks between them.
+/// Joins the texts of all values that are not nil with spaces.
 fn joined(
     scope: &Scope<'_>,
     arguments: Arguments<'_>,
     text: impl Fn(&Value) -> Result<Vec<u8>, Failure>,
 ) -> Result<Value, Failure> {
     let parts: Vec<_> = present(arguments).map(text).collect::<Result<_, _>>()?;
-    text::give(scope, parts.join(&b' '))
+    text::string(scope, parts.join(&b' '))
 }
 
 fn quote(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -102,7 +103,7 @@ fn replace(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
     text::replace_all(scope, source, old, new).map(Value::string)
 }
 
-/// `count` copies of `unit`, accounted for.
+/// `count` copies of `unit`. Accounts for their length.
 fn repeated(scope: &Scope<'_>, unit: &[u8], count: i64) -> Result<Vec<u8>, Failure> {
     let Ok(count) = usize::try_from(count) else {
         return Err("strings: negative Repeat count".into());
@@ -131,23 +132,23 @@ fn indented(scope: &Scope<'_>, arguments: Arguments<'_>, before: &[u8]) -> Resul
 }
 
 fn trim(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, runes::trim(arguments.bytes(0), char::is_whitespace))
+    text::string(scope, runes::trim(arguments.bytes(0), char::is_whitespace))
 }
 
 fn trim_all(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let cut: std::collections::BTreeSet<char> =
         runes::runes(arguments.bytes(0)).map(|(rune, _)| rune).collect();
-    text::give(scope, runes::trim(arguments.bytes(1), |rune| cut.contains(&rune)))
+    text::string(scope, runes::trim(arguments.bytes(1), |rune| cut.contains(&rune)))
 }
 
 fn trim_prefix(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let source = arguments.bytes(1);
-    text::give(scope, source.strip_prefix(arguments.bytes(0)).unwrap_or(source))
+    text::string(scope, source.strip_prefix(arguments.bytes(0)).unwrap_or(source))
 }
 
 fn trim_suffix(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let source = arguments.bytes(1);
-    text::give(scope, source.strip_suffix(arguments.bytes(0)).unwrap_or(source))
+    text::string(scope, source.strip_suffix(arguments.bytes(0)).unwrap_or(source))
 }
 
 fn plural(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -162,32 +163,32 @@ fn trunc(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> 
         _ if count < 0 => None,
         _ => source.get(..kept),
     };
-    text::give(scope, cut.unwrap_or(source))
+    text::string(scope, cut.unwrap_or(source))
 }
 
 fn substr(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let (start, end, source) = (arguments.int(0), arguments.int(1), arguments.bytes(2));
     let length = i64::try_from(source.len()).unwrap_or(i64::MAX);
-    let refused =
+    let out_of_range =
         |bounds: String| Failure::from(format!("runtime error: slice bounds out of range {bounds}"));
     let (from, to) = if start < 0 {
         match end {
-            ..0 => return Err(refused(format!("[:{end}]"))),
-            _ if end > length => return Err(refused(format!("[:{end}] with length {length}"))),
+            ..0 => return Err(out_of_range(format!("[:{end}]"))),
+            _ if end > length => return Err(out_of_range(format!("[:{end}] with length {length}"))),
             _ => (0, end),
         }
     } else {
         let to = if end < 0 || end > length { length } else { end };
         if start > to {
-            return Err(refused(format!("[{start}:{to}]")));
+            return Err(out_of_range(format!("[{start}:{to}]")));
         }
         (start, to)
     };
     let range = usize::try_from(from).unwrap_or(0)..usize::try_from(to).unwrap_or(0);
-    text::give(scope, source.get(range).unwrap_or_default())
+    text::string(scope, source.get(range).unwrap_or_default())
 }
 
-/// Sprig's library takes each byte for a code point here, so letters beyond ASCII come out broken.
+/// Sprig's library treats each byte as a code point here, which garbles non-ASCII letters.
 fn latin(bytes: impl Iterator<Item = u8>) -> String {
     bytes.map(char::from).collect()
 }
@@ -196,14 +197,14 @@ fn nospace(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
     let source = arguments.bytes(0);
     let is_space = |byte: &u8| char::from(*byte).is_whitespace();
     if !source.iter().any(is_space) {
-        return text::give(scope, source);
+        return text::string(scope, source);
     }
-    text::give(scope, latin(source.iter().copied().filter(|byte| !is_space(byte))))
+    text::string(scope, latin(source.iter().copied().filter(|byte| !is_space(byte))))
 }
 
 fn initials(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let words = arguments.bytes(0).split(|byte| char::from(*byte).is_whitespace());
-    text::give(scope, latin(words.filter_map(|word| word.first().copied())))
+    text::string(scope, latin(words.filter_map(|word| word.first().copied())))
 }
 
 fn split(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
@@ -215,5 +216,5 @@ fn split_n(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure
 }
 
 fn split_list(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give_all(scope, text::split(scope, arguments.bytes(1), arguments.bytes(0), -1)?)
+    text::strings(scope, text::split(scope, arguments.bytes(1), arguments.bytes(0), -1)?)
 }

@@ -1,4 +1,4 @@
-//! Calls of single functions, for the tests beside them.
+//! Calls single functions, for the unit tests of the functions.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) fn call(table: &[Function], name: &str, arguments: &[Value]) -> Resul
     with_seed(7, table, name, arguments)
 }
 
-/// The same under the seed `seed`.
+/// The same with the seed `seed`.
 pub(crate) fn with_seed(
     seed: u8,
     table: &[Function],
@@ -28,7 +28,7 @@ pub(crate) fn with_seed(
     within(&scope, table, name, arguments)
 }
 
-/// The same within a scope of the caller.
+/// The same in a scope from the caller.
 pub(crate) fn within(
     scope: &Scope<'_>,
     table: &[Function],

@@ -1,4 +1,4 @@
-//! Go values as text, the way Sprig's `strval` and `strslice` make it.
+//! Converts Go values to text, as Sprig's `strval` and `strslice` do.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -8,44 +8,44 @@ use gostd::value::{List, Map, Value};
 
 use crate::function::{Failure, Scope};
 
-/// Text as the result of a function, accounted for.
+/// Returns text as the result of a function. Accounts for its length.
 ///
 /// # Errors
-/// A bound of the render is met.
-pub(crate) fn give(scope: &Scope<'_>, bytes: impl Into<Vec<u8>>) -> Result<Value, Failure> {
+/// A limit of the render is exceeded.
+pub(crate) fn string(scope: &Scope<'_>, bytes: impl Into<Vec<u8>>) -> Result<Value, Failure> {
     let bytes = bytes.into();
     scope.produce(bytes.len())?;
     Ok(Value::string(bytes))
 }
 
-/// A `[]string` as the result of a function, accounted for.
+/// Returns a `[]string` as the result of a function. Accounts for its length.
 ///
 /// # Errors
-/// A bound of the render is met.
-pub(crate) fn give_all<'a>(
+/// A limit of the render is exceeded.
+pub(crate) fn strings<'a>(
     scope: &Scope<'_>,
     parts: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Value, Failure> {
     let mut items = Vec::new();
     for part in parts {
         scope.grow(items.len())?;
-        items.push(give(scope, part)?);
+        items.push(string(scope, part)?);
     }
     Ok(Value::List(List::of(gostd::value::Element::Str, items)))
 }
 
-/// Sprig's `strval`: strings and `[]byte` as they are, else what `%v` prints.
+/// Sprig's `strval`: strings and `[]byte` unchanged, everything else as `%v` prints it.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub(crate) fn strval<'a>(scope: &Scope<'_>, value: &'a Value) -> Result<Cow<'a, [u8]>, Failure> {
     value.bytes().map_or_else(|| printed(scope, value), |bytes| Ok(Cow::Borrowed(bytes)))
 }
 
-/// What `%v` prints: as `strval`, but `[]byte` by its numbers.
+/// What `%v` prints: like `strval`, but `[]byte` as numbers.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub(crate) fn printed<'a>(scope: &Scope<'_>, value: &'a Value) -> Result<Cow<'a, [u8]>, Failure> {
     if let Value::Str(_) | Value::Binary(_) = value {
         return Ok(Cow::Borrowed(value.bytes().unwrap_or_default()));
@@ -58,7 +58,7 @@ pub(crate) fn printed<'a>(scope: &Scope<'_>, value: &'a Value) -> Result<Cow<'a,
 /// `strval` as a key of a map.
 ///
 /// # Errors
-/// The text is not UTF-8, which keys must be here; or a bound of the render is met.
+/// The text is not UTF-8, which keys must be, or a limit of the render is exceeded.
 pub(crate) fn key(scope: &Scope<'_>, value: &Value) -> Result<Rc<str>, Failure> {
     if let Value::Str(text) = value {
         return Ok(text.clone());
@@ -69,7 +69,7 @@ pub(crate) fn key(scope: &Scope<'_>, value: &Value) -> Result<Rc<str>, Failure> 
     }
 }
 
-/// The elements of a slice of any type; none for what is not a slice.
+/// The elements of a slice of any type; `None` if the value is not a slice.
 pub(crate) fn elements(value: &Value) -> Option<Cow<'_, [Value]>> {
     match value {
         Value::List(list) => Some(Cow::Borrowed(list.items.as_slice())),
@@ -84,10 +84,11 @@ pub(crate) fn elements(value: &Value) -> Option<Cow<'_, [Value]>> {
     }
 }
 
-/// Sprig's `strslice`: each element's text, nils left out; a single value is a slice of one, nil of none.
+/// Sprig's `strslice`: the text of each element except nil. A single value is a slice of one element, nil an empty
+/// slice.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub(crate) fn strslice(scope: &Scope<'_>, value: &Value) -> Result<Vec<Vec<u8>>, Failure> {
     let items = elements(value).unwrap_or_else(|| Cow::Borrowed(std::slice::from_ref(value)));
     let present = items.iter().filter(|item| !matches!(item, Value::Nil));
@@ -97,24 +98,24 @@ pub(crate) fn strslice(scope: &Scope<'_>, value: &Value) -> Result<Vec<Vec<u8>>,
 /// A `map[string]string` with the keys `_0`, `_1` and so on.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub(crate) fn numbered<'a>(
     scope: &Scope<'_>,
     parts: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Value, Failure> {
     let mut entries = Vec::new();
     for (index, part) in parts.into_iter().enumerate() {
-        // An entry is its key, its place and its share of a node.
+        // The factor covers the key, its slot and its share of a node.
         scope.grow(8 * entries.len())?;
-        entries.push((format!("_{index}"), give(scope, part)?));
+        entries.push((format!("_{index}"), string(scope, part)?));
     }
     Ok(Value::Map(Map::of(gostd::value::Element::Str, entries)))
 }
 
-/// `old` replaced by `new` everywhere, or between all runes if `old` is empty, as Go's `strings.ReplaceAll`.
+/// Go's `strings.ReplaceAll`: replaces `old` by `new` everywhere, or inserts `new` around all runes if `old` is empty.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub(crate) fn replace_all(
     scope: &Scope<'_>,
     source: &[u8],
@@ -145,10 +146,10 @@ pub(crate) fn replace_all(
     Ok(result)
 }
 
-/// Go's `strings.SplitN`: at most `limit` parts, all of them if it is negative; an empty separator parts runes.
+/// Go's `strings.SplitN`: at most `limit` parts, or all if it is negative; an empty separator splits between runes.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub(crate) fn split<'a>(
     scope: &Scope<'_>,
     source: &'a [u8],

@@ -17,7 +17,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
 fn from_toml(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     match read(scope, arguments.bytes(0)) {
         Ok(map) => Ok(Value::Map(map)),
-        Err(Failure::Said(text)) => Ok(Value::map([("Error", text.into())])),
+        Err(Failure::Message(text)) => Ok(Value::map([("Error", text.into())])),
         Err(limit @ Failure::Limit(_)) => Err(limit),
     }
 }
@@ -26,11 +26,11 @@ fn must_to_toml(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Fa
     write(scope, arguments.any(0)).map(Value::string)
 }
 
-/// An error becomes the text.
+/// An error text becomes the result.
 fn to_toml(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     match write(scope, arguments.any(0)) {
         Ok(bytes) => Ok(Value::string(bytes)),
-        Err(Failure::Said(text)) if !matches!(arguments.any(0), Value::Nil) => Ok(text.into()),
+        Err(Failure::Message(text)) if !matches!(arguments.any(0), Value::Nil) => Ok(text.into()),
         Err(failure) => Err(failure),
     }
 }

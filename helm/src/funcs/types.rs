@@ -50,10 +50,10 @@ fn equal(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> 
     Ok(deep_equal(scope, arguments.any(0), arguments.any(1))?.into())
 }
 
-/// Go's `reflect.DeepEqual`: same types and same content all the way down.
+/// Go's `reflect.DeepEqual`: the same types and the same content at every level.
 ///
 /// # Errors
-/// A bound of the render is met.
+/// A limit of the render is exceeded.
 pub(crate) fn deep_equal(scope: &Scope<'_>, left: &Value, right: &Value) -> Result<bool, Failure> {
     deep_equal_at(scope, left, right, 0)
 }
@@ -89,7 +89,7 @@ fn deep_equal_at(scope: &Scope<'_>, left: &Value, right: &Value, depth: usize) -
     })
 }
 
-/// Go compares all the fields of a version, its original text too.
+/// Go compares all fields of a version, including its original text.
 fn version(object: &dyn Object) -> Option<&Version> {
     object.as_any().downcast_ref()
 }
@@ -139,7 +139,7 @@ fn deep_copy(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failu
     copy(scope, arguments.any(0), 0)
 }
 
-/// New maps and slices all the way down, as `copystructure` makes them.
+/// Copies maps and slices at every level, as `copystructure` does.
 fn copy(scope: &Scope<'_>, value: &Value, depth: usize) -> Result<Value, Failure> {
     scope.step(1)?;
     if depth > scope.limits.value_depth {
@@ -159,7 +159,7 @@ fn copy(scope: &Scope<'_>, value: &Value, depth: usize) -> Result<Value, Failure
             }
             Value::Map(copied)
         }
-        // Go cannot reach the fields of a version, so its copy has none.
+        // Go cannot access the fields of a version, so its copy is empty.
         Value::Object(object) if version(&**object).is_some() => Value::Object(Rc::new(Version::default())),
         other => other.clone(),
     })

@@ -1,4 +1,4 @@
-//! Sprig's URLs: what Go's `net/url` takes for one, and `getHostByName`, which in Helm knows no host.
+//! Sprig's URL functions on Go's `net/url`, and `getHostByName`, which resolves no names in Helm by default.
 
 #![expect(clippy::unnecessary_wraps, reason = "the shape of every function's body")]
 
@@ -21,7 +21,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { name: "urlParse", parameters: &[Str], rest: None, body: parse },
 ];
 
-/// Helm looks names up only when it is told to.
+/// Helm resolves names only if the user enables DNS lookups.
 fn host_by_name(_: &Scope<'_>, _: Arguments<'_>) -> Result<Value, Failure> {
     Ok("".into())
 }
@@ -41,7 +41,7 @@ fn parse(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> 
     ];
     let map = Map::new::<&str>([]);
     for (name, part) in parts {
-        map.entries.borrow_mut().insert(Rc::from(name), text::give(scope, part.as_slice())?);
+        map.entries.borrow_mut().insert(Rc::from(name), text::string(scope, part.as_slice())?);
     }
     Ok(Value::Map(map))
 }
@@ -79,5 +79,5 @@ fn join(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
             .map_err(|refusal| format!("unable to parse userinfo in dict: {}", described(&refusal)))?;
         url.user = parsed.user;
     }
-    text::give(scope, url.text())
+    text::string(scope, url.text())
 }

@@ -29,7 +29,7 @@ fn to_yaml_pretty(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, 
 fn from_yaml(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let wanted = "map[string]interface {}";
     Ok(match read(scope, arguments)? {
-        // Go leaves the map that it was given when the document is null.
+        // For a null document, Go leaves the empty target map unchanged.
         Ok(Value::Nil) => Value::map::<&str>([]),
         Ok(map @ Value::Map(_)) => map,
         Ok(other) => Value::map([("Error", Value::from(mismatch(&other, wanted)))]),
@@ -46,7 +46,7 @@ fn from_yaml_array(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value,
     })
 }
 
-/// Helm trims one line break off the end.
+/// Writes a value. Helm removes one line break from the end.
 fn written(value: &Value, dialect: Dialect, scope: &Scope<'_>) -> Result<Value, Failure> {
     let mut text = yaml::write_value(value, dialect, scope)?;
     if text.ends_with('\n') {
@@ -55,15 +55,15 @@ fn written(value: &Value, dialect: Dialect, scope: &Scope<'_>) -> Result<Value, 
     Ok(text.into())
 }
 
-/// An error is an empty string, a bound stays one.
+/// Replaces an error by an empty string, except for an exceeded limit.
 fn swallow(result: Result<Value, Failure>) -> Result<Value, Failure> {
     match result {
-        Err(Failure::Said(_)) => Ok("".into()),
+        Err(Failure::Message(_)) => Ok("".into()),
         other => other,
     }
 }
 
-/// What `sigs.k8s.io/yaml` makes of the argument, or the text of its error.
+/// Parses the argument as `sigs.k8s.io/yaml` does; the inner error is its error text.
 fn read(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Result<Value, String>, Failure> {
     let bytes = arguments.bytes(0);
     scope.produce(bytes.len())?;
@@ -74,7 +74,7 @@ fn read(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Result<Value, Str
         Ok(value) => Ok(Ok(value)),
         Err(error) => match error.problem() {
             Problem::Limit(name) => Err(Failure::Limit(name)),
-            _ => Ok(Err(error.in_go())),
+            _ => Ok(Err(error.go_message())),
         },
     }
 }
@@ -97,7 +97,7 @@ mod tests {
     use crate::function::Random;
     use crate::lookup::Deny;
 
-    /// What the function of that name makes of one argument: a string, or JSON.
+    /// Calls a function with one argument; returns a string result as it is, and any other as JSON.
     fn call(name: &str, argument: Value) -> Result<String, Failure> {
         let limits = Limits::default();
         let scope = Scope::new(&limits, Duration::ZERO, &Random::new([0; 32]), &Deny);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_and_refused_is_what_helm_reads_and_refuses() {
+    fn reading_accepts_and_rejects_the_same_text_as_helm() {
         let converting = "error converting YAML to JSON: ";
         let unmarshaling = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ";
         for (source, expected) in [
@@ -140,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_helm_writes() {
+    fn writing_gives_the_same_text_as_helm() {
         assert_eq!(call("toYaml", "a\nb\n".into()).as_deref(), Ok("|\n  a\n  b"));
         assert_eq!(call("toYaml", Value::Nil).as_deref(), Ok("null"));
         assert_eq!(call("toYaml", Value::Float64(-0.0)).as_deref(), Ok("0"));
         assert_eq!(call("toYaml", Value::Int64(9_007_199_254_740_993)).as_deref(), Ok("9007199254740993"));
-        // U+0085 folds and U+007F is refused on the way through JSON.
+        // The detour through JSON folds U+0085 and rejects U+007F.
         assert_eq!(call("toYaml", "a\u{85}b".into()).as_deref(), Ok("a b"));
         assert_eq!(call("toYaml", "\u{85}x".into()).as_deref(), Ok("' x'"));
         assert_eq!(call("toYaml", "\u{7f}".into()).as_deref(), Ok(""));

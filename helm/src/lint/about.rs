@@ -1,4 +1,4 @@
-//! What is wrong with a `Chart.yaml` that can be loaded.
+//! Checks a `Chart.yaml` that can be loaded.
 
 use gostd::limits::Limits;
 use gostd::yaml;
@@ -10,7 +10,7 @@ use crate::chart::{Chart, Maintainer};
 const FILE: &str = "Chart.yaml";
 const NAMES: &str = "chart names must contain lowercase letters, numbers, and dashes, and must start and end with a \
     lowercase letter or number";
-/// What `Chart.yaml` may have, a maintainer in it and a dependency.
+/// The known fields of `Chart.yaml`; below, those of a maintainer and of a dependency.
 const FIELDS: [&str; 17] = [
     "name",
     "home",
@@ -35,11 +35,11 @@ const OF_DEPENDENCY: [&str; 8] =
     ["name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias"];
 
 pub(super) fn check(chart: &Chart) -> Vec<Finding> {
-    let written = String::from_utf8_lossy(chart.metadata_text());
-    let written = yaml::parse(&written, &Limits::default()).unwrap_or_default();
+    let document = String::from_utf8_lossy(chart.metadata_text());
+    let document = yaml::parse(&document, &Limits::default()).unwrap_or_default();
     let about = chart.metadata();
     let mut findings = Vec::new();
-    if let Some(field) = unknown(&written) {
+    if let Some(field) = unknown(&document) {
         let reason = format!("error unmarshaling JSON: while decoding JSON: json: unknown field {field:?}");
         let message = format!("failed to strictly parse chart metadata file\n\t{reason}");
         findings.push(Finding::warning(FILE, message));
@@ -48,7 +48,7 @@ pub(super) fn check(chart: &Chart) -> Vec<Finding> {
     if !is_name(&about.name) {
         error(format!("chart name {:?} is invalid; {NAMES}", about.name));
     }
-    match text(&written, "apiVersion") {
+    match text(&document, "apiVersion") {
         "v1" | "v2" => {}
         "" => error("apiVersion is required. The value must be either \"v1\" or \"v2\"".to_owned()),
         other => {
@@ -56,7 +56,7 @@ pub(super) fn check(chart: &Chart) -> Vec<Finding> {
         }
     }
     for field in ["version", "appVersion"] {
-        if let Some(kind) = written.get(field).and_then(other_type) {
+        if let Some(kind) = document.get(field).and_then(other_type) {
             error(format!("{field} should be of type string but it's of type {kind}"));
         }
         if field == "version" && about.version.split('+').next() == Some("0.0.0-0") {
@@ -73,13 +73,13 @@ pub(super) fn check(chart: &Chart) -> Vec<Finding> {
         findings.push(Finding::error(FILE, format!("invalid icon URL '{}'", about.icon)));
     }
     let mut error = |message: String| findings.push(Finding::error(FILE, message));
-    let api_version = text(&written, "apiVersion");
+    let api_version = text(&document, "apiVersion");
     if api_version != "v2" {
         if !about.kind.is_empty() {
             let only = "It is valid in apiVersion 'v2'";
             error(format!("chart type is not valid in apiVersion '{api_version}'. {only}"));
         }
-        if written.get("dependencies").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+        if document.get("dependencies").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
             let only = "They are valid in apiVersion 'v2'";
             error(format!(
                 "dependencies are not valid in the Chart file with apiVersion '{api_version}'. {only}"
@@ -92,9 +92,9 @@ pub(super) fn check(chart: &Chart) -> Vec<Finding> {
     findings
 }
 
-/// The first field that Helm does not know, in the order of names; Go finds a name whatever its case.
-fn unknown(written: &Value) -> Option<&str> {
-    written.as_object()?.iter().find_map(|(name, value)| match name.to_ascii_lowercase().as_str() {
+/// The first unknown field, in the order of names; as in Go, the case of names does not matter.
+fn unknown(document: &Value) -> Option<&str> {
+    document.as_object()?.iter().find_map(|(name, value)| match name.to_ascii_lowercase().as_str() {
         "maintainers" => unknown_within(value, &OF_MAINTAINER),
         "dependencies" => unknown_within(value, &OF_DEPENDENCY),
         _ => (!knows(&FIELDS, name)).then_some(name.as_str()),
@@ -110,13 +110,13 @@ fn knows(fields: &[&str], name: &str) -> bool {
     fields.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Lower-case letters, digits and dashes, none of these at the ends.
+/// Whether the name consists of lowercase letters, digits and dashes, without a dash at the ends.
 fn is_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.starts_with(is_plain) && name.ends_with(is_plain) && name.chars().all(|c| is_plain(c) || c == '-')
 }
 
-/// Go's type of what is no string.
+/// The Go type of a value that is not a string.
 fn other_type(value: &Value) -> Option<&'static str> {
     match value {
         Value::Null | Value::String(_) => None,
@@ -145,7 +145,7 @@ fn is_email(text: &str) -> bool {
     !user.is_empty() && !host.is_empty() && !text.contains(char::is_whitespace)
 }
 
-/// A scheme, and a host without blanks if there is one.
+/// Whether the text has a scheme, and a host without whitespace if there is one.
 fn is_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let host = rest.strip_prefix("//").map(|rest| rest.split('/').next().unwrap_or_default());
@@ -155,7 +155,7 @@ fn is_url(text: &str) -> bool {
         && !host.is_some_and(|host| host.contains(char::is_whitespace))
 }
 
-/// Three numbers, without a `v` before them; the chart loaded, so the rest is right.
+/// Whether the version has three numbers and no leading `v`. Loading the chart has validated the rest.
 fn is_strict(version: &str) -> bool {
     let core = version.split(['-', '+']).next().unwrap_or_default();
     core.split('.').count() == 3 && core.chars().all(|c| c.is_ascii_digit() || c == '.')

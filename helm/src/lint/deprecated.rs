@@ -1,10 +1,10 @@
-//! Versions of Kubernetes' own kinds that it gives up, since when, and what to use instead.
+//! Deprecated API versions of Kubernetes: the kinds, the versions of Kubernetes, and the replacement.
 //!
 //! Source of `deprecated.txt`: the markers `+k8s:prerelease-lifecycle-gen` of `k8s.io/api` 0.36.
 
 const TABLE: &str = include_str!("deprecated.txt");
 
-/// What Kubernetes says to who uses the kind, if it gives it up by the version 1.`minor`.
+/// Kubernetes' warning for the use of the kind, if it is deprecated in version 1.`minor`.
 pub(super) fn warning(api_version: &str, kind: &str, minor: &str) -> Option<String> {
     let digits = minor.trim_end_matches(|c: char| !c.is_ascii_digit());
     let minor: u32 = digits.parse().ok()?;
@@ -18,7 +18,7 @@ pub(super) fn warning(api_version: &str, kind: &str, minor: &str) -> Option<Stri
     if minor < since.parse().ok()? {
         return None;
     }
-    // Kubernetes' own slip.
+    // An inaccuracy of Kubernetes itself.
     let kind_instead = if (api_version, kind) == ("networking.k8s.io/v1beta1", "IngressClass") {
         "IngressClassList"
     } else {

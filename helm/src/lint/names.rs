@@ -1,4 +1,4 @@
-//! Which names Kubernetes takes for objects of a kind, and what it says of others.
+//! The rules of Kubernetes for the names of objects, and its messages for invalid names.
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
     and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
@@ -10,8 +10,8 @@ const HOST: &str = "a DNS-1035 label must consist of lower case alphanumeric cha
     character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
     '[a-z]([-a-z0-9]*[a-z0-9])?')";
 
-/// What is wrong with the name of an object of `kind` (`validateMetadataNameFunc` of Helm).
-pub(super) fn faults(kind: &str, name: &str) -> Vec<String> {
+/// The violations of the naming rules for an object of `kind` (`validateMetadataNameFunc` of Helm).
+pub(super) fn violations(kind: &str, name: &str) -> Vec<String> {
     match kind.to_ascii_lowercase().as_str() {
         "service" => of(name, 63, HOST, is_part(name) && name.starts_with(|c: char| c.is_ascii_lowercase())),
         "namespace" => of(name, 63, LABEL, is_part(name)),
@@ -21,12 +21,12 @@ pub(super) fn faults(kind: &str, name: &str) -> Vec<String> {
     }
 }
 
-fn of(name: &str, most: usize, rule: &str, fits: bool) -> Vec<String> {
-    let long = (name.len() > most).then(|| format!("must be no more than {most} bytes"));
+fn of(name: &str, max_length: usize, rule: &str, fits: bool) -> Vec<String> {
+    let long = (name.len() > max_length).then(|| format!("must be no more than {max_length} bytes"));
     long.into_iter().chain((!fits).then(|| rule.to_owned())).collect()
 }
 
-/// A segment of a path.
+/// The rules for a path segment.
 fn segment(name: &str) -> Vec<String> {
     if matches!(name, "." | "..") {
         return vec![format!("may not be '{name}'")];
@@ -35,7 +35,7 @@ fn segment(name: &str) -> Vec<String> {
     within.map(|part| format!("may not contain '{part}'")).collect()
 }
 
-/// Lower-case letters, digits and `-`, a letter or digit at both ends.
+/// Whether the part consists of lowercase letters, digits and `-`, with a letter or digit at both ends.
 fn is_part(part: &str) -> bool {
     let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     part.starts_with(is_alphanumeric)

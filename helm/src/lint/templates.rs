@@ -1,9 +1,9 @@
-//! What the chart's own templates make.
+//! Checks the output of the chart's own templates.
 
 use gostd::yaml;
 use serde_json::Value;
 
-use super::{Finding, deprecated, names, text, words};
+use super::{Finding, deprecated, names, text, with_causes};
 use crate::chart::Chart;
 use crate::render::{self, Options};
 
@@ -15,7 +15,7 @@ pub(super) fn check(chart: &Chart, options: &Options<'_>, findings: &mut Vec<Fin
     }
     let files = match render::files(chart, options) {
         Ok(files) => files,
-        Err(error) => return findings.push(Finding::error(FOLDER, words(&error))),
+        Err(error) => return findings.push(Finding::error(FOLDER, with_causes(&error))),
     };
     let minor = options.capabilities.kube_version.minor();
     for (name, _) in chart.templates() {
@@ -27,20 +27,20 @@ pub(super) fn check(chart: &Chart, options: &Options<'_>, findings: &mut Vec<Fin
         if ![".yaml", ".yml"].contains(&extension.to_ascii_lowercase().as_str()) {
             continue;
         }
-        let made = files.get(&format!("{}/{name}", chart.name())).map(String::as_str).unwrap_or_default();
-        if made.trim().is_empty() {
+        let output = files.get(&format!("{}/{name}", chart.name())).map(String::as_str).unwrap_or_default();
+        if output.trim().is_empty() {
             continue;
         }
-        indent(name, made, findings);
-        match documents(made, options) {
+        indent(name, output, findings);
+        match documents(output, options) {
             Ok(documents) => {
                 for document in documents.iter().filter(|document| !document.is_null()) {
-                    object(name, document, made, minor, findings);
+                    object(name, document, output, minor, findings);
                 }
                 list(name, &documents, findings);
             }
             Err(error) => {
-                let message = format!("unable to parse YAML: {}", error.in_go());
+                let message = format!("unable to parse YAML: {}", error.go_message());
                 return findings.push(Finding::error(name, message));
             }
         }
@@ -48,17 +48,18 @@ pub(super) fn check(chart: &Chart, options: &Options<'_>, findings: &mut Vec<Fin
     incomplete(chart, &files, options, findings);
 }
 
-/// The documents of a file, as the `YAMLOrJSONDecoder` of Kubernetes splits it: what stands behind a separator is dropped.
-fn documents(made: &str, options: &Options<'_>) -> Result<Vec<Value>, yaml::Error> {
-    let mut parts = made.split("\n---");
+/// The documents of a file, as the `YAMLOrJSONDecoder` of Kubernetes splits it: text on the line of a separator is
+/// dropped.
+fn documents(output: &str, options: &Options<'_>) -> Result<Vec<Value>, yaml::Error> {
+    let mut parts = output.split("\n---");
     let first = parts.next().unwrap_or_default();
     let rest = parts.map(|part| part.split_once('\n').map_or("", |(_, document)| document));
     std::iter::once(first).chain(rest).map(|document| yaml::parse(document, &options.limits)).collect()
 }
 
 /// `validateTopIndentLevel`
-fn indent(name: &str, made: &str, findings: &mut Vec<Finding>) {
-    let Some(line) = made.lines().find(|line| !line.trim().is_empty()) else { return };
+fn indent(name: &str, output: &str, findings: &mut Vec<Finding>) {
+    let Some(line) = output.lines().find(|line| !line.trim().is_empty()) else { return };
     if line.starts_with([' ', '\t']) {
         let line = gostd::fmt::quote(line.as_bytes());
         let message =
@@ -67,24 +68,24 @@ fn indent(name: &str, made: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The rules for one object; `made` is the whole file, which is where Helm looks for a selector.
-fn object(name: &str, document: &Value, made: &str, minor: &str, findings: &mut Vec<Finding>) {
+/// Checks one object. `output` is the whole file, in which Helm searches for a selector.
+fn object(name: &str, document: &Value, output: &str, minor: &str, findings: &mut Vec<Finding>) {
     let (api_version, kind) = (text(document, "apiVersion"), text(document, "kind"));
     let own = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let faults = names::faults(kind, own);
-    if !faults.is_empty() {
+    let violations = names::violations(kind, own);
+    if !violations.is_empty() {
         let quoted = gostd::fmt::quote(own.as_bytes());
-        let told = faults.iter().map(|fault| format!("metadata.name: Invalid value: {quoted}: {fault}"));
-        let told = told.collect::<Vec<_>>();
-        let told = if told.len() == 1 { told.concat() } else { format!("[{}]", told.join(", ")) };
+        let reasons = violations.iter().map(|rule| format!("metadata.name: Invalid value: {quoted}: {rule}"));
+        let reasons = reasons.collect::<Vec<_>>();
+        let reasons = if reasons.len() == 1 { reasons.concat() } else { format!("[{}]", reasons.join(", ")) };
         let message =
-            format!("object name does not conform to Kubernetes naming requirements: {quoted}: {told}");
+            format!("object name does not conform to Kubernetes naming requirements: {quoted}: {reasons}");
         findings.push(Finding::warning(name, message));
     }
     if let Some(message) = deprecated::warning(api_version, kind, minor) {
         findings.push(Finding::warning(name, message));
     }
-    let selects = made.contains("matchLabels") || made.contains("matchExpressions");
+    let selects = output.contains("matchLabels") || output.contains("matchExpressions");
     if matches!(kind, "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet") && !selects {
         let message =
             format!("a {kind} must contain matchLabels or matchExpressions, and \"{own}\" does not");
@@ -92,7 +93,7 @@ fn object(name: &str, document: &Value, made: &str, minor: &str, findings: &mut 
     }
 }
 
-/// `validateListAnnotations`, which reads a file's first document for each list in it.
+/// `validateListAnnotations`, which checks the first document of a file once for each list in the file.
 fn list(name: &str, documents: &[Value], findings: &mut Vec<Finding>) {
     let keeps = |item: &Value| item.pointer("/metadata/annotations/helm.sh~1resource-policy").is_some();
     let items = documents.first().and_then(|first| first.get("items")).and_then(Value::as_array);
@@ -103,7 +104,7 @@ fn list(name: &str, documents: &[Value], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Objects that no cluster takes, those of charts in it too. Helm finds these only when it installs.
+/// Finds objects that no cluster accepts, including those of sub-charts. Helm finds these only during an installation.
 fn incomplete(
     chart: &Chart,
     files: &std::collections::BTreeMap<String, String>,
@@ -111,12 +112,12 @@ fn incomplete(
     findings: &mut Vec<Finding>,
 ) {
     let own = format!("{}/", chart.name());
-    for (path, made) in files.iter().filter(|(path, _)| !path.ends_with("NOTES.txt")) {
-        let place = path.strip_prefix(&own).filter(|rest| rest.starts_with(FOLDER)).unwrap_or(path);
-        let documents = documents(made, options).unwrap_or_default();
+    for (path, output) in files.iter().filter(|(path, _)| !path.ends_with("NOTES.txt")) {
+        let path = path.strip_prefix(&own).filter(|rest| rest.starts_with(FOLDER)).unwrap_or(path);
+        let documents = documents(output, options).unwrap_or_default();
         for document in documents.iter().filter(|document| !document.is_null()) {
             for field in ["apiVersion", "kind"].into_iter().filter(|field| text(document, field).is_empty()) {
-                findings.push(Finding::error(place, format!("an object has no {field}")));
+                findings.push(Finding::error(path, format!("an object has no {field}")));
             }
         }
     }

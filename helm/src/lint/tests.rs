@@ -1,4 +1,4 @@
-//! Charts that Helm 4.3 finds fault with, and some that it does not.
+//! Charts with and without findings in Helm 4.3.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn errors(files: &[(&str, &str)]) -> Vec<String> {
     options.mode = Mode::Lint;
     let findings = lint(&chart, &options).into_iter();
     let errors = findings.filter(|finding| finding.severity == Severity::Error);
-    errors.map(|finding| format!("{}: {}", finding.place, finding.message)).collect()
+    errors.map(|finding| format!("{}: {}", finding.path, finding.message)).collect()
 }
 
 fn of_object(text: &str) -> Vec<String> {
@@ -41,10 +41,10 @@ fn h10_workloads_without_a_selector_are_errors_in_lint_as_in_helm() {
         let of = |spec| {
             of_object(&format!("apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n"))
         };
-        let said = format!(
+        let message = format!(
             "templates/a.yaml: a {kind} must contain matchLabels or matchExpressions, and \"a\" does not"
         );
-        let expected = if is_checked { vec![said] } else { Vec::new() };
+        let expected = if is_checked { vec![message] } else { Vec::new() };
         assert_eq!(of("{template: {}}"), expected);
         assert_eq!(of("{selector: {}}"), expected);
         assert!(of("{selector: {matchLabels: {}}}").is_empty());
@@ -53,7 +53,7 @@ fn h10_workloads_without_a_selector_are_errors_in_lint_as_in_helm() {
 }
 
 #[test]
-fn h10_objects_that_no_cluster_takes_are_errors_in_lint() {
+fn h10_objects_that_no_cluster_accepts_are_errors_in_lint() {
     let hook = "kind: Pod\nmetadata: {name: a, annotations: {helm.sh/hook: test}}\n";
     assert_eq!(of_object(hook), ["templates/a.yaml: an object has no apiVersion"]);
     assert_eq!(
@@ -65,14 +65,14 @@ fn h10_objects_that_no_cluster_takes_are_errors_in_lint() {
     assert!(of_object("---\n# nothing\n---\n").is_empty());
     let kept =
         "apiVersion: v1\nkind: List\nitems: [{metadata: {annotations: {helm.sh/resource-policy: keep}}}]\n";
-    let said = "annotation 'helm.sh/resource-policy' within List objects are ignored";
-    assert_eq!(of_object(kept), [format!("templates/a.yaml: {said}")]);
+    let message = "annotation 'helm.sh/resource-policy' within List objects are ignored";
+    assert_eq!(of_object(kept), [format!("templates/a.yaml: {message}")]);
 }
 
 #[test]
-fn h10_files_that_helm_refuses_are_errors_in_lint() {
-    let said = "file extension '.foo' not valid. Valid extensions are .yaml, .yml, .tpl, or .txt";
-    assert_eq!(errors(&[("templates/b.foo", "")]), [format!("templates/b.foo: {said}")]);
+fn h10_files_that_helm_rejects_are_errors_in_lint() {
+    let message = "file extension '.foo' not valid. Valid extensions are .yaml, .yml, .tpl, or .txt";
+    assert_eq!(errors(&[("templates/b.foo", "")]), [format!("templates/b.foo: {message}")]);
     assert_eq!(
         errors(&[("crds/x.yaml", "kind: A\n")]),
         [
@@ -86,8 +86,8 @@ fn h10_files_that_helm_refuses_are_errors_in_lint() {
 }
 
 #[test]
-fn h10_what_helm_refuses_in_chart_yaml_is_an_error_in_lint() {
-    for (lines, said) in [
+fn h10_metadata_that_helm_rejects_is_an_error_in_lint() {
+    for (lines, message) in [
         ("version: 1", "version should be of type string but it's of type float64"),
         ("version: 1.0.0\nappVersion: 1.0", "appVersion should be of type string but it's of type float64"),
         ("version: 1.0.0\nicon: x", "invalid icon URL 'x'"),
@@ -99,7 +99,10 @@ fn h10_what_helm_refuses_in_chart_yaml_is_an_error_in_lint() {
             "invalid url 'not url' for maintainer 'a'",
         ),
     ] {
-        assert_eq!(of_about(&format!("apiVersion: v2\nname: c\n{lines}\n")), [format!("Chart.yaml: {said}")]);
+        assert_eq!(
+            of_about(&format!("apiVersion: v2\nname: c\n{lines}\n")),
+            [format!("Chart.yaml: {message}")]
+        );
     }
     assert_eq!(
         of_about("name: c\nversion: 1.0.0\n"),
@@ -115,7 +118,7 @@ fn h10_what_helm_refuses_in_chart_yaml_is_an_error_in_lint() {
 }
 
 #[test]
-fn names_are_fit_as_kubernetes_says() {
+fn names_follow_the_rules_of_kubernetes() {
     for (kind, name, fits) in [
         ("ConfigMap", "a.b-c", true),
         ("ConfigMap", "A_b", false),
@@ -125,13 +128,13 @@ fn names_are_fit_as_kubernetes_says() {
         ("Service", "1a", false),
         ("Service", "a1", true),
     ] {
-        assert_eq!(names::faults(kind, name).is_empty(), fits, "{kind} {name}");
+        assert_eq!(names::violations(kind, name).is_empty(), fits, "{kind} {name}");
     }
-    assert_eq!(names::faults("ConfigMap", &"a".repeat(254)), ["must be no more than 253 bytes"]);
-    assert_eq!(names::faults("Role", "a/b"), ["may not contain '/'"]);
+    assert_eq!(names::violations("ConfigMap", &"a".repeat(254)), ["must be no more than 253 bytes"]);
+    assert_eq!(names::violations("Role", "a/b"), ["may not contain '/'"]);
 }
 
-/// Everything that lint says.
+/// All findings as text.
 fn all(files: &[(&str, &str)], minor: &str) -> Vec<String> {
     let files = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()));
     let chart = Chart::from_files(files, &Limits::default()).unwrap();
@@ -139,13 +142,13 @@ fn all(files: &[(&str, &str)], minor: &str) -> Vec<String> {
     options.mode = Mode::Lint;
     options.capabilities.kube_version = crate::KubeVersion::parse(&format!("1.{minor}")).unwrap();
     let findings = lint(&chart, &options).into_iter();
-    findings.map(|Finding { severity, place, message }| format!("[{severity}] {place}: {message}")).collect()
+    findings.map(|Finding { severity, path, message }| format!("[{severity}] {path}: {message}")).collect()
 }
 
 #[test]
-fn h10_what_helm_recommends_and_warns_of_is_said_in_its_words_and_order() {
+fn h10_recommendations_and_warnings_have_helms_text_and_order() {
     let about = "apiVersion: v2\nname: c\nversion: v1.0.0\nengine: gotpl\n";
-    let made = "  \napiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: A}\n";
+    let output = "  \napiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: A}\n";
     let expected = [
         "[WARNING] Chart.yaml: failed to strictly parse chart metadata file\n\terror unmarshaling JSON: while decoding \
          JSON: json: unknown field \"engine\"",
@@ -159,8 +162,8 @@ fn h10_what_helm_recommends_and_warns_of_is_said_in_its_words_and_order() {
         "[WARNING] templates/a.yaml: policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+, unavailable in v1.25+; \
          use policy/v1 PodDisruptionBudget",
     ];
-    assert_eq!(all(&[("Chart.yaml", about), ("templates/a.yaml", made)], "37"), expected);
-    assert_eq!(all(&[("Chart.yaml", about), ("templates/a.yaml", made)], "20").len(), 5);
+    assert_eq!(all(&[("Chart.yaml", about), ("templates/a.yaml", output)], "37"), expected);
+    assert_eq!(all(&[("Chart.yaml", about), ("templates/a.yaml", output)], "20").len(), 5);
     assert_eq!(
         all(&[("Chart.yaml", ABOUT), ("values.yaml", "")], "37"),
         ["[WARNING] templates/: directory does not exist"]
@@ -168,16 +171,16 @@ fn h10_what_helm_recommends_and_warns_of_is_said_in_its_words_and_order() {
 }
 
 #[test]
-fn h10_deprecated_kinds_are_told_with_what_to_use_instead() {
-    let said = |version, kind, minor| super::deprecated::warning(version, kind, minor);
-    assert_eq!(said("apps/v1", "Deployment", "37"), None);
-    assert_eq!(said("batch/v1beta1", "CronJob", "20"), None);
+fn h10_deprecated_kinds_are_reported_with_their_replacement() {
+    let message = |version, kind, minor| super::deprecated::warning(version, kind, minor);
+    assert_eq!(message("apps/v1", "Deployment", "37"), None);
+    assert_eq!(message("batch/v1beta1", "CronJob", "20"), None);
     assert_eq!(
-        said("extensions/v1beta1", "Ingress", "33+").unwrap(),
+        message("extensions/v1beta1", "Ingress", "33+").unwrap(),
         "extensions/v1beta1 Ingress is deprecated in v1.14+, unavailable in v1.22+; use networking.k8s.io/v1 Ingress"
     );
     assert_eq!(
-        said("node.k8s.io/v1beta1", "RuntimeClass", "37").unwrap(),
+        message("node.k8s.io/v1beta1", "RuntimeClass", "37").unwrap(),
         "node.k8s.io/v1beta1 RuntimeClass is deprecated in v1.22+, unavailable in v1.25+"
     );
 }

@@ -1,11 +1,12 @@
-//! The search for one prime: a sieve, one cheap test of what it leaves, then the full test of what passes.
+//! The search for one prime: a sieve, a cheap test for the remaining candidates, and then the full test for those that
+//! pass.
 //!
-//! Most of the time goes into the cheap test, so it is 2^(n-1) mod n and nothing else: beside the squarings that
-//! costs a doubling for each bit, where a power of any base costs a multiplication for each four. That it lets
-//! some composites through harms nothing, since [`is_prime`] has the last word.
+//! Most of the time is spent in the cheap test, so it computes only 2^(n-1) mod n. Besides the squarings, this costs
+//! one doubling per bit, whereas a power of any other base costs one multiplication per four bits. It accepts some
+//! composite numbers, which is harmless, because [`is_prime`] decides.
 //!
-//! Not in constant time, as no way to find primes is: these keys are made for a manifest that is printed with them,
-//! on the machine of who asked for it.
+//! The search is not constant-time, and no search for primes is. These keys are for a manifest that is printed together
+//! with them, on the machine of the user who renders it.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,14 +19,14 @@ use rand_chacha::rand_core::Rng;
 
 use super::EXPONENT;
 
-/// Where the sieve's primes end. Twice as far would leave 6% fewer candidates and cost what that saves.
+/// The end of the sieve's primes. Doubling it would leave 6% fewer candidates, but cost as much as that saves.
 const SIEVE_END: usize = 1 << 16;
 
-/// How many odd numbers from a random one on are looked at before another random one is drawn: twelve times as
-/// many as lie between two primes of 1024 bits.
+/// The number of odd candidates to check from a random start before a new start is drawn: twelve times as many as there
+/// are between two 1024-bit primes on average.
 const WINDOW: usize = 4096;
 
-/// Small primes whose product fits a limb, so that one division of the large number serves all of them.
+/// Small primes whose product fits a limb, so that a single division of the large number serves all of them.
 struct Batch {
     product: Reciprocal,
     primes: Vec<Word>,
@@ -33,10 +34,10 @@ struct Batch {
 
 static BATCHES: LazyLock<Vec<Batch>> = LazyLock::new(batches);
 
-/// A random prime p with all bits of its type, the two highest set, and p-1 prime to [`EXPONENT`]: FIPS 186-5
-/// section A.1.3, but from a random number upwards rather than with a new one for each candidate.
+/// A random prime p of the full width of its type, with the two highest bits set and p-1 coprime to [`EXPONENT`]: FIPS
+/// 186-5 section A.1.3, but counting up from a random number instead of drawing a new one for each candidate.
 ///
-/// `None` when `stop` was set meanwhile.
+/// `None` if `stop` is set during the search.
 pub(super) fn search<const LIMBS: usize>(random: &mut ChaCha20Rng, stop: &AtomicBool) -> Option<Uint<LIMBS>> {
     loop {
         let start = start(random);
@@ -45,10 +46,11 @@ pub(super) fn search<const LIMBS: usize>(random: &mut ChaCha20Rng, stop: &Atomic
                 return None;
             }
             let candidate = start.wrapping_add(&Uint::from(2 * index as u64));
+            // Counting up can wrap around to a small number.
             let odd =
                 Odd::new(candidate).into_option().filter(|odd| odd.bits_vartime() == Uint::<LIMBS>::BITS);
             if odd.is_some_and(|odd| may_be_prime(&odd))
-                && fits(&candidate)
+                && suits_exponent(&candidate)
                 && is_prime(Flavor::Any, &candidate)
             {
                 return Some(candidate);
@@ -57,7 +59,8 @@ pub(super) fn search<const LIMBS: usize>(random: &mut ChaCha20Rng, stop: &Atomic
     }
 }
 
-/// A random odd number with its two highest bits set, so that the product of two has twice the bits.
+/// A random odd number with its two highest bits set, so that the product of two such numbers has exactly twice the
+/// bits.
 fn start<const LIMBS: usize>(random: &mut ChaCha20Rng) -> Uint<LIMBS> {
     let mut words = [0; LIMBS];
     for word in &mut words {
@@ -74,14 +77,14 @@ fn start<const LIMBS: usize>(random: &mut ChaCha20Rng) -> Uint<LIMBS> {
     Uint::from_words(words)
 }
 
-/// For the odd numbers from `start` on: whether a small prime divides it.
+/// For each of the odd numbers from `start` on: whether a small prime divides it.
 fn sieve<const LIMBS: usize>(start: &Uint<LIMBS>) -> [bool; WINDOW] {
     let mut composite = [false; WINDOW];
     for batch in BATCHES.iter() {
         let rest = start.rem_limb_with_reciprocal(&batch.product).0;
         for prime in &batch.primes {
             let short = (prime - rest % prime) % prime;
-            // Half of what is lacking to the next multiple that is odd.
+            // Half the distance to the next odd multiple, because the window holds only odd numbers.
             let first = if short.is_multiple_of(2) { short / 2 } else { (short + prime) / 2 };
             let multiples = composite.iter_mut().skip(usize::try_from(first).unwrap_or(WINDOW));
             multiples.step_by(usize::try_from(*prime).unwrap_or(WINDOW)).for_each(|flag| *flag = true);
@@ -90,14 +93,14 @@ fn sieve<const LIMBS: usize>(start: &Uint<LIMBS>) -> [bool; WINDOW] {
     composite
 }
 
-/// Fermat's test to base 2 of a number whose highest bit is set.
+/// Fermat's test to base 2, for a number whose highest bit is set.
 fn may_be_prime<const LIMBS: usize>(number: &Odd<Uint<LIMBS>>) -> bool {
     let params = FixedMontyParams::new_vartime(*number);
     let one = FixedMontyForm::one(&params);
     let mut power = one.double();
     for bit in (0..Uint::<LIMBS>::BITS - 1).rev() {
         power = power.square();
-        // The lowest bit of number-1 is not set.
+        // The exponent is number-1, whose lowest bit is zero.
         if bit != 0 && number.bit_vartime(bit) {
             power = power.double();
         }
@@ -105,14 +108,14 @@ fn may_be_prime<const LIMBS: usize>(number: &Odd<Uint<LIMBS>>) -> bool {
     power == one
 }
 
-/// Whether the exponent, which is a prime, has an inverse modulo number-1.
-fn fits<const LIMBS: usize>(number: &Uint<LIMBS>) -> bool {
+/// Whether the public exponent, which is prime, has an inverse modulo number-1.
+fn suits_exponent<const LIMBS: usize>(number: &Uint<LIMBS>) -> bool {
     NonZero::new(Limb::from(EXPONENT))
         .into_option()
         .is_some_and(|exponent| number.rem_limb(exponent) != Limb::ONE)
 }
 
-/// The odd primes below [`SIEVE_END`], by Eratosthenes.
+/// The odd primes below [`SIEVE_END`], from a sieve of Eratosthenes, in batches.
 fn batches() -> Vec<Batch> {
     let mut composite = vec![false; SIEVE_END];
     let mut batches = Vec::new();

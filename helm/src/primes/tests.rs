@@ -7,7 +7,7 @@ fn pairs(primes: &Primes, count: usize) -> Vec<(BoxedUint, BoxedUint)> {
 }
 
 #[test]
-fn primes_are_prime_and_make_moduli_of_full_length() {
+fn primes_are_prime_and_moduli_have_full_length() {
     let found = pairs(&Primes::new([3; 32]), 4);
     for (p, q) in &found {
         for prime in [p, q] {
@@ -19,14 +19,14 @@ fn primes_are_prime_and_make_moduli_of_full_length() {
     let mut all: Vec<&BoxedUint> = found.iter().flat_map(|(p, q)| [p, q]).collect();
     all.sort();
     all.dedup();
-    assert_eq!(all.len(), 8, "each is another");
+    assert_eq!(all.len(), 8, "all primes differ");
 }
 
-/// Made ahead, made on demand, made alone: the same.
+/// Primes are the same if generated ahead, on demand, or alone.
 #[test]
-fn who_makes_them_and_when_does_not_matter() {
+fn primes_do_not_depend_on_thread_or_time() {
     let alone: Vec<BoxedUint> =
-        (0..6).map(|number| Primes::new([5; 32]).shared.make(number).unwrap().1).collect();
+        (0..6).map(|number| Primes::new([5; 32]).shared.generate(number).unwrap().1).collect();
     let ahead = Primes::new([5; 32]);
     ahead.expect(100);
     std::thread::sleep(std::time::Duration::from_millis(5));
@@ -38,24 +38,24 @@ fn who_makes_them_and_when_does_not_matter() {
 }
 
 #[test]
-fn no_more_than_the_bound_is_made_ahead() {
+fn no_more_than_the_maximum_is_generated_ahead() {
     let primes = Primes::new([7; 32]);
     primes.expect(usize::MAX);
-    assert_eq!(primes.shared.wanted.load(Ordering::Relaxed), 2 * AHEAD as u64);
+    assert_eq!(primes.shared.wanted.load(Ordering::Relaxed), 2 * MAX_KEYS_AHEAD as u64);
 }
 
 #[test]
-fn what_is_not_wanted_any_more_is_given_up() {
+fn unneeded_primes_are_abandoned() {
     let primes = Primes::new([8; 32]);
     primes.shared.stop.store(true, Ordering::Relaxed);
-    assert!(primes.shared.make(0).is_none());
+    assert!(primes.shared.generate(0).is_none());
     primes.expect(3);
     drop(primes);
 }
 
-/// A helper that claimed a prime and died leaves it to the render.
+/// If a helper claimed a prime and died, the render generates it.
 #[test]
-fn a_dead_helper_is_done_without() {
+fn a_dead_helper_is_replaced_by_the_render() {
     let primes = Primes::new([9; 32]);
     primes.shared.claim(2).unwrap();
     primes.shared.claim(2).unwrap();
@@ -63,7 +63,7 @@ fn a_dead_helper_is_done_without() {
 }
 
 #[test]
-fn keys_of_4096_bits_get_primes_of_2048() {
+fn keys_with_4096_bits_have_primes_with_2048_bits() {
     let (p, q) = large_pair([1; 32]).unwrap();
     assert!(p != q && p.bits() == 2048 && q.bits() == 2048);
     assert!(is_prime(Flavor::Any, &p) && is_prime(Flavor::Any, &q));

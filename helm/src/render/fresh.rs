@@ -1,7 +1,7 @@
-//! Random text that is new at each render: that of which nothing but annotations is made.
+//! Replaces random text that is used only in annotations by new text at each render.
 //!
-//! Charts have `rollme: {{ randAlphaNum 5 | quote }}` in the annotations of pods, so that each upgrade starts them anew.
-//! Kept as a password is, it would never do so.
+//! Charts put `rollme: {{ randAlphaNum 5 | quote }}` into the annotations of pods, so that each upgrade restarts them.
+//! If the text were kept like a password, the pods would never restart.
 
 use std::collections::BTreeMap;
 
@@ -11,47 +11,52 @@ use gostd::limits::Limits;
 use gostd::yaml;
 use serde_json::Value;
 
-use crate::draws::{Again, Made};
+use crate::draws::{DrawnKind, DrawnText};
 use crate::funcs::random::{letters, uuid};
 use crate::function::Random;
 
-/// Text that is shorter may stand in a file by chance.
+/// Shorter text may occur in a file by chance.
 const SHORTEST: usize = 4;
 
-/// Draws again what is found in values of annotations, and nowhere else.
-pub(super) fn refresh(files: &mut BTreeMap<String, String>, drawn: &[Made], seed: [u8; 32], limits: &Limits) {
+/// Draws new text in place of text that occurs in the values of annotations and nowhere else.
+pub(super) fn refresh(
+    files: &mut BTreeMap<String, String>,
+    drawn: &[DrawnText],
+    seed: [u8; 32],
+    limits: &Limits,
+) {
     let mut random = Random::new(seed);
-    for made in drawn.iter().filter(|made| made.text.len() >= SHORTEST) {
-        let encoded = STANDARD.encode(&made.text);
+    for old in drawn.iter().filter(|old| old.text.len() >= SHORTEST) {
+        let encoded = STANDARD.encode(&old.text);
         if files.values().any(|text| text.contains(encoded.as_str())) {
             continue;
         }
         let within: Vec<String> = files
             .iter()
-            .filter(|(_, text)| text.contains(made.text.as_str()))
+            .filter(|(_, text)| text.contains(old.text.as_str()))
             .map(|(path, _)| path.clone())
             .collect();
         let only_annotates = |path: &String| {
             let text = files.get(path).map(String::as_str).unwrap_or_default();
             let documents = yaml::documents(text, limits).unwrap_or_default();
-            let found: usize = documents.iter().map(|one| annotations(one, &made.text, false)).sum();
-            found == text.matches(made.text.as_str()).count()
+            let found: usize = documents.iter().map(|one| annotations(one, &old.text, false)).sum();
+            found == text.matches(old.text.as_str()).count()
         };
         if within.iter().all(only_annotates) {
-            let again = match made.again {
-                Again::Text(count, wanted) => letters(&mut random, count, wanted),
-                Again::Uuid => uuid(&mut random),
+            let new = match old.kind {
+                DrawnKind::Text(count, wanted) => letters(&mut random, count, wanted),
+                DrawnKind::Uuid => uuid(&mut random),
             };
             for path in within {
                 if let Some(text) = files.get_mut(&path) {
-                    *text = text.replace(made.text.as_str(), &again);
+                    *text = text.replace(old.text.as_str(), &new);
                 }
             }
         }
     }
 }
 
-/// How often a text stands in annotations of a document.
+/// How often a text occurs in the annotations of a document.
 fn annotations(value: &Value, text: &str, are_these: bool) -> usize {
     match value {
         Value::String(value) if are_these => value.matches(text).count(),
@@ -81,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn h6_what_only_annotates_is_new_at_each_render_and_passwords_are_not() {
+    fn h6_text_only_in_annotations_is_new_at_each_render_and_passwords_are_not() {
         let roll = "kind: Pod\nmetadata:\n  name: a\n  annotations:\n    rollme: {{ randAlphaNum 5 | quote }}\n    id: {{ uuidv4 }}\n    at: 'roll-{{ randAlphaNum 8 }}-{{ randAlpha 6 }}'\n";
         assert_ne!(rendered(roll, 1, 1), rendered(roll, 1, 2));
         assert_eq!(rendered(roll, 1, 1), rendered(roll, 1, 1));
@@ -92,7 +97,7 @@ mod tests {
         let secret = "kind: Secret\nmetadata: {name: a}\nstringData: {password: {{ randAlphaNum 16 }}}\n";
         assert_eq!(rendered(secret, 1, 1), rendered(secret, 1, 2));
         assert_ne!(rendered(secret, 1, 1), rendered(secret, 2, 1));
-        // Used as a password too, in whatever form, it is one.
+        // Text that is also used as a password, in any form, is kept.
         for other in
             ["data: {password: {{ $p | b64enc }}}", "data: {url: 'x://u:{{ $p }}@host'}", "a: {{ $p }}"]
         {
@@ -107,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn h6_a_place_keeps_its_value_whatever_is_drawn_elsewhere() {
+    fn h6_a_location_keeps_its_value_regardless_of_draws_elsewhere() {
         let password = |text: &str, name: &str| {
             let line = text.lines().find(|line| line.trim().starts_with(name)).unwrap();
             line.split(": ").nth(1).unwrap().to_owned()

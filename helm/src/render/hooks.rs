@@ -1,4 +1,4 @@
-//! Hooks: objects that run at an event of the release instead of belonging to it.
+//! Hooks: objects that run at an event of the release instead of being part of it.
 //!
 //! Source: `pkg/release/v1/hook.go` and `util/manifest_sorter.go`.
 
@@ -19,44 +19,44 @@ pub struct Hook {
     pub name: String,
     /// The object's kind.
     pub kind: String,
-    /// The template it is from, with the charts that is in.
+    /// The path of its template, including the parent charts.
     pub path: String,
-    /// When it runs.
+    /// The events at which it runs.
     pub events: Vec<HookEvent>,
-    /// Which of several runs first: the lighter.
+    /// The order among the hooks of an event: lower weights run first.
     pub weight: i64,
-    /// When it is deleted, as the chart says it; see [`Hook::is_deleted`].
+    /// The delete policies in the chart; see [`Hook::is_deleted`].
     pub delete_policies: Vec<DeletePolicy>,
-    /// When its logs are told.
+    /// The conditions under which its logs are printed.
     pub output_log_policies: Vec<OutputLogPolicy>,
     /// The object.
     pub manifest: String,
 }
 
-/// When a hook runs.
+/// An event at which a hook runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HookEvent {
     /// Before anything is created.
     PreInstall,
-    /// After all is created.
+    /// After everything is created.
     PostInstall,
     /// Before anything is deleted.
     PreDelete,
-    /// After all is deleted.
+    /// After everything is deleted.
     PostDelete,
     /// Before anything is changed.
     PreUpgrade,
-    /// After all is changed.
+    /// After everything is changed.
     PostUpgrade,
-    /// Before anything is put back.
+    /// Before anything is rolled back.
     PreRollback,
-    /// After all is put back.
+    /// After everything is rolled back.
     PostRollback,
-    /// When the user asks for a test.
+    /// When the user runs the tests.
     Test,
 }
 
-/// When a hook is deleted.
+/// The condition under which a hook is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeletePolicy {
     /// Before it runs again.
@@ -65,23 +65,23 @@ pub enum DeletePolicy {
     HookSucceeded,
     /// Once it has failed.
     HookFailed,
-    /// A word that means nothing to Helm.
+    /// A policy that Helm does not know.
     Other(String),
 }
 
-/// When a hook's logs are told.
+/// The condition under which a hook's logs are printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputLogPolicy {
     /// Once it has succeeded.
     HookSucceeded,
     /// Once it has failed.
     HookFailed,
-    /// A word that means nothing to Helm.
+    /// A policy that Helm does not know.
     Other(String),
 }
 
 impl HookEvent {
-    /// Helm's name of it.
+    /// Helm's name for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -114,7 +114,7 @@ impl HookEvent {
 }
 
 impl DeletePolicy {
-    /// Helm's name of it.
+    /// Helm's name for it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -136,7 +136,7 @@ impl DeletePolicy {
 }
 
 impl OutputLogPolicy {
-    /// Helm's name of it.
+    /// Helm's name for it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -156,8 +156,8 @@ impl OutputLogPolicy {
 }
 
 impl Hook {
-    /// Whether it is deleted at that time. One that says nothing is deleted before it runs again, and a
-    /// definition of a kind never is, as every object of that kind would go with it.
+    /// Whether the hook is deleted under this policy. A hook without policies is deleted before it runs again. A CRD is
+    /// never deleted, because that would delete every object of its kind.
     #[must_use]
     pub fn is_deleted(&self, policy: &DeletePolicy) -> bool {
         if self.kind == "CustomResourceDefinition" {
@@ -170,17 +170,17 @@ impl Hook {
     }
 }
 
-/// What a document is to a release.
+/// The role of a document in a release.
 pub(super) enum Role {
-    /// A part of it.
+    /// A manifest of the release.
     Part(Manifest),
     /// A hook.
     Hook(Hook),
-    /// Nothing: it names an event that Helm does not know.
+    /// None: it names an event that Helm does not know.
     Dropped,
 }
 
-/// What the annotations make of a document.
+/// Determines the role of a document from its annotations.
 pub(super) fn role(manifest: Manifest, annotations: &BTreeMap<String, String>) -> Role {
     let Some(events) = annotations.get(HOOK) else { return Role::Part(manifest) };
     let events: Option<Vec<HookEvent>> = words(events).map(|word| HookEvent::parse(&word)).collect();

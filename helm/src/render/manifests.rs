@@ -1,7 +1,7 @@
-//! From rendered files to the documents of a release.
+//! Splits rendered files into the documents of a release.
 //!
-//! Source: `pkg/release/v1/util/manifest.go` and `manifest_sorter.go`. Documents stay the text that the
-//! templates made; they are parsed only for kind, name and annotations.
+//! Source: `pkg/release/v1/util/manifest.go` and `manifest_sorter.go`. Documents keep the text that the templates
+//! produced; they are parsed only for kind, name and annotations.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use gostd::limits::Limits;
 use super::Crd;
 use super::hooks::{Hook, Role, role};
 use super::order::Order;
-use crate::chart::{Fault, Fields, Node, path, read_document};
+use crate::chart::{DocumentError, Fields, Node, path, read_document};
 use crate::error::Error;
 
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
-/// The Go type of a head's `metadata`, which errors tell.
+/// The Go type of `metadata`, which error texts contain.
 const METADATA: &str =
     r#"struct { Name string "json:\"name\""; Annotations map[string]string "json:\"annotations\"" }"#;
 
@@ -22,7 +22,7 @@ const METADATA: &str =
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Manifest {
-    /// The template it is from, with the charts that is in.
+    /// The path of its template, including the parent charts.
     pub source: String,
     /// `apiVersion`
     pub api_version: String,
@@ -30,17 +30,17 @@ pub struct Manifest {
     pub kind: String,
     /// `metadata.name`
     pub name: String,
-    /// Whether the object outlives its release, as `helm.sh/resource-policy: keep` asks.
+    /// Whether the object outlives its release (`helm.sh/resource-policy: keep`).
     pub keep: bool,
     /// The document's text.
     pub content: String,
 }
 
 impl Manifest {
-    /// The documents of a release's stored manifest, in the order they stand there.
+    /// The documents of a release's stored manifest, in their order.
     ///
     /// # Errors
-    /// A document is not YAML or no object, or is beyond a bound.
+    /// A document is not valid YAML or not an object, or exceeds a limit.
     pub fn parse_all(text: &str, limits: &Limits) -> Result<Vec<Self>, Error> {
         split(text)
             .into_iter()
@@ -50,13 +50,13 @@ impl Manifest {
 }
 
 impl Order {
-    /// Puts manifests in this order; those of one kind keep theirs.
+    /// Sorts manifests into this order; manifests of the same kind keep their order.
     pub fn apply(self, manifests: &mut [Manifest]) {
         self.sort(manifests, |manifest| &manifest.kind);
     }
 }
 
-/// The parts and the hooks of a release, each in install order, out of its rendered files.
+/// The manifests and the hooks in the rendered files, each in install order.
 pub(super) fn sort(
     files: &BTreeMap<String, String>,
     limits: &Limits,
@@ -80,7 +80,7 @@ pub(super) fn sort(
     Ok((parts, hooks))
 }
 
-/// The files of every `crds/` directory that have a manifest's extension.
+/// The files of all `crds/` directories that have the extension of a manifest.
 pub(super) fn crds(root: &Node<'_>) -> Vec<Crd> {
     let mut crds = Vec::new();
     collect_crds(root, &root.metadata.name, &mut crds);
@@ -102,7 +102,7 @@ fn collect_crds(chart: &Node<'_>, full_path: &str, crds: &mut Vec<Crd>) {
     }
 }
 
-/// The documents between `---` at the start of a line, whatever follows on that line.
+/// Splits a text at every `---` at the start of a line, regardless of the text after it.
 fn split(text: &str) -> Vec<&str> {
     let mut documents = Vec::new();
     let text = text.trim_start();
@@ -120,7 +120,7 @@ fn split(text: &str) -> Vec<&str> {
     documents.into_iter().map(str::trim_start).filter(|document| !document.is_empty()).collect()
 }
 
-/// Kind, name and annotations of a document.
+/// Reads the kind, name and annotations of a document.
 fn parse(
     source: &str,
     document: &str,
@@ -130,7 +130,7 @@ fn parse(
         Manifest { source: source.to_owned(), content: document.to_owned(), ..Manifest::default() };
     let mut annotations = BTreeMap::new();
     read_head(document, limits, &mut manifest, &mut annotations)
-        .map_err(|fault| fault.into_error(|reason| Error::Manifest { path: source.to_owned(), reason }))?;
+        .map_err(|error| error.into_error(|reason| Error::Manifest { path: source.to_owned(), reason }))?;
     let policy = annotations.get(RESOURCE_POLICY).map(|policy| policy.trim().to_lowercase());
     manifest.keep = policy.as_deref() == Some("keep");
     Ok((manifest, annotations))
@@ -141,7 +141,7 @@ fn read_head(
     limits: &Limits,
     manifest: &mut Manifest,
     annotations: &mut BTreeMap<String, String>,
-) -> Result<(), Fault> {
+) -> Result<(), DocumentError> {
     let value = read_document(document.as_bytes(), limits)?;
     let head = Fields::of_document(&value, "util.SimpleHead")?;
     head.text("apiVersion", &mut manifest.api_version)?;
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_split_as_leniently_as_helm_splits_them() {
+    fn documents_are_split_as_leniently_as_in_helm() {
         assert_eq!(split("a: 1\n---\nb: 2\n"), ["a: 1\n", "b: 2\n"]);
         assert_eq!(split("\n---\n# c\n--- \t\nb: |\n  ---\n"), ["# c\n", "b: |\n  ---\n"]);
         assert_eq!(split("---apiVersion: v1\n----\n"), ["apiVersion: v1\n", "-\n"]);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_and_hooks_are_told_apart_and_sorted() {
+    fn manifests_and_hooks_are_separated_and_sorted() {
         let files = BTreeMap::from([
             ("c/a.yaml".to_owned(), "kind: Deployment\nmetadata: {name: d}\n---\nkind: Secret".to_owned()),
             (
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused_by_file() {
+    fn a_document_that_is_not_an_object_is_rejected_with_its_file() {
         let files = BTreeMap::from([("c/a.yaml".to_owned(), "just text".to_owned())]);
         let error = sort(&files, &Limits::default()).unwrap_err();
         assert_eq!(

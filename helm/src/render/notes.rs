@@ -1,8 +1,8 @@
-//! `NOTES.txt`: rendered as any template, told to the user, never applied.
+//! `NOTES.txt`: rendered like any template and shown to the user, but never applied.
 
 use std::collections::BTreeMap;
 
-/// Takes the notes out of the rendered files; sub-charts' notes count only if asked for.
+/// Removes the notes from the rendered files and returns them; those of sub-charts only if `with_charts` is set.
 pub(super) fn take(files: &mut BTreeMap<String, String>, chart: &str, with_charts: bool) -> Option<String> {
     let own = format!("{chart}/templates/NOTES.txt");
     let mut notes = String::new();
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_are_no_manifests_and_those_of_charts_within_are_dropped() {
+    fn notes_are_not_manifests_and_those_of_sub_charts_are_dropped() {
         let all = || {
             BTreeMap::from([
                 ("c/charts/s/templates/NOTES.txt".to_owned(), "inner".to_owned()),

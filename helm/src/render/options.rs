@@ -1,4 +1,4 @@
-//! What a render depends on besides the chart.
+//! The options of a render.
 
 use std::time::Duration;
 
@@ -10,59 +10,61 @@ use crate::error::Error;
 use crate::lookup::{Deny, Lookup};
 use crate::template::Mode;
 
-/// What a render depends on besides the chart. Nothing else does: no clock, no environment, no network.
+/// Everything that a render depends on besides the chart. It reads no clock, no environment and no network.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options<'a> {
-    /// What is being installed or upgraded.
+    /// The release that is installed or upgraded.
     pub release: Release,
     /// The user's values.
     pub values: Values,
-    /// What the cluster can do.
+    /// The capabilities of the cluster.
     pub capabilities: Capabilities,
-    /// What `lookup` finds.
+    /// The implementation of `lookup`.
     pub lookup: &'a dyn Lookup,
-    /// What the chart may cost.
+    /// The limits on the cost of the chart.
     pub limits: Limits,
-    /// What all randomness is made from: keep it to get the same passwords and certificates again.
+    /// The seed of all randomness: keep it to get the same passwords and certificates again.
     pub seed: [u8; 32],
-    /// What the keys of certificates belong to.
+    /// What determines the keys of certificates.
     pub keys: Keys,
-    /// What random text is made from that only annotations have, as in `rollme`; that of `seed` too unless given.
+    /// The seed of random text that occurs only in annotations, as in `rollme`; if it is not set, `seed` applies there
+    /// too.
     pub fresh: Option<[u8; 32]>,
-    /// What `now` gives, since 1970-01-01 UTC.
+    /// The time that `now` returns, since 1970-01-01 UTC.
     pub now: Duration,
-    /// When the seed was made, which is `now` unless it is kept. Certificates are valid from here, and are made anew when
-    /// two thirds of their time are over.
-    pub born: Duration,
+    /// The time at which the seed was created; `now` unless the seed is kept. Certificates are valid from this time,
+    /// and are renewed after two thirds of their lifetime.
+    pub seeded_at: Duration,
     /// Whether the manifest begins with the files of `crds/`.
     pub include_crds: bool,
-    /// Whether the notes of sub-charts are told too.
+    /// Whether the notes include those of sub-charts.
     pub sub_notes: bool,
-    /// Whether values must fit the charts' schemas.
+    /// Whether values are validated against the charts' schemas.
     pub schema: SchemaCheck,
-    /// What `required`, `fail` and `lookup` do.
+    /// How `required`, `fail` and `lookup` behave.
     pub mode: Mode,
 }
 
-/// What the keys of certificates (`genCA`, `genSelfSignedCert`, `genSignedCert`) belong to under one seed.
+/// What determines the keys of certificates (`genCA`, `genSelfSignedCert`, `genSignedCert`), in addition to the seed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Keys {
-    /// The order in which the chart makes them. Primes are made ahead, which is faster.
+    /// The order in which the chart generates them. This is faster, because primes can be generated ahead.
     #[default]
     Ordered,
-    /// What the certificate says: its kind, its common name, its addresses and names, and the chart that it is of. Among
-    /// equal ones the order counts. So a chart that makes others, or in another order, changes no key.
+    /// The content of the certificate: its kind, common name, addresses and names, and its chart. Among equal
+    /// certificates, the order decides. So no key changes if a chart generates other certificates, or generates them in
+    /// another order.
     Named,
 }
 
-/// Whether values must fit the charts' schemas.
+/// Whether values are validated against the charts' schemas.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SchemaCheck {
-    /// They must.
+    /// Invalid values are an error.
     #[default]
     Enforce,
-    /// They need not.
+    /// Values are not validated.
     Skip,
 }
 
@@ -72,16 +74,16 @@ pub enum SchemaCheck {
 pub struct Release {
     /// The release's name.
     pub name: String,
-    /// The namespace it goes to.
+    /// The namespace of the release.
     pub namespace: String,
-    /// 1 for an install, one more for each upgrade or rollback.
+    /// 1 for an install, incremented by each upgrade and rollback.
     pub revision: i64,
-    /// Whether it is an upgrade, else it is an install.
+    /// Whether this is an upgrade instead of an install.
     pub is_upgrade: bool,
 }
 
 impl Options<'_> {
-    /// The options of a first install with default values, limits and capabilities and without a cluster.
+    /// The options of a first install with default values, limits and capabilities, and without a cluster.
     #[must_use]
     pub fn new(name: impl Into<String>, namespace: impl Into<String>, seed: [u8; 32], now: Duration) -> Self {
         Self {
@@ -99,7 +101,7 @@ impl Options<'_> {
             keys: Keys::Ordered,
             fresh: None,
             now,
-            born: now,
+            seeded_at: now,
             include_crds: false,
             sub_notes: false,
             schema: SchemaCheck::Enforce,
@@ -109,7 +111,7 @@ impl Options<'_> {
 }
 
 impl Release {
-    /// Helm's `ValidateReleaseName`: labels of a DNS name, 53 bytes at most.
+    /// Helm's `ValidateReleaseName`: DNS labels, at most 53 bytes.
     pub(super) fn check(&self) -> Result<(), Error> {
         let is_inner = |character: char| {
             character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-'
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_is_named_like_a_host() {
+    fn a_release_name_is_a_dns_name() {
         let check = |name: &str| Options::new(name, "default", [0; 32], Duration::ZERO).release.check();
         for good in ["a", "a-b.c0", &"a".repeat(53)] {
             assert!(check(good).is_ok(), "{good}");

@@ -1,15 +1,15 @@
-//! The order in which kinds are installed and removed.
+//! The order in which kinds are installed and uninstalled.
 //!
 //! Source: `pkg/release/v1/util/kind_sorter.go`.
 
 use std::cmp::Ordering;
 
-/// Which way a release goes.
+/// The direction of the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// What others need comes first.
+    /// Dependencies come first.
     Install,
-    /// What others need goes last, and webhooks go before what they would guard.
+    /// Dependencies come last, and webhooks come before the objects that they validate.
     Uninstall,
 }
 
@@ -96,7 +96,7 @@ const UNINSTALL: &[&str] = &[
 ];
 
 impl Order {
-    /// Sorts by kind; what is of one kind keeps its order, unknown kinds come last by name.
+    /// Sorts by kind. Items of the same kind keep their order; unknown kinds come last, sorted by name.
     pub(super) fn sort<T>(self, items: &mut [T], kind: impl Fn(&T) -> &str) {
         let kinds = match self {
             Self::Install => INSTALL,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn both_orders_hold_the_same_kinds() {
+    fn both_orders_contain_the_same_kinds() {
         let (mut install, mut uninstall) = (INSTALL.to_vec(), UNINSTALL.to_vec());
         install.sort_unstable();
         uninstall.sort_unstable();

@@ -1,7 +1,7 @@
-//! What templates see: `.Values`, `.Release`, `.Chart`, `.Subcharts`, `.Files`, `.Capabilities`, `.Template`.
+//! The dot of templates: `.Values`, `.Release`, `.Chart`, `.Subcharts`, `.Files`, `.Capabilities`, `.Template`.
 //!
-//! Source: `pkg/engine/engine.go`, `recAllTpls`. Charts share maps as they do in Go: what a
-//! template changes in `.Values` is seen by those that come after it.
+//! Source: `pkg/engine/engine.go`, `recAllTpls`. Charts share maps as in Go: changes that a template makes in `.Values`
+//! are visible to the templates after it.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::options::Options;
 use crate::chart::{Files, Node, at, path};
 use crate::error::Error;
 
-/// A template and what it sees.
+/// A template and its scope.
 pub(super) struct Template {
     /// Its source.
     pub(super) text: String,
@@ -21,7 +21,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The dot of its execution under the name `path`.
+    /// The dot for its execution under the name `path`.
     pub(super) fn dot(&self, path: &str) -> Value {
         let template = Map::new([("Name", path.into()), ("BasePath", Value::Str(self.base_path.clone()))]);
         self.scope.entries.borrow_mut().insert("Template".into(), Value::Map(template.named()));
@@ -29,7 +29,7 @@ impl Template {
     }
 }
 
-/// All templates of the chart and of those in it, by path; of two with one path the later.
+/// All templates of the chart and its sub-charts, by path; if two have the same path, the later one wins.
 pub(super) fn templates(
     root: &Node<'_>,
     values: &Map,
@@ -61,7 +61,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// Collects a chart's templates, those of its charts first; gives the chart's scope.
+    /// Collects the templates of a chart, after those of its sub-charts, and returns the chart's scope.
     fn visit(
         &mut self,
         chart: &Node<'_>,

@@ -1,5 +1,5 @@
-//! Constraints on versions, as Masterminds/semver 3.5 understands them: `>=1.2 <2 || ^3.1`, `1.2 - 1.4`,
-//! `~1.2`, `1.x`. A prerelease is accepted only by a group that names one.
+//! Constraints on versions, as in Masterminds/semver 3.5: `>=1.2 <2 || ^3.1`, `1.2 - 1.4`, `~1.2`, `1.x`. A prerelease
+//! satisfies only a group that contains a prerelease.
 
 use std::cmp::Ordering;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use regex::{Captures, Regex};
 
 use super::{Invalid, Version};
 
-/// Alternatives, each of which is a group of comparisons that must all hold.
+/// Alternatives, each of which is a group of comparisons that must all be true.
 #[derive(Clone, Debug)]
 pub(crate) struct Constraint {
     groups: Vec<Vec<Comparison>>,
@@ -35,7 +35,7 @@ enum Operator {
     Caret,
 }
 
-/// How much of a version a comparison names; the rest is left out or a wildcard.
+/// The part of a version that a comparison specifies; the rest is omitted or a wildcard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Given {
     Nothing,
@@ -44,7 +44,7 @@ enum Given {
     All,
 }
 
-/// The expressions that take a constraint apart, from the library's grammar.
+/// The regular expressions of the library's grammar.
 struct Grammar {
     range: Regex,
     group: Regex,
@@ -77,7 +77,7 @@ impl Grammar {
         })
     }
 
-    /// `a - b` written as two comparisons.
+    /// Rewrites `a - b` as two comparisons.
     fn without_ranges(&self, text: &str) -> String {
         let mut rewritten = text.to_owned();
         for found in self.range.captures_iter(text) {
@@ -94,10 +94,10 @@ fn part<'a>(captures: &Captures<'a>, name: &str) -> &'a str {
 }
 
 impl Constraint {
-    /// The constraint in `text`.
+    /// Parses a constraint.
     ///
     /// # Errors
-    /// The text is no constraint.
+    /// The text is not a constraint.
     pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() > 512 {
             return Err(Invalid::ConstraintLength);
@@ -160,7 +160,7 @@ impl Comparison {
         Ok(Self { operator, version, given })
     }
 
-    /// Whether `version` is in the range; prereleases are dealt with before.
+    /// Whether `version` satisfies the comparison. The caller has already checked prereleases.
     fn accepts(&self, version: &Version) -> bool {
         let (own, given) = (&self.version, self.given);
         let order = version.compare(own);
@@ -186,10 +186,10 @@ impl Comparison {
         }
     }
 
-    /// Same as far as the comparison names it, but at most to the minor number.
+    /// Whether the specified numbers are equal, up to the minor number.
     fn tilde(&self, version: &Version) -> bool {
         let own = &self.version;
-        // `*`, and in the library also `~0.0.0`, take everything.
+        // `*` accepts everything; in the library, so does `~0.0.0`.
         let all = (own.major, own.minor, own.patch) == (0, 0, 0);
         (all && matches!(self.given, Given::Nothing | Given::All))
             || (version.major == own.major && (self.given == Given::Major || version.minor == own.minor))
@@ -207,7 +207,7 @@ impl Comparison {
         }
     }
 
-    /// Same up to the first number that is not zero.
+    /// Whether the numbers are equal up to the first one that is not zero.
     fn caret(&self, version: &Version) -> bool {
         let own = &self.version;
         if own.major > 0 || self.given == Given::Major {

@@ -1,5 +1,5 @@
-//! Versions in templates: the methods of `*semver.Version`, and of `semver.Version`, which the `Inc`
-//! methods give and which has only those that need no pointer.
+//! Versions in templates: the methods of `*semver.Version`, and of `semver.Version`, which the `Inc` methods return and
+//! which has only the methods that do not need a pointer.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -68,7 +68,7 @@ impl Version {
             "Original" => self.original.as_str().into(),
             "IncMajor" => self.next(up(self.major, "major")?, 0, 0),
             "IncMinor" => self.next(self.major, up(self.minor, "minor")?, 0),
-            // The release comes after its prereleases.
+            // The next patch of a prerelease is its release.
             "IncPatch" if !self.prerelease.is_empty() => self.next(self.major, self.minor, self.patch),
             "IncPatch" => self.next(self.major, self.minor, up(self.patch, "patch")?),
             _ => self.to_string().into(),

@@ -1,6 +1,6 @@
-//! The tree of one template, node for node as Go's `text/template/parse` builds it.
+//! The syntax tree of a template, node for node as Go's `text/template/parse` builds it.
 //!
-//! A position is a byte offset into [`Tree::source`]; line and column are worked out only for an error.
+//! A position is a byte offset into [`Tree::source`]; line and column are computed only for an error.
 
 use std::rc::Rc;
 
@@ -10,20 +10,20 @@ pub(crate) type Position = u32;
 /// One named template.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    /// The name it is called by: a file's path or what `define` says.
+    /// Its name: the path of a file, or the name in `define`.
     pub(crate) name: Rc<str>,
-    /// The file it stands in, which errors name.
+    /// The file that contains it, which errors name.
     pub(crate) file: Rc<str>,
     /// The whole text of that file.
     pub(crate) source: Rc<str>,
-    /// What it does.
+    /// Its nodes.
     pub(crate) body: Vec<Node>,
-    /// How much it holds, as `Limits::syntax_nodes` counts.
+    /// The number of nodes, as counted by `Limits::syntax_nodes`.
     pub(crate) nodes: usize,
 }
 
 impl Tree {
-    /// Whether it holds nothing but space. Such a tree does not replace another of its name.
+    /// Whether it contains only whitespace. Such a tree does not replace another tree with the same name.
     pub(crate) fn is_empty(&self) -> bool {
         self.body.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
     }
@@ -50,7 +50,7 @@ pub(crate) enum Node {
     Continue,
 }
 
-/// A control structure: what decides, what then, what else.
+/// A control structure: the condition, its body and its alternative.
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) pipeline: Pipeline,
@@ -58,7 +58,7 @@ pub(crate) struct Branch {
     pub(crate) otherwise: Option<Vec<Node>>,
 }
 
-/// Commands joined by `|`, with the variables that take the result.
+/// Commands joined by `|`, with the variables for the result.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     pub(crate) position: Position,
@@ -77,14 +77,14 @@ pub(crate) struct Command {
     pub(crate) operands: Vec<Operand>,
 }
 
-/// An operand and where it stands.
+/// An operand with its position.
 #[derive(Debug)]
 pub(crate) struct Operand {
     pub(crate) position: Position,
     pub(crate) expression: Expression,
 }
 
-/// What an operand says.
+/// The expression of an operand.
 #[derive(Debug)]
 pub(crate) enum Expression {
     /// `.`
@@ -95,9 +95,9 @@ pub(crate) enum Expression {
     Bool(bool),
     /// A number or character constant.
     Number(Number),
-    /// A string constant: as written, and what it means.
+    /// A string constant: as written, and its text.
     Str { quoted: Rc<str>, text: Rc<str> },
-    /// A string constant whose escapes make bytes that are no text.
+    /// A string constant whose escapes form bytes that are not UTF-8.
     Binary { quoted: Rc<str>, bytes: Rc<[u8]> },
     /// The name of a function.
     Function(Rc<str>),

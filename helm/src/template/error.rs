@@ -1,41 +1,42 @@
-//! Why a render fails, told as Helm tells it (`pkg/engine/engine.go` of Helm 4).
+//! The errors of a render, reported as in Helm (`pkg/engine/engine.go` of Helm 4).
 
 use crate::function::Failure;
 
-/// Marks the text of `required` and `fail` on its way out, as Helm does.
+/// Delimits the text of `required` and `fail` inside an error, as in Helm.
 const WARNING: [&str; 2] = ["HELM_ERR_START", "HELM_ERR_END"];
 
-/// Why templates cannot be rendered.
+/// The reason why templates cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RenderError {
-    /// A file is no template; the text is Helm's.
+    /// A file is not a valid template; the text is Helm's.
     #[error("{text}")]
     Syntax { text: String },
     /// A template failed; the text is Helm's.
     #[error("{text}")]
     Execution { text: String },
-    /// A bound of `Limits` is met, by the name of its field, at a place in a file.
-    #[error("rendering `{place}` meets the limit `{limit}`")]
-    Limit { place: String, limit: &'static str },
+    /// A limit was exceeded: the name of a field of `Limits`, and the location in a file.
+    #[error("rendering `{location}` exceeds the limit `{limit}`")]
+    Limit { location: String, limit: &'static str },
 }
 
-/// What stops the evaluator.
+/// The reason why the evaluator stops.
 pub(crate) enum Stop {
-    /// A template's error.
-    Fault(Box<Fault>),
-    /// A bound of `Limits`, by the name of its field, and where in a file it was met.
-    Limit { name: &'static str, place: Option<String> },
+    /// An error in a template.
+    Error(Box<ExecError>),
+    /// A limit was exceeded: the name of a field of `Limits`, and the location in a file.
+    Limit { name: &'static str, location: Option<String> },
 }
 
-/// An error and what it wraps: Go's `%w`. Each part is what one level puts before the text of the level inside.
-pub(crate) struct Fault {
-    /// The innermost first.
+/// An error that wraps others, as with Go's `%w`. Each part is the prefix that one level adds to the text of the inner
+/// level.
+pub(crate) struct ExecError {
+    /// The parts, innermost first.
     parts: Vec<String>,
 }
 
-/// One place that Helm names: its `TraceableError`.
+/// One entry of the trace that Helm reports: its `TraceableError`.
 #[derive(PartialEq, Eq)]
-struct Place {
+struct TraceEntry {
     location: String,
     executing: String,
     message: String,
@@ -44,58 +45,58 @@ struct Place {
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Said(text) => Self::said(text),
+            Failure::Message(text) => Self::error(text),
             Failure::Limit(name) => Self::limit(name),
         }
     }
 }
 
 impl Stop {
-    /// An error that wraps none.
-    pub(crate) fn said(text: impl Into<String>) -> Self {
-        Self::Fault(Box::new(Fault { parts: vec![text.into()] }))
+    /// An error that wraps no other.
+    pub(crate) fn error(text: impl Into<String>) -> Self {
+        Self::Error(Box::new(ExecError { parts: vec![text.into()] }))
     }
 
-    /// A bound of `Limits`, by the name of its field.
+    /// A limit was exceeded: the name of a field of `Limits`.
     pub(crate) fn limit(name: &'static str) -> Self {
-        Self::Limit { name, place: None }
+        Self::Limit { name, location: None }
     }
 
-    /// The same with the place of a bound, if there is none yet: the innermost tells most.
-    pub(crate) fn placed(mut self, at: impl FnOnce() -> Option<String>) -> Self {
-        if let Self::Limit { place: place @ None, .. } = &mut self {
-            *place = at();
+    /// Adds the location of an exceeded limit if it has none yet: the innermost location is the most precise one.
+    pub(crate) fn located(mut self, at: impl FnOnce() -> Option<String>) -> Self {
+        if let Self::Limit { location: location @ None, .. } = &mut self {
+            *location = at();
         }
         self
     }
 
-    /// The same error with `prefix` before it.
+    /// Wraps the error with a prefix.
     pub(crate) fn wrapped(mut self, prefix: impl Into<String>) -> Self {
-        if let Self::Fault(fault) = &mut self {
-            fault.parts.push(prefix.into());
+        if let Self::Error(error) = &mut self {
+            error.parts.push(prefix.into());
         }
         self
     }
 
-    /// What the caller of a render gets to know.
+    /// The error for the caller of the render.
     pub(crate) fn report(self, file: &str) -> RenderError {
         match self {
-            Self::Fault(fault) => RenderError::Execution { text: fault.report() },
-            Self::Limit { name, place } => {
-                RenderError::Limit { place: place.unwrap_or_else(|| file.to_owned()), limit: name }
+            Self::Error(error) => RenderError::Execution { text: error.report() },
+            Self::Limit { name, location } => {
+                RenderError::Limit { location: location.unwrap_or_else(|| file.to_owned()), limit: name }
             }
         }
     }
 }
 
-/// What `required` and `fail` say.
+/// The error text of `required` and `fail`.
 pub(crate) fn warning(text: &str) -> String {
     let [start, end] = WARNING;
     format!("{start}{text}{end}")
 }
 
-impl Fault {
-    /// The text from the level `index` inwards.
+impl ExecError {
+    /// The text of the level `index` and of all inner levels.
     fn text(&self, index: usize) -> String {
         self.parts.get(..=index).unwrap_or(&self.parts).iter().rev().map(String::as_str).collect()
     }
@@ -116,31 +117,31 @@ impl Fault {
             let text = rest.get(from + start.len()..to).unwrap_or_default();
             return format!("execution error at ({location}): {text}");
         }
-        let mut places: Vec<Place> = Vec::new();
+        let mut entries: Vec<TraceEntry> = Vec::new();
         for index in (0..=outermost).rev() {
-            let Some(place) = self.place(index) else { return whole };
-            if places.last() != Some(&place) {
-                places.push(place);
+            let Some(entry) = self.entry(index) else { return whole };
+            if entries.last() != Some(&entry) {
+                entries.push(entry);
             }
         }
-        let text: String = places.iter().map(Place::text).collect();
+        let text: String = entries.iter().map(TraceEntry::text).collect();
         text.trim().to_owned()
     }
 
     /// `parseTemplateExecErrorString`
-    fn place(&self, index: usize) -> Option<Place> {
+    fn entry(&self, index: usize) -> Option<TraceEntry> {
         let own = self.parts.get(index)?;
         if !own.starts_with("template: ") {
             return None;
         }
         if own.starts_with("template: no template ") {
-            return Some(Place {
+            return Some(TraceEntry {
                 location: String::new(),
                 executing: String::new(),
                 message: self.text(index),
             });
         }
-        // The message ends where the wrapped error begins, so that need not be read.
+        // The message ends where the wrapped error begins, so the wrapped error does not have to be parsed.
         let wraps = index.checked_sub(1).and_then(|inner| self.parts.get(inner));
         let text = match wraps {
             Some(inner) if inner.starts_with("template: ") => format!("{own}template: "),
@@ -152,11 +153,11 @@ impl Fault {
 }
 
 /// `parseTemplateExecutingAtErrorType`
-fn executing(remainder: &str) -> Option<Place> {
+fn executing(remainder: &str) -> Option<TraceEntry> {
     let (location, after) = remainder.split_once(": executing ")?;
     let (name, after) = after.strip_prefix('"')?.split_once('"')?;
     let (context, message) = after.strip_prefix(" at <")?.split_once(">: ")?;
-    Some(Place {
+    Some(TraceEntry {
         location: location.to_owned(),
         executing: format!("executing \"{name}\" at <{context}>:"),
         message: until_next(message),
@@ -164,16 +165,16 @@ fn executing(remainder: &str) -> Option<Place> {
 }
 
 /// `parseTemplateSimpleErrorString`
-fn simple(remainder: &str) -> Option<Place> {
+fn simple(remainder: &str) -> Option<TraceEntry> {
     let (location, message) = remainder.rsplit_once(": ")?;
-    Some(Place { location: location.to_owned(), executing: String::new(), message: until_next(message) })
+    Some(TraceEntry { location: location.to_owned(), executing: String::new(), message: until_next(message) })
 }
 
 fn until_next(message: &str) -> String {
     message.split_once(" template:").map_or(message, |(own, _)| own).to_owned()
 }
 
-impl Place {
+impl TraceEntry {
     fn text(&self) -> String {
         let mut out = String::new();
         for (part, after) in [(&self.location, "\n  "), (&self.executing, "\n    "), (&self.message, "\n")] {
@@ -186,7 +187,7 @@ impl Place {
     }
 }
 
-/// `cleanupParseError`: what Helm says of a file that is no template, from what Go says.
+/// `cleanupParseError`: converts Go's error for an invalid template into Helm's.
 pub(crate) fn syntax(file: &str, text: &str) -> RenderError {
     let tokens: Vec<&str> = text.split(": ").collect();
     let text = match tokens.as_slice() {

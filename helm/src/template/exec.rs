@@ -1,12 +1,12 @@
-//! The evaluator: Go's `src/text/template/exec.go` over [`Held`] values.
+//! The evaluator: Go's `src/text/template/exec.go` over [`EvalValue`] values.
 //!
-//! One [`Frame`] runs one template: `include`, `tpl` and `{{template}}` make new ones. As in Go, a frame
-//! remembers the node it looked at last, which its errors name.
+//! One [`Frame`] runs one template: `include`, `tpl` and `{{template}}` create new frames. As in Go, a frame keeps the
+//! node that it evaluated last, which its errors name.
 
 mod branch;
 mod call;
+mod eval_value;
 mod field;
-mod held;
 mod pipeline;
 mod special;
 
@@ -24,30 +24,30 @@ use crate::template::print::location;
 use crate::template::set::{Layer, Mode, TPL};
 use crate::template::stack;
 
-pub(super) use held::Held;
+pub(super) use eval_value::EvalValue;
 
 pub(crate) use field::zero;
 pub(crate) use special::is_defined;
 pub(super) use special::without_no_value;
 
-/// What all frames of one render share.
+/// The state that all frames of one render share.
 pub(super) struct Engine<'a> {
     scope: &'a Scope<'a>,
     mode: Mode,
-    /// How often each template is included right now.
+    /// The number of active includes of each template.
     included: RefCell<HashMap<Rc<str>, usize>>,
-    /// How deep the evaluator has recursed, and may.
+    /// The current level of recursion, and the maximum below.
     level: Cell<usize>,
     levels: usize,
 }
 
-/// One template being executed.
+/// The execution of one template.
 struct Frame<'t> {
     engine: &'t Engine<'t>,
     layer: &'t Layer<'t>,
     tree: &'t Tree,
     at: At<'t>,
-    variables: Vec<(Rc<str>, Held)>,
+    variables: Vec<(Rc<str>, EvalValue)>,
     out: Vec<u8>,
 }
 
@@ -61,7 +61,7 @@ enum At<'t> {
     Template(&'t Node),
 }
 
-/// How a piece of a template ended.
+/// How the execution of a list of nodes ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Next,
@@ -80,28 +80,28 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Runs the template `name` of `layer` on its own: `ExecuteTemplate`.
-    pub(super) fn execute(&self, layer: &Layer<'_>, name: &str, dot: &Held) -> Result<Vec<u8>, Stop> {
+    /// Runs the template `name` of `layer`: `ExecuteTemplate`.
+    pub(super) fn execute(&self, layer: &Layer<'_>, name: &str, dot: &EvalValue) -> Result<Vec<u8>, Stop> {
         let Some(tree) = layer.find(name) else {
             let name = fmt::quote(name.as_bytes());
-            return Err(Stop::said(format!(
+            return Err(Stop::error(format!(
                 "template: no template {name} associated with template \"gotpl\""
             )));
         };
         self.run(layer, tree, dot, Vec::new())
     }
 
-    /// Runs `tree`, whose output goes behind `out`.
-    fn run(&self, layer: &Layer<'_>, tree: &Tree, dot: &Held, out: Vec<u8>) -> Result<Vec<u8>, Stop> {
+    /// Runs `tree`, and appends its output to `out`.
+    fn run(&self, layer: &Layer<'_>, tree: &Tree, dot: &EvalValue, out: Vec<u8>) -> Result<Vec<u8>, Stop> {
         self.enter()?;
         let variables = vec![(Rc::from("$"), dot.clone())];
         let mut frame = Frame { engine: self, layer, tree, at: At::Start, variables, out };
-        frame.walk(&tree.body, dot).map_err(|stop| stop.placed(|| frame.line()))?;
+        frame.walk(&tree.body, dot).map_err(|stop| stop.located(|| frame.line()))?;
         self.leave();
         Ok(frame.out)
     }
 
-    /// One level deeper; an error ends the render, so only success needs to [`Self::leave`].
+    /// Enters a level. An error ends the render, so only success has to call [`Self::leave`].
     fn enter(&self) -> Result<(), Stop> {
         let level = self.level.get() + 1;
         self.level.set(level);
@@ -114,7 +114,7 @@ impl<'a> Engine<'a> {
 }
 
 impl<'t> Frame<'t> {
-    fn walk(&mut self, nodes: &'t [Node], dot: &Held) -> Result<Flow, Stop> {
+    fn walk(&mut self, nodes: &'t [Node], dot: &EvalValue) -> Result<Flow, Stop> {
         for node in nodes {
             self.engine.scope.step(1)?;
             let flow = match node {
@@ -144,7 +144,8 @@ impl<'t> Frame<'t> {
         Ok(Flow::Next)
     }
 
-    fn action(&mut self, pipeline: &'t Pipeline, dot: &Held) -> Result<(), Stop> {
+    fn action(&mut self, pipeline: &'t Pipeline, dot: &EvalValue) -> Result<(), Stop> {
+        // The location of a random draw includes the line that each template has reached.
         let variable = pipeline.variables.first().map(|name| &**name);
         self.engine.scope.draws.at(self.engine.level.get(), &self.out, variable);
         let value = self.pipeline(pipeline, dot)?;
@@ -153,20 +154,22 @@ impl<'t> Frame<'t> {
         }
         let scope = self.engine.scope;
         match value {
-            // Helm removes this text again, but what it stands in for a moment is seen by the functions that
-            // work on the result of `include`.
-            Held::Nothing => {
+            // Helm removes this text from the final output, but functions that process the result of `include` still
+            // see it.
+            EvalValue::Nothing => {
                 scope.produce(10)?;
                 self.out.extend_from_slice(b"<no value>");
                 Ok(())
             }
-            Held::Plain(Value::Object(object)) | Held::Boxed(Value::Object(object)) => {
+            EvalValue::Plain(Value::Object(object)) | EvalValue::Boxed(Value::Object(object)) => {
                 let text = object.shown();
                 scope.produce(text.len())?;
                 self.out.extend_from_slice(text.as_bytes());
                 Ok(())
             }
-            Held::Plain(value) | Held::Boxed(value) => Ok(fmt::append(scope, &mut self.out, &value)?),
+            EvalValue::Plain(value) | EvalValue::Boxed(value) => {
+                Ok(fmt::append(scope, &mut self.out, &value)?)
+            }
         }
     }
 
@@ -175,27 +178,28 @@ impl<'t> Frame<'t> {
         node: &'t Node,
         name: &str,
         argument: Option<&'t Pipeline>,
-        dot: &Held,
+        dot: &EvalValue,
     ) -> Result<(), Stop> {
         self.at = At::Template(node);
         let Some(tree) = self.layer.find(name) else {
-            return Err(self.fault(&format!("template {} not defined", fmt::quote(name.as_bytes()))));
+            return Err(self.error(&format!("template {} not defined", fmt::quote(name.as_bytes()))));
         };
         let dot = match argument {
             Some(pipeline) => self.pipeline(pipeline, dot)?,
-            None => Held::Nothing,
+            None => EvalValue::Nothing,
         };
+        // The called template appends to this frame's output, so nothing is copied.
         let out = std::mem::take(&mut self.out);
         self.out = self.engine.run(self.layer, tree, &dot, out)?;
         Ok(())
     }
 
-    /// An error at the node looked at last: `errorf`.
-    fn fault(&self, text: &str) -> Stop {
-        Stop::said([&self.place(), text].concat())
+    /// An error at the last evaluated node: `errorf`.
+    fn error(&self, text: &str) -> Stop {
+        Stop::error([&self.error_prefix(), text].concat())
     }
 
-    /// The file and line of the node looked at last; none in what `tpl` is given, which is in no file.
+    /// The file and line of the last evaluated node; `None` in the text given to `tpl`, which is not in a file.
     fn line(&self) -> Option<String> {
         let position = match self.at {
             At::Operand(operand) => operand.position,
@@ -207,8 +211,8 @@ impl<'t> Frame<'t> {
         (*self.tree.file != *TPL).then(|| format!("{}:{}", self.tree.file, location(self.tree, position)))
     }
 
-    /// What comes before the text of an error.
-    fn place(&self) -> String {
+    /// The prefix of an error text.
+    fn error_prefix(&self) -> String {
         let (position, context) = match self.at {
             At::Start => return format!("template: {}: ", self.tree.name),
             At::Operand(operand) => (operand.position, operand.to_string()),
@@ -218,8 +222,8 @@ impl<'t> Frame<'t> {
             At::Template(_) => (0, String::new()),
         };
         let name = fmt::quote(self.tree.name.as_bytes());
-        let place = location(self.tree, position);
-        format!("template: {}:{place}: executing {name} at <{context}>: ", self.tree.file)
+        let location = location(self.tree, position);
+        format!("template: {}:{location}: executing {name} at <{context}>: ", self.tree.file)
     }
 
     fn at_template(&self) -> String {

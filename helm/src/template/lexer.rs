@@ -1,7 +1,7 @@
-//! Cuts a template's source into tokens, after Go's `text/template/parse/lex.go`. Delimiters are `{{` and `}}`.
+//! Splits a template's source into tokens, after Go's `text/template/parse/lex.go`. Delimiters are `{{` and `}}`.
 
 use crate::template::ast::Position;
-use crate::template::token::{Fault, Kind, Token};
+use crate::template::token::{LexError, Token, TokenKind};
 
 mod action;
 
@@ -9,27 +9,27 @@ const LEFT: &str = "{{";
 const RIGHT: &str = "}}";
 const COMMENT_START: &str = "/*";
 const COMMENT_END: &str = "*/";
-/// A minus and the space between it and what the action says.
+/// A minus sign, and the space between it and the content of the action.
 const MARKER_LENGTH: usize = 2;
 
-/// Reads tokens off a source, which is shorter than 4 GiB.
+/// Reads tokens from a source, which is shorter than 4 GiB.
 #[derive(Debug)]
 pub(crate) struct Lexer<'a> {
     source: &'a str,
-    /// Where the token being read begins.
+    /// The start of the current token.
     start: usize,
-    /// Where reading goes on.
+    /// The position at which reading continues.
     position: usize,
-    /// The line of `counted`.
+    /// The line at `counted`.
     line: u32,
-    /// Up to where lines have been counted.
+    /// The position up to which lines have been counted.
     counted: usize,
     is_inside: bool,
     parentheses: usize,
     words: LoopWords,
 }
 
-/// Whether `break` and `continue` are keywords: a function of that name takes the word away.
+/// Whether `break` and `continue` are keywords: a function with that name takes precedence.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoopWords {
     pub(crate) has_break: bool,
@@ -37,22 +37,22 @@ pub(crate) struct LoopWords {
 }
 
 impl<'a> Lexer<'a> {
-    /// Reads `source` from its beginning.
+    /// A lexer at the start of `source`.
     pub(crate) fn new(source: &'a str, words: LoopWords) -> Self {
         Self { source, start: 0, position: 0, line: 1, counted: 0, is_inside: false, parentheses: 0, words }
     }
 
-    /// The next token. After the end comes the end; what comes after a fault has no meaning.
+    /// The next token. The end repeats; tokens after an error have no meaning.
     pub(crate) fn token(&mut self) -> Token<'a> {
         if self.is_inside { self.inside() } else { self.outside() }
     }
 
-    /// Text up to an action, comments left out, or the delimiter that opens the action.
+    /// Text up to an action, without comments, or the delimiter that opens the action.
     fn outside(&mut self) -> Token<'a> {
         loop {
             let Some(length) = self.rest().find(LEFT) else {
                 self.position = self.source.len();
-                return self.emit(if self.position > self.start { Kind::Text } else { Kind::End });
+                return self.emit(if self.position > self.start { TokenKind::Text } else { TokenKind::End });
             };
             if length > 0 {
                 let delimiter = self.position + length;
@@ -60,7 +60,7 @@ impl<'a> Lexer<'a> {
                 let text = self.rest().get(..length).unwrap_or_default();
                 let text = if is_trimmed { text.trim_end_matches(is_space) } else { text };
                 self.position += text.len();
-                let token = self.emit(Kind::Text);
+                let token = self.emit(TokenKind::Text);
                 self.skip_to(delimiter);
                 if !token.text.is_empty() {
                     return token;
@@ -72,7 +72,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The delimiter that stands here, or none when it opened a comment, which is then passed.
+    /// Reads the delimiter at this position; skips a comment and returns `None` if the delimiter opens one.
     fn left_delimiter(&mut self) -> Option<Token<'a>> {
         let delimiter_end = self.position + LEFT.len();
         let marker = if has_left_marker(self.from(delimiter_end)) { MARKER_LENGTH } else { 0 };
@@ -81,22 +81,22 @@ impl<'a> Lexer<'a> {
             return self.comment().err();
         }
         self.position = delimiter_end;
-        let token = self.emit(Kind::LeftDelimiter);
+        let token = self.emit(TokenKind::LeftDelimiter);
         self.skip_to(delimiter_end + marker);
         self.is_inside = true;
         self.parentheses = 0;
         Some(token)
     }
 
-    /// Passes a comment and its closing delimiter; the error is a token.
+    /// Skips a comment and its closing delimiter; the error is a token.
     fn comment(&mut self) -> Result<(), Token<'a>> {
         self.position += COMMENT_START.len();
         let Some(length) = self.rest().find(COMMENT_END) else {
-            return Err(self.fault(Fault::UnclosedComment));
+            return Err(self.error(LexError::UnclosedComment));
         };
         self.position += length + COMMENT_END.len();
         let Some(is_trimming) = self.right_delimiter_here() else {
-            return Err(self.fault(Fault::CommentEndsEarly));
+            return Err(self.error(LexError::CommentEndsEarly));
         };
         let marker = if is_trimming { MARKER_LENGTH } else { 0 };
         self.skip_to(self.position + marker + RIGHT.len());
@@ -106,13 +106,13 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// The delimiter that closes an action, which stands here.
+    /// Reads the delimiter at this position that closes an action.
     fn right_delimiter(&mut self, is_trimming: bool) -> Token<'a> {
         if is_trimming {
             self.skip_to(self.position + MARKER_LENGTH);
         }
         self.position += RIGHT.len();
-        let token = self.emit(Kind::RightDelimiter);
+        let token = self.emit(TokenKind::RightDelimiter);
         if is_trimming {
             self.skip_spaces();
         }
@@ -120,7 +120,7 @@ impl<'a> Lexer<'a> {
         token
     }
 
-    /// Whether a closing delimiter stands here, and if so whether it trims.
+    /// `Some` if a closing delimiter is at this position: whether it trims.
     fn right_delimiter_here(&self) -> Option<bool> {
         if self.has_trimming_delimiter_at(self.position) {
             return Some(true);
@@ -136,20 +136,21 @@ impl<'a> Lexer<'a> {
     }
 
     /// The token from `start` to `position`; the next one begins there.
-    fn emit(&mut self, kind: Kind) -> Token<'a> {
+    fn emit(&mut self, kind: TokenKind) -> Token<'a> {
         let text = self.source.get(self.start..self.position).unwrap_or_default();
+        // Counting on from the previous token keeps the lexer linear.
         let passed = self.source.get(self.counted..self.start).unwrap_or_default();
         let lines = passed.matches('\n').count();
         self.line = self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
         self.counted = self.start;
-        // The parser has refused sources that a position cannot count.
+        // The parser rejects sources that are too long for a position.
         let position = Position::try_from(self.start).unwrap_or(Position::MAX);
         self.start = self.position;
         Token { kind, position, line: self.line, text }
     }
 
-    fn fault(&mut self, fault: Fault) -> Token<'a> {
-        self.emit(Kind::Fault(fault))
+    fn error(&mut self, error: LexError) -> Token<'a> {
+        self.emit(TokenKind::Error(error))
     }
 
     fn skip_to(&mut self, position: usize) {
@@ -170,7 +171,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Only these four count as space for Go's templates.
+/// Whether the character is one of the four that Go's templates treat as space.
 fn is_space(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\r' | '\n')
 }

@@ -1,4 +1,4 @@
-//! Builds trees from a template's source, with the checks of Go's `text/template/parse/parse.go` and its words.
+//! Builds trees from a template's source, with the checks and error texts of Go's `text/template/parse/parse.go`.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,30 +8,30 @@ use gostd::limits::Limits;
 use crate::function::Failure;
 use crate::template::ast::{Node, Position, Tree};
 use crate::template::lexer::{Lexer, LoopWords};
-use crate::template::token::{Fault, Kind, Token};
+use crate::template::token::{LexError, Token, TokenKind};
 
 mod control;
 mod number;
 mod pipeline;
 
-/// Why a template is refused before it runs.
+/// The reason why a template is rejected before it runs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SyntaxError {
-    /// What Go's parser says.
-    #[error("template: {file}:{line}: {said}")]
-    Malformed { file: Rc<str>, line: u32, said: String },
-    /// A bound of [`Limits`], by the name of its field.
-    #[error("template: {file}:{line}: over the limit `{bound}`")]
-    Limit { file: Rc<str>, line: u32, bound: &'static str },
+    /// The error text of Go's parser.
+    #[error("template: {file}:{line}: {message}")]
+    Malformed { file: Rc<str>, line: u32, message: String },
+    /// A limit was exceeded: the name of a field of [`Limits`].
+    #[error("template: {file}:{line}: exceeds the limit `{limit}`")]
+    Limit { file: Rc<str>, line: u32, limit: &'static str },
 }
 
 type Parsed<T> = Result<T, SyntaxError>;
 
-/// The trees of `source`: first the one named `file`, then what `define` and `block` name, in the order in
-/// which they end. No two have the same name.
+/// The trees of `source`: first the one named `file`, then those of `define` and `block`, in the order in which they
+/// end. No two have the same name.
 ///
 /// # Errors
-/// The source breaks the grammar, names a function that `functions` does not know, or meets a bound.
+/// The source has a syntax error, calls a function that `functions` does not know, or exceeds a limit.
 pub(crate) fn parse(
     file: &str,
     source: &str,
@@ -40,7 +40,7 @@ pub(crate) fn parse(
 ) -> Result<Vec<Tree>, SyntaxError> {
     let mut parser = Parser::new(file, source, functions, limits);
     if Position::try_from(source.len()).is_err() {
-        return Err(parser.over("file_bytes"));
+        return Err(parser.limit_error("file_bytes"));
     }
     let body = parser.file()?;
     parser.add(Rc::clone(&parser.file), body)?;
@@ -51,7 +51,7 @@ pub(crate) fn parse(
     Ok(trees)
 }
 
-/// Reads one file.
+/// Parses one file.
 struct Parser<'a> {
     file: Rc<str>,
     source: Rc<str>,
@@ -66,22 +66,23 @@ struct Parser<'a> {
     nodes: usize,
 }
 
-/// What Go's parser keeps for each tree by itself.
+/// The state that Go's parser keeps for each tree.
 #[derive(Default)]
 struct Frame<'a> {
     /// Tokens put back, the next one last.
     pending: Vec<Token<'a>>,
-    /// The line of the last token that came from the lexer, which errors name.
+    /// The line of the last token from the lexer, which errors name.
     line: u32,
-    /// The line of the action being read, 0 outside of actions.
+    /// The line of the current action; 0 outside of actions.
     action_line: u32,
     variables: Variables<'a>,
-    /// How many ranges are open.
+    /// The number of open ranges.
     ranges: usize,
     nodes: usize,
 }
 
-/// The variables in scope, besides `$`. Counted by name, so that a long list costs no more than a short one.
+/// The variables in scope, except `$`. They are counted by name, so that the cost of a lookup does not depend on their
+/// number.
 #[derive(Default)]
 struct Variables<'a> {
     names: Vec<&'a str>,
@@ -105,7 +106,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Takes in a finished tree: an empty one gives way to any other, and no other may come twice.
+    /// Adds a finished tree. An empty tree is replaced by any other with its name; a second one that is not empty is an
+    /// error.
     fn add(&mut self, name: Rc<str>, mut body: Vec<Node>) -> Parsed<()> {
         body.shrink_to_fit();
         let tree = Tree {
@@ -158,7 +160,7 @@ impl<'a> Parser<'a> {
     fn next_after_space(&mut self) -> Token<'a> {
         loop {
             let token = self.next();
-            if token.kind != Kind::Space {
+            if token.kind != TokenKind::Space {
                 return token;
             }
         }
@@ -170,46 +172,46 @@ impl<'a> Parser<'a> {
         token
     }
 
-    fn expect(&mut self, kind: Kind, context: &str) -> Parsed<Token<'a>> {
+    fn expect(&mut self, kind: TokenKind, context: &str) -> Parsed<Token<'a>> {
         let token = self.next_after_space();
         if token.kind == kind { Ok(token) } else { Err(self.unexpected(token, context)) }
     }
 
-    /// Accounts for `count` nodes, before they are made.
+    /// Accounts for `count` nodes, before they are created.
     fn count(&mut self, count: usize) -> Parsed<()> {
         self.nodes = self.nodes.saturating_add(count);
         self.frame.nodes = self.frame.nodes.saturating_add(count);
-        if self.nodes > self.limits.syntax_nodes { Err(self.over("syntax_nodes")) } else { Ok(()) }
+        if self.nodes > self.limits.syntax_nodes { Err(self.limit_error("syntax_nodes")) } else { Ok(()) }
     }
 
     /// Enters a parenthesis, control structure or definition; `leave` ends it.
     fn enter(&mut self) -> Parsed<()> {
         self.depth += 1;
-        if self.depth > self.limits.syntax_depth { Err(self.over("syntax_depth")) } else { Ok(()) }
+        if self.depth > self.limits.syntax_depth { Err(self.limit_error("syntax_depth")) } else { Ok(()) }
     }
 
     fn leave(&mut self) {
         self.depth -= 1;
     }
 
-    fn error(&self, said: impl Into<String>) -> SyntaxError {
-        SyntaxError::Malformed { file: Rc::clone(&self.file), line: self.frame.line, said: said.into() }
+    fn error(&self, message: impl Into<String>) -> SyntaxError {
+        SyntaxError::Malformed { file: Rc::clone(&self.file), line: self.frame.line, message: message.into() }
     }
 
-    fn over(&self, bound: &'static str) -> SyntaxError {
-        SyntaxError::Limit { file: Rc::clone(&self.file), line: self.frame.line, bound }
+    fn limit_error(&self, limit: &'static str) -> SyntaxError {
+        SyntaxError::Limit { file: Rc::clone(&self.file), line: self.frame.line, limit }
     }
 
     fn unexpected(&self, token: Token<'a>, context: &str) -> SyntaxError {
-        let Kind::Fault(fault) = token.kind else {
+        let TokenKind::Error(error) = token.kind else {
             return self.error(format!("unexpected {token} in {context}"));
         };
         let line = self.frame.action_line;
         if line == 0 || line == token.line {
             return self.error(token.to_string());
         }
-        // Go avoids to say `action in action`.
-        let joint = if fault == Fault::UnclosedAction { "" } else { " in action" };
+        // Go avoids the text `action in action`.
+        let joint = if error == LexError::UnclosedAction { "" } else { " in action" };
         self.error(format!("{token}{joint} started at {}:{line}", self.file))
     }
 }
@@ -240,8 +242,8 @@ impl<'a> Variables<'a> {
 impl From<SyntaxError> for Failure {
     fn from(error: SyntaxError) -> Self {
         match error {
-            SyntaxError::Malformed { .. } => Self::Said(error.to_string()),
-            SyntaxError::Limit { bound, .. } => Self::Limit(bound),
+            SyntaxError::Malformed { .. } => Self::Message(error.to_string()),
+            SyntaxError::Limit { limit, .. } => Self::Limit(limit),
         }
     }
 }

@@ -1,20 +1,20 @@
-//! A tree as source again, as Go's `Node.String` prints it for errors, and places in it.
+//! Prints a tree as source, as Go's `Node.String` does for errors, and computes locations.
 
 use std::fmt::{Display, Formatter, Result, Write};
 
 use crate::template::ast::{Branch, Command, Expression, Node, Number, Operand, Pipeline, Position, Tree};
 use crate::template::token::quote::quoted;
 
-/// A place in a source, printed as `line:column`.
+/// A location in a source, printed as `line:column`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     /// From 1.
     pub(crate) line: usize,
-    /// Bytes since the line's start, from 0.
+    /// Bytes from the start of the line, from 0.
     pub(crate) column: usize,
 }
 
-/// Where `position` lies in the file of `tree`, as Go's `Tree.ErrorContext` counts.
+/// The location of `position` in the file of `tree`, as in Go's `Tree.ErrorContext`.
 pub(crate) fn location(tree: &Tree, position: Position) -> Location {
     let position = usize::try_from(position).unwrap_or(usize::MAX);
     let before = tree.source.get(..position).unwrap_or(&tree.source);
@@ -76,7 +76,7 @@ impl Display for Command {
     }
 }
 
-/// A pipeline by itself has no parentheses, as in Go: they belong to what holds it.
+/// As in Go, a pipeline itself has no parentheses: they belong to the node that contains it.
 impl Display for Operand {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
         self.expression.fmt(formatter)

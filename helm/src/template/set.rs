@@ -10,19 +10,19 @@ use gostd::value::Value;
 use crate::function::Scope;
 use crate::template::ast::Tree;
 use crate::template::error::{RenderError, syntax};
-use crate::template::exec::{Engine, Held, is_defined};
+use crate::template::exec::{Engine, EvalValue, is_defined};
 use crate::template::parser::{SyntaxError, parse};
 
-/// What Helm calls the template that a set starts from, and hence what `tpl` is given.
+/// Helm's name for the root template of a set, and hence for the text given to `tpl`.
 pub(super) const TPL: &str = "gotpl";
 
-/// What `required`, `fail` and `lookup` do.
+/// How `required`, `fail` and `lookup` behave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// They work.
+    /// They take effect.
     #[default]
     Render,
-    /// A chart is looked through: nothing is required, nothing fails, no cluster is asked.
+    /// The chart is only checked: `required` and `fail` do nothing, and `lookup` returns nothing.
     Lint,
 }
 
@@ -33,37 +33,37 @@ pub(crate) struct Set {
     mode: Mode,
 }
 
-/// Templates by name, over those of another layer.
+/// Templates by name, which cover those of the layer below.
 pub(super) struct Layer<'a> {
     templates: HashMap<Rc<str>, Tree>,
     below: Option<&'a Layer<'a>>,
-    /// How many layers are below, and how many nodes they and this one hold.
+    /// The number of layers below; and next, the number of nodes in them and in this layer.
     depth: usize,
     nodes: usize,
 }
 
 impl Set {
-    /// Parses `files`, paths with sources, in Helm's order: a template that is defined again replaces the one
-    /// before, unless it is empty.
+    /// Parses `files`, pairs of path and source, in Helm's order. A template replaces an earlier one with the same
+    /// name, unless it is empty.
     ///
     /// # Errors
-    /// A file is no template, or a bound is met.
+    /// A file is not a valid template, or a limit is exceeded.
     pub(crate) fn new<'f>(
         files: impl IntoIterator<Item = (&'f str, &'f str)>,
         mode: Mode,
         limits: &Limits,
     ) -> Result<Self, RenderError> {
         let mut files: Vec<(&str, &str)> = files.into_iter().collect();
-        // Higher-level files come last, so that theirs is the last word.
+        // Files of higher levels come last, so that their definitions win.
         files.sort_by_key(|(path, _)| Reverse((path.matches('/').count(), *path)));
         let mut layer = Layer { templates: HashMap::new(), below: None, depth: 0, nodes: 0 };
         let mut order = Vec::with_capacity(files.len());
         for (path, source) in files {
             let trees = parse(path, source, &is_defined, limits).map_err(|error| match error {
                 SyntaxError::Malformed { .. } => syntax(path, &error.to_string()),
-                SyntaxError::Limit { file, line, bound } => over(&format!("{file}:{line}"), bound),
+                SyntaxError::Limit { file, line, limit } => limit_error(&format!("{file}:{line}"), limit),
             })?;
-            layer.add(trees, limits).map_err(|limit| over(path, limit))?;
+            layer.add(trees, limits).map_err(|limit| limit_error(path, limit))?;
             let name = path.rsplit('/').next().unwrap_or(path);
             if !name.starts_with('_') {
                 order.push(path.into());
@@ -72,37 +72,38 @@ impl Set {
         Ok(Self { layer, order, mode })
     }
 
-    /// The files to render, in Helm's order: what one does to its values, the next ones see. Those whose names
-    /// start with `_` only define.
+    /// The files to render, in Helm's order: changes that a file makes to values are visible to the next ones. Files
+    /// whose names start with `_` only contain definitions.
     pub(crate) fn order(&self) -> impl Iterator<Item = &str> {
         self.order.iter().map(|name| &**name)
     }
 
     /// Renders the template `name`. Runs on the stack of [`super::stack::with_stack`].
     ///
-    /// What is not UTF-8 in the output becomes U+FFFD, which Helm would write as it is.
+    /// Bytes in the output that are not UTF-8 become U+FFFD; Helm writes them unchanged.
     ///
     /// # Errors
-    /// The template fails, in Helm's words, or a bound is met.
+    /// The template fails, with Helm's error text, or a limit is exceeded.
     pub(crate) fn render(&self, name: &str, data: &Value, scope: &Scope<'_>) -> Result<String, RenderError> {
         let engine = Engine::new(scope, self.mode);
-        let out =
-            engine.execute(&self.layer, name, &Held::data(data.clone())).map_err(|stop| stop.report(name))?;
+        let out = engine
+            .execute(&self.layer, name, &EvalValue::data(data.clone()))
+            .map_err(|stop| stop.report(name))?;
         let out = super::exec::without_no_value(out);
         Ok(String::from_utf8(out)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 }
 
-fn over(place: &str, limit: &'static str) -> RenderError {
-    RenderError::Limit { place: place.to_owned(), limit }
+fn limit_error(location: &str, limit: &'static str) -> RenderError {
+    RenderError::Limit { location: location.to_owned(), limit }
 }
 
 impl<'a> Layer<'a> {
-    /// `trees` over `below`.
+    /// A layer of `trees` above `below`.
     ///
     /// # Errors
-    /// The name of the bound that is met.
+    /// The name of the exceeded limit.
     pub(super) fn above(
         below: &'a Layer<'a>,
         trees: Vec<Tree>,
@@ -117,7 +118,7 @@ impl<'a> Layer<'a> {
         Ok(layer)
     }
 
-    /// An empty template replaces none, but for what `tpl` is given, which is a new template each time.
+    /// An empty template replaces no other, except the text given to `tpl`, which is a new template each time.
     fn add(&mut self, trees: Vec<Tree>, limits: &Limits) -> Result<(), &'static str> {
         for tree in trees {
             self.nodes = self.nodes.saturating_add(tree.nodes);

@@ -1,4 +1,4 @@
-//! What the lexer hands to the parser, after the items of Go's `text/template/parse/lex.go`.
+//! The tokens that the lexer passes to the parser, after the items of Go's `text/template/parse/lex.go`.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ pub(crate) mod quote;
 /// A piece of a template's source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Token<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TokenKind,
     pub(crate) position: Position,
-    /// The line it begins in, from 1.
+    /// The line on which it begins, from 1.
     pub(crate) line: u32,
-    /// The source it was read from.
+    /// Its source text.
     pub(crate) text: &'a str,
 }
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The source cannot be read on.
-    Fault(Fault),
+pub(crate) enum TokenKind {
+    /// The rest of the source cannot be read.
+    Error(LexError),
     /// The source ends outside of an action.
     End,
     /// Text between actions.
@@ -60,7 +60,7 @@ pub(crate) enum Kind {
     Keyword(Keyword),
 }
 
-/// The words that are not functions; Go takes the lone dot and `nil` for such words too.
+/// The words that are not functions; in Go a single dot and `nil` are keywords too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keyword {
     Block,
@@ -77,20 +77,20 @@ pub(crate) enum Keyword {
     With,
 }
 
-/// Why the lexer stops.
+/// The reason why the lexer stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum LexError {
     UnclosedComment,
     CommentEndsEarly,
     UnclosedAction,
     UnclosedParenthesis,
     StrayParenthesis,
     LoneColon,
-    /// No token begins with it.
+    /// A character that begins no token.
     Unrecognized(char),
-    /// No name goes on with it.
+    /// A character that is not allowed after a name.
     BadCharacter(char),
-    /// The token's text is what was read of it.
+    /// The text of the token is the part that was read.
     BadNumber,
     UnterminatedCharacter,
     UnterminatedString,
@@ -117,17 +117,17 @@ impl Keyword {
     }
 }
 
-/// As Go's errors name a token.
+/// A token as Go's errors name it.
 impl fmt::Display for Token<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            Kind::Fault(Fault::BadNumber) => {
+            TokenKind::Error(LexError::BadNumber) => {
                 write!(formatter, "bad number syntax: {}", quote::quoted(self.text))
             }
-            Kind::Fault(fault) => fault.fmt(formatter),
-            Kind::End => formatter.write_str("EOF"),
-            Kind::Keyword(_) => write!(formatter, "<{}>", self.text),
-            // Go measures bytes but cuts runes.
+            TokenKind::Error(error) => error.fmt(formatter),
+            TokenKind::End => formatter.write_str("EOF"),
+            TokenKind::Keyword(_) => write!(formatter, "<{}>", self.text),
+            // Go counts bytes here, but truncates runes.
             _ if self.text.len() > 10 => {
                 let head: String = self.text.chars().take(10).collect();
                 write!(formatter, "{}...", quote::quoted(&head))
@@ -137,7 +137,7 @@ impl fmt::Display for Token<'_> {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for LexError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::UnclosedComment => "unclosed comment",

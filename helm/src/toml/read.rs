@@ -1,4 +1,4 @@
-//! A TOML document to values.
+//! Parses a TOML document into values.
 //!
 //! Source: BurntSushi/toml 1.6 `lex.go`, `parse.go`.
 
@@ -7,22 +7,22 @@ use std::rc::Rc;
 use gostd::value::{Map, Value};
 
 use super::scalar::{line, scalar};
-use super::scan::{Fault, Scanner, named};
-use super::tables::{Refused, Tables};
-use super::{DEPTH, dotted, quoted, quoted_letter};
+use super::scan::{Scanner, SyntaxError, named};
+use super::tables::{KeyError, Tables};
+use super::{DEPTH, dotted, quoted, quoted_char};
 use crate::function::{Failure, Scope};
 
-/// The document that `text` is.
+/// Parses `text` as a TOML document.
 ///
 /// # Errors
-/// The text of `BurntSushi/toml`, or a bound.
+/// The error text of `BurntSushi/toml`, or an exceeded limit.
 pub(crate) fn read(scope: &Scope<'_>, text: &[u8]) -> Result<Map, Failure> {
     scope.step(1 + (text.len() >> 4) as u64)?;
     let marks: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
     let text = marks.iter().find_map(|mark| text.strip_prefix(*mark)).unwrap_or(text);
     if text.iter().take(6).any(|byte| *byte == 0) {
-        let why = "files cannot contain NULL bytes; probably using UTF-16; TOML files must be UTF-8";
-        return Err(format!("toml: line 1: {why}").into());
+        let reason = "files cannot contain NULL bytes; probably using UTF-16; TOML files must be UTF-8";
+        return Err(format!("toml: line 1: {reason}").into());
     }
     let mut reader = Reader {
         scope,
@@ -40,16 +40,16 @@ pub(crate) fn read(scope: &Scope<'_>, text: &[u8]) -> Result<Map, Failure> {
 const EMPTY_NAME: &str = "(table names cannot be empty)";
 
 enum Stop {
-    /// An error on the line where it was found.
-    Fault(Fault),
-    /// An error that is told on the line of the key.
+    /// An error on the line where it was detected.
+    Syntax(SyntaxError),
+    /// An error that is reported on the line of the key.
     Key(String),
     Failed(Failure),
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<SyntaxError> for Stop {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
     }
 }
 
@@ -59,11 +59,11 @@ impl From<Failure> for Stop {
     }
 }
 
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Said(text) => Self::Key(text),
-            Refused::Failed(failure) => Self::Failed(failure),
+impl From<KeyError> for Stop {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Message(text) => Self::Key(text),
+            KeyError::Failed(failure) => Self::Failed(failure),
         }
     }
 }
@@ -72,19 +72,19 @@ struct Reader<'a, 's> {
     scope: &'a Scope<'s>,
     scanner: Scanner<'a>,
     tables: Tables,
-    /// The key whose value is read; empty between values.
+    /// The key whose value is being read; empty between values.
     key: Rc<str>,
     key_line: usize,
-    /// Arrays and inline tables that are open.
+    /// The number of open arrays and inline tables.
     depth: usize,
     nodes: usize,
 }
 
 impl Reader<'_, '_> {
-    /// Go's text of an error, with the line and the key it is near.
+    /// Go's text of the error, with its line and the key it occurs near.
     fn failure(&self, stop: Stop) -> Failure {
         let (line, text) = match stop {
-            Stop::Fault(Fault { line, text }) => (line, text),
+            Stop::Syntax(SyntaxError { line, text }) => (line, text),
             Stop::Key(text) => (self.key_line, text),
             Stop::Failed(failure) => return failure,
         };
@@ -137,7 +137,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Nothing but a comment may follow on the line.
+    /// Only a comment may follow on the line.
     fn line_end(&mut self) -> Result<(), Stop> {
         self.scanner.skip_blanks()?;
         match self.scanner.next()? {
@@ -147,7 +147,7 @@ impl Reader<'_, '_> {
                 let wanted = "a top-level item to end with a newline, comment, or EOF";
                 Err(self
                     .scanner
-                    .fault(format!("expected {wanted}, but got {} instead", quoted_letter(other)))
+                    .error(format!("expected {wanted}, but got {} instead", quoted_char(other)))
                     .into())
             }
         }
@@ -163,13 +163,13 @@ impl Reader<'_, '_> {
                 None | Some(']') => {
                     return Err(self
                         .scanner
-                        .fault(format!("unexpected end of table name {EMPTY_NAME}"))
+                        .error(format!("unexpected end of table name {EMPTY_NAME}"))
                         .into());
                 }
                 Some('.') => {
                     return Err(self
                         .scanner
-                        .fault(format!("unexpected table separator {EMPTY_NAME}"))
+                        .error(format!("unexpected table separator {EMPTY_NAME}"))
                         .into());
                 }
                 Some(_) => self.part()?,
@@ -185,9 +185,9 @@ impl Reader<'_, '_> {
                 other => {
                     let text = format!(
                         "expected '.' or ']' to end table name, but got {} instead",
-                        quoted_letter(other)
+                        quoted_char(other)
                     );
-                    return Err(self.scanner.fault_at(other, text).into());
+                    return Err(self.scanner.error_at(other, text).into());
                 }
             }
         }
@@ -195,8 +195,8 @@ impl Reader<'_, '_> {
             let next = self.scanner.next()?;
             if next != Some(']') {
                 let text = "expected end of table array name delimiter ']'";
-                let text = format!("{text}, but got {} instead", quoted_letter(next));
-                return Err(self.scanner.fault_at(next, text).into());
+                let text = format!("{text}, but got {} instead", quoted_char(next));
+                return Err(self.scanner.error_at(next, text).into());
             }
         }
         Ok(self.tables.enter(self.scope, &path, array)?)
@@ -211,8 +211,8 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// One part of a key: bare, perhaps of no letter, or quoted.
-    fn part(&mut self) -> Result<String, Fault> {
+    /// One part of a key: bare, which may be empty here, or quoted.
+    fn part(&mut self) -> Result<String, SyntaxError> {
         if let Some(quote @ ('"' | '\'')) = self.scanner.peek()? {
             self.scanner.next()?;
             return line(&mut self.scanner, quote, quote == '\'');
@@ -222,24 +222,24 @@ impl Reader<'_, '_> {
         Ok(self.scanner.since(start))
     }
 
-    /// The parts of a key up to its equals sign.
+    /// The parts of a key, up to and including its equals sign.
     fn path(&mut self) -> Result<Vec<Rc<str>>, Stop> {
         let mut path: Vec<Rc<str>> = Vec::new();
         self.scanner.skip_blanks()?;
         match self.scanner.peek()? {
             None | Some('=') => {
-                return Err(self.scanner.fault("unexpected '=': key name appears blank").into());
+                return Err(self.scanner.error("unexpected '=': key name appears blank").into());
             }
             Some('.') => {
-                return Err(self.scanner.fault("unexpected '.': keys cannot start with a '.'").into());
+                return Err(self.scanner.error("unexpected '.': keys cannot start with a '.'").into());
             }
             Some(_) => {}
         }
         loop {
             self.scanner.skip_blanks()?;
             let part = match self.scanner.peek()? {
-                None | Some('=') => return Err(self.scanner.fault("unexpected '='").into()),
-                Some('.') => return Err(self.scanner.fault("unexpected '.'").into()),
+                None | Some('=') => return Err(self.scanner.error("unexpected '='").into()),
+                Some('.') => return Err(self.scanner.error("unexpected '.'").into()),
                 Some(_) => self.part()?,
             };
             if path.is_empty() {
@@ -253,16 +253,16 @@ impl Reader<'_, '_> {
                 None => {
                     return Err(self
                         .scanner
-                        .fault_at(None, "unexpected EOF; expected key separator '='")
+                        .error_at(None, "unexpected EOF; expected key separator '='")
                         .into());
                 }
                 other => {
-                    let text = format!("expected '.' or '=', but got {} instead", quoted_letter(other));
+                    let text = format!("expected '.' or '=', but got {} instead", quoted_char(other));
                     let newline = other == Some('\n');
                     return Err(if newline {
-                        self.scanner.fault_before(text)
+                        self.scanner.error_before(text)
                     } else {
-                        self.scanner.fault(text)
+                        self.scanner.error(text)
                     }
                     .into());
                 }
@@ -270,7 +270,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// A key and its value. The context is left at the table that holds the value.
+    /// A key and its value. Afterwards the context is the table that holds the value.
     fn pair(&mut self) -> Result<(Vec<Rc<str>>, Value), Stop> {
         let path = self.path()?;
         let (last, parents) = path.split_last().ok_or(Stop::Failed(Failure::Limit("value_depth")))?;
@@ -304,8 +304,8 @@ impl Reader<'_, '_> {
         Ok(value)
     }
 
-    /// Space, line ends and comments.
-    fn skip_lines(&mut self) -> Result<(), Fault> {
+    /// Skips whitespace, line ends and comments.
+    fn skip_lines(&mut self) -> Result<(), SyntaxError> {
         loop {
             self.scanner.take_while(|letter| matches!(letter, ' ' | '\t' | '\n' | '\r'))?;
             if self.scanner.peek()? != Some('#') {
@@ -324,7 +324,7 @@ impl Reader<'_, '_> {
             match self.scanner.peek()? {
                 Some(',') => {
                     self.scanner.next()?;
-                    return Err(self.scanner.fault("unexpected comma").into());
+                    return Err(self.scanner.error("unexpected comma").into());
                 }
                 Some(']') => {
                     self.scanner.next()?;
@@ -339,14 +339,15 @@ impl Reader<'_, '_> {
                 other => {
                     let text =
                         format!("expected a comma (',') or array terminator (']'), but got {}", named(other));
-                    return Err(self.scanner.fault_at(other, text).into());
+                    return Err(self.scanner.error_at(other, text).into());
                 }
             }
         }
         Ok(Value::list(items))
     }
 
-    /// An inline table. Its keys are checked as those of a table at its place; what it holds is kept apart.
+    /// An inline table. Its keys are checked like those of a regular table at this path; its content is collected
+    /// separately.
     fn inline(&mut self, within_array: bool) -> Result<Value, Stop> {
         let (outer, outer_key) = (self.tables.context.clone(), self.key.clone());
         let mut inner = outer.clone();
@@ -361,7 +362,7 @@ impl Reader<'_, '_> {
             match self.scanner.peek()? {
                 Some(',') => {
                     self.scanner.next()?;
-                    return Err(self.scanner.fault("unexpected comma").into());
+                    return Err(self.scanner.error("unexpected comma").into());
                 }
                 Some('}') => {
                     self.scanner.next()?;
@@ -379,7 +380,7 @@ impl Reader<'_, '_> {
                 other => {
                     let wanted = "a comma or an inline table terminator '}'";
                     let text = format!("expected {wanted}, but got {} instead", named(other));
-                    return Err(self.scanner.fault_at(other, text).into());
+                    return Err(self.scanner.error_at(other, text).into());
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Strings, numbers, dates and truth of TOML.
+//! TOML strings, numbers, dates and booleans.
 //!
 //! Source: BurntSushi/toml 1.6 `lex.go`, `parse.go`.
 
@@ -7,30 +7,30 @@ use std::rc::Rc;
 use gostd::time::{Zone, parse};
 use gostd::value::Value;
 
-use super::scan::{Fault, Scanner};
-use super::{quoted, quoted_letter};
+use super::scan::{Scanner, SyntaxError};
+use super::{quoted, quoted_char};
 use crate::funcs::dates::Instant;
 
-/// Reads what is no array and no table; `first` was read already.
+/// Reads a value that is neither an array nor a table. `first` is its first character, which is consumed already.
 ///
 /// # Errors
-/// The text of `BurntSushi/toml`.
-pub(super) fn scalar(scanner: &mut Scanner<'_>, first: Option<char>) -> Result<Value, Fault> {
+/// The error text of `BurntSushi/toml`.
+pub(super) fn scalar(scanner: &mut Scanner<'_>, first: Option<char>) -> Result<Value, SyntaxError> {
     match first {
         Some(quote @ ('"' | '\'')) => string(scanner, quote).map(Value::from),
         Some('0'..='9') => number(scanner, scanner.position() - 1),
         Some('-' | '+') => signed(scanner),
-        Some('.') => Err(scanner.fault("floats must start with a digit, not '.'")),
+        Some('.') => Err(scanner.error("floats must start with a digit, not '.'")),
         Some('i' | 'n') => special(scanner),
-        Some(letter) if letter.is_alphabetic() => truth(scanner, scanner.position() - letter.len_utf8()),
-        None => Err(scanner.fault_at(None, "unexpected EOF; expected value")),
-        Some('\n') => Err(scanner.fault_before("expected value but found '\\n' instead")),
-        other => Err(scanner.fault(format!("expected value but found {} instead", quoted_letter(other)))),
+        Some(letter) if letter.is_alphabetic() => boolean(scanner, scanner.position() - letter.len_utf8()),
+        None => Err(scanner.error_at(None, "unexpected EOF; expected value")),
+        Some('\n') => Err(scanner.error_before("expected value but found '\\n' instead")),
+        other => Err(scanner.error(format!("expected value but found {} instead", quoted_char(other)))),
     }
 }
 
-/// `inf`, `nan`, or a word that is neither. Go steps back one letter before it names that word.
-fn special(scanner: &mut Scanner<'_>) -> Result<Value, Fault> {
+/// `inf`, `nan`, or an invalid word. Go backs up only one character before it reports that word.
+fn special(scanner: &mut Scanner<'_>) -> Result<Value, SyntaxError> {
     let start = scanner.position() - 1;
     let mut word = scanner.position() - 1;
     for (one, other) in [('n', 'f'), ('a', 'n')] {
@@ -41,10 +41,10 @@ fn special(scanner: &mut Scanner<'_>) -> Result<Value, Fault> {
             }
         }
     }
-    truth(scanner, word)
+    boolean(scanner, word)
 }
 
-fn truth(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, Fault> {
+fn boolean(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, SyntaxError> {
     scanner.take_while(char::is_alphabetic)?;
     match scanner.since(start).as_str() {
         "true" => Ok(true.into()),
@@ -52,12 +52,12 @@ fn truth(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, Fault> {
         other => {
             let seen = scanner.peek()?;
             Err(scanner
-                .fault_at(seen.or(Some(' ')), format!("expected value but found {} instead", quoted(other))))
+                .error_at(seen.or(Some(' ')), format!("expected value but found {} instead", quoted(other))))
         }
     }
 }
 
-fn signed(scanner: &mut Scanner<'_>) -> Result<Value, Fault> {
+fn signed(scanner: &mut Scanner<'_>) -> Result<Value, SyntaxError> {
     let start = scanner.position() - 1;
     let first = scanner.next()?;
     match first {
@@ -66,20 +66,20 @@ fn signed(scanner: &mut Scanner<'_>) -> Result<Value, Fault> {
             if scanner.accept(one)? && scanner.accept(other)? {
                 return float(scanner, &scanner.since(start));
             }
-            Err(scanner.fault(format!("invalid float: '{}'", scanner.since(start))))
+            Err(scanner.error(format!("invalid float: '{}'", scanner.since(start))))
         }
         Some('0') if matches!(scanner.peek()?, Some('b' | 'o' | 'x')) => {
             let base = scanner.peek()?.unwrap_or_default();
             let text = format!("cannot use sign with non-decimal numbers: '{}{base}'", scanner.since(start));
-            Err(scanner.fault(text))
+            Err(scanner.error(text))
         }
-        Some('.') => Err(scanner.fault("floats must start with a digit, not '.'")),
+        Some('.') => Err(scanner.error("floats must start with a digit, not '.'")),
         Some('0'..='9') => decimal(scanner, start),
-        other => Err(scanner.fault_at(other, format!("expected a digit but got {}", quoted_letter(other)))),
+        other => Err(scanner.error_at(other, format!("expected a digit but got {}", quoted_char(other)))),
     }
 }
 
-fn number(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, Fault> {
+fn number(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, SyntaxError> {
     let zero = scanner.since(start) == "0";
     if zero && let Some(base @ ('b' | 'o' | 'x')) = scanner.peek()? {
         scanner.next()?;
@@ -91,7 +91,7 @@ fn number(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, Fault> {
         let next = scanner.peek()?;
         if !next.is_some_and(|letter| letter.is_digit(radix)) {
             let next = next.unwrap_or('\0');
-            return Err(scanner.fault(format!("not {name} number: '{}{next}'", scanner.since(start))));
+            return Err(scanner.error(format!("not {name} number: '{}{next}'", scanner.since(start))));
         }
         scanner.take_while(|letter| letter.is_digit(radix) || letter == '_')?;
         return integer(scanner, &scanner.since(start));
@@ -106,7 +106,7 @@ fn number(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, Fault> {
     decimal(scanner, start)
 }
 
-fn decimal(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, Fault> {
+fn decimal(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, SyntaxError> {
     scanner.take_while(|letter| letter.is_ascii_digit() || letter == '_')?;
     if matches!(scanner.peek()?, Some('.' | 'e' | 'E')) {
         scanner.take_while(|letter| letter.is_ascii_digit() || "_.-+eE".contains(letter))?;
@@ -115,8 +115,8 @@ fn decimal(scanner: &mut Scanner<'_>, start: usize) -> Result<Value, Fault> {
     integer(scanner, &scanner.since(start))
 }
 
-/// Each underscore stands between digits.
-fn spaced(text: &str) -> bool {
+/// Whether each underscore is between digits.
+fn has_valid_underscores(text: &str) -> bool {
     let mut digit = false;
     for letter in text.chars() {
         if letter == '_' && !digit {
@@ -127,7 +127,7 @@ fn spaced(text: &str) -> bool {
     digit || matches!(text, "nan" | "+nan" | "-nan" | "inf" | "+inf" | "-inf")
 }
 
-fn leading_zero(text: &str) -> bool {
+fn has_leading_zero(text: &str) -> bool {
     match text.as_bytes() {
         [b'0', b'b' | b'o' | b'x', ..] => false,
         [b'0', _, ..] | [b'-' | b'+', b'0', _, ..] => true,
@@ -135,12 +135,12 @@ fn leading_zero(text: &str) -> bool {
     }
 }
 
-fn integer(scanner: &Scanner<'_>, text: &str) -> Result<Value, Fault> {
-    let invalid = |why: &str| scanner.fault(format!("Invalid integer {}: {why}", quoted(text)));
-    if !spaced(text) {
+fn integer(scanner: &Scanner<'_>, text: &str) -> Result<Value, SyntaxError> {
+    let invalid = |reason: &str| scanner.error(format!("Invalid integer {}: {reason}", quoted(text)));
+    if !has_valid_underscores(text) {
         return Err(invalid("underscores must be surrounded by digits"));
     }
-    if leading_zero(text) {
+    if has_leading_zero(text) {
         return Err(invalid("cannot have leading zeroes"));
     }
     let plain = text.replace('_', "");
@@ -150,16 +150,16 @@ fn integer(scanner: &Scanner<'_>, text: &str) -> Result<Value, Fault> {
         Some("0x") => i64::from_str_radix(plain.get(2..).unwrap_or_default(), 16),
         _ => plain.parse(),
     };
-    parsed.map(Value::Int64).map_err(|_| scanner.fault(format!("{text} is out of range for int64")))
+    parsed.map(Value::Int64).map_err(|_| scanner.error(format!("{text} is out of range for int64")))
 }
 
-fn float(scanner: &Scanner<'_>, text: &str) -> Result<Value, Fault> {
-    let invalid = |why: &str| scanner.fault(format!("Invalid float {}: {why}", quoted(text)));
+fn float(scanner: &Scanner<'_>, text: &str) -> Result<Value, SyntaxError> {
+    let invalid = |reason: &str| scanner.error(format!("Invalid float {}: {reason}", quoted(text)));
     let mut parts = text.split(['.', 'e', 'E']).filter(|part| !part.is_empty());
-    if !parts.clone().all(spaced) {
+    if !parts.clone().all(has_valid_underscores) {
         return Err(invalid("underscores must be surrounded by digits"));
     }
-    if parts.next().is_some_and(leading_zero) {
+    if parts.next().is_some_and(has_leading_zero) {
         return Err(invalid("cannot have leading zeroes"));
     }
     let ends =
@@ -170,14 +170,14 @@ fn float(scanner: &Scanner<'_>, text: &str) -> Result<Value, Fault> {
     let plain = text.replace('_', "");
     match plain.parse::<f64>() {
         Ok(number) if number.is_infinite() && !plain.ends_with("inf") => {
-            Err(scanner.fault(format!("{text} is out of range for float64")))
+            Err(scanner.error(format!("{text} is out of range for float64")))
         }
         Ok(number) => Ok(Value::Float64(number)),
-        Err(_) => Err(scanner.fault(format!("Invalid float value: {}", quoted(text)))),
+        Err(_) => Err(scanner.error(format!("Invalid float value: {}", quoted(text)))),
     }
 }
 
-fn date(scanner: &Scanner<'_>, text: &str) -> Result<Value, Fault> {
+fn date(scanner: &Scanner<'_>, text: &str) -> Result<Value, SyntaxError> {
     let text = text.replace('z', "Z").replace(['t', ' '], "T");
     for (layout, kind) in [
         ("2006-01-02T15:04:05.999999999Z07:00", None),
@@ -198,17 +198,18 @@ fn date(scanner: &Scanner<'_>, text: &str) -> Result<Value, Fault> {
         };
         return Ok(Value::Object(Rc::new(Instant(time))));
     }
-    Err(scanner.fault(format!("invalid datetime: {}", quoted(&text))))
+    Err(scanner.error(format!("invalid datetime: {}", quoted(&text))))
 }
 
-/// Go's layouts take numbers without their zeros; TOML does not, so separators must be in their places.
+/// Go's layouts accept numbers without leading zeros. TOML does not, so separators must be at the positions of the
+/// layout.
 fn lacks_zero(text: &str, layout: &str) -> bool {
     let fixed = layout.bytes().zip(text.bytes()).take_while(|(wanted, _)| !matches!(wanted, b'.' | b'Z'));
     fixed.into_iter().any(|(wanted, got)| !wanted.is_ascii_digit() && wanted != got)
 }
 
-/// The content of a string of any kind, after its first quote.
-fn string(scanner: &mut Scanner<'_>, quote: char) -> Result<String, Fault> {
+/// Reads a string of any kind, after its first quote.
+fn string(scanner: &mut Scanner<'_>, quote: char) -> Result<String, SyntaxError> {
     let raw = quote == '\'';
     if scanner.peek()? == Some(quote) {
         let mut ahead = *scanner;
@@ -222,17 +223,17 @@ fn string(scanner: &mut Scanner<'_>, quote: char) -> Result<String, Fault> {
     line(scanner, quote, raw)
 }
 
-/// A string on one line, as keys may be.
+/// Reads a single-line string; keys may be such strings, too.
 ///
 /// # Errors
-/// The text of `BurntSushi/toml`.
-pub(super) fn line(scanner: &mut Scanner<'_>, quote: char, raw: bool) -> Result<String, Fault> {
+/// The error text of `BurntSushi/toml`.
+pub(super) fn line(scanner: &mut Scanner<'_>, quote: char, raw: bool) -> Result<String, SyntaxError> {
     let start = scanner.position();
     loop {
         match scanner.next()? {
-            None if raw => return Err(scanner.fault_at(None, "unexpected EOF; expected \"'\"")),
-            None => return Err(scanner.fault_at(None, "unexpected EOF; expected '\"'")),
-            Some('\n' | '\r') => return Err(scanner.fault_before("strings cannot contain newlines")),
+            None if raw => return Err(scanner.error_at(None, "unexpected EOF; expected \"'\"")),
+            None => return Err(scanner.error_at(None, "unexpected EOF; expected '\"'")),
+            Some('\n' | '\r') => return Err(scanner.error_before("strings cannot contain newlines")),
             Some('\\') if !raw => escape(scanner, start)?,
             Some(letter) if letter == quote => break,
             Some(_) => {}
@@ -243,15 +244,15 @@ pub(super) fn line(scanner: &mut Scanner<'_>, quote: char, raw: bool) -> Result<
     if raw { Ok(text.to_owned()) } else { unescaped(scanner, text) }
 }
 
-/// A string between three quotes. One or two quotes more at its end belong to it.
-fn lines(scanner: &mut Scanner<'_>, quote: char) -> Result<String, Fault> {
+/// Reads a string between triple quotes. One or two additional quotes at its end belong to its content.
+fn lines(scanner: &mut Scanner<'_>, quote: char) -> Result<String, SyntaxError> {
     let raw = quote == '\'';
     let triple: String = [quote; 3].iter().collect();
     let start = scanner.position();
     loop {
         match scanner.next()? {
-            None if raw => return Err(scanner.fault_at(None, "unexpected EOF; expected \"'''\"")),
-            None => return Err(scanner.fault_at(None, "unexpected EOF; expected '\"\"\"'")),
+            None if raw => return Err(scanner.error_at(None, "unexpected EOF; expected \"'''\"")),
+            None => return Err(scanner.error_at(None, "unexpected EOF; expected '\"\"\"'")),
             Some('\\') if !raw => {
                 if !matches!(scanner.peek()?, Some('\n' | '\r')) {
                     escape(scanner, start)?;
@@ -270,7 +271,7 @@ fn lines(scanner: &mut Scanner<'_>, quote: char) -> Result<String, Fault> {
                 let five = [quote; 5].iter().collect::<String>();
                 if read.ends_with(&five) && (raw || !read.ends_with(&format!("\\{five}"))) {
                     let around = if raw { '"' } else { '\'' };
-                    return Err(ahead.fault(format!("unexpected {around}{triple}{triple}{around}")));
+                    return Err(ahead.error(format!("unexpected {around}{triple}{triple}{around}")));
                 }
             }
             Some(_) => {}
@@ -282,28 +283,28 @@ fn lines(scanner: &mut Scanner<'_>, quote: char) -> Result<String, Fault> {
     if raw { Ok(text.to_owned()) } else { unescaped(scanner, &joined(text)) }
 }
 
-/// Checks the letters after a backslash.
-fn escape(scanner: &mut Scanner<'_>, start: usize) -> Result<(), Fault> {
+/// Checks the escape sequence after a backslash.
+fn escape(scanner: &mut Scanner<'_>, start: usize) -> Result<(), SyntaxError> {
     let letter = scanner.next()?;
     let (digits, words) = match letter {
         Some('e' | 'b' | 't' | 'n' | 'f' | 'r' | '"' | ' ' | '\t' | '\\') => return Ok(()),
         Some('x') => (2, "two hexadecimal digits after '\\x'"),
         Some('u') => (4, "four hexadecimal digits after '\\u'"),
         Some('U') => (8, "eight hexadecimal digits after '\\U'"),
-        Some(letter) => return Err(scanner.fault(format!("invalid escape in string '\\{letter}'"))),
-        None => return Err(scanner.fault_before("invalid escape in string '\\\0'")),
+        Some(letter) => return Err(scanner.error(format!("invalid escape in string '\\{letter}'"))),
+        None => return Err(scanner.error_before("invalid escape in string '\\\0'")),
     };
     for _ in 0..digits {
         let digit = scanner.next()?;
         if !digit.is_some_and(|digit| digit.is_ascii_hexdigit()) {
             let read = quoted(&scanner.since(start));
-            return Err(scanner.fault_at(digit, format!("expected {words}, but got {read} instead")));
+            return Err(scanner.error_at(digit, format!("expected {words}, but got {read} instead")));
         }
     }
     Ok(())
 }
 
-/// Without backslashes at line ends and the space after them.
+/// Removes backslashes at line ends and the whitespace after them.
 fn joined(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -316,7 +317,7 @@ fn joined(text: &str) -> String {
             continue;
         }
         out.push('\\');
-        // What is escaped is taken with its backslash, so that a second one starts nothing.
+        // Copy the escaped character with its backslash: a second backslash must not start an escape.
         let mut letters = after.chars();
         if let Some(escaped) = letters.next() {
             out.push(escaped);
@@ -327,7 +328,7 @@ fn joined(text: &str) -> String {
     out
 }
 
-fn unescaped(scanner: &Scanner<'_>, text: &str) -> Result<String, Fault> {
+fn unescaped(scanner: &Scanner<'_>, text: &str) -> Result<String, SyntaxError> {
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
@@ -367,11 +368,11 @@ fn unescaped(scanner: &Scanner<'_>, text: &str) -> Result<String, Fault> {
             Some('x') => 2,
             Some('u') => 4,
             Some('U') => 8,
-            other => return Err(scanner.fault(format!("invalid escape: '\\{}'", other.unwrap_or_default()))),
+            other => return Err(scanner.error(format!("invalid escape: '\\{}'", other.unwrap_or_default()))),
         };
         let code: String = letters.by_ref().take(digits).collect();
         let letter = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
-        let invalid = || scanner.fault(format!("Escaped character '\\u{code}' is not valid UTF-8."));
+        let invalid = || scanner.error(format!("Escaped character '\\u{code}' is not valid UTF-8."));
         out.push(letter.ok_or_else(invalid)?);
     }
     Ok(out)

@@ -1,7 +1,7 @@
-//! Which key of a TOML document may be said where: tables made by their heads, by dots, or in passing.
+//! Where each key of a TOML document may be defined: tables come from headers, from dotted keys, or are implied.
 //!
-//! Source: BurntSushi/toml 1.6 `parse.go` (`addContext`, `setValue`). Paths are kept as hashes, since a document may
-//! spell far more bytes of paths than it has bytes.
+//! Source: BurntSushi/toml 1.6 `parse.go` (`addContext`, `setValue`). Paths are kept as hashes: the paths of a document
+//! may be far longer in total than the document itself.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,13 +12,13 @@ use gostd::value::{Element, List, Map, Value};
 use super::{dotted, quoted};
 use crate::function::{Failure, Scope};
 
-/// Why a key may not stand where it does.
-pub(super) enum Refused {
-    Said(String),
+/// Why a key may not be defined at its path.
+pub(super) enum KeyError {
+    Message(String),
     Failed(Failure),
 }
 
-impl From<Failure> for Refused {
+impl From<Failure> for KeyError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -27,9 +27,9 @@ impl From<Failure> for Refused {
 pub(super) struct Tables {
     /// The document.
     pub(super) root: Map,
-    /// The table that is being filled.
+    /// The path of the table that is being filled.
     pub(super) context: Vec<Rc<str>>,
-    /// Tables that were only implied, and so may be said once more.
+    /// Tables that are only implied, so the document may still define them once.
     implicit: HashSet<u64>,
     /// Keys whose value is a plain array.
     arrays: HashSet<u64>,
@@ -49,7 +49,7 @@ fn joined(path: &[Rc<str>], key: &Rc<str>) -> String {
     dotted(&parts)
 }
 
-/// The table that `value` is, or the last one of its array of tables.
+/// `value` as a table: itself, or the last table of an array of tables.
 fn inner(value: &Value) -> Option<Map> {
     match value {
         Value::Map(map) => Some(map.clone()),
@@ -83,32 +83,32 @@ impl Tables {
         self.arrays.remove(&hash(&self.context, Some(key)));
     }
 
-    /// Makes the table at `path` the context.
-    pub(super) fn enter(&mut self, scope: &Scope<'_>, path: &[Rc<str>], array: bool) -> Result<(), Refused> {
+    /// Makes the table at `path` the context, and creates it if necessary.
+    pub(super) fn enter(&mut self, scope: &Scope<'_>, path: &[Rc<str>], array: bool) -> Result<(), KeyError> {
         scope.step(path.len() as u64)?;
         let Some((last, parents)) = path.split_last() else { return Ok(()) };
         let mut table = self.root.clone();
-        // The hash of each beginning of the path grows with it: hashing each from its start would be quadratic.
+        // One hasher for all prefixes of the path: hashing each prefix from its start would take quadratic time.
         let mut hasher = DefaultHasher::new();
         for (index, part) in parents.iter().enumerate() {
             part.hash(&mut hasher);
             let found = table.entries.borrow().get(part).cloned();
             let found = found.unwrap_or_else(|| {
                 self.implicit.insert(hasher.finish());
-                let made = Value::map::<&str>([]);
-                table.entries.borrow_mut().insert(part.clone(), made.clone());
-                made
+                let created = Value::map::<&str>([]);
+                table.entries.borrow_mut().insert(part.clone(), created.clone());
+                created
             });
             table = inner(&found).ok_or_else(|| {
                 let path = dotted(parents.get(..=index).unwrap_or_default());
-                Refused::Said(format!("Key '{path}' was already created as a hash."))
+                KeyError::Message(format!("Key '{path}' was already created as a hash."))
             })?;
         }
         self.context = parents.to_vec();
         if array {
             add_table(&table, last).map_err(|()| {
                 let path = dotted(path);
-                Refused::Said(format!("Key '{path}' was already created and cannot be used as an array."))
+                KeyError::Message(format!("Key '{path}' was already created and cannot be used as an array."))
             })?;
         } else {
             self.set(scope, last, Value::map::<&str>([]))?;
@@ -117,25 +117,25 @@ impl Tables {
         Ok(())
     }
 
-    /// Gives `key` of the context its value. A table that was only implied stays what it is.
-    pub(super) fn set(&mut self, scope: &Scope<'_>, key: &Rc<str>, value: Value) -> Result<(), Refused> {
+    /// Sets `key` of the context to `value`. A table that was only implied keeps its content.
+    pub(super) fn set(&mut self, scope: &Scope<'_>, key: &Rc<str>, value: Value) -> Result<(), KeyError> {
         scope.step(self.context.len() as u64)?;
         let mut table = self.root.clone();
         for (index, part) in self.context.iter().enumerate() {
             let found = table.entries.borrow().get(part).and_then(inner);
             table = found.ok_or_else(|| {
                 let path = dotted(self.context.get(..=index).unwrap_or_default());
-                Refused::Said(format!("Key '{path}' has already been defined."))
+                KeyError::Message(format!("Key '{path}' has already been defined."))
             })?;
         }
-        let place = hash(&self.context, Some(key));
+        let path_hash = hash(&self.context, Some(key));
         let mut entries = table.entries.borrow_mut();
         if entries.contains_key(key) {
-            if !self.implicit.remove(&place) {
+            if !self.implicit.remove(&path_hash) {
                 let path = joined(&self.context, key);
-                return Err(Refused::Said(format!("Key '{path}' has already been defined.")));
+                return Err(KeyError::Message(format!("Key '{path}' has already been defined.")));
             }
-            if !self.arrays.contains(&place) {
+            if !self.arrays.contains(&path_hash) {
                 return Ok(());
             }
         }
@@ -143,14 +143,14 @@ impl Tables {
         Ok(())
     }
 
-    /// Puts a value at a path of an inline table.
+    /// Sets the value at a path of an inline table.
     pub(super) fn put(
         &self,
         scope: &Scope<'_>,
         table: &Map,
         path: &[Rc<str>],
         value: Value,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), KeyError> {
         let Some((last, parents)) = path.split_last() else { return Ok(()) };
         scope.step(path.len() as u64)?;
         let mut table = table.clone();
@@ -159,7 +159,7 @@ impl Tables {
             let found = entries.entry(parent.clone()).or_insert_with(|| Value::map::<&str>([])).clone();
             drop(entries);
             let Value::Map(found) = found else {
-                return Err(Refused::Said(format!("{} is not a table", quoted(&dotted(&self.context)))));
+                return Err(KeyError::Message(format!("{} is not a table", quoted(&dotted(&self.context)))));
             };
             table = found;
         }
@@ -168,7 +168,7 @@ impl Tables {
     }
 }
 
-/// A new table at the end of the array of tables `key`, which may be new.
+/// Appends a new table to the array of tables `key`, and creates the array if necessary.
 fn add_table(table: &Map, key: &Rc<str>) -> Result<(), ()> {
     let mut entries = table.entries.borrow_mut();
     let new = || Value::List(List::of(Element::Map, Vec::new()));
@@ -176,7 +176,7 @@ fn add_table(table: &Map, key: &Rc<str>) -> Result<(), ()> {
     else {
         return Err(());
     };
-    // Nobody else holds a list of a table that is being read.
+    // The list of a table that is still being read has no other owner.
     Rc::get_mut(items).ok_or(())?.push(Value::map::<&str>([]));
     Ok(())
 }

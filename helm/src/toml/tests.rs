@@ -43,14 +43,14 @@ fn unquote(literal: &str) -> Vec<u8> {
     out
 }
 
-fn rows(kind: &str, least: usize) -> Vec<[Vec<u8>; 2]> {
+fn rows(kind: &str, minimum: usize) -> Vec<[Vec<u8>; 2]> {
     let rows: Vec<_> = CASES
         .lines()
         .map(|row| row.split('\t').collect::<Vec<_>>())
         .filter(|columns| columns[0] == kind)
         .map(|columns| [unquote(columns[1]), unquote(columns[2])])
         .collect();
-    assert!(rows.len() >= least, "{} cases of {kind}", rows.len());
+    assert!(rows.len() >= minimum, "{} cases of {kind}", rows.len());
     rows
 }
 
@@ -67,7 +67,7 @@ fn from_json(value: &serde_json::Value) -> Value {
     }
 }
 
-/// Whether `ours` is what the JSON says; JSON knows one kind of number.
+/// Whether `ours` equals the JSON value. JSON has only one number type.
 fn same(ours: &Value, json: &serde_json::Value) -> bool {
     match (ours, json) {
         (Value::Nil, serde_json::Value::Null) => true,
@@ -95,7 +95,7 @@ fn reads_as_burntsushi_does() {
         let shown = String::from_utf8_lossy(&document).into_owned();
         let expected = String::from_utf8(expected).unwrap();
         let agree = match with_scope(|scope| read(scope, &document)) {
-            Err(Failure::Said(text)) => format!("error: {text}") == expected,
+            Err(Failure::Message(text)) => format!("error: {text}") == expected,
             Err(limit) => panic!("{limit:?}"),
             // JSON has no infinity.
             Ok(_) if expected.starts_with("json: ") => true,
@@ -115,7 +115,7 @@ fn writes_as_burntsushi_does() {
         let value = from_json(&serde_json::from_slice(&json).unwrap());
         let ours = match with_scope(|scope| write(scope, &value)) {
             Ok(bytes) => String::from_utf8(bytes).unwrap(),
-            Err(Failure::Said(text)) => format!("error: {text}"),
+            Err(Failure::Message(text)) => format!("error: {text}"),
             Err(limit) => panic!("{limit:?}"),
         };
         assert_eq!(ours, String::from_utf8(expected).unwrap(), "{}", String::from_utf8_lossy(&json));
@@ -123,7 +123,7 @@ fn writes_as_burntsushi_does() {
 }
 
 #[test]
-fn what_is_read_can_be_written() {
+fn a_document_survives_reading_and_writing() {
     let text = "a = 1979-05-27\nb = 1979-05-27T07:32:00Z\nc = 07:32:00.5\nd = 1979-05-27T07:32:00\ne = 1.0\n\
                 f = 2\ng = -inf\nh = nan\n";
     let map = with_scope(|scope| read(scope, text.as_bytes())).unwrap();
@@ -132,7 +132,7 @@ fn what_is_read_can_be_written() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_written_as_they_are() {
+fn bytes_that_are_not_utf8_are_written_unchanged() {
     let value = Value::map([
         ("a", Value::string(b"x\"\xff".to_vec())),
         ("b", Value::Bytes(b"\x01\x02".to_vec().into())),
@@ -146,17 +146,17 @@ fn deep(open: &str, close: &str, count: usize) -> String {
 }
 
 #[test]
-fn documents_too_deep_are_refused() {
+fn too_deep_documents_are_rejected() {
     let dots = "a.".repeat(100_000);
     for text in
         [deep("[", "]", 100_000), deep("{a = ", "", 100_000), format!("{dots}a = 1"), format!("[{dots}a]")]
     {
-        let refused = with_scope(|scope| read(scope, text.as_bytes()));
-        assert_eq!(refused.err(), Some(Failure::Limit("value_depth")));
+        let result = with_scope(|scope| read(scope, text.as_bytes()));
+        assert_eq!(result.err(), Some(Failure::Limit("value_depth")));
     }
 }
 
-/// What is just allowed overflows the stack neither when read nor when written or dropped.
+/// The deepest allowed arrays do not overflow the stack when they are read, written or dropped.
 #[test]
 fn the_deepest_arrays_fit_the_stack() {
     let map = with_scope(|scope| read(scope, deep("[", "]", DEPTH - 2).as_bytes())).unwrap();
@@ -177,13 +177,13 @@ fn the_deepest_tables_fit_the_stack() {
 }
 
 #[test]
-fn values_too_deep_are_refused() {
-    let most = (0..1000).fold(Value::Bool(true), |inner, _| Value::map([("a", Value::list(vec![inner]))]));
-    assert_eq!(with_scope(|scope| write(scope, &most)).err(), Some(Failure::Limit("value_depth")));
+fn too_deep_values_are_rejected() {
+    let deepest = (0..1000).fold(Value::Bool(true), |inner, _| Value::map([("a", Value::list(vec![inner]))]));
+    assert_eq!(with_scope(|scope| write(scope, &deepest)).err(), Some(Failure::Limit("value_depth")));
 }
 
 #[test]
-fn documents_too_large_are_refused() {
+fn too_large_documents_are_rejected() {
     let wide = "[[t]]\n".repeat(1_100_000);
     assert!(matches!(with_scope(|scope| read(scope, wide.as_bytes())), Err(Failure::Limit(_))));
     let paths = format!("[{}a]\n", "a.".repeat(200));

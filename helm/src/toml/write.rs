@@ -1,4 +1,4 @@
-//! Values to TOML: keys sorted, plain values before tables, two spaces a level.
+//! Writes values as TOML: sorted keys, plain values before tables, two spaces per level.
 //!
 //! Source: BurntSushi/toml 1.6 `encode.go`.
 
@@ -11,18 +11,18 @@ use super::{DEPTH, basic, dotted, key};
 use crate::funcs::dates::{Duration, Instant};
 use crate::function::{Failure, Scope};
 
-/// What the encoder of `BurntSushi/toml` writes.
+/// The output of the encoder of `BurntSushi/toml`.
 ///
 /// # Errors
-/// Its error text, or a bound.
+/// Its error text, or an exceeded limit.
 pub(crate) fn write(scope: &Scope<'_>, value: &Value) -> Result<Vec<u8>, Failure> {
     let mut writer = Writer { scope, out: Vec::new(), path: Vec::new(), depth: 0 };
     let value = resolved(value);
     match &value {
-        // Go's encoder panics here; the text is that of its panic.
+        // Go's encoder panics here; this is the text of the panic.
         Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".into()),
         Value::Map(_) => writer.table(&value)?,
-        Value::List(_) if writer.kind(&value)? == Kind::Tables => {
+        Value::List(_) if writer.shape(&value)? == Shape::Tables => {
             return Err("toml: top-level values must be Go maps or structs".into());
         }
         other => writer.element(other)?,
@@ -30,18 +30,18 @@ pub(crate) fn write(scope: &Scope<'_>, value: &Value) -> Result<Vec<u8>, Failure
     Ok(writer.out)
 }
 
-/// What a value is to TOML, as far as its place depends on it.
+/// How TOML writes a value. The shape decides the position in the output.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Shape {
     Nothing,
     Plain,
     Table,
-    /// An array of tables alone.
+    /// A non-empty array with only tables.
     Tables,
 }
 
 /// One entry of a table.
-type Entry = (Rc<str>, Value, Kind);
+type Entry = (Rc<str>, Value, Shape);
 
 struct Writer<'a, 's> {
     scope: &'a Scope<'s>,
@@ -50,7 +50,7 @@ struct Writer<'a, 's> {
     depth: usize,
 }
 
-/// An object as what TOML sees of it; times and durations stay.
+/// An object as the plain value that TOML writes; times and durations stay as they are.
 fn resolved(value: &Value) -> Value {
     match value {
         Value::Object(object) if !object.as_any().is::<Instant>() && !object.as_any().is::<Duration>() => {
@@ -88,60 +88,60 @@ impl Writer<'_, '_> {
         done
     }
 
-    fn kind(&mut self, value: &Value) -> Result<Kind, Failure> {
+    fn shape(&mut self, value: &Value) -> Result<Shape, Failure> {
         self.scope.step(1)?;
         let Value::List(list) = value else {
             return Ok(match value {
-                Value::Nil => Kind::Nothing,
-                Value::Map(_) => Kind::Table,
-                _ => Kind::Plain,
+                Value::Nil => Shape::Nothing,
+                Value::Map(_) => Shape::Table,
+                _ => Shape::Plain,
             });
         };
-        // Go's nil slice is nothing.
+        // Go's encoder skips nil slices.
         if list.is_nil() {
-            return Ok(Kind::Nothing);
+            return Ok(Shape::Nothing);
         }
         self.deeper(|writer| {
-            let mut kind = if list.items.is_empty() { Kind::Plain } else { Kind::Tables };
+            let mut shape = if list.items.is_empty() { Shape::Plain } else { Shape::Tables };
             for item in list.items.iter() {
-                match writer.kind(&resolved(item))? {
-                    Kind::Nothing => return Err("toml: cannot encode array with nil element".into()),
-                    Kind::Table => {}
-                    Kind::Plain | Kind::Tables => kind = Kind::Plain,
+                match writer.shape(&resolved(item))? {
+                    Shape::Nothing => return Err("toml: cannot encode array with nil element".into()),
+                    Shape::Table => {}
+                    Shape::Plain | Shape::Tables => shape = Shape::Plain,
                 }
             }
-            Ok(kind)
+            Ok(shape)
         })
     }
 
-    /// Entries that are not tables, then those that are.
+    /// The entries that are not tables, then the tables.
     fn sorted(&mut self, value: &Value) -> Result<[Vec<Entry>; 2], Failure> {
         let [mut direct, mut tables] = [Vec::new(), Vec::new()];
         for (name, value) in entries(value) {
-            let kind = self.kind(&value)?;
-            let place = if matches!(kind, Kind::Table | Kind::Tables) { &mut tables } else { &mut direct };
-            place.push((name, value, kind));
+            let shape = self.shape(&value)?;
+            let group = if matches!(shape, Shape::Table | Shape::Tables) { &mut tables } else { &mut direct };
+            group.push((name, value, shape));
         }
         Ok([direct, tables])
     }
 
     /// The entries of the table at the current path.
     fn table(&mut self, value: &Value) -> Result<(), Failure> {
-        for (name, value, kind) in self.sorted(value)?.concat() {
-            if kind == Kind::Nothing {
+        for (name, value, shape) in self.sorted(value)?.concat() {
+            if shape == Shape::Nothing {
                 continue;
             }
             self.path.push(name);
-            self.deeper(|writer| writer.entry(&value, kind))?;
+            self.deeper(|writer| writer.entry(&value, shape))?;
             self.path.pop();
         }
         Ok(())
     }
 
-    fn entry(&mut self, value: &Value, kind: Kind) -> Result<(), Failure> {
+    fn entry(&mut self, value: &Value, shape: Shape) -> Result<(), Failure> {
         let indent = "  ".repeat(self.path.len().saturating_sub(1));
-        match (kind, value) {
-            (Kind::Table, _) => {
+        match (shape, value) {
+            (Shape::Table, _) => {
                 if self.path.len() == 1 {
                     self.new_line()?;
                 }
@@ -149,7 +149,7 @@ impl Writer<'_, '_> {
                 self.text(&format!("{indent}[{head}]\n"))?;
                 self.table(value)
             }
-            (Kind::Tables, Value::List(list)) => {
+            (Shape::Tables, Value::List(list)) => {
                 for item in list.items.iter() {
                     self.new_line()?;
                     let head = dotted(&self.path);
@@ -205,7 +205,7 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// A string that is not UTF-8: its text escaped, its other bytes as they are.
+    /// A string that is not UTF-8: its text escaped, its invalid bytes unchanged.
     fn binary(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.text("\"")?;
         for chunk in bytes.utf8_chunks() {
@@ -228,13 +228,13 @@ impl Writer<'_, '_> {
         self.text("]")
     }
 
-    /// Go puts the comma after each entry but the last, also when that last one is nothing.
+    /// Go writes a comma after each entry but the last, even if that last entry is skipped.
     fn inline(&mut self, value: &Value) -> Result<(), Failure> {
         let [direct, tables] = self.sorted(value)?;
         let (direct_count, table_count) = (direct.len(), tables.len());
         self.text("{")?;
-        for (index, (name, value, kind)) in direct.into_iter().chain(tables).enumerate() {
-            if kind == Kind::Nothing {
+        for (index, (name, value, shape)) in direct.into_iter().chain(tables).enumerate() {
+            if shape == Shape::Nothing {
                 continue;
             }
             self.text(&format!("{} = ", key(&name)))?;
@@ -247,7 +247,7 @@ impl Writer<'_, '_> {
     }
 }
 
-/// `strconv.FormatFloat(number, 'g', -1, 64)` with a fraction if there is neither that nor an exponent.
+/// `strconv.FormatFloat(number, 'g', -1, 64)`, with `.0` appended if it has neither a fraction nor an exponent.
 fn float(number: f64) -> String {
     if number.is_nan() {
         return if number.is_sign_negative() { "-nan" } else { "nan" }.into();

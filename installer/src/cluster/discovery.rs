@@ -1,6 +1,6 @@
-//! What a cluster can do: its version, and where the objects of each kind are.
+//! The discovery of a cluster: its version, and the resource of each kind.
 //!
-//! By aggregated discovery (Kubernetes 1.26 and later), so that two requests tell all.
+//! Uses aggregated discovery (Kubernetes 1.26 and later), which needs only two requests.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use helm::{Capabilities, KubeVersion};
 use http::Method;
 use serde_json::Value;
 
-use super::{Ask, Cluster, JSON};
+use super::{ApiRequest, Cluster, JSON};
 use crate::error::Error;
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// What a cluster can do.
+/// The discovery of a cluster.
 pub(crate) struct Discovery {
     version: Value,
     kinds: BTreeMap<(String, String), Resource>,
     versions: Vec<String>,
 }
 
-/// Where the objects of a kind are.
+/// The API resource of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resource {
     api_version: String,
@@ -33,7 +33,7 @@ impl Resource {
         self.namespaced
     }
 
-    /// The path of an object; with an empty name that of all.
+    /// The URL path of an object; if the name is empty, of the collection.
     pub(crate) fn path(&self, namespace: &str, name: &str) -> String {
         let root = if self.api_version.contains('/') { "/apis/" } else { "/api/" };
         let mut path = format!("{root}{}", self.api_version);
@@ -48,7 +48,7 @@ impl Resource {
     }
 }
 
-/// A segment of a path; names of some kinds, as roles, may hold a colon and more.
+/// Escapes a path segment. Names of some kinds, such as roles, may contain colons and other characters.
 fn escape(segment: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
     let escaped = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
@@ -56,27 +56,27 @@ fn escape(segment: &str) -> String {
 }
 
 impl Discovery {
-    pub(super) async fn ask(cluster: &Cluster) -> Result<Self, Error> {
-        let groups = |path: &str| Ask {
-            action: "learn what the cluster can do".to_owned(),
+    pub(super) async fn fetch(cluster: &Cluster) -> Result<Self, Error> {
+        let groups = |path: &str| ApiRequest {
+            action: "get the discovery of the cluster".to_owned(),
             method: Method::GET,
             path: path.to_owned(),
             content: JSON,
             accept: AGGREGATED,
             body: &[],
         };
-        let version = Ask::get("learn the cluster's version".to_owned(), "/version".to_owned());
-        let version = cluster.ask(&version).await?;
+        let version = ApiRequest::get("get the version of the cluster".to_owned(), "/version".to_owned());
+        let version = cluster.request(&version).await?;
         let mut found = Self { version, kinds: BTreeMap::new(), versions: Vec::new() };
         for path in ["/api", "/apis"] {
-            found.take(&cluster.ask(&groups(path)).await?);
+            found.add(&cluster.request(&groups(path)).await?);
         }
         Ok(found)
     }
 
-    /// Takes what one answer says.
-    fn take(&mut self, answer: &Value) {
-        for group in list(answer, "items") {
+    /// Adds the groups of a response.
+    fn add(&mut self, response: &Value) {
+        for group in list(response, "items") {
             let name = text(group.get("metadata").unwrap_or(&Value::Null), "name");
             for version in list(group, "versions") {
                 let number = text(version, "version");
@@ -84,13 +84,13 @@ impl Discovery {
                     if name.is_empty() { number.to_owned() } else { format!("{name}/{number}") };
                 self.versions.push(api_version.clone());
                 for resource in list(version, "resources") {
-                    self.take_kind(&api_version, resource);
+                    self.add_kind(&api_version, resource);
                 }
             }
         }
     }
 
-    fn take_kind(&mut self, api_version: &str, resource: &Value) {
+    fn add_kind(&mut self, api_version: &str, resource: &Value) {
         let kind = resource.get("responseKind").map_or("", |kind| text(kind, "kind"));
         if kind.is_empty() {
             return;
@@ -108,7 +108,7 @@ impl Discovery {
         self.kinds.get(&(api_version.to_owned(), kind.to_owned())).cloned()
     }
 
-    /// What templates may learn, with what definitions that are applied before will add.
+    /// The capabilities for templates, including those of CRDs that are applied first.
     pub(crate) fn capabilities(&self, definitions: &[Value]) -> Capabilities {
         let mut api_versions = self.versions.clone();
         for definition in definitions {
@@ -118,9 +118,9 @@ impl Discovery {
                 list(spec, "versions").filter(|version| version.get("served") == Some(&Value::Bool(true)))
             {
                 let api_version = format!("{}/{}", text(spec, "group"), text(version, "name"));
-                for word in [format!("{api_version}/{kind}"), api_version] {
-                    if !api_versions.contains(&word) {
-                        api_versions.push(word);
+                for entry in [format!("{api_version}/{kind}"), api_version] {
+                    if !api_versions.contains(&entry) {
+                        api_versions.push(entry);
                     }
                 }
             }
@@ -151,17 +151,17 @@ mod tests {
             kinds: BTreeMap::new(),
             versions: Vec::new(),
         };
-        found.take(&json!({"items": [{"versions": [{"version": "v1", "resources": [
+        found.add(&json!({"items": [{"versions": [{"version": "v1", "resources": [
             {"resource": "pods", "responseKind": {"kind": "Pod"}, "scope": "Namespaced"},
             {"resource": "namespaces", "responseKind": {"kind": "Namespace"}, "scope": "Cluster"}]}]}]}));
-        found.take(&json!({"items": [{"metadata": {"name": "rbac.authorization.k8s.io"}, "versions": [
+        found.add(&json!({"items": [{"metadata": {"name": "rbac.authorization.k8s.io"}, "versions": [
             {"version": "v1", "resources": [
                 {"resource": "clusterroles", "responseKind": {"kind": "ClusterRole"}, "scope": "Cluster"}]}]}]}));
         found
     }
 
     #[test]
-    fn objects_are_where_discovery_says() {
+    fn paths_follow_from_the_discovery() {
         let path =
             |version, kind, namespace, name| found().resource(version, kind).unwrap().path(namespace, name);
         assert_eq!(path("v1", "Pod", "a", "b"), "/api/v1/namespaces/a/pods/b");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_learn_versions_kinds_and_what_the_charts_own_definitions_add() {
+    fn capabilities_contain_versions_kinds_and_the_chart_s_own_crds() {
         let definition = json!({"spec": {"group": "x.io", "names": {"kind": "X"}, "versions": [
             {"name": "v1", "served": true}, {"name": "v0", "served": false}]}});
         let capabilities = found().capabilities(&[definition]);

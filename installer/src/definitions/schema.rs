@@ -1,22 +1,22 @@
-//! What a schema keeps of objects and another would prune.
+//! The fields that one schema keeps and another one would prune.
 //!
-//! Source: Kubernetes prunes fields that a structural schema does not specify, unless it says
+//! Source: Kubernetes prunes fields that a structural schema does not specify, unless it sets
 //! `x-kubernetes-preserve-unknown-fields` or allows additional properties.
 
 use serde_json::{Value, json};
 
 const ANY: &str = "x-kubernetes-preserve-unknown-fields";
-/// Fields that every object has, whatever the schema says.
+/// Fields that every object has, regardless of the schema.
 const IMPLICIT: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
-/// The versions and fields that the definition `live` keeps and `new` would not, as paths.
-pub(crate) fn lost(live: &Value, new: &Value) -> Vec<String> {
+/// The versions and fields that the CRD `live` keeps and `new` would prune, as paths.
+pub(crate) fn pruned_fields(live: &Value, new: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    // As definitions from before Kubernetes 1.16 have it: then nothing is pruned.
+    // As in CRDs from before Kubernetes 1.16: nothing is pruned.
     let keeps =
         |definition: &Value| definition.get("spec").is_some_and(|spec| is_set(spec, "preserveUnknownFields"));
     if keeps(live) && !keeps(new) {
-        found.push("all that its schema does not name".to_owned());
+        found.push("all fields that its schema does not specify".to_owned());
     }
     for version in versions(live) {
         let name = name(version);
@@ -49,7 +49,7 @@ fn walk(old: &Value, new: &Value, path: &str, found: &mut Vec<String>) {
         let inner = format!("{path}.{name}");
         match (new.get("properties").and_then(|properties| properties.get(name)), new_more) {
             (Some(new), _) => walk(old, new, &inner, found),
-            // With `true` in its place the field stays, and what is in it does not.
+            // If `additionalProperties` applies instead, the field is kept, but its content may not be.
             (None, Some(more)) => walk(old, more, &inner, found),
             (None, None) if keeps_all(new) || is_implicit(path, name) => {}
             (None, None) => found.push(inner),
@@ -63,7 +63,7 @@ fn walk(old: &Value, new: &Value, path: &str, found: &mut Vec<String>) {
     if keeps_all(old) && !keeps_all(new) && !is_leaf(new) {
         found.push(format!("{path}.*"));
     }
-    // What only the new schema names, the old one held by what it says of all others.
+    // To fields that only the new schema specifies, the old one applied its rule for unknown fields.
     let held = if keeps_all(old) { Some(old) } else { old_more };
     let known = |name: &str| old.get("properties").is_some_and(|properties| properties.get(name).is_some());
     for (name, new) in properties(new).filter(|(name, _)| !known(name)) {
@@ -83,18 +83,18 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema.get("properties").and_then(Value::as_object).into_iter().flatten()
 }
 
-/// Whether a schema prunes nothing of what it does not name.
+/// Whether a schema keeps all fields that it does not specify.
 fn keeps_all(schema: &Value) -> bool {
     is_set(schema, ANY) && more(schema).is_none()
 }
 
-/// Whether a schema is that of text or a number, which nothing is pruned of.
+/// Whether a schema is of a scalar type, which has no fields to prune.
 fn is_leaf(schema: &Value) -> bool {
     let kind = schema.get("type").and_then(Value::as_str);
     kind.is_some_and(|kind| !matches!(kind, "object" | "array"))
 }
 
-/// What a schema says of fields that it does not name, unless that is that there are none.
+/// The schema of fields that are not specified, if such fields are allowed.
 fn more(schema: &Value) -> Option<&Value> {
     schema.get("additionalProperties").filter(|more| **more != Value::Bool(false))
 }
@@ -103,7 +103,7 @@ fn is_set(schema: &Value, flag: &str) -> bool {
     schema.get(flag) == Some(&Value::Bool(true))
 }
 
-/// The path of an object as a whole is the version's name, and those have no dots.
+/// The path of a whole object is the name of the version, which has no dots.
 fn is_implicit(path: &str, name: &str) -> bool {
     !path.contains(['.', '[']) && IMPLICIT.contains(&name)
 }
@@ -120,11 +120,11 @@ mod tests {
     }
 
     fn between(old: &Value, new: &Value) -> Vec<String> {
-        lost(&definition(old), &definition(new))
+        pruned_fields(&definition(old), &definition(new))
     }
 
     #[test]
-    fn h1_fields_that_an_older_schema_would_prune_are_named() {
+    fn h1_fields_that_an_older_schema_would_prune_are_listed() {
         let text = json!({"type": "string"});
         let of = |properties: &Value| json!({"type": "object", "properties": properties});
         let (one, two) = (json!({"a": text}), json!({"a": text, "b": text}));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn h1_what_preserves_unknown_fields_prunes_none() {
+    fn h1_a_schema_that_preserves_unknown_fields_prunes_none() {
         let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let some = json!({"type": "object", "properties": {"a": {"type": "string"}}});
         assert_eq!(between(&some, &any), Vec::<String>::new());
@@ -150,23 +150,23 @@ mod tests {
     }
 
     #[test]
-    fn h1_a_definition_that_never_pruned_is_not_made_to() {
+    fn h1_a_crd_that_never_pruned_does_not_start_to() {
         let text = json!({"type": "object", "properties": {"a": {"type": "string"}}});
         let mut live = definition(&text);
         live["spec"]["preserveUnknownFields"] = json!(true);
-        assert_eq!(lost(&live, &definition(&text)), ["all that its schema does not name"]);
-        assert_eq!(lost(&live, &live), Vec::<String>::new());
-        assert_eq!(lost(&definition(&text), &live), Vec::<String>::new());
+        assert_eq!(pruned_fields(&live, &definition(&text)), ["all fields that its schema does not specify"]);
+        assert_eq!(pruned_fields(&live, &live), Vec::<String>::new());
+        assert_eq!(pruned_fields(&definition(&text), &live), Vec::<String>::new());
     }
 
     #[test]
-    fn h1_a_version_that_is_no_longer_there_is_named() {
+    fn h1_a_removed_version_is_listed() {
         let mut live = definition(&json!({}));
         live["spec"]["versions"].as_array_mut().unwrap().push(json!({"name": "v2"}));
-        assert_eq!(lost(&live, &definition(&json!({}))), ["version v2"]);
+        assert_eq!(pruned_fields(&live, &definition(&json!({}))), ["version v2"]);
     }
 
-    /// What Kubernetes makes of an object under a schema.
+    /// Prunes an object by a schema, as Kubernetes does.
     fn prune(object: &Value, schema: &Value) -> Value {
         let keeps = is_set(schema, "x-kubernetes-preserve-unknown-fields");
         match object {
@@ -206,7 +206,7 @@ mod tests {
         })
     }
 
-    /// An object that fills in every field that a schema knows, and those that it lets in besides.
+    /// An object with every field that a schema specifies, and with additional ones if it allows them.
     fn full(schema: &Value) -> Value {
         match schema.get("type").and_then(Value::as_str) {
             Some("object") => {
@@ -230,11 +230,11 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
         #[test]
-        fn h1_a_schema_that_loses_nothing_prunes_nothing(old in schemas(), new in schemas()) {
+        fn h1_a_schema_without_listed_fields_prunes_nothing(old in schemas(), new in schemas()) {
             let object = json!({"x": full(&old)});
             let of = |schema: &Value| json!({"type": "object", "properties": {"x": schema}});
             let after = prune(&object, &of(&new));
-            // A field that changed its type is refused by validation and not pruned.
+            // A field that changed its type is rejected by validation and not pruned.
             if fits(&object, &of(&new)) && between(&of(&old), &of(&new)).is_empty() {
                 prop_assert_eq!(after, object);
             }
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    /// Whether an object's known parts have the types that a schema says.
+    /// Whether the fields of an object have the types in a schema.
     fn fits(object: &Value, schema: &Value) -> bool {
         let kind = schema.get("type").and_then(Value::as_str);
         match object {

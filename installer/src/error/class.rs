@@ -1,22 +1,22 @@
 //! The class of each error.
 
-use brief::of_cluster;
 use error_class::{Class, Classified};
+use error_text::kube_class;
 
 use super::Error;
 
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Kube { source, .. } => of_cluster(source),
+            Self::Kube { source, .. } => kube_class(source),
             Self::Pull { source, .. } => source.class(),
             Self::Chart(error) => error.class(),
             Self::Failed { source, .. } => source.class(),
-            Self::Silent { .. } => Class::Network,
+            Self::Timeout { .. } => Class::Network,
             Self::NoChart { .. } | Self::NoRevision { .. } => Class::Missing,
             Self::Digest { .. } | Self::NotAChart { .. } | Self::Refused { .. } => Class::Refused,
             Self::Rights { .. }
-            | Self::Place { .. }
+            | Self::Location { .. }
             | Self::Document { .. }
             | Self::UnknownKind { .. }
             | Self::Foreign { .. }

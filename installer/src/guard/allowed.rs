@@ -1,41 +1,41 @@
-//! What an administrator allows packages beyond what their charts do by themselves: an annotation of the cluster's
-//! settings, which who may only create packages cannot write. EKS Anywhere's own definitions keep annotations, and drop
-//! fields that they do not know.
+//! The privileges that an administrator allows packages beyond their charts' defaults: an annotation of the cluster's
+//! `PackageBundleController`, which users who can only create packages cannot write. It is an annotation because EKS
+//! Anywhere's own CRDs drop unknown fields.
 
 use std::collections::BTreeSet;
 
 use package_api::PackageBundleController;
 use package_api::name::PACKAGES_NAMESPACE;
 
-/// The annotation of a `PackageBundleController`: `PACKAGE:WHAT`, separated by commas or spaces. `PACKAGE` is a package's
-/// name in the bundle, or `*` for all.
+/// The annotation of a `PackageBundleController`: entries `PACKAGE:PRIVILEGE`, separated by commas or spaces. `PACKAGE` is
+/// the name of a package in the bundle, or `*` for all packages.
 pub const ALLOW: &str = "airlock.dev/allow";
 
-/// What an administrator writes who lets a package take over objects that are not its release's.
+/// The entry that allows a package to take over objects that do not belong to its release.
 pub(super) const OWNERSHIP: &str = "ownership";
 
-/// What stands for itself.
-const WORDS: [&str; 4] = ["host", OWNERSHIP, "owner", "permissions"];
-/// What is followed by a name.
+/// Entries without a name.
+const PLAIN: [&str; 4] = ["host", OWNERSHIP, "owner", "permissions"];
+/// Entries with a name.
 const NAMED: [&str; 8] =
     ["namespace", "serviceaccount", "subject", "role", "webhook", "label", "finalizer", "image"];
 
-/// What an administrator allows a package.
+/// The privileges that an administrator allows a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Allowed {
     package: String,
-    /// The settings' name, which is the cluster's.
+    /// The name of the `PackageBundleController`, which is the name of the cluster.
     cluster: String,
-    /// The annotation as it is.
+    /// The value of the annotation.
     all: String,
     entries: BTreeSet<String>,
 }
 
 impl Allowed {
-    /// Reads the annotation.
+    /// Parses the annotation.
     ///
     /// # Errors
-    /// An entry that means nothing, so that a slip is not taken for a refusal.
+    /// If an entry is invalid, so that a typo is not silently ignored.
     pub(super) fn of(settings: Option<&PackageBundleController>, package: &str) -> Result<Self, String> {
         let all = settings.and_then(|settings| settings.annotation(ALLOW)).unwrap_or_default();
         let cluster = settings.map(PackageBundleController::name).unwrap_or_default();
@@ -45,18 +45,18 @@ impl Allowed {
             if entry.is_empty() {
                 continue;
             }
-            let read = entry.split_once(':').filter(|(_, what)| means_something(what));
-            let (of, what) = read.ok_or_else(|| {
+            let parsed = entry.split_once(':').filter(|(_, privilege)| is_valid(privilege));
+            let (of, privilege) = parsed.ok_or_else(|| {
                 format!(
-                    "the annotation {ALLOW} of the PackageBundleController `{cluster}` has `{entry}`; write \
+                    "the annotation {ALLOW} of the PackageBundleController `{cluster}` has the invalid entry `{entry}`; use \
                      PACKAGE:namespace/NAME, PACKAGE:serviceaccount/NAME, PACKAGE:subject/KIND/NAME, \
                      PACKAGE:role/KIND/NAME, PACKAGE:webhook/WHAT, PACKAGE:label/KEY, PACKAGE:finalizer/NAME, \
                      PACKAGE:image/REFERENCE, or one of {} after PACKAGE:",
-                    WORDS.join(", ")
+                    PLAIN.join(", ")
                 )
             })?;
             if of == "*" || of.eq_ignore_ascii_case(package) {
-                entries.insert(what.to_owned());
+                entries.insert(privilege.to_owned());
             }
         }
         Ok(Self {
@@ -67,30 +67,30 @@ impl Allowed {
         })
     }
 
-    /// Whether it is allowed.
-    pub(super) fn has(&self, what: &str) -> bool {
-        self.entries.contains(what)
+    /// Whether a privilege is allowed.
+    pub(super) fn has(&self, privilege: &str) -> bool {
+        self.entries.contains(privilege)
     }
 
-    /// Whether the package may have objects in a namespace that is not its own.
+    /// Whether the package may have objects in another namespace than its own.
     pub(super) fn has_namespace(&self, namespace: &str) -> bool {
         self.has(&format!("namespace/{namespace}"))
     }
 
-    /// What an administrator types to allow it.
-    pub(super) fn how(&self, what: &str) -> String {
+    /// How an administrator can allow a privilege.
+    pub(super) fn how(&self, privilege: &str) -> String {
         let before = if self.all.is_empty() { String::new() } else { format!("{},", self.all) };
         format!(
-            "an administrator allows it by `kubectl annotate pbc -n {PACKAGES_NAMESPACE} {} --overwrite \
-             {ALLOW}='{before}{}:{what}'`",
+            "an administrator can allow it with `kubectl annotate pbc -n {PACKAGES_NAMESPACE} {} --overwrite \
+             {ALLOW}='{before}{}:{privilege}'`",
             self.cluster, self.package
         )
     }
 }
 
-fn means_something(what: &str) -> bool {
-    let named = what.split_once('/').filter(|(kind, _)| NAMED.contains(kind));
-    WORDS.contains(&what) || named.is_some_and(|(_, name)| !name.is_empty())
+fn is_valid(privilege: &str) -> bool {
+    let named = privilege.split_once('/').filter(|(kind, _)| NAMED.contains(kind));
+    PLAIN.contains(&privilege) || named.is_some_and(|(_, name)| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a2d_an_entry_is_for_the_package_that_it_names() {
+    fn a2d_an_entry_applies_only_to_its_package() {
         let text = "cert-manager:namespace/kube-system, *:host\n metallb:serviceaccount/speaker";
         let allowed = read(text, "cert-manager").unwrap();
         assert!(allowed.has_namespace("kube-system") && allowed.has("host"));
@@ -116,19 +116,19 @@ mod tests {
     }
 
     #[test]
-    fn a2d_an_entry_that_means_nothing_is_refused() {
+    fn a2d_an_invalid_entry_is_rejected() {
         for text in ["kube-system", "a:kube-system", "a:namespace/", "a:*"] {
-            let told = read(text, "a").unwrap_err();
-            assert!(told.contains(text) && told.contains("PACKAGE:namespace/NAME"), "{told}");
+            let error = read(text, "a").unwrap_err();
+            assert!(error.contains(text) && error.contains("PACKAGE:namespace/NAME"), "{error}");
         }
     }
 
     #[test]
-    fn a2d_what_is_refused_is_told_with_a_command_that_keeps_what_was_allowed() {
-        let told = read("a:host", "b").unwrap().how("namespace/x");
+    fn a2d_the_command_that_allows_a_privilege_keeps_those_that_are_allowed() {
+        let how = read("a:host", "b").unwrap().how("namespace/x");
         assert!(
-            told.contains("pbc -n eksa-packages mgmt --overwrite airlock.dev/allow='a:host,b:namespace/x'"),
-            "{told}"
+            how.contains("pbc -n eksa-packages mgmt --overwrite airlock.dev/allow='a:host,b:namespace/x'"),
+            "{how}"
         );
     }
 }

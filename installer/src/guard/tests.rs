@@ -1,4 +1,4 @@
-//! What a person who may create packages would try, one thing after the other, and generated ones.
+//! Attacks by users who can create packages, listed and generated.
 
 use package_api::{
     BundlePackage, BundleSource, PackageBundle, PackageBundleControllerSpec, PackageBundleSpec,
@@ -16,7 +16,7 @@ pub(crate) const GOOD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const BAD: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const CHART: &str = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 
-/// Bounds of the package `app`, which lists these repositories with the digest [`GOOD`].
+/// The bounds of the package `app`, for which the bundle lists these repositories with the digest [`GOOD`].
 pub(crate) fn bounds(listed: &[&str], allow: &str) -> Bounds {
     let images = listed
         .iter()
@@ -59,7 +59,7 @@ pub(crate) fn bounds(listed: &[&str], allow: &str) -> Bounds {
         dependencies: Vec::new(),
     };
     let mirror = "mirror.site".parse().unwrap();
-    let facts = Facts {
+    let input = BoundsInput {
         bundle: &bundle,
         settings: Some(&settings),
         package: "app",
@@ -67,7 +67,7 @@ pub(crate) fn bounds(listed: &[&str], allow: &str) -> Bounds {
         mirror: Some(&mirror),
         own: "airlock-own",
     };
-    Bounds::of(&facts).unwrap()
+    Bounds::of(&input).unwrap()
 }
 
 fn object(api_version: &str, kind: &str, namespace: &str) -> Value {
@@ -80,17 +80,17 @@ fn pod(image: &str) -> Value {
     pod
 }
 
-/// Objects of a manifest.
-fn brought(objects: &[Value]) -> Vec<Brought> {
-    objects.iter().map(|value| Brought { value: value.clone(), hook: None }).collect()
+/// The objects of a manifest.
+fn chart_objects(objects: &[Value]) -> Vec<ChartObject> {
+    objects.iter().map(|value| ChartObject { value: value.clone(), hook: None }).collect()
 }
 
-fn judge(bounds: &Bounds, object: &Value) -> Result<Judged, String> {
-    bounds.judge("shop", &brought(std::slice::from_ref(object)))
+fn check(bounds: &Bounds, object: &Value) -> Result<CheckResult, String> {
+    bounds.check("shop", &chart_objects(std::slice::from_ref(object)))
 }
 
 #[test]
-fn a2c_only_the_whole_name_or_the_digest_of_an_image_counts() {
+fn a2c_an_image_is_accepted_by_its_full_name_or_its_digest_only() {
     let bounds = bounds(&["registry.example/team/app", "metallb/controller", "quay.io-8443/a/b"], "");
     for good in [
         "registry.example/team/app:v1".to_owned(),
@@ -103,7 +103,7 @@ fn a2c_only_the_whole_name_or_the_digest_of_an_image_counts() {
         format!("anywhere.example/x@{GOOD}"),
         format!("anywhere.example/x:v1@{GOOD}"),
     ] {
-        assert!(judge(&bounds, &pod(&good)).is_ok(), "{good}");
+        assert!(check(&bounds, &pod(&good)).is_ok(), "{good}");
     }
     for evil in [
         "evil.example/registry.example/team/app:v1".to_owned(),
@@ -120,31 +120,30 @@ fn a2c_only_the_whole_name_or_the_digest_of_an_image_counts() {
         format!("registry.example/team/app@{BAD}"),
         format!("registry.example/team/app:v1@{BAD}"),
     ] {
-        let refused = judge(&bounds, &pod(&evil)).unwrap_err();
+        let refused = check(&bounds, &pod(&evil)).unwrap_err();
         assert!(refused.contains(&evil) && refused.contains("does not list for version 1"), "{refused}");
     }
-    let refused = judge(&bounds, &pod("METALLB/controller:v1")).unwrap_err();
-    assert!(refused.contains("which is not an image's name"), "{refused}");
+    let refused = check(&bounds, &pod("METALLB/controller:v1")).unwrap_err();
+    assert!(refused.contains("which is not an image reference"), "{refused}");
 }
 
 #[test]
-fn a2c_a_version_that_lists_no_image_may_run_none() {
-    let refused = judge(&bounds(&[], ""), &pod("registry.example/team/app:v1")).unwrap_err();
+fn a2c_a_version_without_images_must_not_run_any() {
+    let refused = check(&bounds(&[], ""), &pod("registry.example/team/app:v1")).unwrap_err();
     assert!(refused.ends_with("the signed bundle lists no image for version 1"), "{refused}");
-    assert!(judge(&bounds(&[], ""), &object("v1", "ConfigMap", "shop")).is_ok());
+    assert!(check(&bounds(&[], ""), &object("v1", "ConfigMap", "shop")).is_ok());
 }
 
 #[test]
-fn what_is_left_to_be_filled_in_is_told_with_its_object_and_where_to_fill_it_in() {
+fn an_unset_value_is_reported_with_its_object_and_the_place_to_set_it() {
     let refused =
-        judge(&bounds(&["registry.site/team/app"], ""), &pod("registry.site/team/app:{{app}}")).unwrap_err();
-    let words =
-        "the chart's Pod \"x\" uses the image `registry.site/team/app:{{app}}`, which is not an image's";
-    assert!(refused.starts_with(words) && refused.ends_with("the package's config"), "{refused}");
+        check(&bounds(&["registry.site/team/app"], ""), &pod("registry.site/team/app:{{app}}")).unwrap_err();
+    let message = "the chart's Pod \"x\" uses the image `registry.site/team/app:{{app}}`, which is not an image reference";
+    assert!(refused.starts_with(message) && refused.ends_with("the package's config"), "{refused}");
 }
 
 #[test]
-fn o4_every_image_by_tag_is_pinned_to_the_digest_of_the_bundle() {
+fn o4_every_image_with_a_tag_is_pinned_to_the_digest_in_the_bundle() {
     let bounds = bounds(&["registry.example/team/app"], "");
     let image = "registry.example/team/app:v1";
     let spec = json!({
@@ -167,7 +166,7 @@ fn o4_every_image_by_tag_is_pinned_to_the_digest_of_the_bundle() {
     ] {
         let mut object = object(api_version, kind, "shop");
         object.as_object_mut().unwrap().extend(inner.as_object().unwrap().clone());
-        let tags = judge(&bounds, &object).unwrap().tags;
+        let tags = check(&bounds, &object).unwrap().tags;
         assert_eq!(tags.keys().collect::<Vec<_>>(), [image], "{kind}");
         let pins: Pins = tags.into_iter().map(|(image, digests)| (image, digests[0].clone())).collect();
         let mut list = json!({ "apiVersion": "v1", "kind": "List", "items": [object] });
@@ -180,7 +179,7 @@ fn o4_every_image_by_tag_is_pinned_to_the_digest_of_the_bundle() {
 }
 
 #[test]
-fn a2d_the_cluster_s_own_namespaces_are_closed_unless_an_administrator_lists_them() {
+fn a2d_reserved_namespaces_are_rejected_unless_an_administrator_allows_them() {
     for closed in [
         "kube-system",
         "kube-public",
@@ -195,7 +194,7 @@ fn a2d_the_cluster_s_own_namespaces_are_closed_unless_an_administrator_lists_the
             refused.contains(closed) && refused.contains(&format!("app:namespace/{closed}")),
             "{refused}"
         );
-        assert!(bounds(&[], "").judge(closed, &[]).is_err());
+        assert!(bounds(&[], "").check(closed, &[]).is_err());
         assert_eq!(bounds(&[], &format!("app:namespace/{closed}")).target(closed), Ok(()));
         assert!(bounds(&[], &format!("other:namespace/{closed}")).target(closed).is_err());
     }
@@ -205,7 +204,7 @@ fn a2d_the_cluster_s_own_namespaces_are_closed_unless_an_administrator_lists_the
 }
 
 #[test]
-fn a2d_no_object_leaves_the_package_s_namespace() {
+fn a2d_objects_outside_of_the_package_s_namespace_are_rejected() {
     let closed = bounds(&[], "");
     for object in [
         object("v1", "ConfigMap", "kube-system"),
@@ -213,25 +212,28 @@ fn a2d_no_object_leaves_the_package_s_namespace() {
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "kube-system" } }),
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "other" } }),
     ] {
-        let refused = judge(&closed, &object).unwrap_err();
-        assert!(refused.contains("which is not the package's; an administrator allows it by"), "{refused}");
+        let refused = check(&closed, &object).unwrap_err();
+        assert!(
+            refused.contains("which is not the package's; an administrator can allow it with"),
+            "{refused}"
+        );
     }
     assert!(
-        judge(&closed, &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }))
+        check(&closed, &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }))
             .is_ok()
     );
-    assert!(judge(&bounds(&[], "app:namespace/other"), &object("v1", "ConfigMap", "other")).is_ok());
+    assert!(check(&bounds(&[], "app:namespace/other"), &object("v1", "ConfigMap", "other")).is_ok());
 }
 
 #[test]
-fn a2_only_an_administrator_lets_a_package_take_what_is_not_its_own() {
-    let refused = bounds(&[], "").may_take().unwrap_err();
+fn a2_a_package_takes_ownership_only_if_an_administrator_allows_it() {
+    let refused = bounds(&[], "").may_take_ownership().unwrap_err();
     assert!(refused.contains("airlock.dev/allow='app:ownership'"), "{refused}");
-    assert_eq!(bounds(&[], "app:ownership").may_take(), Ok(()));
+    assert_eq!(bounds(&[], "app:ownership").may_take_ownership(), Ok(()));
 }
 
 #[test]
-fn a2a_no_package_brings_what_decides_about_packages() {
+fn a2a_a_package_must_not_contain_kinds_that_control_packages() {
     for object in [
         object("packages.eks.amazonaws.com/v1alpha1", "Package", "shop"),
         object("packages.eks.amazonaws.com/v1alpha1", "PackageBundleController", "shop"),
@@ -242,21 +244,21 @@ fn a2a_no_package_brings_what_decides_about_packages() {
         }),
     ] {
         assert!(
-            judge(&bounds(&[], "*:host"), &object).unwrap_err().contains("airlock's own kinds"),
+            check(&bounds(&[], "*:host"), &object).unwrap_err().contains("airlock's own kinds"),
             "{object}"
         );
     }
 }
 
-/// What objects reach for, as an administrator would allow it.
+/// The privileges of objects, as text.
 fn reaches(objects: &[Value]) -> Vec<String> {
-    let powers = bounds(&[], "").powers_of("shop", &brought(objects));
-    powers.beyond(&Powers::default()).map(|(power, _)| power.to_string()).collect()
+    let privileges = bounds(&[], "").privileges_of("shop", &chart_objects(objects));
+    privileges.beyond(&Privileges::default()).map(|(privilege, _)| privilege.to_string()).collect()
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table of cases")]
-fn a2d_what_values_add_to_a_chart_s_reach_is_refused_and_what_the_chart_has_is_not() {
+fn a2d_privileges_that_values_add_are_rejected_and_those_of_the_chart_are_not() {
     let with = |spec: Value| {
         let mut pod = object("v1", "Pod", "shop");
         pod["spec"] = spec;
@@ -308,13 +310,13 @@ fn a2d_what_values_add_to_a_chart_s_reach_is_refused_and_what_the_chart_has_is_n
         assert!(found.len() == 1 && found[0].contains(word), "{object}: {found:?}");
         let objects = [object];
         let closed = bounds(&[], "");
-        let wanted = closed.powers_of("shop", &brought(&objects));
-        let refused = closed.powers(&wanted, &Powers::default()).unwrap_err();
-        assert!(refused.contains("does not do by its own defaults; an administrator allows"), "{refused}");
-        assert_eq!(closed.powers(&wanted, &wanted), Ok(()));
-        let entry = wanted.beyond(&Powers::default()).next().unwrap().0.entry();
+        let wanted = closed.privileges_of("shop", &chart_objects(&objects));
+        let refused = closed.check_privileges(&wanted, &Privileges::default()).unwrap_err();
+        assert!(refused.contains("does not do by default; an administrator can allow"), "{refused}");
+        assert_eq!(closed.check_privileges(&wanted, &wanted), Ok(()));
+        let entry = wanted.beyond(&Privileges::default()).next().unwrap().0.entry();
         assert_eq!(
-            bounds(&[], &format!("app:{entry}")).powers(&wanted, &Powers::default()),
+            bounds(&[], &format!("app:{entry}")).check_privileges(&wanted, &Privileges::default()),
             Ok(()),
             "{entry}"
         );
@@ -322,7 +324,7 @@ fn a2d_what_values_add_to_a_chart_s_reach_is_refused_and_what_the_chart_has_is_n
 }
 
 #[test]
-fn what_a_package_makes_itself_it_may_use() {
+fn a_package_may_use_the_objects_that_it_contains() {
     let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "own", "namespace": "shop" } });
     let mut pod = object("v1", "Pod", "shop");
     pod["spec"] = json!({ "serviceAccountName": "own", "containers": [{ "name": "c", "securityContext": {
@@ -334,7 +336,7 @@ fn what_a_package_makes_itself_it_may_use() {
     assert!(reaches(&[account, pod, binding]).is_empty());
 }
 
-/// An image that the bundle lists, one that it does not, in every place that an object has for one.
+/// Images that the bundle lists, and images that it does not, in every field of an object that can have one.
 fn generated() -> impl Strategy<Value = (Value, bool)> {
     let image = prop_oneof![
         Just(("registry.example/team/app:v1".to_owned(), true)),
@@ -343,7 +345,7 @@ fn generated() -> impl Strategy<Value = (Value, bool)> {
         "[a-z]{1,8}(/[a-z]{1,6}){0,2}(:[a-z0-9]{1,5})?".prop_map(|image| (image, false)),
         Just((format!("registry.example/team/app@{BAD}"), false)),
     ];
-    let place = prop::sample::select(vec!["initContainers", "containers", "ephemeralContainers", "volumes"]);
+    let field = prop::sample::select(vec!["initContainers", "containers", "ephemeralContainers", "volumes"]);
     let kind = prop::sample::select(vec![
         ("v1", "Pod", "/spec"),
         ("apps/v1", "Deployment", "/spec/template/spec"),
@@ -356,29 +358,29 @@ fn generated() -> impl Strategy<Value = (Value, bool)> {
         1 => Just(("kube-system".to_owned(), false)),
         1 => "[a-r]{3,8}".prop_map(|name| (name, false)),
     ];
-    (kind, place, image, namespace, 0..4_usize).prop_map(
-        |((version, kind, at), place, image, namespace, depth)| {
-            let mut made = object(version, kind, &namespace.0);
-            let held = match place {
+    (kind, field, image, namespace, 0..4_usize).prop_map(
+        |((version, kind, at), field, image, namespace, depth)| {
+            let mut generated = object(version, kind, &namespace.0);
+            let items = match field {
                 "volumes" => json!([{ "name": "v", "image": { "reference": image.0 } }]),
                 _ => json!([{ "name": "c", "image": image.0 }]),
             };
-            let mut spec = json!({ place: held });
+            let mut spec = json!({ field: items });
             for part in at.rsplit('/').filter(|part| !part.is_empty()) {
                 spec = json!({ part: spec });
             }
-            made.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+            generated.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
             let list = |inner: Value| json!({ "apiVersion": "v1", "kind": "List", "items": [inner] });
-            ((0..depth).fold(made, |inner, _| list(inner)), image.1 && namespace.1)
+            ((0..depth).fold(generated, |inner, _| list(inner)), image.1 && namespace.1)
         },
     )
 }
 
 proptest! {
     #[test]
-    fn a2_whatever_is_generated_only_the_bundle_s_images_in_the_package_s_namespace_pass((document, good) in generated()) {
+    fn a2_only_images_of_the_bundle_in_the_package_s_namespace_are_accepted((document, good) in generated()) {
         let objects = objects::flatten(document).unwrap();
-        let judged = bounds(&["registry.example/team/app"], "").judge("shop", &brought(&objects));
-        prop_assert_eq!(judged.is_ok(), good, "{:?}", judged);
+        let result = bounds(&["registry.example/team/app"], "").check("shop", &chart_objects(&objects));
+        prop_assert_eq!(result.is_ok(), good, "{:?}", result);
     }
 }

@@ -1,31 +1,31 @@
-//! What there is to do for a plan: a pure decision by the newest revision.
+//! Decides the next step for a plan by the newest revision. A pure function.
 
 use crate::limits::Limits;
 use crate::prepared::Prepared;
 use crate::record::Stored;
 use crate::release::Status;
 
-/// What there is to do for a plan, by the newest revision.
+/// The next step for a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// A new revision.
+    /// Create a new revision.
     Begin,
-    /// The newest revision is this very plan, and unfinished.
+    /// Resume the newest revision, which is of this plan and unfinished.
     Resume,
-    /// The newest revision is this very plan, and done: what drifted is put back.
+    /// Keep the newest revision, which is of this plan and finished, and restore objects that drifted.
     Keep,
-    /// The newest revision is on its way out, or never was good and is elsewhere: it goes first.
+    /// Remove the newest revision first: it is being uninstalled, or it never succeeded and is in another namespace.
     Clear,
-    /// What is installed is in another namespace.
+    /// Reject the plan: the release is installed in another namespace.
     Moved,
-    /// Another program is at it, since so many seconds.
+    /// Wait: another program's operation has been in progress for this number of seconds.
     Busy(i64),
 }
 
-/// Decides what there is to do. `was_good` says whether any revision was.
+/// Decides the next step. `was_deployed` states whether any revision was deployed.
 pub(super) fn next(
     newest: Option<&Stored>,
-    was_good: bool,
+    was_deployed: bool,
     prepared: &Prepared,
     limits: &Limits,
     now: i64,
@@ -37,26 +37,26 @@ pub(super) fn next(
         Status::Uninstalling => Next::Clear,
         Status::Deployed if same => Next::Keep,
         status if status.is_pending() && same => Next::Resume,
-        // Ours without an owner is of a process that was killed: only who holds the lease gets here. Another
-        // program's may be alive.
+        // A pending revision of this engine was left by a killed process, as only the holder of the lease gets here. A
+        // revision of another program may still be in progress.
         status if status.is_pending() && record.chart_digest.is_none() => {
             let age = now - newest.written;
             if age < limits.timeout.as_secs().try_into().unwrap_or(i64::MAX) {
                 Next::Busy(age)
             } else {
-                elsewhere(newest, was_good, prepared)
+                by_namespace(newest, was_deployed, prepared)
             }
         }
-        _ => elsewhere(newest, was_good, prepared),
+        _ => by_namespace(newest, was_deployed, prepared),
     }
 }
 
-/// A release is in one namespace as long as it is installed.
-fn elsewhere(newest: &Stored, was_good: bool, prepared: &Prepared) -> Next {
+/// An installed release stays in its namespace.
+fn by_namespace(newest: &Stored, was_deployed: bool, prepared: &Prepared) -> Next {
     match newest.record.status {
         Status::Uninstalled => Next::Begin,
         _ if newest.record.namespace == prepared.namespace => Next::Begin,
-        _ if was_good => Next::Moved,
+        _ if was_deployed => Next::Moved,
         _ => Next::Clear,
     }
 }
@@ -100,7 +100,7 @@ mod tests {
         }
     }
 
-    /// The newest revision: its state, its values, and whether this engine made it.
+    /// The newest revision: its status, its values, and whether this engine created it.
     fn newest(status: Status, values: &Value, ours: bool) -> Stored {
         let document = json!({"name": "web", "namespace": "shop", "version": 1, "config": values,
             "info": {"status": status.as_str()}});
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_decides_what_is_done() {
+    fn the_newest_revision_determines_the_next_step() {
         let (same, other) = (json!({"a": 1}), json!({"a": 2}));
         let limits = Limits::default();
         let cases = [
             (Status::Deployed, &same, true, Next::Keep),
             (Status::Deployed, &other, true, Next::Begin),
-            // Nothing says which chart it was.
+            // The digest of the chart is not known.
             (Status::Deployed, &same, false, Next::Begin),
             (Status::PendingInstall, &same, true, Next::Resume),
             (Status::PendingUpgrade, &same, true, Next::Resume),
@@ -142,19 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn h2_what_is_installed_stays_in_its_namespace_and_what_never_was_good_goes_first() {
+    fn h2_a_deployed_release_stays_in_its_namespace_and_one_that_never_was_is_removed_first() {
         let (values, limits) = (json!({}), Limits::default());
         let mut wanted = prepared(&values);
         "elsewhere".clone_into(&mut wanted.namespace);
-        let decide =
-            |status, was_good| next(Some(&newest(status, &values, true)), was_good, &wanted, &limits, 1060);
+        let decide = |status, was_deployed| {
+            next(Some(&newest(status, &values, true)), was_deployed, &wanted, &limits, 1060)
+        };
         for status in [Status::Deployed, Status::Failed, Status::PendingUpgrade, Status::PendingRollback] {
             assert_eq!(decide(status, true), Next::Moved, "{status:?}");
         }
         for status in [Status::PendingInstall, Status::Failed, Status::Uninstalling] {
             assert_eq!(decide(status, false), Next::Clear, "{status:?}");
         }
-        // Its records were kept, and nothing else of it.
+        // Only its records were kept.
         assert_eq!(decide(Status::Uninstalled, true), Next::Begin);
     }
 }

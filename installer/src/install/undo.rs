@@ -1,7 +1,7 @@
-//! A revision that failed: written down with why, and then undone. Who is killed in between leaves what is to be undone,
-//! and the next process ends that instead of beginning anew what failed.
+//! Failed revisions: the failure is recorded with its reason, and the revision is then undone. If the process is killed in
+//! between, the next process completes the undo instead of repeating the failed installation.
 
-use brief::cut;
+use error_text::truncate;
 
 use super::Work;
 use crate::error::Error;
@@ -10,15 +10,15 @@ use crate::prepared::Prepared;
 use crate::record::Stored;
 use crate::release::{Record, Status};
 use crate::storage::{Storage, last};
-use crate::uninstall::{Why, uninstall};
+use crate::uninstall::{UninstallReason, uninstall};
 use crate::wait::Until;
 
-/// Stands before the reason, among the steps that are written down as done.
+/// The prefix of the reason among the recorded steps.
 const GAVE_UP: &str = "gave-up ";
-/// No more is kept of a reason.
-const MOST: usize = 1024;
+/// The most recorded bytes of a reason.
+const MAX_REASON: usize = 1024;
 
-/// The revision that failed with this very plan, while it is being undone.
+/// The failed revision of this plan that is still being undone.
 pub(super) async fn unfinished(
     storage: &Storage<'_>,
     newest: Option<&Stored>,
@@ -41,28 +41,28 @@ fn reason(stored: &Stored) -> Option<&str> {
 }
 
 impl Work<'_> {
-    /// A revision that failed is written down as such; then the release goes back, or away.
+    /// Records the failure of a revision, and then rolls the release back or removes it.
     pub(super) async fn fail(&self, mut stored: Stored, error: Error) -> Result<Record, Error> {
         let stays =
             self.limits.on_failure == OnFailure::Leave || stored.record.status == Status::PendingRollback;
-        let words = error.words();
-        stored.set(Status::Failed, &words);
+        let reason = error.one_line();
+        stored.set(Status::Failed, &reason);
         if !stays {
-            stored.done.insert(format!("{GAVE_UP}{}", cut(&words, MOST)));
+            stored.done.insert(format!("{GAVE_UP}{}", truncate(&reason, MAX_REASON)));
         }
         self.storage.update(&mut stored).await?;
         let revision = stored.record.revision;
         let outcome =
-            if stays { "it was left as it is".to_owned() } else { self.undo(&stored, None).await? };
+            if stays { "the release was left as it is".to_owned() } else { self.undo(&stored, None).await? };
         Err(Error::Failed { revision, outcome, source: Box::new(error) })
     }
 
-    /// Goes on with undoing what another process began to.
-    pub(super) async fn undo_on(&self, failed: Stored, newest: Option<Stored>) -> Result<Record, Error> {
+    /// Resumes the undo that another process started.
+    pub(super) async fn resume_undo(&self, failed: Stored, newest: Option<Stored>) -> Result<Record, Error> {
         tracing::info!(
             release = failed.record.name,
             revision = failed.record.revision,
-            "going on with undoing it"
+            "resuming the undo of a failed revision"
         );
         let back = newest.filter(|newest| newest.record.status == Status::PendingRollback);
         let outcome = self.undo(&failed, back).await?;
@@ -71,32 +71,33 @@ impl Work<'_> {
         Err(Error::Failed { revision: failed.record.revision, outcome, source })
     }
 
-    /// Goes back to the last good revision, by `back` if that was begun, or away. Says what became of the release.
+    /// Rolls back to the last successful revision, with the pending rollback `back` if there is one, or removes the release.
+    /// Returns what happened to the release.
     async fn undo(&self, failed: &Stored, back: Option<Stored>) -> Result<String, Error> {
         let revisions = self.storage.list().await?;
-        let good = last(&revisions, Status::was_good);
+        let good = last(&revisions, Status::was_deployed);
         let again =
             Limits { on_failure: OnFailure::Leave, conflicts: Conflicts::Take, ..self.limits.clone() };
         let work = Work { limits: &again, until: Until::after(again.timeout), ..*self };
         let (done, result) = if let Some(good) = good {
             let result = match back {
-                Some(back) => Box::pin(work.begun(&back).roll_on(back)).await,
+                Some(back) => Box::pin(work.started_at(&back).resume_rollback(back)).await,
                 None => Box::pin(work.rollback(good, failed.clone())).await,
             };
             (format!("the release is back at revision {good}"), result.map(drop))
         } else {
             let (namespace, name) = (&failed.record.release_namespace, &failed.record.name);
-            let result = uninstall(self.engine, namespace, name, &again, Why::Undo).await;
-            let there = match failed.found.len() {
+            let result = uninstall(self.engine, namespace, name, &again, UninstallReason::Undo).await;
+            let kept = match failed.found.len() {
                 0 => String::new(),
-                count => format!("; {count} objects that were there before stay"),
+                count => format!("; {count} objects that existed before were kept"),
             };
-            (format!("what was installed is gone again{there}"), result)
+            (format!("what was installed was removed{kept}"), result)
         };
         match result {
             Ok(()) => Ok(done),
             Err(error) if error.is_transient() => Err(error),
-            Err(error) => Ok(format!("and the way back failed: {}", error.words())),
+            Err(error) => Ok(format!("undoing it failed, too: {}", error.one_line())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The JSON of a revision, as `pkg/release/v1` of Helm 4 has it, before it is given a state.
+//! The JSON of a revision, as in `pkg/release/v1` of Helm 4, without a status.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,19 +7,19 @@ use serde_json::{Map, Number, Value, json};
 
 use crate::plan::Install;
 
-pub(super) struct Facts<'a> {
+pub(super) struct DocumentInput<'a> {
     pub(super) plan: &'a Install,
     pub(super) namespace: &'a str,
     pub(super) revision: u32,
 }
 
 /// The JSON of a revision.
-pub(super) fn document(chart: &Chart, rendered: &Rendered, facts: &Facts<'_>) -> Value {
+pub(super) fn document(chart: &Chart, rendered: &Rendered, input: &DocumentInput<'_>) -> Value {
     let values = chart.values().cloned().unwrap_or_default();
     json!({
-        "name": facts.plan.release,
-        "namespace": facts.namespace,
-        "version": facts.revision,
+        "name": input.plan.release,
+        "namespace": input.namespace,
+        "version": input.revision,
         "info": { "notes": rendered.notes.clone().unwrap_or_default() },
         "chart": {
             "metadata": metadata(chart.metadata()),
@@ -29,7 +29,7 @@ pub(super) fn document(chart: &Chart, rendered: &Rendered, facts: &Facts<'_>) ->
             "schema": chart.schema().map(|schema| STANDARD.encode(schema)),
             "files": files(chart.files()),
         },
-        "config": facts.plan.values,
+        "config": input.plan.values,
         "manifest": rendered.manifest_text(),
         "hooks": rendered.hooks.iter().map(hook).collect::<Vec<_>>(),
         "apply_method": "ssa",
@@ -54,12 +54,12 @@ fn hook(hook: &Hook) -> Value {
     })
 }
 
-/// `Chart.yaml` by Helm's types: a version that was written as a number is text here.
+/// `Chart.yaml` with Helm's types: a version that is written as a number becomes text.
 fn metadata(of: &Metadata) -> Value {
     let maintainers = of.maintainers.iter();
     let maintainers = maintainers.map(|one| json!({ "name": one.name, "email": one.email, "url": one.url }));
     let dependencies = of.dependencies.iter().flatten().map(|one| {
-        filled(json!({
+        without_empty(json!({
             "name": one.name,
             "version": one.version,
             "repository": one.repository,
@@ -70,7 +70,7 @@ fn metadata(of: &Metadata) -> Value {
             "alias": one.alias,
         }))
     });
-    filled(json!({
+    without_empty(json!({
         "name": of.name,
         "home": of.home,
         "sources": of.sources,
@@ -91,8 +91,8 @@ fn metadata(of: &Metadata) -> Value {
     }))
 }
 
-/// Without what is empty, as Go's `omitempty`.
-fn filled(value: Value) -> Value {
+/// Removes empty members, as Go's `omitempty` does.
+fn without_empty(value: Value) -> Value {
     let Value::Object(table) = value else { return value };
     let is_empty = |value: &Value| match value {
         Value::Null | Value::Bool(false) => true,
@@ -104,7 +104,7 @@ fn filled(value: Value) -> Value {
     table.into_iter().filter(|(_, value)| !is_empty(value)).collect::<Map<_, _>>().into()
 }
 
-/// Whole numbers without a point, as Go writes its `float64`.
+/// Writes whole numbers without a decimal point, as Go does for `float64`.
 fn whole(value: Value) -> Value {
     match value {
         Value::Number(number) => {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chart_is_described_by_helms_types() {
+    fn a_chart_s_metadata_has_helm_s_types() {
         let chart = "apiVersion: v2\nname: a\nversion: 1.0.0\nappVersion: 1.20\n";
         let files =
             [("Chart.yaml", chart), ("values.yaml", "port: 80\nratio: 0.5\n"), ("templates/a.yaml", "")];

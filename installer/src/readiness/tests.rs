@@ -1,4 +1,4 @@
-//! Tables of objects, each with how far it is.
+//! Tables of objects with their readiness.
 
 use serde_json::json;
 
@@ -10,12 +10,12 @@ fn check(cases: &[(Value, Readiness)]) {
     }
 }
 
-fn waiting(words: &str) -> Readiness {
-    Waiting(words.to_owned())
+fn waiting(reason: &str) -> Readiness {
+    Waiting(reason.to_owned())
 }
 
-fn failed(words: &str) -> Readiness {
-    Failed(words.to_owned())
+fn failed(reason: &str) -> Readiness {
+    Failed(reason.to_owned())
 }
 
 fn deployment_of(spec: &Value, status: &Value) -> Value {
@@ -42,13 +42,13 @@ fn a_deployment_is_ready_when_all_its_new_pods_are_available() {
     };
     check(&[
         (of(json!({})), waiting("0 of 2 created")),
-        (of(json!({"observedGeneration": 1})), waiting("the last change was not seen yet")),
+        (of(json!({"observedGeneration": 1})), waiting("the last change was not observed yet")),
         (counts(1, 1, 1, 1), waiting("1 of 2 created")),
         (counts(2, 1, 2, 2), waiting("1 of 2 updated")),
-        (counts(3, 2, 3, 3), waiting("1 pod of the version before still runs")),
+        (counts(3, 2, 3, 3), waiting("1 pod of the previous version still runs")),
         (
             counts(3, 2, 2, 2),
-            waiting("1 pod of the version before still runs, because the new one is not ready"),
+            waiting("1 pod of the previous version still runs, because the new one is not ready"),
         ),
         (counts(2, 2, 1, 1), waiting("1 of 2 available")),
         (counts(2, 2, 2, 2), Ready),
@@ -61,7 +61,7 @@ fn a_deployment_is_ready_when_all_its_new_pods_are_available() {
 }
 
 #[test]
-fn a_stateful_set_is_ready_when_its_revision_is_everywhere() {
+fn a_stateful_set_is_ready_when_its_revision_is_rolled_out() {
     let set = |spec: Value, status: Value| json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"generation": 1}, "spec": spec, "status": status});
     let full = |revision: &str| {
         json!({"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "currentReplicas": 1,
@@ -70,9 +70,9 @@ fn a_stateful_set_is_ready_when_its_revision_is_everywhere() {
     check(&[
         (set(json!({}), json!({})), waiting("0 of 1 created")),
         (set(json!({}), json!({"replicas": 1})), waiting("0 of 1 ready")),
-        (set(json!({"replicas": 0}), json!({"replicas": 1})), waiting("1 pod more than wanted still runs")),
+        (set(json!({"replicas": 0}), json!({"replicas": 1})), waiting("1 pod more than desired still runs")),
         (set(json!({}), json!({"replicas": 1, "readyReplicas": 1})), waiting("0 of 1 current")),
-        (set(json!({}), full("b")), waiting("the new revision is not everywhere")),
+        (set(json!({}), full("b")), waiting("the new revision is not rolled out completely")),
         (set(json!({}), full("a")), Ready),
         (set(json!({"updateStrategy": {"type": "OnDelete"}}), json!({})), Ready),
         (
@@ -86,14 +86,14 @@ fn a_stateful_set_is_ready_when_its_revision_is_everywhere() {
 }
 
 #[test]
-fn a_daemon_set_is_ready_when_every_node_that_should_have_it_has_it() {
+fn a_daemon_set_is_ready_when_every_scheduled_node_runs_it() {
     let set = |status: Value| json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"generation": 1}, "spec": {}, "status": status});
     let counts = |scheduled, ready| {
         set(json!({"observedGeneration": 1, "desiredNumberScheduled": 2, "currentNumberScheduled": scheduled,
             "updatedNumberScheduled": 2, "numberAvailable": ready, "numberReady": ready}))
     };
     check(&[
-        (set(json!({})), waiting("not seen yet")),
+        (set(json!({})), waiting("not observed yet")),
         (set(json!({"observedGeneration": 1, "desiredNumberScheduled": 0})), Ready),
         (counts(1, 2), waiting("1 of 2 scheduled")),
         (counts(2, 1), waiting("1 of 2 available")),
@@ -102,7 +102,7 @@ fn a_daemon_set_is_ready_when_every_node_that_should_have_it_has_it() {
 }
 
 #[test]
-fn pods_claims_services_and_definitions_have_rules_of_their_own() {
+fn pods_claims_services_and_crds_have_their_own_rules() {
     let pod = |status: Value| json!({"apiVersion": "v1", "kind": "Pod", "status": status});
     let claim = |phase: &str| json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": {"phase": phase}});
     let service = |spec: Value| json!({"apiVersion": "v1", "kind": "Service", "spec": spec});
@@ -127,7 +127,7 @@ fn pods_claims_services_and_definitions_have_rules_of_their_own() {
         ),
         (claim("Pending"), waiting("not bound")),
         (claim("Bound"), Ready),
-        (service(json!({"type": "LoadBalancer"})), waiting("no cluster address")),
+        (service(json!({"type": "LoadBalancer"})), waiting("no cluster IP")),
         (service(json!({"type": "LoadBalancer", "clusterIP": "10.96.0.7"})), Ready),
         (service(json!({})), Ready),
         (definition(json!([])), waiting("not established")),
@@ -142,7 +142,7 @@ fn pods_claims_services_and_definitions_have_rules_of_their_own() {
 }
 
 #[test]
-fn a_job_of_a_release_must_start_and_one_of_a_hook_must_end() {
+fn a_job_of_a_release_must_start_and_one_of_a_hook_must_finish() {
     let job = |status: Value| json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {}, "status": status});
     let cases = [
         (json!({}), waiting("0 of 1 succeeded"), waiting("0 of 1 succeeded")),
@@ -166,7 +166,7 @@ fn a_job_of_a_release_must_start_and_one_of_a_hook_must_end() {
 }
 
 #[test]
-fn other_kinds_are_judged_by_their_conditions_and_without_any_are_ready() {
+fn other_kinds_are_ready_by_their_conditions_or_if_they_have_none() {
     let custom = |status: Value| json!({"apiVersion": "x.io/v1", "kind": "X", "metadata": {"generation": 3}, "status": status});
     let of_condition = |name: &str, status: &str| {
         custom(json!({"conditions": [{"type": name, "status": status, "reason": "R", "message": "m"}]}))
@@ -178,7 +178,7 @@ fn other_kinds_are_judged_by_their_conditions_and_without_any_are_ready() {
         (of_condition("Ready", "Unknown"), waiting("R: m")),
         (of_condition("Reconciling", "True"), waiting("R: m")),
         (of_condition("Stalled", "True"), failed("R: m")),
-        (custom(json!({"observedGeneration": 2})), waiting("the last change was not seen yet")),
+        (custom(json!({"observedGeneration": 2})), waiting("the last change was not observed yet")),
         (
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"deletionTimestamp": "x"}}),
             waiting("being deleted"),

@@ -1,9 +1,9 @@
-//! Helm's words for the states of a revision.
+//! Helm's names of the statuses of a revision.
 
 use crate::release::Status;
 
 impl Status {
-    /// Helm's word.
+    /// The name in Helm.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -19,10 +19,10 @@ impl Status {
         }
     }
 
-    /// The state of a word; one that Helm does not have is [`Status::Unknown`].
+    /// The status with a name. A name that Helm does not define is [`Status::Unknown`].
     #[must_use]
-    pub fn parse(word: &str) -> Self {
-        match word {
+    pub fn parse(name: &str) -> Self {
+        match name {
             "deployed" => Self::Deployed,
             "uninstalled" => Self::Uninstalled,
             "superseded" => Self::Superseded,
@@ -35,15 +35,15 @@ impl Status {
         }
     }
 
-    /// Whether an operation is under way.
+    /// Whether an operation is in progress.
     #[must_use]
     pub fn is_pending(self) -> bool {
         matches!(self, Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback)
     }
 
-    /// Whether the revision was once what should be in the cluster.
+    /// Whether the revision was deployed successfully at some time.
     #[must_use]
-    pub fn was_good(self) -> bool {
+    pub fn was_deployed(self) -> bool {
         matches!(self, Self::Deployed | Self::Superseded)
     }
 }

@@ -1,6 +1,6 @@
-//! The name of a kind's resource, which rules are about.
+//! The resource name of a kind, for rules.
 //!
-//! Kubernetes' own kinds keep to the rule by which `kubectl` guesses, but for one; kinds that charts define say it.
+//! Kubernetes' own kinds follow the rule by which `kubectl` guesses, with one exception. The CRDs of charts state it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::objects::{group, text};
 
-/// The groups whose kinds are Kubernetes' own.
+/// The API groups of Kubernetes' own kinds.
 const BUILT_IN: [&str; 21] = [
     "",
     "admissionregistration.k8s.io",
@@ -33,20 +33,20 @@ const BUILT_IN: [&str; 21] = [
     "storage.k8s.io",
 ];
 
-/// Whether a group's kinds are Kubernetes' own.
+/// Whether an API group is Kubernetes' own.
 pub(crate) fn is_built_in(group: &str) -> bool {
     BUILT_IN.contains(&group)
 }
 
-/// The resource of a kind that no chart defines.
+/// The resource of a kind without a CRD in the chart.
 pub(crate) fn resource_of(group: &str, kind: &str) -> Option<String> {
     plural(group, kind, &Defined::new())
 }
 
-/// Plurals by group and kind, of the definitions that come along.
+/// Plurals by group and kind, from the CRDs in the chart.
 pub(super) type Defined = BTreeMap<(String, String), String>;
 
-/// A definition says nothing of Kubernetes' own kinds.
+/// The plurals in CRDs. CRDs for Kubernetes' own groups are ignored.
 pub(super) fn defined(objects: &[&Value]) -> Defined {
     let definitions = objects.iter().filter(|object| {
         group(object) == "apiextensions.k8s.io"
@@ -62,7 +62,7 @@ pub(super) fn defined(objects: &[&Value]) -> Defined {
         .collect()
 }
 
-/// The resource of a kind; none for a kind that could be called anything.
+/// The resource of a kind; `None` if it cannot be determined.
 pub(super) fn plural(group: &str, kind: &str, defined: &Defined) -> Option<String> {
     if let Some(plural) = defined.get(&(group.to_owned(), kind.to_owned())) {
         return Some(plural.clone());

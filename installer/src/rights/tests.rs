@@ -1,4 +1,4 @@
-//! Charts that ask for little, and charts that ask for too much.
+//! Charts that need few permissions, and charts that need too many.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn object(group: &str, kind: &str, name: &str) -> Value {
 }
 
 #[test]
-fn each_object_is_allowed_by_its_kind_and_name_and_no_other() {
+fn each_object_gets_a_rule_with_its_kind_and_name_only() {
     let objects = [
         object("v1", "ConfigMap", "a"),
         object("v1", "ConfigMap", "b"),
@@ -40,7 +40,7 @@ fn each_object_is_allowed_by_its_kind_and_name_and_no_other() {
 }
 
 #[test]
-fn a_kind_that_a_chart_defines_is_called_as_it_says() {
+fn the_plural_of_a_kind_is_taken_from_the_chart_s_crd() {
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "oxen.x.io" },
         "spec": { "group": "x.io", "names": { "kind": "Ox", "plural": "oxen" } },
@@ -53,7 +53,7 @@ fn a_kind_that_a_chart_defines_is_called_as_it_says() {
 }
 
 #[test]
-fn a2_a_definition_says_nothing_of_kubernetes_own_kinds() {
+fn a2_crds_for_kubernetes_own_groups_are_ignored() {
     for (group, kind, plural) in [
         ("", "ConfigMap", "secrets"),
         ("rbac.authorization.k8s.io", "Foo", "clusterroles"),
@@ -67,7 +67,7 @@ fn a2_a_definition_says_nothing_of_kubernetes_own_kinds() {
         let derived = derive(&[definition, object(&version, kind, "cluster-admin")]);
         assert!(find(&derived, plural).is_empty(), "{group} {kind}");
     }
-    // Nor does an object of another group that is called a definition.
+    // So are objects of another group with the kind CustomResourceDefinition.
     let other = json!({
         "apiVersion": "x.example/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "x" },
         "spec": { "group": "y.example", "names": { "kind": "Foo", "plural": "bars" } },
@@ -76,7 +76,7 @@ fn a2_a_definition_says_nothing_of_kubernetes_own_kinds() {
 }
 
 #[test]
-fn a2_kubernetes_own_roles_are_not_bound_but_for_those_that_change_nothing() {
+fn a2_kubernetes_own_roles_are_not_bound_except_for_harmless_ones() {
     let binding = |role: &str| {
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "b" },
@@ -101,7 +101,7 @@ fn a2_kubernetes_own_roles_are_not_bound_but_for_those_that_change_nothing() {
 }
 
 #[test]
-fn what_a_chart_s_role_grants_is_held_and_nothing_is_escalated() {
+fn the_permissions_of_a_chart_s_role_are_included_without_escalation() {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "speaker" },
         "rules": [{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"] }],
@@ -123,7 +123,7 @@ fn what_a_chart_s_role_grants_is_held_and_nothing_is_escalated() {
 }
 
 #[test]
-fn what_is_as_good_as_everything_is_told_and_not_granted() {
+fn unrestricted_permissions_are_reported_and_not_granted() {
     let role = |rule: Value| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "r" }, "rules": [rule] });
     let admin = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "b" },
@@ -162,7 +162,7 @@ fn placed(group: &str, kind: &str, namespace: &str, name: &str) -> Value {
 }
 
 #[test]
-fn o2_what_has_a_namespace_is_allowed_there_and_nowhere_else() {
+fn o2_rules_for_namespaced_objects_apply_to_their_namespace_only() {
     const RBAC_V1: &str = "rbac.authorization.k8s.io/v1";
     let mut role = placed(RBAC_V1, "Role", "shop", "r");
     role["rules"] = json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"] }]);
@@ -183,15 +183,15 @@ fn o2_what_has_a_namespace_is_allowed_there_and_nowhere_else() {
     };
     assert_eq!(resources(&derived.rules), ["persistentvolumes"]);
     assert_eq!(derived.namespaces.keys().collect::<Vec<_>>(), ["bank", "shop"]);
-    // The role of the same name is in another namespace, so that it does not come along.
+    // The role with this name is in another namespace, so it is not the bound one.
     assert_eq!(resources(&derived.namespaces["bank"]), ["configmaps", "rolebindings", "roles"]);
     assert_eq!(resources(&derived.namespaces["shop"]), ["roles", "secrets", "secrets"]);
-    let told: Vec<_> = derived.wide.iter().map(|wide| format!("{}: {}", wide.object, wide.reason)).collect();
-    assert_eq!(told, ["Role/r: it may read every Secret in `shop`"]);
+    let wide: Vec<_> = derived.wide.iter().map(|wide| format!("{}: {}", wide.object, wide.reason)).collect();
+    assert_eq!(wide, ["Role/r: it can read every Secret in `shop`"]);
 }
 
 #[test]
-fn a2b_rights_are_derived_for_what_lists_hold() {
+fn a2b_permissions_are_derived_for_objects_in_lists() {
     let inner =
         json!({ "apiVersion": "v1", "kind": "List", "items": [placed("v1", "ConfigMap", "shop", "b")] });
     let list =

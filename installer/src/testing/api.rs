@@ -1,4 +1,4 @@
-//! The HTTP of the cluster in memory.
+//! The HTTP API of the in-memory cluster.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,9 +9,9 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Asked, Store};
+use super::{Store, TestRequest};
 
-/// Version, kind, plural, and whether it is in namespaces.
+/// Version, kind, plural, and whether the kind is namespaced.
 const KINDS: [(&str, &str, &str, bool); 8] = [
     ("v1", "ConfigMap", "configmaps", true),
     ("v1", "Namespace", "namespaces", false),
@@ -25,7 +25,7 @@ const KINDS: [(&str, &str, &str, bool); 8] = [
 
 type Shared = Arc<Mutex<Store>>;
 
-/// Serves on a free port; gives the URL.
+/// Serves on a free port, and returns the URL.
 pub(super) async fn serve(store: Shared) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -42,8 +42,8 @@ async fn handle(State(store): State<Shared>, request: Request<Body>) -> Response
     let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
     let live = store.objects.get(&path).cloned();
     let method = parts.method.as_str();
-    let asked = Asked { method, path: &path, query: &query, body: &body, live: live.as_ref() };
-    if let Some((code, message)) = store.refuse.iter().find_map(|refuse| refuse(&asked)) {
+    let request = TestRequest { method, path: &path, query: &query, body: &body, live: live.as_ref() };
+    if let Some((code, message)) = store.refuse.iter().find_map(|refuse| refuse(&request)) {
         return status(code, &message);
     }
     if method != "GET" && !query.contains("dryRun") {
@@ -56,17 +56,17 @@ async fn handle(State(store): State<Shared>, request: Request<Body>) -> Response
         "POST" => {
             let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
             if store.objects.contains_key(&path) {
-                return status(409, "it is there already");
+                return status(409, "already exists");
             }
             store.put(&path, body);
-            answer(&store.objects[&path])
+            respond(&store.objects[&path])
         }
         "PUT" => match live {
             Some(live) if live["metadata"]["resourceVersion"] == body["metadata"]["resourceVersion"] => {
                 store.put(&path, body);
-                answer(&store.objects[&path])
+                respond(&store.objects[&path])
             }
-            Some(_) => status(409, "it was changed"),
+            Some(_) => status(409, "the object has been modified"),
             None => status(404, "not found"),
         },
         "DELETE" => match live {
@@ -74,22 +74,22 @@ async fn handle(State(store): State<Shared>, request: Request<Body>) -> Response
                 if body.pointer("/preconditions/uid").is_none_or(|uid| *uid == live["metadata"]["uid"]) =>
             {
                 store.objects.remove(&path);
-                answer(&live)
+                respond(&live)
             }
-            Some(_) => status(409, "it is another"),
+            Some(_) => status(409, "the UID does not match"),
             None => status(404, "not found"),
         },
-        _ => status(405, "not known here"),
+        _ => status(405, "method not allowed"),
     }
 }
 
 fn get(store: &Store, path: &str, query: &str, live: Option<Value>) -> Response {
     if let Some(live) = live {
-        return answer(&live);
+        return respond(&live);
     }
     match path {
-        "/version" => return answer(&json!({"gitVersion": "v1.36.3", "major": "1", "minor": "36"})),
-        "/api" | "/apis" => return answer(&discovery(store, path == "/api")),
+        "/version" => return respond(&json!({"gitVersion": "v1.36.3", "major": "1", "minor": "36"})),
+        "/api" | "/apis" => return respond(&discovery(store, path == "/api")),
         _ => {}
     }
     let known = kinds(store).into_iter().any(|(version, _, plural, namespaced)| {
@@ -115,10 +115,10 @@ fn get(store: &Store, path: &str, query: &str, live: Option<Value>) -> Response 
             object["metadata"]["labels"]["name"] == name && object["metadata"]["labels"]["owner"] == "helm"
         })
     });
-    answer(&json!({"kind": "List", "metadata": {}, "items": items.collect::<Vec<_>>()}))
+    respond(&json!({"kind": "List", "metadata": {}, "items": items.collect::<Vec<_>>()}))
 }
 
-/// Tells of an end that came already, and of nothing else.
+/// Sends the event of a deletion that has already happened, and no other events.
 fn watch(store: &Store, path: &str, query: &str) -> Response {
     let name = query.split('&').find_map(|part| part.strip_prefix("fieldSelector=metadata.name%3D"));
     let end = name.and_then(|name| store.ends.get(&format!("{path}/{name}")));
@@ -126,7 +126,7 @@ fn watch(store: &Store, path: &str, query: &str) -> Response {
     line.unwrap_or_default().into_response()
 }
 
-/// Objects are merged, and lists replaced.
+/// Merges objects, and replaces lists.
 fn apply(store: &mut Store, path: &str, query: &str, body: &Value, live: Option<&Value>) -> Response {
     let mut after = live.cloned().unwrap_or_else(|| json!({}));
     merge(&mut after, body);
@@ -136,7 +136,7 @@ fn apply(store: &mut Store, path: &str, query: &str, body: &Value, live: Option<
         after["status"] = json!({"conditions": [{"type": "Established", "status": "True", "reason": "x"}]});
     }
     if query.contains("dryRun=All") {
-        return answer(&after);
+        return respond(&after);
     }
     store.put(path, after.clone());
     let written = store.objects[path].clone();
@@ -145,7 +145,7 @@ fn apply(store: &mut Store, path: &str, query: &str, body: &Value, live: Option<
         react(&written, store);
     }
     store.react.extend(react);
-    answer(&written)
+    respond(&written)
 }
 
 fn merge(into: &mut Value, from: &Value) {
@@ -159,7 +159,7 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
-/// Those that are built in, and those that are defined.
+/// The built-in kinds, and those of CRDs.
 fn kinds(store: &Store) -> Vec<(String, String, String, bool)> {
     let built_in = KINDS.map(|(version, kind, plural, namespaced)| {
         (version.to_owned(), kind.to_owned(), plural.to_owned(), namespaced)
@@ -186,7 +186,7 @@ fn discovery(store: &Store, is_core: bool) -> Value {
     json!({"items": items.collect::<Vec<_>>()})
 }
 
-fn answer(value: &Value) -> Response {
+fn respond(value: &Value) -> Response {
     ([("content-type", "application/json")], value.to_string()).into_response()
 }
 

@@ -1,4 +1,4 @@
-//! What somebody tries who chooses the values of a chart that takes whole objects from them, and waits for the next step.
+//! Attacks in several steps by users who choose the values of a chart that takes whole objects from them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::testing::{RECORDS, World, chart, config, ends, job, limits, plan};
 const IMAGE: &str = "registry.example/team/app:v1";
 const EVIL: &str = "evil.example/team/app:v1";
 
-/// A chart that takes whole objects from its values, beside those that it always has.
+/// A chart that takes whole objects from its values, in addition to those that it always has.
 fn open(always: &str) -> Arc<Chart> {
     let objects = "{{- range .Values.objects }}\n---\n{{ toYaml . }}\n{{- end }}\n";
     chart("1.0.0", &[("templates/objects.yaml", objects), ("templates/always.yaml", always)])
@@ -34,7 +34,7 @@ fn map(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { "text": "ours" } })
 }
 
-/// An operator that is told an image in one way or another.
+/// Operators that receive an image in different ways.
 fn operators(image: &str) -> Vec<Value> {
     let with = |container: Value| {
         json!({
@@ -61,7 +61,7 @@ fn operators(image: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a2_images_that_others_are_to_run_are_the_bundle_s_too() {
+async fn a2_images_passed_to_operators_must_be_in_the_bundle_as_well() {
     let world = bounded("").await;
     world.put(crate::testing::DEFINITION, crate::testing::definition(&["spec"]));
     let prepare = |object: Value| {
@@ -76,7 +76,7 @@ async fn a2_images_that_others_are_to_run_are_the_bundle_s_too() {
     for object in operators(IMAGE) {
         prepare(object.clone()).await.unwrap_or_else(|error| panic!("{object}: {error}"));
     }
-    // What the chart names by its own defaults was signed as such, and what an administrator allows is allowed.
+    // Images in the chart's defaults were signed, and those that an administrator allows are accepted.
     let own = operators(EVIL).remove(0).to_string();
     world.prepare(&open(&own), &plan(Some("shop"), json!({}))).await.unwrap();
     let world = bounded("app:image/evil.example/team/app:v1").await;
@@ -85,7 +85,7 @@ async fn a2_images_that_others_are_to_run_are_the_bundle_s_too() {
 }
 
 #[tokio::test]
-async fn a2_a_hook_s_service_account_is_not_a_way_to_use_another_s() {
+async fn a2_a_hook_s_service_account_does_not_allow_using_one_of_others() {
     let world = bounded("").await;
     let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "victim" } });
     let uses = json!({
@@ -101,8 +101,8 @@ async fn a2_a_hook_s_service_account_is_not_a_way_to_use_another_s() {
     }
 }
 
-/// The object of somebody else at `path`, and that it is as it was.
-fn theirs(world: &World, path: &str) -> impl Fn() {
+/// Adds an object of others at `path`, and returns a check that it is unchanged.
+fn foreign(world: &World, path: &str) -> impl Fn() {
     let name = path.rsplit('/').next().unwrap();
     world.put(
         path,
@@ -116,17 +116,17 @@ fn theirs(world: &World, path: &str) -> impl Fn() {
 const VICTIM: &str = "/api/v1/namespaces/shop/configmaps/victim";
 
 #[tokio::test]
-async fn h1_a_hook_that_never_ran_claims_nothing() {
+async fn h1_a_hook_that_never_ran_owns_no_objects() {
     for claim in [with_hook(map("victim"), "pre-upgrade"), with_hook(map("victim"), "test")] {
         let world = World::start().await;
-        let is_untouched = theirs(&world, VICTIM);
+        let is_untouched = foreign(&world, VICTIM);
         let with = |objects: Value| plan(Some("shop"), json!({ "objects": objects }));
         world.good(&open(""), &with(json!([claim]))).await;
         is_untouched();
         for event in ["pre-upgrade", "post-upgrade"] {
             let objects = json!([with_hook(map("victim"), event), map("other")]);
             let error = world.install(&open(""), &with(objects), &limits()).await.unwrap_err();
-            assert!(matches!(error, Error::Foreign { .. }), "{event}: {}", error.words());
+            assert!(matches!(error, Error::Foreign { .. }), "{event}: {}", error.one_line());
             is_untouched();
         }
         assert_eq!(world.states("web").await, ["deployed"]);
@@ -134,7 +134,7 @@ async fn h1_a_hook_that_never_ran_claims_nothing() {
 }
 
 #[tokio::test]
-async fn h1_a_hook_of_a_list_claims_only_what_it_came_to() {
+async fn h1_a_hook_with_a_list_owns_only_the_objects_that_it_created() {
     let world = World::start().await;
     let list = |event: &str| {
         json!({ "apiVersion": "v1", "kind": "List", "items": [map("a"), map("victim")],
@@ -142,7 +142,7 @@ async fn h1_a_hook_of_a_list_claims_only_what_it_came_to() {
     };
     let with = |event: &str| plan(Some("shop"), json!({ "objects": [list(event)] }));
     world.good(&open(""), &plan(Some("shop"), json!({}))).await;
-    // It comes between the look at what is there and the hook.
+    // The object is created between the check of existing objects and the hook.
     world.react(|object, store| {
         if object["metadata"]["name"] == "a" {
             store.put(
@@ -159,20 +159,20 @@ async fn h1_a_hook_of_a_list_claims_only_what_it_came_to() {
 }
 
 #[tokio::test]
-async fn h1_a_removal_that_is_tried_again_deletes_nothing_of_others() {
+async fn h1_a_retried_removal_deletes_no_objects_of_others() {
     for event in ["pre-delete", "post-delete"] {
         let world = World::start().await;
         let chart = open(&config("c", "", "a"));
         world
             .good(&chart, &plan(Some("shop"), json!({ "objects": [with_hook(map("victim"), event)] })))
             .await;
-        let is_untouched = theirs(&world, VICTIM);
+        let is_untouched = foreign(&world, VICTIM);
         for _ in 0..3 {
             let error = world.engine.uninstall(RECORDS, "web", &limits()).await.unwrap_err();
-            assert!(error.words().contains("ConfigMap shop/victim exists"), "{}", error.words());
+            assert!(error.one_line().contains("ConfigMap shop/victim exists"), "{}", error.one_line());
             is_untouched();
         }
-        // It is no reason to stay for ever.
+        // It does not block the removal forever.
         let soon = crate::limits::Limits { timeout: std::time::Duration::ZERO, ..limits() };
         world.engine.uninstall(RECORDS, "web", &soon).await.unwrap();
         is_untouched();
@@ -181,7 +181,7 @@ async fn h1_a_removal_that_is_tried_again_deletes_nothing_of_others() {
 }
 
 #[tokio::test]
-async fn h10_a_library_is_refused_before_anything_is_asked_for() {
+async fn h10_a_library_chart_is_rejected_before_any_request() {
     let world = World::start().await;
     let files = [
         ("Chart.yaml", "apiVersion: v2\nname: lib\nversion: 1.0.0\ntype: library\n"),

@@ -1,4 +1,4 @@
-//! A package's values against its bounds, through rendering, recording and applying.
+//! The bounds of a package, through rendering, recording and applying.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::testing::{RECORDS, World, chart, config, ends, job, limits, path_of, 
 
 const IMAGE: &str = "registry.example/team/app:v1";
 const EVIL: &str = "evil.example/registry.example/team/app:v1";
-const WORD: &str = "s3cr3t-of-others";
+const SECRET_TEXT: &str = "s3cr3t-of-others";
 
-/// A chart that takes whole objects from its values, and evaluates a text of theirs.
+/// A chart that takes whole objects from its values, and evaluates one of them as a template.
 fn open() -> Arc<Chart> {
     let objects = "{{- range .Values.objects }}\n---\n{{ toYaml . }}\n{{- end }}\n";
     let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: text}\ndata: {text: {{ tpl (.Values.text | default \"\") . | quote }}}\n";
@@ -34,8 +34,8 @@ fn running(image: &str) -> Value {
     })
 }
 
-/// Every way in which a chart brings an object.
-fn carriers(object: &Value) -> Vec<Value> {
+/// All the ways in which a chart can contain an object.
+fn variants(object: &Value) -> Vec<Value> {
     let list = |kind: &str, inner: &Value| json!({ "apiVersion": "v1", "kind": kind, "items": [inner] });
     let hook = |event: &str| {
         let mut hook = object.clone();
@@ -66,7 +66,7 @@ async fn refused(world: &World, values: Value) -> String {
 }
 
 #[tokio::test]
-async fn a2_no_object_of_values_gets_past_its_bounds_however_it_comes() {
+async fn a2_no_object_from_values_bypasses_the_bounds() {
     let world = world("").await;
     let mut elsewhere = running(IMAGE);
     elsewhere["metadata"]["namespace"] = json!("kube-system");
@@ -91,7 +91,7 @@ async fn a2_no_object_of_values_gets_past_its_bounds_however_it_comes() {
     ];
     let mut tried = 0;
     for payload in &payloads {
-        for object in carriers(payload) {
+        for object in variants(payload) {
             refused(&world, json!({ "objects": [object] })).await;
             tried += 1;
         }
@@ -105,7 +105,7 @@ async fn a2_no_object_of_values_gets_past_its_bounds_however_it_comes() {
 }
 
 #[tokio::test]
-async fn a2d_what_an_administrator_allows_is_installed() {
+async fn a2d_privileges_that_an_administrator_allows_are_accepted() {
     let world = world("app:host, app:namespace/other").await;
     let mut job = running(IMAGE);
     job["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
@@ -114,7 +114,7 @@ async fn a2d_what_an_administrator_allows_is_installed() {
 }
 
 #[tokio::test]
-async fn a2d_what_a_chart_has_by_its_own_defaults_is_not_the_values_doing() {
+async fn a2d_privileges_of_the_chart_s_defaults_are_accepted() {
     let world = world("").await;
     let hosts = job("hosted", "", "pre-install", "").replace("x.example/x:1", IMAGE);
     let hosts = hosts.replace("restartPolicy: Never", "restartPolicy: Never, hostNetwork: true");
@@ -124,13 +124,13 @@ async fn a2d_what_a_chart_has_by_its_own_defaults_is_not_the_values_doing() {
 }
 
 #[tokio::test]
-async fn o4_images_are_pinned_in_the_cluster_and_in_the_record_hooks_too() {
+async fn o4_images_are_pinned_in_the_cluster_and_in_the_record_including_hooks() {
     let world = world("").await;
-    let all: Vec<_> = carriers(&running(IMAGE))
+    let all: Vec<_> = variants(&running(IMAGE))
         .into_iter()
         .enumerate()
-        .map(|(number, carried)| {
-            let text = carried.to_string().replace("\"name\":\"x\"", &format!("\"name\":\"x{number}\""));
+        .map(|(number, variant)| {
+            let text = variant.to_string().replace("\"name\":\"x\"", &format!("\"name\":\"x{number}\""));
             serde_json::from_str::<Value>(&text).unwrap()
         })
         .collect();
@@ -152,22 +152,22 @@ async fn o4_images_are_pinned_in_the_cluster_and_in_the_record_hooks_too() {
 }
 
 #[tokio::test]
-async fn o4_a_revision_from_before_images_were_pinned_is_not_put_back_as_it_was() {
+async fn o4_a_revision_without_pinned_images_is_not_restored() {
     let mut world = World::start().await;
     world.react(ends("Complete"));
     let record = world.good(&open(), &plan(Some("shop"), json!({ "objects": [running(IMAGE)] }))).await;
     world.engine = world.engine.clone().within(bounds(&["registry.example/team/app"], ""));
-    let error = world.engine.judge(&record).await.unwrap_err();
+    let error = world.engine.check_bounds(&record).await.unwrap_err();
     assert!(error.to_string().contains("without a digest"), "{error}");
     let again =
         world.good(&open(), &plan(Some("shop"), json!({ "objects": [running(IMAGE)], "a": 1 }))).await;
-    assert!(world.engine.judge(&again).await.is_ok());
+    assert!(world.engine.check_bounds(&again).await.is_ok());
 }
 
 #[tokio::test]
-async fn a2e_values_read_nothing_but_what_the_release_made() {
+async fn a2e_values_can_only_look_up_objects_of_the_release() {
     let world = world("").await;
-    let object = |kind: &str, namespace: &str| json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": "victim", "namespace": namespace }, "data": { "a": WORD } });
+    let object = |kind: &str, namespace: &str| json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": "victim", "namespace": namespace }, "data": { "a": SECRET_TEXT } });
     for namespace in ["shop", "other", RECORDS] {
         world.put(&format!("/api/v1/namespaces/{namespace}/secrets/victim"), object("Secret", namespace));
         world.put(
@@ -175,7 +175,7 @@ async fn a2e_values_read_nothing_but_what_the_release_made() {
             object("ConfigMap", namespace),
         );
     }
-    // The marks of another release are not enough, nor is the label alone.
+    // The annotations of another release are not sufficient, and neither is the label alone.
     let mut marked = object("Secret", "shop");
     marked["metadata"]["name"] = json!("marked");
     marked["metadata"]["labels"] = json!({ "app.kubernetes.io/managed-by": "Helm" });
@@ -193,9 +193,9 @@ async fn a2e_values_read_nothing_but_what_the_release_made() {
         r#"{{ lookup "v1" "ConfigMap" "other" "" | toJson }}"#,
     ] {
         let prepared = world.prepare(&open(), &plan(Some("shop"), json!({ "text": text }))).await.unwrap();
-        assert!(!prepared.manifest.contains(WORD), "{text}: {}", prepared.manifest);
+        assert!(!prepared.manifest.contains(SECRET_TEXT), "{text}: {}", prepared.manifest);
     }
-    // What the release made it reads again.
+    // Objects of the release can be looked up.
     let own = r#"{{ lookup "v1" "ConfigMap" "shop" "mine" | toJson }}"#;
     let mine = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "mine" }, "data": { "word": "kept" } });
     world.good(&open(), &plan(Some("shop"), json!({ "objects": [mine] }))).await;

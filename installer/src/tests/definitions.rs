@@ -1,4 +1,4 @@
-//! Definitions that move, that several packages have, and that lose versions.
+//! CRDs that move, that several packages contain, and that lose versions.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::testing::{DEFINITION, World, chart, config, definition, fields, limit
 
 const THING: &str = "/apis/x.example/v1/namespaces/shop/things/t";
 
-/// A chart that brings the definition in a folder, `crds` or `templates`.
-fn bringing(folder: &str, version: &str, definition: &Value) -> std::sync::Arc<helm::Chart> {
+/// A chart with the CRD in a folder, `crds` or `templates`.
+fn chart_with(folder: &str, version: &str, definition: &Value) -> std::sync::Arc<helm::Chart> {
     let path = format!("{folder}/things.yaml");
     let text = definition.to_string();
     chart(version, &[(&path, &text), ("templates/c.yaml", &config("c-{{ .Release.Name }}", "", "a"))])
@@ -21,12 +21,12 @@ fn other(plan: Install) -> Install {
 }
 
 fn established(definition: &Value) -> Value {
-    let mut there = definition.clone();
-    there["status"] = json!({"conditions": [{"type": "Established", "status": "True", "reason": "x"}]});
-    there
+    let mut live = definition.clone();
+    live["status"] = json!({"conditions": [{"type": "Established", "status": "True", "reason": "x"}]});
+    live
 }
 
-/// With another version that has the same fields.
+/// The CRD with another version that has the same fields.
 fn with_version(mut definition: Value, name: &str) -> Value {
     let mut version = definition["spec"]["versions"][0].clone();
     version["name"] = json!(name);
@@ -36,29 +36,29 @@ fn with_version(mut definition: Value, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn h1_a_definition_that_moves_from_crds_into_templates_is_the_release_s_own() {
+async fn h1_a_crd_that_moves_from_crds_to_templates_belongs_to_the_release() {
     let world = World::start().await;
     let plan = plan(Some("shop"), json!({}));
-    world.good(&bringing("crds", "1.0.0", &definition(&["a"])), &plan).await;
+    world.good(&chart_with("crds", "1.0.0", &definition(&["a"])), &plan).await;
     world.put(THING, json!({"apiVersion": "x.example/v1", "kind": "Thing", "metadata": {"name": "t", "namespace": "shop"}}));
-    world.good(&bringing("templates", "2.0.0", &definition(&["a", "b"])), &plan).await;
+    world.good(&chart_with("templates", "2.0.0", &definition(&["a", "b"])), &plan).await;
     assert_eq!(fields(&world), ["a", "b"]);
     assert!(world.get(THING).is_some());
-    // One of another release is not.
+    // A CRD of another release does not.
     let world = World::start().await;
-    world.good(&bringing("crds", "1.0.0", &definition(&["a"])), &plan).await;
-    let theirs = bringing("templates", "2.0.0", &definition(&["a", "b"]));
+    world.good(&chart_with("crds", "1.0.0", &definition(&["a"])), &plan).await;
+    let theirs = chart_with("templates", "2.0.0", &definition(&["a", "b"]));
     let error = world.install(&theirs, &other(plan), &limits()).await.unwrap_err();
     assert!(matches!(error, Error::Foreign { .. }), "{error}");
     assert_eq!(fields(&world), ["a"]);
 }
 
 #[tokio::test]
-async fn h1_a_definition_that_two_packages_have_goes_with_the_last_one_that_has_objects() {
+async fn h1_a_crd_of_two_packages_is_deleted_with_the_last_one_that_has_objects() {
     let world = World::start().await;
     let plan = plan(Some("shop"), json!({}));
     let same = definition(&["a"]);
-    world.good(&bringing("templates", "1.0.0", &same), &plan).await;
+    world.good(&chart_with("templates", "1.0.0", &same), &plan).await;
     let thing = "apiVersion: x.example/v1\nkind: Thing\nmetadata: {name: t}\n";
     let theirs = chart("1.0.1", &[("crds/things.yaml", &same.to_string()), ("templates/t.yaml", thing)]);
     world.good(&theirs, &other(plan.clone())).await;
@@ -68,24 +68,24 @@ async fn h1_a_definition_that_two_packages_have_goes_with_the_last_one_that_has_
     assert_eq!(world.states("other").await, ["deployed"]);
     world.away("other").await;
     assert_eq!(world.get(THING), None);
-    // Without objects of others it goes, with those that users made.
+    // Without objects of other releases, it is deleted, with the objects that users created.
     let world = World::start().await;
-    world.good(&bringing("templates", "1.0.0", &same), &plan).await;
+    world.good(&chart_with("templates", "1.0.0", &same), &plan).await;
     world.put(THING, json!({"apiVersion": "x.example/v1", "kind": "Thing", "metadata": {"name": "t", "namespace": "shop"}}));
     world.away("web").await;
     assert_eq!(world.get(DEFINITION), None);
 }
 
 #[tokio::test]
-async fn h1_of_two_packages_with_different_definitions_the_second_is_refused_whole() {
+async fn h1_of_two_packages_with_different_crds_the_second_is_rejected_completely() {
     for (first, second) in
         [("crds", "crds"), ("templates", "crds"), ("crds", "templates"), ("templates", "templates")]
     {
         let world = World::start().await;
         let plan = plan(Some("shop"), json!({}));
-        world.good(&bringing(first, "1.0.0", &definition(&["a"])), &plan).await;
+        world.good(&chart_with(first, "1.0.0", &definition(&["a"])), &plan).await;
         let before = (world.paths(), world.get(DEFINITION));
-        let theirs = bringing(second, "1.0.1", &definition(&["b"]));
+        let theirs = chart_with(second, "1.0.1", &definition(&["b"]));
         let error = world.install(&theirs, &other(plan), &limits()).await.unwrap_err();
         let is_foreign = matches!(error, Error::Foreign { .. } | Error::ForeignDefinition { .. });
         assert!(is_foreign, "{first} {second}: {error}");
@@ -93,23 +93,23 @@ async fn h1_of_two_packages_with_different_definitions_the_second_is_refused_who
     }
 }
 
-/// As Kubernetes refuses a definition without a version that objects are stored in.
-fn keeps_stored_versions(asked: &crate::testing::Asked<'_>) -> Option<(u16, String)> {
-    let live = asked.live.filter(|_| asked.method == "PATCH" && asked.path == DEFINITION)?;
-    let versions = asked.body["spec"]["versions"].as_array()?;
+/// Rejects a CRD without a version in which objects are stored, as Kubernetes does.
+fn keeps_stored_versions(request: &crate::testing::TestRequest<'_>) -> Option<(u16, String)> {
+    let live = request.live.filter(|_| request.method == "PATCH" && request.path == DEFINITION)?;
+    let versions = request.body["spec"]["versions"].as_array()?;
     let stored = live["status"]["storedVersions"].as_array()?;
-    let is_there = |name: &Value| versions.iter().any(|version| version["name"] == *name);
-    (!stored.iter().all(is_there)).then(|| {
+    let exists = |name: &Value| versions.iter().any(|version| version["name"] == *name);
+    (!stored.iter().all(exists)).then(|| {
         (422, "status.storedVersions[0]: Invalid value: \"v0\": must appear in spec.versions".to_owned())
     })
 }
 
 #[tokio::test]
-async fn h1_an_upgrade_that_drops_a_version_in_which_objects_are_stored_changes_nothing() {
+async fn h1_an_upgrade_that_drops_a_stored_version_changes_nothing() {
     let world = World::start().await;
     let plan = plan(Some("shop"), json!({}));
     let both = with_version(definition(&["a"]), "v0");
-    world.good(&bringing("templates", "1.0.0", &both), &plan).await;
+    world.good(&chart_with("templates", "1.0.0", &both), &plan).await;
     let mut live = world.get(DEFINITION).unwrap();
     live["status"]["storedVersions"] = json!(["v0", "v1"]);
     world.put(DEFINITION, live);
@@ -117,38 +117,38 @@ async fn h1_an_upgrade_that_drops_a_version_in_which_objects_are_stored_changes_
     world.calm();
     world.refuse(keeps_stored_versions);
     let error = world
-        .install(&bringing("templates", "2.0.0", &definition(&["a"])), &plan, &limits())
+        .install(&chart_with("templates", "2.0.0", &definition(&["a"])), &plan, &limits())
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }) && error.is_refusal(), "{error}");
-    assert!(error.words().contains("storedVersions"), "{}", error.words());
+    assert!(error.one_line().contains("storedVersions"), "{}", error.one_line());
     assert_eq!((world.paths(), world.get(DEFINITION)), before);
     assert_eq!(world.states("web").await, ["deployed"]);
-    // From `crds/` it is left as it is, and once nothing is stored in it any more the upgrade succeeds.
-    world.good(&bringing("crds", "2.0.0", &definition(&["a"])), &plan).await;
+    // In `crds/`, the CRD is not changed. Once no objects are stored in the version, the upgrade succeeds.
+    world.good(&chart_with("crds", "2.0.0", &definition(&["a"])), &plan).await;
     assert_eq!(world.get(DEFINITION).unwrap()["spec"]["versions"].as_array().unwrap().len(), 2);
     let mut live = world.get(DEFINITION).unwrap();
     live["status"]["storedVersions"] = json!(["v1"]);
     world.put(DEFINITION, live);
-    world.good(&bringing("templates", "3.0.0", &both), &plan).await;
-    world.good(&bringing("templates", "4.0.0", &definition(&["a"])), &plan).await;
+    world.good(&chart_with("templates", "3.0.0", &both), &plan).await;
+    world.good(&chart_with("templates", "4.0.0", &definition(&["a"])), &plan).await;
     assert_eq!(world.get(DEFINITION).unwrap()["spec"]["versions"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn h1_a_way_back_over_a_dropped_version_leaves_the_newer_definition() {
+async fn h1_a_rollback_past_an_added_version_keeps_the_newer_crd() {
     let world = World::start().await;
     let plan = plan(Some("shop"), json!({}));
     let both = with_version(definition(&["a"]), "v2");
-    world.good(&bringing("templates", "1.0.0", &definition(&["a"])), &plan).await;
-    world.good(&bringing("templates", "2.0.0", &both), &plan).await;
+    world.good(&chart_with("templates", "1.0.0", &definition(&["a"])), &plan).await;
+    world.good(&chart_with("templates", "2.0.0", &both), &plan).await;
     world.refuse(keeps_stored_versions);
     world.engine.rollback("eksa-packages", "web", Some(1), &limits()).await.unwrap();
     assert_eq!(world.get(DEFINITION).unwrap()["spec"]["versions"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn h1_a_definition_that_never_pruned_stays_so() {
+async fn h1_a_crd_that_never_pruned_is_not_changed() {
     let world = World::start().await;
     let mut old = established(&definition(&["a"]));
     old["spec"]["preserveUnknownFields"] = json!(true);
@@ -159,7 +159,7 @@ async fn h1_a_definition_that_never_pruned_stays_so() {
     for folder in ["crds", "templates"] {
         let mut new = definition(&["a", "b"]);
         new["spec"]["preserveUnknownFields"] = json!(false);
-        world.install(&bringing(folder, "1.0.0", &new), &plan, &taking).await.unwrap();
+        world.install(&chart_with(folder, "1.0.0", &new), &plan, &taking).await.unwrap();
         assert_eq!(world.get(DEFINITION).unwrap()["spec"]["preserveUnknownFields"], true, "{folder}");
         world.store(|store| store.objects.retain(|path, _| !path.contains("/sh.helm.release.")));
     }

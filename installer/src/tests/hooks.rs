@@ -1,4 +1,4 @@
-//! Hooks are told apart by all that names them, and count by their last seen state.
+//! Hooks are identified by kind, namespace and name, and their last observed state determines the result.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::testing::{Store, World, chart, config, ended, ends, job, limits, path_of, plan};
 
-/// Has every job vanish in a state as soon as it is made.
-fn vanishes(last: impl Fn(&Value) -> Value) -> impl Fn(&Value, &mut Store) {
+/// A reaction that deletes every Job in a state as soon as it is created.
+fn deletes_jobs(last: impl Fn(&Value) -> Value) -> impl Fn(&Value, &mut Store) {
     move |object, store| {
         if object["kind"] == "Job" {
             store.end(&path_of(object), last(object));
@@ -25,10 +25,10 @@ fn hooked(parts: &[&str]) -> std::sync::Arc<helm::Chart> {
     chart("1.0.0", &files)
 }
 
-const AT_ONCE: &str = "ttlSecondsAfterFinished: 0, ";
+const TTL_ZERO: &str = "ttlSecondsAfterFinished: 0, ";
 
 #[tokio::test]
-async fn h4_hooks_of_one_name_in_two_namespaces_or_groups_all_run() {
+async fn h4_hooks_with_the_same_name_in_two_namespaces_or_groups_all_run() {
     let world = World::start().await;
     world.react(ends("Complete"));
     let other = "apiVersion: x.example/v1\nkind: Job\nmetadata: {name: a, annotations: {helm.sh/hook: pre-install}}\n";
@@ -38,7 +38,7 @@ async fn h4_hooks_of_one_name_in_two_namespaces_or_groups_all_run() {
     world.put("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobs.x.example", definition);
     world.store(|store| store.objects.len());
     let parts = [job("a", "", "pre-install", ""), job("a", "there", "pre-install", "")];
-    // An object of another group has no conditions here, and is done at once.
+    // An object of another group has no conditions, and is finished at once.
     let world_of_jobs = |path: &String| path.contains("/jobs/");
     world.calm();
     world.react(|object, store| {
@@ -47,40 +47,40 @@ async fn h4_hooks_of_one_name_in_two_namespaces_or_groups_all_run() {
         }
     });
     world.good(&hooked(&[&parts[0], &parts[1], other]), &plan(Some("shop"), json!({}))).await;
-    let made: Vec<_> = world.paths().into_iter().filter(world_of_jobs).collect();
+    let created: Vec<_> = world.paths().into_iter().filter(world_of_jobs).collect();
     let expected = [
         "/apis/batch/v1/namespaces/shop/jobs/a",
         "/apis/batch/v1/namespaces/there/jobs/a",
         "/apis/x.example/v1/namespaces/shop/jobs/a",
     ];
-    assert_eq!(made, expected);
+    assert_eq!(created, expected);
 }
 
 #[tokio::test]
-async fn h3_a_job_that_is_deleted_as_soon_as_it_ended_counts_by_its_end() {
+async fn h3_the_result_of_a_job_counts_even_if_it_is_deleted_when_it_finishes() {
     let world = World::start().await;
-    let chart = hooked(&[&job("a", "", "pre-install", AT_ONCE)]);
+    let chart = hooked(&[&job("a", "", "pre-install", TTL_ZERO)]);
     let plan = plan(Some("shop"), json!({}));
-    world.react(vanishes(|job| ended(job, "Complete")));
+    world.react(deletes_jobs(|job| ended(job, "Complete")));
     world.good(&chart, &plan).await;
     world.away("web").await;
     world.calm();
-    world.react(vanishes(|job| ended(job, "Failed")));
-    let error = world.install(&chart, &plan, &limits()).await.unwrap_err().words();
+    world.react(deletes_jobs(|job| ended(job, "Failed")));
+    let error = world.install(&chart, &plan, &limits()).await.unwrap_err().one_line();
     assert!(error.contains("the pre-install hook Job shop/a failed: Because"), "{error}");
 }
 
 #[tokio::test]
-async fn h3_where_it_may_not_be_watched_a_job_that_ends_and_goes_is_done() {
+async fn h3_without_a_watch_a_job_that_is_deleted_when_it_finishes_counts_as_succeeded() {
     let world = World::start().await;
-    world.refuse(|asked| asked.query.contains("watch=true").then(|| (403, "no".to_owned())));
-    world.react(vanishes(Value::clone));
+    world.refuse(|request| request.query.contains("watch=true").then(|| (403, "no".to_owned())));
+    world.react(deletes_jobs(Value::clone));
     let plan = plan(Some("shop"), json!({}));
-    world.good(&hooked(&[&job("a", "", "pre-install", AT_ONCE)]), &plan).await;
+    world.good(&hooked(&[&job("a", "", "pre-install", TTL_ZERO)]), &plan).await;
     world.away("web").await;
-    // What failed once is no success when it is gone.
+    // A Job with a failure does not count as succeeded when it is deleted.
     world.calm();
-    world.refuse(|asked| asked.query.contains("watch=true").then(|| (403, "no".to_owned())));
+    world.refuse(|request| request.query.contains("watch=true").then(|| (403, "no".to_owned())));
     world.react(|object, store| {
         if object["kind"] == "Job" {
             let mut failing = object.clone();
@@ -88,8 +88,8 @@ async fn h3_where_it_may_not_be_watched_a_job_that_ends_and_goes_is_done() {
             store.put(&path_of(object), failing);
         }
     });
-    let error = world.install(&hooked(&[&job("a", "", "pre-install", AT_ONCE)]), &plan, &limits()).await;
-    let error = error.unwrap_err().words();
+    let error = world.install(&hooked(&[&job("a", "", "pre-install", TTL_ZERO)]), &plan, &limits()).await;
+    let error = error.unwrap_err().one_line();
     assert!(
         error.contains("the pre-install hook Job shop/a failed: not ready after 2 s: 0 of 1 succeeded"),
         "{error}"
@@ -97,21 +97,22 @@ async fn h3_where_it_may_not_be_watched_a_job_that_ends_and_goes_is_done() {
 }
 
 #[tokio::test]
-async fn h3_a_hook_that_others_delete_before_it_ended_failed() {
+async fn h3_a_hook_that_is_deleted_before_it_finishes_has_failed() {
     let world = World::start().await;
-    world.react(vanishes(Value::clone));
+    world.react(deletes_jobs(Value::clone));
     let chart = hooked(&[&job("a", "", "pre-install", "")]);
-    let error = world.install(&chart, &plan(Some("shop"), json!({})), &limits()).await.unwrap_err().words();
+    let error =
+        world.install(&chart, &plan(Some("shop"), json!({})), &limits()).await.unwrap_err().one_line();
     let expected = "the pre-install hook Job shop/a failed: Job shop/a was deleted before it finished; last seen: 0 of 1 succeeded";
     assert!(error.contains(expected), "{error}");
 }
 
-/// Tries to take the release away until it is, as the controller does.
-async fn leaves(world: &World, limits: &Limits, tries: usize) -> Option<usize> {
+/// Tries to uninstall the release until it succeeds, as the controller does.
+async fn attempts_to_uninstall(world: &World, limits: &Limits, tries: usize) -> Option<usize> {
     for number in 1..=tries {
         match world.engine.uninstall("eksa-packages", "web", limits).await {
             Ok(()) => return Some(number),
-            Err(error) => assert!(matches!(error, Error::Hook { .. }), "{}", error.words()),
+            Err(error) => assert!(matches!(error, Error::Hook { .. }), "{}", error.one_line()),
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -119,40 +120,40 @@ async fn leaves(world: &World, limits: &Limits, tries: usize) -> Option<usize> {
 }
 
 #[tokio::test]
-async fn h3_a_removal_goes_on_without_a_hook_that_cannot_be_judged() {
+async fn h3_a_removal_continues_without_a_hook_whose_result_is_unknown() {
     let soon = Limits { timeout: Duration::from_secs(1), ..limits() };
     let (chart, plan) = (hooked(&[&job("bye", "", "pre-delete", "")]), plan(Some("shop"), json!({})));
-    // It never starts.
+    // The hook never starts.
     let world = World::start().await;
     world.good(&chart, &plan).await;
-    assert!(leaves(&world, &soon, 3).await.is_some());
+    assert!(attempts_to_uninstall(&world, &soon, 3).await.is_some());
     assert_eq!(world.get("/api/v1/namespaces/shop/configmaps/c"), None);
-    // It is deleted by somebody each time.
+    // The hook is deleted each time.
     let world = World::start().await;
     world.good(&chart, &plan).await;
-    world.react(vanishes(Value::clone));
-    assert!(leaves(&world, &soon, 20).await.is_some());
-    // It cannot be made.
+    world.react(deletes_jobs(Value::clone));
+    assert!(attempts_to_uninstall(&world, &soon, 20).await.is_some());
+    // The hook cannot be created.
     let world = World::start().await;
     world.good(&chart, &plan).await;
-    world.refuse(|asked| asked.path.ends_with("/jobs/bye").then(|| (400, "denied".to_owned())));
-    assert!(leaves(&world, &soon, 20).await.is_some());
+    world.refuse(|request| request.path.ends_with("/jobs/bye").then(|| (400, "denied".to_owned())));
+    assert!(attempts_to_uninstall(&world, &soon, 20).await.is_some());
     assert_eq!(world.states("web").await, Vec::<&str>::new());
 }
 
 #[tokio::test]
-async fn h3_a_hook_that_fails_or_runs_keeps_a_release_and_is_tried_again() {
+async fn h3_a_hook_that_fails_or_runs_blocks_the_removal_and_is_retried() {
     let soon = Limits { timeout: Duration::from_secs(1), ..limits() };
     let (chart, plan) = (hooked(&[&job("bye", "", "pre-delete", "")]), plan(Some("shop"), json!({})));
     let world = World::start().await;
     world.good(&chart, &plan).await;
     world.react(ends("Failed"));
-    assert_eq!(leaves(&world, &soon, 7).await, None);
+    assert_eq!(attempts_to_uninstall(&world, &soon, 7).await, None);
     assert!(world.get("/api/v1/namespaces/shop/configmaps/c").is_some());
-    // Once its reason is gone the next try succeeds.
+    // Once the cause is fixed, the next attempt succeeds.
     world.calm();
     world.react(ends("Complete"));
-    assert_eq!(leaves(&world, &soon, 1).await, Some(1));
+    assert_eq!(attempts_to_uninstall(&world, &soon, 1).await, Some(1));
     let world = World::start().await;
     world.good(&chart, &plan).await;
     world.react(|object, store| {
@@ -162,18 +163,19 @@ async fn h3_a_hook_that_fails_or_runs_keeps_a_release_and_is_tried_again() {
             store.put(&path_of(object), running);
         }
     });
-    assert_eq!(leaves(&world, &soon, 2).await, None);
+    assert_eq!(attempts_to_uninstall(&world, &soon, 2).await, None);
 }
 
 #[tokio::test]
-async fn o30_a_time_out_quotes_the_pods_event_and_says_nothing_twice() {
+async fn o30_a_timeout_quotes_the_event_of_the_pod_without_repetition() {
     let world = World::start().await;
     let event = json!({"type": "Warning", "reason": "FailedCreatePodSandBox", "message": "no network",
         "involvedObject": {"kind": "Pod", "name": "a-x2x4z"}, "lastTimestamp": "2026-01-01T00:00:00Z",
         "metadata": {"name": "e"}});
     world.put("/api/v1/namespaces/shop/events/e", event);
     let chart = hooked(&[&job("a", "", "pre-install", "")]);
-    let error = world.install(&chart, &plan(Some("shop"), json!({})), &limits()).await.unwrap_err().words();
+    let error =
+        world.install(&chart, &plan(Some("shop"), json!({})), &limits()).await.unwrap_err().one_line();
     let expected = "the pre-install hook Job shop/a failed: not ready after 2 s: 0 of 1 succeeded \
         (Pod a-x2x4z: FailedCreatePodSandBox: no network)";
     assert!(error.ends_with(expected), "{error}");
@@ -181,10 +183,10 @@ async fn o30_a_time_out_quotes_the_pods_event_and_says_nothing_twice() {
 }
 
 #[tokio::test]
-async fn h3_a_job_of_the_manifest_that_ended_and_went_is_done_and_no_drift() {
+async fn h3_a_finished_and_deleted_job_of_the_manifest_is_not_drift() {
     let world = World::start().await;
-    world.react(vanishes(|job| ended(job, "Complete")));
-    let plain = job("once", "", "none", AT_ONCE).replace(", annotations: {helm.sh/hook: none}", "");
+    world.react(deletes_jobs(|job| ended(job, "Complete")));
+    let plain = job("once", "", "none", TTL_ZERO).replace(", annotations: {helm.sh/hook: none}", "");
     let chart = hooked(&[&plain]);
     let plan = plan(Some("shop"), json!({}));
     let record = world.good(&chart, &plan).await;

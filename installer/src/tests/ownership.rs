@@ -1,4 +1,4 @@
-//! What is there and not the release's stays as it is, and no schema prunes data.
+//! Existing objects that do not belong to the release are not changed, and no schema prunes data.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn defining(version: &str, fields: &[&str]) -> std::sync::Arc<helm::Chart> {
     chart(version, &[("crds/things.yaml", &definition), ("templates/c.yaml", &config("c", "", "a"))])
 }
 
-/// A chart that defines it in its templates.
+/// A chart that defines `Thing` in its templates.
 fn templating(version: &str, fields: &[&str]) -> std::sync::Arc<helm::Chart> {
     let definition = definition(fields).to_string();
     chart(version, &[("templates/things.yaml", &definition), ("templates/c.yaml", &config("c", "", version))])
@@ -29,7 +29,7 @@ fn taking() -> Limits {
 }
 
 #[tokio::test]
-async fn h1_a_definition_of_somebody_else_stays_and_nothing_is_written() {
+async fn h1_a_crd_of_others_is_kept_and_nothing_is_written() {
     let world = World::start().await;
     for conflicts in [Conflicts::Take, Conflicts::Refuse] {
         world.put(DEFINITION, definition(&["a", "b"]));
@@ -47,14 +47,14 @@ async fn h1_a_definition_of_somebody_else_stays_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn h1_a_definition_that_is_the_same_is_used_as_it_is() {
+async fn h1_an_identical_crd_is_used_without_changes() {
     let world = World::start().await;
     world.put(DEFINITION, definition(&["a"]));
     let before = world.get(DEFINITION);
-    // It has to be established, as an API server sees to by itself.
-    let mut there = before.unwrap();
-    there["status"] = json!({"conditions": [{"type": "Established", "status": "True", "reason": "x"}]});
-    world.put(DEFINITION, there.clone());
+    // An API server sets this condition itself.
+    let mut live = before.unwrap();
+    live["status"] = json!({"conditions": [{"type": "Established", "status": "True", "reason": "x"}]});
+    world.put(DEFINITION, live.clone());
     world.good(&defining("1.0.0", &["a"]), &plan(Some("shop"), json!({}))).await;
     let patched = format!("PATCH {DEFINITION}");
     assert!(!world.store(|store| store.writes.contains(&patched)));
@@ -63,7 +63,7 @@ async fn h1_a_definition_that_is_the_same_is_used_as_it_is() {
 }
 
 #[tokio::test]
-async fn h1_a_definition_is_taken_on_request_unless_that_would_prune_data() {
+async fn h1_a_crd_is_taken_over_on_request_unless_that_would_prune_data() {
     let world = World::start().await;
     world.put(DEFINITION, definition(&["a"]));
     let (chart, plan) = (defining("1.0.0", &["a", "b"]), plan(Some("shop"), json!({})));
@@ -78,7 +78,7 @@ async fn h1_a_definition_is_taken_on_request_unless_that_would_prune_data() {
 }
 
 #[tokio::test]
-async fn h1_an_older_chart_that_is_installed_later_prunes_nothing() {
+async fn h1_installing_an_older_chart_prunes_nothing() {
     let world = World::start().await;
     let plan = plan(Some("shop"), json!({}));
     world.good(&defining("2.0.0", &["a", "b"]), &plan).await;
@@ -87,13 +87,13 @@ async fn h1_an_older_chart_that_is_installed_later_prunes_nothing() {
     world.good(&defining("1.0.0", &["a"]), &plan).await;
     assert_eq!(fields(&world), ["a", "b"]);
     world.away("web").await;
-    // It is the release's own, so a newer one replaces it.
+    // The CRD belongs to the release, so a newer one replaces it.
     world.good(&defining("3.0.0", &["a", "b", "c"]), &plan).await;
     assert_eq!(fields(&world), ["a", "b", "c"]);
 }
 
 #[tokio::test]
-async fn h1_a_rollback_leaves_the_newer_schema_and_a_newer_chart_may_drop_fields() {
+async fn h1_a_rollback_keeps_the_newer_schema_and_a_newer_chart_may_drop_fields() {
     let world = World::start().await;
     let plan = plan(Some("shop"), json!({}));
     world.good(&templating("1.0.0", &["a"]), &plan).await;
@@ -109,7 +109,7 @@ async fn h1_a_rollback_leaves_the_newer_schema_and_a_newer_chart_may_drop_fields
 }
 
 #[tokio::test]
-async fn h1_a_definition_that_moves_into_crds_or_is_dropped_keeps_its_objects() {
+async fn h1_the_objects_of_a_crd_that_moves_to_crds_or_is_dropped_are_kept() {
     let world = World::start().await;
     let plan = plan(Some("shop"), json!({}));
     world.good(&templating("1.0.0", &["a", "b"]), &plan).await;
@@ -124,7 +124,7 @@ async fn h1_a_definition_that_moves_into_crds_or_is_dropped_keeps_its_objects() 
     assert!(world.get(DEFINITION).is_some() && world.get(THING).is_some());
     world.away("web").await;
     assert_eq!(world.get(DEFINITION), None);
-    // Nothing is lost with a definition that has no objects.
+    // A CRD without objects is deleted.
     let world = World::start().await;
     world.good(&templating("1.0.0", &["a", "b"]), &plan).await;
     world.good(&without, &plan).await;
@@ -132,7 +132,7 @@ async fn h1_a_definition_that_moves_into_crds_or_is_dropped_keeps_its_objects() 
 }
 
 #[tokio::test]
-async fn h1_a_hook_does_not_delete_what_is_somebody_elses() {
+async fn h1_a_hook_does_not_delete_objects_of_others() {
     let world = World::start().await;
     let job = job("migrate", "", "pre-install", "");
     let chart = chart("1.0.0", &[("templates/job.yaml", &job), ("templates/c.yaml", &config("c", "", "a"))]);
@@ -146,14 +146,14 @@ async fn h1_a_hook_does_not_delete_what_is_somebody_elses() {
     assert_eq!((world.get(path), world.store(|store| store.writes.clone())), (before, Vec::new()));
     world.react(ends("Complete"));
     world.install(&chart, &plan, &taking()).await.unwrap();
-    // Its own from an earlier installation is run anew.
+    // The release's own hook from an earlier installation is run again.
     world.away("web").await;
     assert!(world.get(path).is_some());
     world.good(&chart, &plan).await;
 }
 
 #[tokio::test]
-async fn h1_what_somebody_makes_while_hooks_run_is_not_overwritten() {
+async fn h1_objects_that_others_create_while_hooks_run_are_not_overwritten() {
     let world = World::start().await;
     let hook = config("before", "", "x")
         .replace("{name: before", "{annotations: {helm.sh/hook: pre-install}, name: before");
@@ -168,12 +168,16 @@ async fn h1_what_somebody_makes_while_hooks_run_is_not_overwritten() {
         }
     });
     let error = world.install(&chart, &plan(Some("shop"), json!({})), &limits()).await.unwrap_err();
-    assert!(error.words().contains("ConfigMap shop/c exists and cannot be imported"), "{}", error.words());
+    assert!(
+        error.one_line().contains("ConfigMap shop/c exists and cannot be imported"),
+        "{}",
+        error.one_line()
+    );
     assert_eq!(world.get(path).unwrap()["data"]["text"], "theirs");
 }
 
 #[tokio::test]
-async fn h1_other_objects_in_crds_are_held_to_the_same() {
+async fn h1_other_objects_in_crds_are_checked_as_well() {
     let world = World::start().await;
     let path = "/api/v1/namespaces/there/configmaps/c";
     let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "there"},
@@ -186,15 +190,15 @@ async fn h1_other_objects_in_crds_are_held_to_the_same() {
 }
 
 #[tokio::test]
-async fn h1_the_target_namespace_that_a_chart_brings_is_its_own() {
+async fn h1_the_target_namespace_in_a_chart_belongs_to_the_release() {
     let world = World::start().await;
-    let brought = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {level: high}}\n";
-    let files = [("templates/n.yaml", brought), ("templates/c.yaml", &*config("c", "", "a"))];
+    let manifest = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {level: high}}\n";
+    let files = [("templates/n.yaml", manifest), ("templates/c.yaml", &*config("c", "", "a"))];
     let chart = chart("1.0.0", &files);
     world.good(&chart, &plan(Some("shop"), json!({}))).await;
     let namespace = world.get("/api/v1/namespaces/shop").unwrap();
     assert_eq!(namespace["metadata"]["labels"]["level"], "high");
-    // One that somebody else made is not taken over.
+    // A namespace of others is not taken over.
     let world = World::start().await;
     let theirs = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
     world.put("/api/v1/namespaces/shop", theirs);

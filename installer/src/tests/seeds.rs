@@ -1,4 +1,4 @@
-//! What a chart draws at random is kept as long as it is valid and wanted.
+//! Random values of a chart are kept as long as they are valid and used.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn text(world: &World, path: &str, at: &str) -> String {
     world.get(path).unwrap().pointer(at).unwrap().as_str().unwrap().to_owned()
 }
 
-/// Has the newest revision's seed be so many days old.
+/// Makes the seed of the newest revision older by a number of days.
 async fn age(world: &World, days: i64) {
     let storage = Storage::new(&world.engine.cluster, RECORDS, "web");
     let mut newest = storage.newest().await.unwrap().unwrap();
@@ -29,7 +29,7 @@ async fn age(world: &World, days: i64) {
 }
 
 #[tokio::test]
-async fn h6_passwords_stay_and_certificates_as_long_as_they_are_valid_and_the_rest_is_new() {
+async fn h6_passwords_and_valid_certificates_are_kept_and_other_random_values_are_new() {
     let world = World::start().await;
     let chart = chart("1.0.0", &[("templates/a.yaml", PARTS)]);
     let change = |number: i32| plan(Some("shop"), json!({ "more": number }));
@@ -45,20 +45,20 @@ async fn h6_passwords_stay_and_certificates_as_long_as_they_are_valid_and_the_re
     let second = all();
     assert_eq!((&second.0, &second.1), (&first.0, &first.1));
     assert_ne!(second.2, first.2);
-    // The seed is older than anything was kept before, and the certificate is over in its last third.
+    // The certificate is in the last third of its validity.
     age(&world, 201).await;
     world.good(&chart, &change(3)).await;
     let third = all();
     assert_eq!(third.0, first.0);
     assert!(third.1 != first.1 && !helm::is_due(&third.1, now()));
     assert!((now() - third.3).abs() < 60, "{}", third.3);
-    // What is done already is not made anew.
+    // A finished revision is not rendered again.
     world.good(&chart, &change(3)).await;
     assert_eq!(all(), third);
 }
 
 #[tokio::test]
-async fn h6_a_record_that_another_program_wrote_does_not_cost_the_passwords() {
+async fn h6_passwords_are_kept_after_another_program_wrote_a_record() {
     let world = World::start().await;
     let chart = chart("1.0.0", &[("templates/a.yaml", PARTS)]);
     world.good(&chart, &plan(Some("shop"), json!({"more": 1}))).await;
@@ -75,7 +75,7 @@ async fn h6_a_record_that_another_program_wrote_does_not_cost_the_passwords() {
 }
 
 #[tokio::test]
-async fn h6_what_a_chart_reads_back_wins_and_moves_nothing_else() {
+async fn h6_a_value_that_a_chart_looks_up_is_used_and_changes_no_others() {
     let world = World::start().await;
     let parts = "{{- $old := (lookup \"v1\" \"Secret\" .Release.Namespace \"s\").data }}\napiVersion: v1\nkind: Secret\n\
         metadata: {name: s}\ndata:\n  one: {{ if $old }}{{ $old.one }}{{ else }}{{ randAlphaNum 16 | b64enc }}{{ end }}\n\
@@ -83,7 +83,7 @@ async fn h6_what_a_chart_reads_back_wins_and_moves_nothing_else() {
     let chart = chart("1.0.0", &[("templates/a.yaml", parts)]);
     world.good(&chart, &plan(Some("shop"), json!({"more": 1}))).await;
     let two = text(&world, SECRET, "/data/two");
-    // Somebody changed the password, as its owner may.
+    // The owner changed the password.
     let mut live = world.get(SECRET).unwrap();
     live["data"]["one"] = json!(STANDARD.encode("changed"));
     world.put(SECRET, live);
@@ -92,8 +92,8 @@ async fn h6_what_a_chart_reads_back_wins_and_moves_nothing_else() {
     assert_eq!(text(&world, SECRET, "/data/two"), two);
 }
 
-/// A certificate that was made in 2020, for 30 days.
-fn over() -> String {
+/// A certificate from 2020 with a validity of 30 days.
+fn expired() -> String {
     let template = "kind: Secret\nmetadata: {name: a}\ncert: {{ (genCA \"x\" 30).Cert | quote }}\n";
     let chart = chart("1.0.0", &[("templates/a.yaml", template)]);
     let options = helm::Options::new("web", "shop", [1; 32], Duration::from_secs(1_600_000_000));
@@ -103,12 +103,12 @@ fn over() -> String {
 }
 
 #[tokio::test]
-async fn h6_a_certificate_that_is_over_is_not_put_back() {
+async fn h6_an_expired_certificate_is_not_restored() {
     let world = World::start().await;
     let secret =
         "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {tls.crt: {{ .Values.cert | b64enc }}}\n";
     let chart = chart("1.0.0", &[("templates/a.yaml", secret)]);
-    let plan = plan(Some("shop"), json!({ "cert": over() }));
+    let plan = plan(Some("shop"), json!({ "cert": expired() }));
     let record = world.good(&chart, &plan).await;
     let renew = |value: &str| {
         let mut live = world.get(SECRET).unwrap();
@@ -119,7 +119,7 @@ async fn h6_a_certificate_that_is_over_is_not_put_back() {
     assert_eq!(world.engine.drift(&record).await.unwrap(), []);
     world.good(&chart, &plan).await;
     assert_eq!(text(&world, SECRET, "/data/tls.crt"), STANDARD.encode("renewed"));
-    // Nor by a way back; but what is gone is made again, as anything else.
+    // Nor by a rollback. But a deleted object is reported as drift, like any other.
     world.good(&chart, &self::plan(Some("shop"), json!({"cert": "none"}))).await;
     renew("renewed again");
     world.engine.rollback(RECORDS, "web", Some(1), &limits()).await.unwrap();
@@ -129,13 +129,13 @@ async fn h6_a_certificate_that_is_over_is_not_put_back() {
     assert_eq!(world.engine.drift(&current).await.unwrap().len(), 1);
 }
 
-/// A chart that makes two certificates, in an order that its values choose.
+/// A chart with two certificates, in an order that its values determine.
 const ORDERED: &str = "{{- $names := list \"one\" \"two\" }}\n{{- if .Values.turned }}{{ $names = list \"zero\" \"two\" \"one\" }}{{ end }}\n\
     apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n{{- range $names }}\n\
     \x20 {{ . }}: {{ (genCA . 300).Key | quote }}\n{{- end }}\n";
 
 #[tokio::test]
-async fn h6_another_order_of_certificates_changes_no_key() {
+async fn h6_another_order_of_certificates_does_not_change_keys() {
     let world = World::start().await;
     let chart = chart("1.0.0", &[("templates/a.yaml", ORDERED)]);
     let keys = || ["one", "two"].map(|name| text(&world, SECRET, &format!("/stringData/{name}")));
@@ -147,7 +147,7 @@ async fn h6_another_order_of_certificates_changes_no_key() {
 }
 
 #[tokio::test]
-async fn h6_a_record_from_before_keeps_its_keys() {
+async fn h6_a_record_of_an_earlier_version_keeps_its_keys() {
     let world = World::start().await;
     let chart = chart("1.0.0", &[("templates/a.yaml", ORDERED)]);
     let keys = || ["one", "two"].map(|name| text(&world, SECRET, &format!("/stringData/{name}")));

@@ -1,4 +1,4 @@
-//! A process that is killed before any of its writes, at every one of them, and what the next one makes of it.
+//! A process is killed before each of its writes, and the next one completes its work.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use crate::plan::Install;
 use crate::testing::{RECORDS, Store, World, chart, config, ended, job, limits, path_of, plan};
 
 const ROLE: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: web}\n";
-const AT_ONCE: &str = "ttlSecondsAfterFinished: 0, ";
-/// More writes than any of this needs.
-const MOST: usize = 60;
+const TTL_ZERO: &str = "ttlSecondsAfterFinished: 0, ";
+/// More writes than any operation needs.
+const MAX_WRITES: usize = 60;
 
-/// Ends work before its write number `number`, as if the process were killed. Whether it was.
+/// Interrupts work before its write number `number`, as if the process were killed. Returns whether it was interrupted.
 async fn killed<T>(world: &World, number: usize, work: impl Future<Output = T>) -> bool {
     let (count, dead) = (AtomicUsize::new(0), Arc::new(Notify::new()));
-    let told = Arc::clone(&dead);
-    world.refuse(move |asked| {
-        let is_write = asked.method != "GET" && !asked.query.contains("dryRun");
+    let notify = Arc::clone(&dead);
+    world.refuse(move |request| {
+        let is_write = request.method != "GET" && !request.query.contains("dryRun");
         let before = count.fetch_add(usize::from(is_write), Ordering::Relaxed);
         (before + usize::from(is_write) > number).then(|| {
-            told.notify_one();
+            notify.notify_one();
             (503, "killed".to_owned())
         })
     });
@@ -37,7 +37,7 @@ async fn killed<T>(world: &World, number: usize, work: impl Future<Output = T>) 
     was_killed
 }
 
-/// Has every job end well, and vanish if it asks for that.
+/// A reaction that completes every Job, and deletes it if its TTL is zero.
 fn runs(object: &Value, store: &mut Store) {
     if object["kind"] != "Job" {
         return;
@@ -50,13 +50,13 @@ fn runs(object: &Value, store: &mut Store) {
     }
 }
 
-/// A chart with hooks at every event, of one name in two namespaces, that vanish or stay.
-fn whole(version: &str) -> Arc<Chart> {
+/// A chart with hooks at every event, with the same name in two namespaces, that are deleted or kept.
+fn full_chart(version: &str) -> Arc<Chart> {
     let all =
         "pre-install,post-install,pre-upgrade,post-upgrade,pre-rollback,post-rollback,pre-delete,post-delete";
     let events = format!("'{all}'");
     let hooks = [
-        job("migrate", "", &events, AT_ONCE),
+        job("migrate", "", &events, TTL_ZERO),
         job("migrate", "there", &events, ""),
         config("note", "", "x")
             .replace("{name: note", &format!("{{annotations: {{helm.sh/hook: {events}}}, name: note")),
@@ -77,7 +77,7 @@ fn whole(version: &str) -> Arc<Chart> {
     chart(version, &files)
 }
 
-/// What is in the cluster besides what hooks leave.
+/// The objects in the cluster, except for those of hooks.
 fn kept(world: &World) -> Vec<String> {
     let of_hook = |path: &String| path.contains("/jobs/") || path.ends_with("/note");
     world.paths().into_iter().filter(|path| !of_hook(path)).collect()
@@ -99,15 +99,15 @@ async fn installed(world: &World, chart: &Arc<Chart>, plan: &Install) -> bool {
 }
 
 #[tokio::test]
-async fn h4_an_installation_that_is_killed_before_any_write_is_finished_by_the_next() {
+async fn h4_an_installation_that_is_killed_before_any_write_is_completed_by_the_next() {
     let plan = plan(Some("shop"), json!({}));
     let mut kills = 0;
-    for number in 0..MOST {
+    for number in 0..MAX_WRITES {
         let world = started().await;
-        let was_killed = killed(&world, number, installed(&world, &whole("1.0.0"), &plan)).await;
+        let was_killed = killed(&world, number, installed(&world, &full_chart("1.0.0"), &plan)).await;
         kills += usize::from(was_killed);
         world.react(runs);
-        world.good(&whole("1.0.0"), &plan).await;
+        world.good(&full_chart("1.0.0"), &plan).await;
         assert_eq!(
             (kept(&world), world.states("web").await),
             (at("shop", &["c", "only-1-0-0"]), vec!["deployed"])
@@ -118,19 +118,19 @@ async fn h4_an_installation_that_is_killed_before_any_write_is_finished_by_the_n
             break;
         }
     }
-    assert!((12..MOST).contains(&kills), "{kills}");
+    assert!((12..MAX_WRITES).contains(&kills), "{kills}");
 }
 
 #[tokio::test]
-async fn h3_upgrades_and_ways_back_with_hooks_that_vanish_are_finished_from_any_write() {
+async fn h3_upgrades_and_rollbacks_with_deleted_hooks_are_completed_from_any_write() {
     let plan = plan(Some("shop"), json!({}));
     let mut kills = 0;
-    for number in 0..MOST {
+    for number in 0..MAX_WRITES {
         let world = started().await;
-        world.good(&whole("1.0.0"), &plan).await;
-        let upgrade = killed(&world, number, installed(&world, &whole("2.0.0"), &plan)).await;
+        world.good(&full_chart("1.0.0"), &plan).await;
+        let upgrade = killed(&world, number, installed(&world, &full_chart("2.0.0"), &plan)).await;
         world.react(runs);
-        world.good(&whole("2.0.0"), &plan).await;
+        world.good(&full_chart("2.0.0"), &plan).await;
         let states = world.states("web").await;
         assert_eq!(
             (kept(&world), states),
@@ -148,16 +148,16 @@ async fn h3_upgrades_and_ways_back_with_hooks_that_vanish_are_finished_from_any_
             break;
         }
     }
-    assert!((24..2 * MOST).contains(&kills), "{kills}");
+    assert!((24..2 * MAX_WRITES).contains(&kills), "{kills}");
 }
 
 #[tokio::test]
-async fn h3_a_removal_that_is_killed_before_any_write_is_finished_by_the_next() {
+async fn h3_a_removal_that_is_killed_before_any_write_is_completed_by_the_next() {
     let plan = plan(Some("shop"), json!({}));
     let mut kills = 0;
-    for number in 0..MOST {
+    for number in 0..MAX_WRITES {
         let world = started().await;
-        world.good(&whole("1.0.0"), &plan).await;
+        world.good(&full_chart("1.0.0"), &plan).await;
         let going = async { world.engine.uninstall(RECORDS, "web", &limits()).await };
         let was_killed = killed(&world, number, going).await;
         kills += usize::from(was_killed);
@@ -168,19 +168,19 @@ async fn h3_a_removal_that_is_killed_before_any_write_is_finished_by_the_next() 
             break;
         }
     }
-    assert!((8..MOST).contains(&kills), "{kills}");
+    assert!((8..MAX_WRITES).contains(&kills), "{kills}");
 }
 
 #[tokio::test]
-async fn h2_a_package_that_is_deleted_while_it_is_installed_or_upgraded_leaves_nothing() {
+async fn h2_a_package_that_is_deleted_during_an_installation_or_upgrade_leaves_nothing() {
     let plan = plan(Some("shop"), json!({}));
-    for number in (0..MOST / 2).step_by(2) {
+    for number in (0..MAX_WRITES / 2).step_by(2) {
         for is_upgrade in [false, true] {
             let world = started().await;
             if is_upgrade {
-                world.good(&whole("1.0.0"), &plan).await;
+                world.good(&full_chart("1.0.0"), &plan).await;
             }
-            killed(&world, number, installed(&world, &whole("2.0.0"), &plan)).await;
+            killed(&world, number, installed(&world, &full_chart("2.0.0"), &plan)).await;
             world.react(runs);
             let going = async { world.engine.uninstall(RECORDS, "web", &limits()).await };
             killed(&world, number / 2, going).await;
@@ -196,25 +196,25 @@ async fn h2_a_package_that_is_deleted_while_it_is_installed_or_upgraded_leaves_n
 }
 
 #[tokio::test]
-async fn h2_a_target_that_changes_twice_while_nothing_is_finished_ends_in_the_last_one() {
+async fn h2_a_target_that_changes_twice_before_completion_ends_in_the_last_one() {
     let to = |namespace: &str| plan(Some(namespace), json!({}));
-    let chart = whole("1.0.0");
+    let chart = full_chart("1.0.0");
     for first in (0..24).step_by(4) {
         for second in (0..32).step_by(3) {
             let world = started().await;
             killed(&world, first, installed(&world, &chart, &to("here"))).await;
             world.react(runs);
-            let was_good = world.states("web").await.contains(&"deployed");
+            let was_deployed = world.states("web").await.contains(&"deployed");
             killed(&world, second, installed(&world, &chart, &to("there"))).await;
             world.react(runs);
-            if was_good {
-                // What was installed stays where it is.
+            if was_deployed {
+                // A deployed release stays where it is.
                 world.install(&chart, &to("third"), &limits()).await.unwrap_err();
                 assert_eq!(kept(&world), at("here", &["c", "only-1-0-0"]));
                 continue;
             }
-            let is_there = world.states("web").await.contains(&"deployed");
-            let last = if is_there { "there" } else { "here" };
+            let is_deployed = world.states("web").await.contains(&"deployed");
+            let last = if is_deployed { "there" } else { "here" };
             // Back and forth.
             world.good(&chart, &to(last)).await;
             assert_eq!(kept(&world), at(last, &["c", "only-1-0-0"]), "{first} {second}");
@@ -225,12 +225,12 @@ async fn h2_a_target_that_changes_twice_while_nothing_is_finished_ends_in_the_la
 }
 
 #[tokio::test]
-async fn h4_hooks_of_one_name_are_told_apart_on_upgrades_too() {
+async fn h4_hooks_with_the_same_name_are_distinguished_in_upgrades() {
     let world = started().await;
     let plan = plan(Some("shop"), json!({}));
-    world.good(&whole("1.0.0"), &plan).await;
+    world.good(&full_chart("1.0.0"), &plan).await;
     world.store(|store| store.writes.clear());
-    world.good(&whole("2.0.0"), &plan).await;
+    world.good(&full_chart("2.0.0"), &plan).await;
     let writes = world.store(|store| store.writes.clone());
     for path in
         ["/apis/batch/v1/namespaces/shop/jobs/migrate", "/apis/batch/v1/namespaces/there/jobs/migrate"]

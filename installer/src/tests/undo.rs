@@ -1,4 +1,4 @@
-//! A change that fails removes nothing that ran before.
+//! A failed change does not remove anything that ran before.
 
 use serde_json::{Value, json};
 
@@ -10,11 +10,11 @@ const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name
     spec: {paused: true, selector: {matchLabels: {app: '{{ .Values.app }}'}}}\n";
 const PATH: &str = "/apis/apps/v1/namespaces/shop/deployments/d";
 
-/// As Kubernetes refuses a change of a selector.
-fn immutable(asked: &crate::testing::Asked<'_>) -> Option<(u16, String)> {
+/// Rejects a change of a selector, as Kubernetes does.
+fn immutable(request: &crate::testing::TestRequest<'_>) -> Option<(u16, String)> {
     let selector = |object: &Value| object.pointer("/spec/selector").cloned();
-    let live = asked.live.filter(|_| asked.method == "PATCH" && asked.path == PATH)?;
-    (selector(live) != selector(asked.body))
+    let live = request.live.filter(|_| request.method == "PATCH" && request.path == PATH)?;
+    (selector(live) != selector(request.body))
         .then(|| (422, "Deployment.apps \"d\" is invalid: spec.selector: field is immutable".to_owned()))
 }
 
@@ -29,7 +29,7 @@ fn parts(more: &str) -> std::sync::Arc<helm::Chart> {
 }
 
 #[tokio::test]
-async fn o31_a_change_of_an_immutable_field_is_refused_before_anything_changes() {
+async fn o31_a_change_of_an_immutable_field_is_rejected_before_anything_changes() {
     let world = World::start().await;
     world.good(&parts(""), &plan(Some("shop"), json!({}))).await;
     let before = (world.paths(), world.get(PATH), world.states("web").await);
@@ -38,17 +38,17 @@ async fn o31_a_change_of_an_immutable_field_is_refused_before_anything_changes()
     let error =
         world.install(&parts(""), &plan(Some("shop"), json!({"app": "two"})), &limits()).await.unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }) && error.is_refusal(), "{error}");
-    let words = error.words();
+    let text = error.one_line();
     assert!(
-        words.starts_with("Deployment shop/d cannot be changed like that") && words.contains("immutable"),
-        "{words}"
+        text.starts_with("Deployment shop/d cannot be changed in this way") && text.contains("immutable"),
+        "{text}"
     );
     assert_eq!(world.store(|store| store.writes.clone()), Vec::<String>::new());
     assert_eq!((world.paths(), world.get(PATH), world.states("web").await), before);
 }
 
 #[tokio::test]
-async fn o31_with_a_hook_that_could_have_helped_the_release_goes_back() {
+async fn o31_with_a_hook_that_could_make_the_change_possible_the_release_is_rolled_back() {
     let world = World::start().await;
     world.react(ends("Complete"));
     let hook = job("help", "", "pre-upgrade", "");
@@ -66,27 +66,27 @@ async fn o31_with_a_hook_that_could_have_helped_the_release_goes_back() {
 }
 
 #[tokio::test]
-async fn o31_a_first_installation_that_fails_leaves_what_was_there_before() {
+async fn o31_a_failed_first_installation_keeps_objects_that_existed_before() {
     let world = World::start().await;
     let chart = parts(&config("new", "", "x"));
     world.good(&chart, &plan(Some("shop"), json!({}))).await;
-    // The records are lost, and all else runs on.
+    // The records are lost, and everything else still runs.
     world.store(|store| store.objects.retain(|path, _| !path.contains("/sh.helm.release.")));
     world.store(|store| store.objects.remove("/api/v1/namespaces/shop/configmaps/new"));
-    world.refuse(|asked| {
-        (asked.path.ends_with("/deployments/d") && asked.method == "PATCH" && !asked.query.contains("dryRun"))
-            .then(|| (400, "no".to_owned()))
+    world.refuse(|request| {
+        let is_apply = request.method == "PATCH" && !request.query.contains("dryRun");
+        (request.path.ends_with("/deployments/d") && is_apply).then(|| (400, "no".to_owned()))
     });
-    // A first try that is given up half-way leaves what the second one takes away.
+    // A first attempt that is abandoned leaves objects that the second one removes.
     let leave = Limits { on_failure: OnFailure::Leave, ..limits() };
     world.install(&chart, &plan(Some("shop"), json!({"app": "one", "try": 1})), &leave).await.unwrap_err();
     assert!(world.get("/api/v1/namespaces/shop/configmaps/new").is_some());
     let changed = plan(Some("shop"), json!({"app": "one", "try": 2}));
     let error = world.install(&chart, &changed, &limits()).await.unwrap_err();
-    assert!(error.to_string().ends_with("2 objects that were there before stay"), "{error}");
+    assert!(error.to_string().ends_with("2 objects that existed before were kept"), "{error}");
     let expected = ["/api/v1/namespaces/shop/configmaps/c", PATH];
     assert_eq!(world.paths(), expected.map(str::to_owned));
-    // Who wants it gone gets it gone.
+    // A requested removal removes everything.
     world.calm();
     world.good(&chart, &plan(Some("shop"), json!({}))).await;
     world.away("web").await;
@@ -94,7 +94,7 @@ async fn o31_a_first_installation_that_fails_leaves_what_was_there_before() {
 }
 
 #[tokio::test]
-async fn o31_data_that_an_upgrade_drops_is_there_until_it_succeeds() {
+async fn o31_data_that_an_upgrade_drops_is_kept_until_it_succeeds() {
     let world = World::start().await;
     let claim =
         "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {volumeName: v}\n";

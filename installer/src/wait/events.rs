@@ -1,27 +1,28 @@
-//! What Kubernetes last warned of an object, or of what was made for it: an object says how much is missing, and its
-//! events say why.
+//! The newest warning event about an object, or about the objects that Kubernetes created for it. The status of an object
+//! states what is missing, and its events state the reason.
 
-use brief::cut;
+use error_text::truncate;
 use serde_json::Value;
 
-use crate::cluster::{Ask, Cluster};
+use crate::cluster::{ApiRequest, Cluster};
 use crate::object::Object;
 
-/// More events of a namespace are not looked at.
-const MOST: usize = 1000;
-/// The longest message that is quoted.
-const LONGEST: usize = 300;
-/// The letters and digits of which Kubernetes makes the ends of names.
-const MADE: &str = "bcdfghjklmnpqrstvwxz2456789";
+/// The most events of a namespace that are read.
+const MAX_EVENTS: usize = 1000;
+/// The longest quoted message.
+const MAX_MESSAGE: usize = 300;
+/// The characters of the suffixes that Kubernetes generates for names.
+const SUFFIX_CHARACTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
 
-/// The newest warning; none where there is none, or where the controller may not know.
+/// The newest warning; `None` if there is none, or if the controller may not read events.
 pub(super) async fn newest(cluster: &Cluster, object: &Object) -> Option<String> {
     if object.namespace.is_empty() {
         return None;
     }
     let namespace = &object.namespace;
-    let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=type%3DWarning&limit={MOST}");
-    let list = cluster.find(&Ask::get(format!("read events of {object}"), path)).await.ok()??;
+    let path =
+        format!("/api/v1/namespaces/{namespace}/events?fieldSelector=type%3DWarning&limit={MAX_EVENTS}");
+    let list = cluster.find(&ApiRequest::get(format!("read events of {object}"), path)).await.ok()??;
     of(&object.kind, &object.name, list.get("items")?.as_array()?)
 }
 
@@ -34,28 +35,31 @@ fn of(kind: &str, name: &str, events: &[Value]) -> Option<String> {
     let (kind, name) = (text(newest, "/involvedObject/kind"), text(newest, "/involvedObject/name"));
     let (reason, message) = (text(newest, "/reason"), text(newest, "/message"));
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let begin = cut(&message, LONGEST);
+    let begin = truncate(&message, MAX_MESSAGE);
     let more = if begin.len() < message.len() { "..." } else { "" };
     Some(format!("{kind} {name}: {reason}: {begin}{more}"))
 }
 
-/// Whether an object is the one meant, or was made for it by Kubernetes' controllers.
+/// Whether an object is the given one, or was created for it by Kubernetes' controllers.
 fn is_of((kind, name): (&str, &str), (about, of): (&str, &str)) -> bool {
     if (kind, name) == (about, of) {
         return true;
     }
     let Some(end) = of.strip_prefix(name).and_then(|end| end.strip_prefix('-')) else { return false };
-    let made = |end: &str| !end.is_empty() && end.len() <= 10 && end.chars().all(|c| MADE.contains(c));
+    let generated =
+        |end: &str| !end.is_empty() && end.len() <= 10 && end.chars().all(|c| SUFFIX_CHARACTERS.contains(c));
     match (kind, about) {
-        ("Deployment", "Pod") => end.split_once('-').is_some_and(|(set, pod)| made(set) && made(pod)),
+        ("Deployment", "Pod") => {
+            end.split_once('-').is_some_and(|(set, pod)| generated(set) && generated(pod))
+        }
         ("StatefulSet", "Pod") => end.parse::<u32>().is_ok(),
         ("Deployment", "ReplicaSet")
-        | ("DaemonSet" | "Job" | "ReplicaSet" | "ReplicationController", "Pod") => made(end),
+        | ("DaemonSet" | "Job" | "ReplicaSet" | "ReplicationController", "Pod") => generated(end),
         _ => false,
     }
 }
 
-/// When it was seen last; these times sort as they are.
+/// The time at which an event was last seen. These times sort as text.
 fn when(event: &Value) -> &str {
     let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
     times.into_iter().map(|at| text(event, at)).find(|time| !time.is_empty()).unwrap_or_default()
@@ -72,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_for_an_object_is_told_from_what_only_begins_with_its_name() {
+    fn objects_created_for_an_object_are_distinguished_from_others_with_its_prefix() {
         let deployment = |about: &str, of: &str| is_of(("Deployment", "web"), (about, of));
         assert!(deployment("Deployment", "web") && deployment("ReplicaSet", "web-5d4f8c7b9"));
         assert!(deployment("Pod", "web-5d4f8c7b9-x2x4z"));
@@ -90,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_warning_is_quoted_and_cut() {
+    fn the_newest_warning_is_quoted_and_truncated() {
         let event = |kind: &str, name: &str, reason: &str, message: &str, time: &str| {
             json!({"involvedObject": {"kind": kind, "name": name}, "reason": reason, "message": message,
                 "lastTimestamp": time})
@@ -101,9 +105,9 @@ mod tests {
             event("Deployment", "bad", "Old", "before", "2026-01-01T00:00:01Z"),
             event("Deployment", "other", "New", "after", "2026-01-01T00:00:03Z"),
         ];
-        let told = of("Deployment", "bad", &events).unwrap();
+        let warning = of("Deployment", "bad", &events).unwrap();
         let begin = "ReplicaSet bad-5d4f8c7b9: FailedCreate: pods \"bad\" is forbidden: ä";
-        assert!(told.starts_with(begin) && told.ends_with("ä...") && told.len() < 400, "{told}");
+        assert!(warning.starts_with(begin) && warning.ends_with("ä...") && warning.len() < 400, "{warning}");
         assert_eq!(of("Deployment", "third", &events), None);
     }
 }

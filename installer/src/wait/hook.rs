@@ -1,5 +1,5 @@
-//! Waiting for a hook's end. A hook may be deleted as soon as it ended, as by `ttlSecondsAfterFinished: 0`, so its changes
-//! are watched: the last state of an object comes with the word that it was deleted.
+//! Waits until a hook finishes. A hook may be deleted as soon as it finishes, as with `ttlSecondsAfterFinished: 0`, so it
+//! is watched: the deletion event contains the last state of the object.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -8,35 +8,35 @@ use futures::{Stream, StreamExt as _};
 use kube::core::WatchEvent;
 use serde_json::Value;
 
-use super::{LATER, SOON, Until, Why, events, failed, uid};
+use super::{MAX_PAUSE, MIN_PAUSE, Until, WarningPoller, events, failed, uid};
 use crate::cluster::Cluster;
 use crate::error::Error;
-use crate::object::{Object, goes_by_itself};
+use crate::object::{Object, is_deleted_when_finished};
 use crate::readiness::{Readiness, of_hook};
 
-/// How long the word that an object was deleted may come after it is gone.
-const WORD: Duration = Duration::from_secs(2);
+/// How long the deletion event may arrive after the object is gone.
+const DELETION_EVENT: Duration = Duration::from_secs(2);
 
-/// What comes next of an object.
-enum Seen {
+/// The next observation of an object.
+enum Observation {
     Changed(Value),
-    /// It is gone, with its last state if that was told.
+    /// The object is gone, with its last state if the deletion event contained it.
     Gone(Option<Value>),
 }
 
-/// Waits for the end of a hook, beginning with what is known of it.
+/// Waits until a hook finishes, starting with its given state.
 ///
 /// # Errors
-/// It failed, did not end in time, or was deleted before it ended.
-pub(crate) async fn ended(
+/// If the hook failed, did not finish in time, or was deleted before it finished.
+pub(crate) async fn finished(
     cluster: &Cluster,
     object: &Object,
     live: Value,
     until: Until,
 ) -> Result<(), Error> {
     let mut last = live;
-    let mut watched = Watched::new();
-    let mut why = Why::new();
+    let mut watched = ObjectWatch::new();
+    let mut warnings = WarningPoller::new();
     loop {
         let reason = match of_hook(&last) {
             Readiness::Ready => return Ok(()),
@@ -51,27 +51,27 @@ pub(crate) async fn ended(
                 waiting: vec![format!("{reason}{cause}")],
             });
         }
-        let cause = why.of(cluster, object).await;
-        cluster.tell(|| format!("waiting for {object}: {reason}{cause} ({})", until.words()));
+        let cause = warnings.of(cluster, object).await;
+        cluster.report(|| format!("waiting for {object}: {reason}{cause} ({})", until.elapsed()));
         match watched.next(cluster, object, &last, until).await? {
-            Seen::Changed(live) => last = live,
-            Seen::Gone(end) => return gone(cluster, object, &end.unwrap_or(last)).await,
+            Observation::Changed(live) => last = live,
+            Observation::Gone(end) => return gone(cluster, object, &end.unwrap_or(last)).await,
         }
     }
 }
 
-/// A hook that is gone counts by what was seen of it last.
+/// The result of a deleted hook by its last observed state.
 async fn gone(cluster: &Cluster, object: &Object, last: &Value) -> Result<(), Error> {
     let mut last = last.clone();
     if let Some(metadata) = last.get_mut("metadata").and_then(Value::as_object_mut) {
-        // That it was on its way out says nothing about how it ended.
+        // The deletion itself does not affect the result.
         metadata.remove("deletionTimestamp");
     }
     match of_hook(&last) {
         Readiness::Ready => Ok(()),
         Readiness::Failed(reason) => Err(failed(cluster, object, reason).await),
-        // Only a job that ended goes by itself. Its end was not seen, and nothing that failed was either.
-        Readiness::Waiting(_) if goes_by_itself(&last) && !has_failures(&last) => Ok(()),
+        // Only a finished Job is deleted automatically. Its end was not observed, but no failure was either.
+        Readiness::Waiting(_) if is_deleted_when_finished(&last) && !has_failures(&last) => Ok(()),
         Readiness::Waiting(seen) => Err(Error::Vanished { object: object.to_string(), seen }),
     }
 }
@@ -82,17 +82,17 @@ fn has_failures(job: &Value) -> bool {
 
 type Events = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<Value>>> + Send>>;
 
-/// An object that is watched, if that is allowed, and looked at now and then.
-struct Watched {
+/// Watches an object, if that is allowed, and also polls it from time to time.
+struct ObjectWatch {
     events: Option<Events>,
-    /// Whether it makes sense to ask for events.
+    /// Whether watching may be possible.
     may_watch: bool,
     pause: Duration,
 }
 
-impl Watched {
+impl ObjectWatch {
     fn new() -> Self {
-        Self { events: None, may_watch: true, pause: SOON }
+        Self { events: None, may_watch: true, pause: MIN_PAUSE }
     }
 
     async fn next(
@@ -101,16 +101,16 @@ impl Watched {
         object: &Object,
         last: &Value,
         until: Until,
-    ) -> Result<Seen, Error> {
+    ) -> Result<Observation, Error> {
         self.open(cluster, object, last, until).await;
         let pause = self.pause;
-        self.pause = (pause * 3 / 2).min(LATER);
+        self.pause = (pause * 3 / 2).min(MAX_PAUSE);
         if let Some(seen) = self.within(pause, last).await {
             return Ok(seen);
         }
         match cluster.get(object).await?.filter(|live| uid(live) == uid(last)) {
-            Some(live) => Ok(Seen::Changed(live)),
-            None => Ok(self.within(WORD, last).await.unwrap_or(Seen::Gone(None))),
+            Some(live) => Ok(Observation::Changed(live)),
+            None => Ok(self.within(DELETION_EVENT, last).await.unwrap_or(Observation::Gone(None))),
         }
     }
 
@@ -123,23 +123,23 @@ impl Watched {
         match cluster.watch(object, version, left).await {
             Ok(events) => self.events = Some(Box::pin(events)),
             Err(error) => {
-                tracing::debug!(%object, error = %error.words(), "it is looked at instead of watched");
+                tracing::debug!(%object, error = %error.one_line(), "polling the object instead of watching it");
                 self.may_watch = false;
             }
         }
     }
 
-    /// What is told within a time. Without events this only waits.
-    async fn within(&mut self, time: Duration, last: &Value) -> Option<Seen> {
+    /// The next event within a time. Without a watch, this only waits.
+    async fn within(&mut self, time: Duration, last: &Value) -> Option<Observation> {
         let end = tokio::time::Instant::now() + time;
         while let Some(events) = &mut self.events {
             let Ok(event) = tokio::time::timeout_at(end, events.next()).await else { return None };
             match event {
                 Some(Ok(WatchEvent::Added(live) | WatchEvent::Modified(live))) if uid(&live) == uid(last) => {
-                    return Some(Seen::Changed(live));
+                    return Some(Observation::Changed(live));
                 }
                 Some(Ok(WatchEvent::Deleted(live))) if uid(&live) == uid(last) => {
-                    return Some(Seen::Gone(Some(live)));
+                    return Some(Observation::Gone(Some(live)));
                 }
                 Some(Ok(
                     WatchEvent::Added(_)
@@ -147,7 +147,7 @@ impl Watched {
                     | WatchEvent::Deleted(_)
                     | WatchEvent::Bookmark(_),
                 )) => {}
-                // It is asked for again from the last version that was seen.
+                // The watch is opened again from the last seen resource version.
                 Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => self.events = None,
             }
         }

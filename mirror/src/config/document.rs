@@ -1,4 +1,4 @@
-//! The mirror file as it is written; its JSON Schema comes from these types.
+//! The mirror file as written; its JSON Schema is generated from these types.
 
 use std::path::PathBuf;
 
@@ -16,15 +16,15 @@ pub(super) struct Document {
     /// Always `MirrorConfig`.
     pub(super) kind: String,
     pub(super) metadata: Metadata,
-    /// Platforms to take of multi-platform images, as `os/architecture[/variant]`; all when empty.
+    /// Platforms to mirror from multi-platform images, as `os/architecture[/variant]`; all if empty.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(super) platforms: Vec<Spanned<String>>,
-    /// Registries that are reached in another way than over HTTPS under their own name.
+    /// Registries that are not reached over HTTPS under their own name.
     #[serde(default)]
     #[schemars(with = "Vec<RegistryText>")]
     pub(super) registries: Vec<Spanned<RegistryText>>,
-    /// URLs that are fetched from elsewhere.
+    /// URLs to fetch from another location.
     #[serde(default)]
     pub(super) urls: Vec<UrlText>,
     /// What to mirror.
@@ -32,7 +32,7 @@ pub(super) struct Document {
     pub(super) sources: Vec<Spanned<SourceText>>,
     #[serde(default)]
     pub(super) signatures: Signatures,
-    /// Layers that a registry need not have: those with `urls`, and those of types that may not be distributed.
+    /// Layers that a registry may lack: layers with `urls`, and layers of non-distributable types.
     #[serde(default)]
     pub(super) foreign_layers: ForeignText,
 }
@@ -40,16 +40,16 @@ pub(super) struct Document {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct ForeignText {
-    /// What a layer's own URL may begin with to be fetched from there; each ends in `/`.
+    /// Prefixes of the layer URLs that may be fetched; each ends in `/`.
     pub(super) urls: Vec<String>,
-    /// Layers that are left behind.
+    /// Layers that are not mirrored.
     pub(super) absent: Vec<AbsentText>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AbsentText {
-    /// The image, as the mirror file or a chart names it.
+    /// The image, as written in the mirror file or in a chart.
     pub(super) image: String,
     /// The layer's digest.
     pub(super) layer: String,
@@ -65,38 +65,38 @@ pub(super) struct Metadata {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RegistryText {
-    /// The host as it stands in references, for example `public.ecr.aws`.
+    /// The host as written in references, for example `public.ecr.aws`.
     pub(super) host: String,
-    /// Where to connect instead: `host[:port][/prefix]`; the host itself when absent.
+    /// Where to connect instead: `host[:port][/prefix]`. Default: the host itself.
     pub(super) mirror: Option<String>,
-    /// Speak plain HTTP.
+    /// Use plain HTTP.
     #[serde(default, rename = "plainHTTP")]
     pub(super) plain_http: bool,
-    /// A PEM file with a certificate authority to trust.
+    /// A PEM file with CA certificates to trust.
     pub(super) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UrlText {
-    /// What the URL begins with.
+    /// The prefix to replace.
     pub(super) prefix: String,
-    /// What stands there instead.
+    /// The replacement.
     pub(super) mirror: String,
 }
 
-/// What to mirror; one kind each.
+/// A source to mirror, of exactly one kind.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct SourceText {
-    /// An EKS Distro `Release` manifest: every image and archive of it.
+    /// An EKS Distro `Release` manifest: all its images and archives.
     pub(super) eksd_release: Option<ReleaseText>,
     /// An EKS Anywhere `PackageBundle`: its charts and images.
     pub(super) package_bundle: Option<BundleText>,
     /// Image references.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) images: Option<Vec<Spanned<String>>>,
-    /// Helm charts, each with the images that it renders to.
+    /// Helm charts, each with the images in its rendered objects.
     #[schemars(with = "Option<Vec<ChartText>>")]
     pub(super) charts: Option<Vec<Spanned<ChartText>>>,
     /// Plain files.
@@ -106,10 +106,10 @@ pub(super) struct SourceText {
     pub(super) oci_layout: Option<ArchiveText>,
     /// A tar file that holds an OCI image layout.
     pub(super) oci_archive: Option<ArchiveText>,
-    /// A tar file of `docker save`.
+    /// A tar file written by `docker save`.
     pub(super) docker_archive: Option<ArchiveText>,
-    /// Who must have signed these images, or these charts' artifacts, upstream: `key` or `identity`. Beside
-    /// `eksdRelease` and `packageBundle`: whose `key` signed the manifest, instead of AWS's.
+    /// The required upstream signer of these images or chart artifacts: `key` or `identity`. With `eksdRelease` or
+    /// `packageBundle`: the `key` that signed the manifest, instead of AWS's key.
     pub(super) verify: Option<VerifyText>,
 }
 
@@ -118,9 +118,9 @@ pub(super) struct SourceText {
 pub(super) struct VerifyText {
     /// A public key, PEM, relative to the mirror file.
     pub(super) key: Option<PathBuf>,
-    /// Who signed without a key of their own.
+    /// The identity of a keyless signer.
     pub(super) identity: Option<IdentityText>,
-    /// The name under which upstream signs, `HOST/REPOSITORY`, where that is not the reference's.
+    /// The name that upstream signs, `HOST/REPOSITORY`, if it differs from the reference's name.
     pub(super) name: Option<String>,
 }
 
@@ -131,9 +131,9 @@ pub(super) struct IdentityText {
     pub(super) subject: Option<String>,
     /// A regular expression that matches the whole subject.
     pub(super) subject_regexp: Option<String>,
-    /// Who vouched for the subject.
+    /// The identity provider that authenticated the subject.
     pub(super) issuer: String,
-    /// A `trusted_root.json`, relative to the mirror file; that of sigstore's public instance when absent.
+    /// A `trusted_root.json`, relative to the mirror file. Default: the root of sigstore's public instance.
     pub(super) trusted_root: Option<PathBuf>,
 }
 
@@ -142,11 +142,11 @@ pub(super) struct IdentityText {
 pub(super) struct ArchiveText {
     /// A path, relative to the mirror file.
     pub(super) path: PathBuf,
-    /// Which image, where several are: its containerd name, its `org.opencontainers.image.ref.name`, its tag for
+    /// Selects one of several images: by its containerd name, its `org.opencontainers.image.ref.name`, its tag for
     /// `docker save`, or its digest.
     pub(super) image: Option<String>,
-    /// The name to give it, as if it had been mirrored from there. Without it, all images are taken, each under its
-    /// own name.
+    /// The name to give it, as if it had been mirrored from there. Without it, all images are mirrored, each under
+    /// its own name.
     pub(super) reference: Option<String>,
 }
 
@@ -166,9 +166,9 @@ pub(super) struct BundleText {
     pub(super) file: Option<PathBuf>,
     /// The bundle's artifact, for example `public.ecr.aws/eks-anywhere/eks-anywhere-packages-bundles:v1-35-latest`.
     pub(super) reference: Option<String>,
-    /// The registry of charts and images that name none: `host[/prefix]`; `public.ecr.aws/eks-anywhere` when absent.
+    /// The registry of charts and images without a registry: `host[/prefix]`. Default: `public.ecr.aws/eks-anywhere`.
     pub(super) registry: Option<String>,
-    /// Take the bundle without a check of its signature.
+    /// Accept the bundle without verifying its signature.
     #[serde(default)]
     pub(super) unverified: bool,
 }
@@ -180,9 +180,9 @@ pub(super) struct ReleaseText {
     pub(super) file: Option<PathBuf>,
     /// A URL.
     pub(super) url: Option<String>,
-    /// The `Bundles` manifest of EKS Anywhere, which holds the release's signature.
+    /// The `Bundles` manifest of EKS Anywhere, which contains the release's signature.
     pub(super) bundles: Option<LocationText>,
-    /// Take the release without a check of its signature.
+    /// Accept the release without verifying its signature.
     #[serde(default)]
     pub(super) unverified: bool,
 }
@@ -194,27 +194,28 @@ pub(super) struct ChartText {
     pub(super) reference: Option<String>,
     /// A packaged chart, relative to the mirror file.
     pub(super) file: Option<PathBuf>,
-    /// Whether the images that the chart renders to come along.
+    /// Whether to mirror the images in the chart's rendered objects.
     #[serde(default = "yes")]
     pub(super) images: bool,
-    /// Values files for that rendering, relative to the mirror file, the later over the earlier.
+    /// Values files for rendering, relative to the mirror file; later files override earlier ones.
     #[serde(default)]
     pub(super) values: Vec<PathBuf>,
-    /// `--set` expressions, over the files.
+    /// `--set` expressions; they override the files.
     #[serde(default)]
     pub(super) set: Vec<String>,
-    /// The Kubernetes version that the chart is told.
+    /// The Kubernetes version to render the chart for.
     pub(super) kube_version: Option<String>,
-    /// API versions that the chart finds in the cluster, beside the built-in ones.
+    /// API versions that are available to the chart, in addition to the built-in ones.
     #[serde(default)]
     pub(super) api_versions: Vec<String>,
-    /// Do not hold values to the chart's schema, as by Helm's `--skip-schema-validation`.
+    /// Do not validate the values against the chart's schema, like Helm's `--skip-schema-validation`.
     #[serde(default)]
     pub(super) skip_schema_validation: bool,
-    /// Regular expressions that find more images in any text of the rendered objects: the first group, or all.
+    /// Regular expressions that find more images in any string of the rendered objects: the first group, or the whole
+    /// match.
     #[serde(default)]
     pub(super) image_patterns: Vec<String>,
-    /// OpenPGP public keys, relative to the mirror file: one of them must have signed the chart's provenance, as for
+    /// OpenPGP public keys, relative to the mirror file; one of them must have signed the chart's provenance, as for
     /// `helm verify --keyring`.
     pub(super) keyring: Option<PathBuf>,
 }
@@ -228,7 +229,7 @@ fn yes() -> bool {
 pub(super) struct FileText {
     /// A path, relative to the mirror file.
     pub(super) path: Option<PathBuf>,
-    /// A URL; needs a checksum.
+    /// A URL; requires a checksum.
     pub(super) url: Option<String>,
     /// SHA-256, 64 hex digits.
     pub(super) sha256: Option<String>,
@@ -241,8 +242,8 @@ pub(super) struct FileText {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Signatures {
-    /// Whether signatures, attestations and SBOMs follow what they are about. With `available`, those that are listed
-    /// but that the registry does not have are left out, and each is reported.
+    /// Whether to mirror signatures, attestations and SBOMs with their images. With `available`, those that a registry
+    /// lists but does not have are left out and reported.
     pub(super) follow: FollowText,
 }
 
@@ -258,7 +259,7 @@ pub(super) enum FollowText {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum AvailableText {
-    /// What is listed and missing is left out.
+    /// Leave out those that are listed but missing.
     Available,
 }
 

@@ -1,11 +1,11 @@
-//! Why a mirror file is refused: what is wrong, where, and what is expected.
+//! Errors in a mirror file: the problem, its location, and the expected value.
 
 use std::path::{Path, PathBuf};
 
 use error_class::{Class, Classified};
 use oci::RegistryHost;
 
-/// Why a mirror file is refused.
+/// An error in a mirror file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,91 +14,91 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
     /// The file is not YAML of the expected shape.
     #[error("{0}")]
     Yaml(String),
-    /// Something in the file is wrong.
-    #[error("{}: {error}", place(path, *line))]
+    /// A part of the file is invalid.
+    #[error("{}: {error}", location(path, *line))]
     At {
         /// The file.
         path: PathBuf,
-        /// The line, where it is known.
+        /// The line, if known.
         line: Option<u64>,
-        /// What is wrong.
+        /// The error.
         error: Box<Self>,
     },
-    /// Nothing is to be mirrored.
-    #[error("`sources` is empty: expected at least one")]
+    /// The file has no sources.
+    #[error("`sources` is empty, expected at least one entry")]
     Empty,
-    /// The file is of another kind or version.
+    /// The file has another kind or version.
     #[error("`{field}` is `{found}`, expected `{expected}`")]
     Kind {
-        /// Which member.
+        /// The field.
         field: &'static str,
-        /// What it says.
+        /// Its value.
         found: String,
-        /// What it should say.
+        /// The expected value.
         expected: &'static str,
     },
-    /// The name cannot become part of file names.
-    #[error("`{0}` is not a name: lower-case letters, digits, `-` and `.`, at most 64")]
+    /// The name cannot be part of file names.
+    #[error("`{0}` is not a valid name, expected at most 64 lower-case letters, digits, `-` and `.`")]
     Name(String),
     /// A reference, host, platform or checksum is malformed.
     #[error("`{field}` has `{found}`, expected {expected}{}", fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default())]
     Value {
-        /// Which member.
+        /// The field.
         field: &'static str,
-        /// What it has, without what may be secret.
+        /// Its value, without secrets.
         found: String,
-        /// What is expected.
+        /// A description of the expected value.
         expected: &'static str,
-        /// What to write instead, where that can be guessed.
+        /// A suggested replacement, if one can be guessed.
         fix: Option<String>,
     },
-    /// A URL is malformed. It is not repeated: it may hold a password.
-    #[error("`{field}` has something that is not a URL, expected {expected}")]
+    /// A URL is malformed. The message omits it, because it may contain a password.
+    #[error("`{field}` has an invalid URL, expected {expected}")]
     Url {
-        /// Which member.
+        /// The field.
         field: &'static str,
-        /// What is expected.
+        /// A description of the expected value.
         expected: &'static str,
     },
-    /// What should find images is no regular expression.
+    /// An image pattern is not a regular expression.
     #[error("`imagePatterns` has `{pattern}`, expected a regular expression")]
     Pattern {
-        /// As written.
+        /// The pattern as written.
         pattern: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<regex::Error>,
     },
-    /// Two rules for one registry.
-    #[error("`registries` has `{0}` twice")]
+    /// A registry has two rules.
+    #[error("`registries` lists `{0}` twice")]
     RegistryTwice(RegistryHost),
-    /// One chart with two keyrings, or once with and once without.
+    /// A chart is listed with different keyrings, or once with and once without a keyring.
     #[error("the chart `{0}` is listed twice with different values of `keyring`, expected one")]
     Keyrings(String),
-    /// A source says two things, or too little.
+    /// A source is contradictory or incomplete.
     #[error("{0}")]
     Source(&'static str),
 }
 
-fn place(path: &Path, line: Option<u64>) -> String {
+fn location(path: &Path, line: Option<u64>) -> String {
     let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
     format!("the mirror file `{}`{line}", path.display())
 }
 
 impl Error {
-    /// The same, with the line of what is wrong; the file's name comes later.
+    /// Adds the line to the error; [`Self::in_file`] adds the file name.
     pub(super) fn at(self, line: Option<u64>) -> Self {
         Self::At { path: PathBuf::new(), line, error: Box::new(self) }
     }
 
-    /// In a file, at a line unless a more exact one is known.
+    /// Adds the file to the error, and the line unless a more exact one is known.
     pub(super) fn in_file(self, path: &Path, line: Option<u64>) -> Self {
         match self {
             Self::At { line: own, error, .. } => {
@@ -108,11 +108,11 @@ impl Error {
         }
     }
 
-    /// The line, and the error without the place where it is.
+    /// The line, and the error without its location.
     #[must_use]
-    pub fn found(&self) -> (Option<u64>, &Self) {
+    pub fn line_and_error(&self) -> (Option<u64>, &Self) {
         match self {
-            Self::At { line, error, .. } => match error.found() {
+            Self::At { line, error, .. } => match error.line_and_error() {
                 (None, inner) => (*line, inner),
                 inner => inner,
             },

@@ -1,12 +1,12 @@
-//! What the types of the mirror file cannot say, added to its JSON Schema, so that the schema takes what the parser takes.
-//! The parser alone knows what is given twice, what is no regular expression, and how long names may be.
+//! Adds the rules to the mirror file's JSON Schema that its types cannot express, so that the schema accepts what the
+//! parser accepts. Only the parser detects duplicates, invalid regular expressions and names that are too long.
 
 use serde_json::{Value, json};
 
 const LABEL: &str = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?";
 const PORT: &str = ":0*([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 const PART: &str = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*";
-/// A part that cannot be taken for a host.
+/// A path segment that cannot be mistaken for a host.
 const FOLDER: &str = "[a-z0-9]+((_|__|-+)[a-z0-9]+)*";
 const TAG: &str = "(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?";
 const DIGEST: &str = "(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})";
@@ -25,21 +25,21 @@ fn host_and_prefix() -> String {
     format!("^{}(/{})?$", host(), repository())
 }
 
-/// A reference as the parser of references reads it: what is before the first slash is a host when it has a dot, a colon
-/// or is `localhost`.
+/// A reference as its parser reads it: the part before the first slash is a host if it contains a dot or a colon, or
+/// is `localhost`.
 fn reference() -> String {
     tagged(&format!("{TAG}(@{DIGEST})?"))
 }
 
-/// A chart's reference, in which a version with `+` may stand for its tag.
+/// A chart reference; its tag may be a version with `+`.
 fn chart_reference() -> String {
     let version = TAG.replace("A-Za-z0-9_]", "A-Za-z0-9_+]").replace("._-]", "._+-]");
     tagged(&format!("({TAG}(@{DIGEST})?|{version})"))
 }
 
-/// A reference's name with what ends it.
+/// A reference's name with the given suffix.
 fn tagged(end: &str) -> String {
-    // Hosts of references are lower-case.
+    // Hosts in references are lower-case.
     let label = LABEL.replace("A-Z", "");
     let marked =
         format!("(localhost|{label}(\\.{label})*{PORT}|{label}(\\.{label})+|\\[[0-9A-Fa-f:.]+\\]({PORT})?)");
@@ -47,7 +47,7 @@ fn tagged(end: &str) -> String {
     format!("^{name}{end}$")
 }
 
-/// That a member is there and not null.
+/// Requires a member that is not null.
 fn given(name: &str) -> Value {
     json!({ "required": [name], "properties": { name: { "not": { "type": "null" } } } })
 }
@@ -106,7 +106,7 @@ pub(super) fn complete(mut schema: Value) -> Value {
     schema
 }
 
-/// A URL of a file: no user, or one with a password without slashes.
+/// A file URL: without user information, or with user information that has no slashes.
 const URL: &str = "^[Hh][Tt][Tt][Pp][Ss]?://([^/?#\\s\\\\]*@)?([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]*)?([/?#][^\\s\\\\]*)?$";
 
 fn rules(schema: &mut Value) {
@@ -189,7 +189,7 @@ mod tests {
         "u:p@r.io/a",
     ];
 
-    /// Members of each part, each with what it may and may not be.
+    /// Sources of each kind, valid and invalid.
     fn sources() -> Vec<Value> {
         let file = |more: Value| {
             let mut file = json!({ "url": "https://h.io/x" });
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn d23_the_json_schema_takes_what_the_parser_takes() {
+    fn d23_the_json_schema_accepts_what_the_parser_accepts() {
         let schema = jsonschema::validator_for(&crate::config::json_schema()).unwrap();
         let mut documents = Vec::new();
         for source in sources() {

@@ -1,8 +1,8 @@
-//! What the parts of a written mirror file mean; contradictions end here.
+//! Converts the parts of a written mirror file into valid values, and rejects contradictions.
 
 use std::path::{Path, PathBuf};
 
-use evidence::upstream::{By, Demand};
+use evidence::upstream::{RequiredSigner, SignatureRequirement};
 use oci::{Digest, Platform, Reference, RegistryHost, RepositoryName};
 use regex::Regex;
 
@@ -31,12 +31,16 @@ impl RegistryText {
 }
 
 impl SourceText {
-    pub(super) fn validate(self, base: &Path, sources: &mut Vec<Source>) -> Result<Option<Demand>, Error> {
+    pub(super) fn validate(
+        self,
+        base: &Path,
+        sources: &mut Vec<Source>,
+    ) -> Result<Option<SignatureRequirement>, Error> {
         let demand = self.verify.map(|text| text.validate(base)).transpose()?;
         let is_eks = self.eksd_release.is_some() || self.package_bundle.is_some();
         if demand.is_some() && self.images.is_none() && self.charts.is_none() && !is_eks {
             return Err(Error::Source(
-                "`verify` stands beside `images`, `charts`, `packageBundle` or `eksdRelease`",
+                "`verify` is only allowed with `images`, `charts`, `packageBundle` or `eksdRelease`",
             ));
         }
         let key = if is_eks { own_key(demand.as_ref())? } else { None };
@@ -84,36 +88,35 @@ impl SourceText {
             }
         }
         if kinds != 1 {
-            return Err(Error::Source("each of `sources` names one kind of source"));
+            return Err(Error::Source("each entry of `sources` must have exactly one kind of source"));
         }
         check_added(&sources[before..], demand.is_some())?;
         Ok(demand.filter(|_| !is_eks))
     }
 }
 
-/// That a source brings something, and that what must be signed can be.
+/// Checks that a source is not empty, and that sources that must be signed can have signatures.
 fn check_added(added: &[Source], must_be_signed: bool) -> Result<(), Error> {
     let on_disk = |source: &Source| {
         matches!(source, Source::Chart(ChartSource { location: ChartLocation::Path(_), .. }))
     };
     if added.is_empty() {
-        return Err(Error::Source("a list of `sources` is empty, expected one entry at least"));
+        return Err(Error::Source("a list in `sources` is empty, expected at least one entry"));
     }
     if must_be_signed && added.iter().any(on_disk) {
-        return Err(Error::Source(
-            "`verify` needs charts by `reference`: a file has no signatures beside it",
-        ));
+        return Err(Error::Source("`verify` requires charts by `reference`: a local file has no signatures"));
     }
     Ok(())
 }
 
 impl VerifyText {
-    pub(super) fn validate(self, base: &Path) -> Result<Demand, Error> {
+    pub(super) fn validate(self, base: &Path) -> Result<SignatureRequirement, Error> {
         let name = self.name.map(|name| {
-            name.parse().map_err(|_| Error::Source("`verify.name` is HOST/REPOSITORY without tag and digest"))
+            name.parse()
+                .map_err(|_| Error::Source("`verify.name` must be HOST/REPOSITORY, without a tag or digest"))
         });
         let by = match (self.key, self.identity) {
-            (Some(path), None) => By::Key(base.join(path)),
+            (Some(path), None) => RequiredSigner::Key(base.join(path)),
             (None, Some(identity)) => {
                 let (subject, pattern) = match (identity.subject, identity.subject_regexp) {
                     (Some(subject), None) => (subject, false),
@@ -121,24 +124,24 @@ impl VerifyText {
                     _ => return Err(Error::Source("an identity needs either `subject` or `subjectRegexp`")),
                 };
                 let root = identity.trusted_root.map(|path| base.join(path));
-                By::Identity { subject, pattern, issuer: identity.issuer, root }
+                RequiredSigner::Identity { subject, pattern, issuer: identity.issuer, root }
             }
             _ => return Err(Error::Source("`verify` needs either `key` or `identity`")),
         };
-        Ok(Demand { by, name: name.transpose()? })
+        Ok(SignatureRequirement { by, name: name.transpose()? })
     }
 }
 
-/// Whose key signed a manifest of EKS, where that is not AWS.
-fn own_key(demand: Option<&Demand>) -> Result<Option<PathBuf>, Error> {
+/// The key that must have signed an EKS manifest, if it is not AWS's.
+fn own_key(demand: Option<&SignatureRequirement>) -> Result<Option<PathBuf>, Error> {
     match demand {
         None => Ok(None),
-        Some(Demand { by: By::Key(path), name: None }) => Ok(Some(path.clone())),
-        Some(_) => Err(Error::Source("beside `packageBundle` and `eksdRelease`, `verify` has a `key` alone")),
+        Some(SignatureRequirement { by: RequiredSigner::Key(path), name: None }) => Ok(Some(path.clone())),
+        Some(_) => Err(Error::Source("with `packageBundle` or `eksdRelease`, `verify` accepts only a `key`")),
     }
 }
 
-/// Who must have signed a manifest of EKS.
+/// The required signer of an EKS manifest.
 fn signed(unverified: bool, key: Option<PathBuf>) -> Result<Signed, Error> {
     match (unverified, key) {
         (true, None) => Ok(Signed::Unverified),
@@ -154,8 +157,8 @@ impl ReleaseText {
         let bundles = self.bundles.map(|bundles| bundles.validate(base)).transpose()?;
         match (&bundles, self.unverified) {
             (None, false) => Err(Error::Source(
-                "an eksdRelease does not hold its signature: give `bundles`, the Bundles manifest of EKS Anywhere that \
-                 does, or declare `unverified: true`",
+                "an eksdRelease does not contain its signature: give `bundles`, the Bundles manifest of EKS Anywhere \
+                 that contains it, or declare `unverified: true`",
             )),
             (Some(_), true) => {
                 Err(Error::Source("`unverified` and `bundles` contradict each other: give one"))
@@ -216,7 +219,7 @@ impl ArchiveText {
     pub(super) fn validate(self, format: Format, base: &Path) -> Result<Source, Error> {
         let reference = self.reference.map(|reference| image("reference", &reference)).transpose()?;
         if self.image.is_some() && reference.is_none() {
-            return Err(Error::Source("`image` needs `reference`, the name to give that image"));
+            return Err(Error::Source("`image` requires `reference`, the name to give the image"));
         }
         Ok(Source::Archive(format, base.join(self.path), self.image, reference))
     }
@@ -228,7 +231,7 @@ impl ForeignText {
             file_url("foreignLayers.urls", prefix)?;
             if !prefix.ends_with('/') {
                 return Err(Error::Source(
-                    "each of `foreignLayers.urls` ends in `/`, so that it names a whole host or folder",
+                    "each entry of `foreignLayers.urls` must end in `/`, so that it matches a whole host or folder",
                 ));
             }
         }
@@ -281,35 +284,35 @@ fn host_and_prefix(field: &'static str, text: &str) -> Result<(RegistryHost, Opt
     }
 }
 
-/// A part of a mirror file that is read from a text.
-pub(super) trait Form: std::str::FromStr<Err = oci::Error> {
-    /// What is expected, in words.
+/// A field of a mirror file that is parsed from a string.
+pub(super) trait ParsedField: std::str::FromStr<Err = oci::Error> {
+    /// A description of the expected value.
     const EXPECTED: &'static str;
 }
 
-impl Form for Reference {
+impl ParsedField for Reference {
     const EXPECTED: &'static str = "an image reference, REGISTRY/REPOSITORY[:TAG][@DIGEST]";
 }
 
-impl Form for RegistryHost {
-    const EXPECTED: &'static str = "a registry's host, HOST[:PORT]";
+impl ParsedField for RegistryHost {
+    const EXPECTED: &'static str = "a registry host, HOST[:PORT]";
 }
 
-impl Form for RepositoryName {
+impl ParsedField for RepositoryName {
     const EXPECTED: &'static str =
         "a repository: lower-case letters and digits, separated by `.`, `_`, `__`, `-` or `/`";
 }
 
-impl Form for Platform {
+impl ParsedField for Platform {
     const EXPECTED: &'static str = "a platform, OS/ARCHITECTURE[/VARIANT]";
 }
 
-impl Form for Digest {
+impl ParsedField for Digest {
     const EXPECTED: &'static str = "`sha256:` and 64, or `sha512:` and 128, lower-case hex digits";
 }
 
-/// Reads a text. What an error repeats of it has no password.
-pub(super) fn value<T: Form>(field: &'static str, text: &str) -> Result<T, Error> {
+/// Parses a value. The error shows the value without its password.
+pub(super) fn value<T: ParsedField>(field: &'static str, text: &str) -> Result<T, Error> {
     let fix = || fixed(text).filter(|fixed| fixed.parse::<T>().is_ok());
     text.parse().map_err(|_| Error::Value {
         field,
@@ -319,7 +322,7 @@ pub(super) fn value<T: Form>(field: &'static str, text: &str) -> Result<T, Error
     })
 }
 
-/// A reference. A first part with an upper-case letter would be taken for a host, which it rarely is.
+/// An image reference. A first segment with an upper-case letter would parse as a host, but is rarely meant as one.
 fn image(field: &'static str, text: &str) -> Result<Reference, Error> {
     let first = text.split(['/', '@']).next().unwrap_or_default();
     let upper = first.contains(|c: char| c.is_ascii_uppercase()) && !first.contains(['.', ':']);
@@ -331,13 +334,13 @@ fn image(field: &'static str, text: &str) -> Result<Reference, Error> {
         found: without_secrets(text),
         expected: Reference::EXPECTED,
         fix: Some(format!(
-            "write `{}`, or the registry's whole host before it",
+            "write `{}`, or add the full registry host in front",
             lower(&without_secrets(text))
         )),
     })
 }
 
-/// A chart's reference. Helm pushes version `1.0.0+build` under the tag `1.0.0_build`.
+/// A chart reference. Helm pushes version `1.0.0+build` under the tag `1.0.0_build`.
 fn chart(text: &str) -> Result<Reference, Error> {
     match text.rsplit_once(':') {
         Some((path, tag)) if tag.contains('+') && !tag.contains(['/', '@']) => {
@@ -347,14 +350,14 @@ fn chart(text: &str) -> Result<Reference, Error> {
     }
 }
 
-/// What was probably meant: without a scheme, and in lower case where only that is allowed.
+/// The value that was probably meant: without a scheme, and in lower case where only that is allowed.
 fn fixed(text: &str) -> Option<String> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
     let fixed = lower(bare);
     (fixed != text && without_secrets(text) == text).then_some(fixed)
 }
 
-/// A reference with all but its tag in lower case, and a tag as Helm makes it of a version.
+/// A reference in lower case except for its tag, and with `+` in the tag replaced as Helm does for versions.
 fn lower(text: &str) -> String {
     match text.rsplit_once(':') {
         Some((path, tag)) if !tag.contains('/') => {

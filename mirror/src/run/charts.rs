@@ -1,4 +1,4 @@
-//! The images of a chart become items of the mirror: the chart is read and rendered, and what it names is wanted, too.
+//! The images of a chart become items of the mirror: the chart is read and rendered, and its images are mirrored, too.
 
 use std::io::Read;
 
@@ -16,7 +16,7 @@ use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
 use crate::source::{ChartImages, Wanted};
 
-/// What it takes to read charts.
+/// Reads charts to find their images.
 pub(super) struct ChartReader<'a> {
     pub(super) client: &'a Client,
     pub(super) store: &'a Store,
@@ -25,8 +25,8 @@ pub(super) struct ChartReader<'a> {
 }
 
 impl ChartReader<'_> {
-    /// The images that a chart names when it is rendered as `images` says; with the manifest that was read, if it is in a
-    /// registry.
+    /// The images in the objects of a chart rendered as `images` specifies, with the digest of the manifest that was
+    /// read, if the chart is in a registry.
     pub(super) async fn images(
         &self,
         location: &ChartLocation,
@@ -56,7 +56,7 @@ impl ChartReader<'_> {
             images.find(&loaded, &chart)
         });
         let (found, declared) = found.await?;
-        self.tell_declared(&name, &found, &declared);
+        self.warn_declared(&name, &found, &declared);
         for (place, text) in &found.unusable {
             let (object, field) = (&place.object, &place.field);
             self.reporter.warn(&format!("{name}: {object} {field}: `{text}` is not an image reference"));
@@ -66,8 +66,8 @@ impl ChartReader<'_> {
         Ok((read, references.map(|reference| reference.map(wanted)).collect::<Result<_, _>>()?))
     }
 
-    /// Tells images that a chart declares and does not render: whether they are needed, its user knows.
-    fn tell_declared(&self, chart: &str, found: &Discovery, declared: &[String]) {
+    /// Warns about images that a chart declares but does not render: only the user knows whether they are needed.
+    fn warn_declared(&self, chart: &str, found: &Discovery, declared: &[String]) {
         let taken = |text: &String| {
             let reference = text.parse::<Reference>().map(|reference| reference.to_string());
             found.images.iter().any(|image| reference.as_ref().is_ok_and(|of| *of == image.reference))
@@ -75,14 +75,15 @@ impl ChartReader<'_> {
         let others: Vec<_> = declared.iter().filter(|text| !taken(text)).map(String::as_str).collect();
         if !others.is_empty() {
             self.reporter.warn(&format!(
-                "{chart}: declares images by `artifacthub.io/images` that it does not render with these values, so they \
-                 are not taken: {}; name them under `images` if they are needed",
+                "{chart}: declares images in `artifacthub.io/images` that it does not render with these values, so they \
+                 are not mirrored: {}; list them under `images` if they are needed",
                 others.join(", ")
             ));
         }
     }
 
-    /// A chart's archive with the digest of its manifest: the one that the lock names, else what its registry has now.
+    /// A chart's archive with the digest of its manifest: the one in the lock or, without a lock, the registry's current
+    /// one.
     async fn archive(&self, reference: &Reference) -> Result<(Digest, Vec<u8>), Error> {
         let selector = locked(self.lock, reference).map_or_else(|| reference.selector(), Selector::Digest);
         if let Selector::Digest(digest) = &selector

@@ -1,5 +1,5 @@
-//! One blob from where it is into the store. What breaks off goes on where it broke; what is not what its digest says
-//! is dropped and fetched anew, whether it came now or in an earlier run.
+//! Downloads one blob from its origin into the store. An interrupted download resumes where it stopped; content that does
+//! not match its digest is dropped and fetched again, whether it came in this run or in an earlier one.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -15,39 +15,39 @@ use super::{Error, fetch};
 use crate::reporter::Reporter;
 use crate::source::archive::Slice;
 
-/// Bytes cross to the store in batches of this size.
+/// Bytes are written to the store in batches of this size.
 const BATCH: usize = 512 * 1024;
-/// How often a download that broke and brought little is taken up again.
-const TRIES: u32 = 6;
-/// With so many more bytes, a download that broke counts as one that makes progress.
+/// How often a download that was interrupted without progress is retried.
+const MOST_RETRIES: u32 = 6;
+/// An interrupted download has made progress if it received at least this number of bytes.
 const PROGRESS: u64 = 1 << 20;
-/// Between two looks at a blob that another process fetches.
+/// The pause between checks of a blob that another process fetches.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often content that is not what its digest says is fetched anew.
-const ANEW: u32 = 2;
+/// How often content that does not match its digest is fetched again.
+const MOST_REFETCHES: u32 = 2;
 
-/// Who sent the bytes, for messages.
+/// The sender of the bytes, for messages.
 struct Sender {
     name: String,
     html: bool,
     encoding: Option<String>,
 }
 
-/// What was done so far.
+/// The attempts so far.
 struct Attempts {
     failures: u32,
-    anew: u32,
-    /// Where the last failure was.
+    refetches: u32,
+    /// The offset of the last failure.
     at: u64,
-    /// What the reporter was told of.
+    /// The bytes reported so far.
     counted: u64,
 }
 
-/// Fetches a blob and makes it durable; gives its size. Where only what is said about images names it, and with several
-/// sizes, each is tried: which of them is right, nobody knows before.
+/// Fetches a blob, makes it durable and returns its size. If only referrers list the blob, with different sizes, each
+/// size is tried, because it is not known in advance which of them is correct.
 ///
 /// # Errors
-/// [`Error::Fetch`] or [`Error::Content`], when trying again did not help.
+/// [`Error::Fetch`] or [`Error::Content`], when retries did not help.
 pub(super) async fn download(
     wanted: &Download,
     client: &Client,
@@ -72,46 +72,46 @@ async fn one_size(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<u64, Error> {
-    let mut partial = match turn(download, store, reporter).await? {
-        Turn::Ours(partial) => *partial,
-        Turn::Done(size) => {
+    let mut partial = match claim(download, store, reporter).await? {
+        BlobClaim::Acquired(partial) => *partial,
+        BlobClaim::Fetched(size) => {
             reporter.advance(size);
             return Ok(size);
         }
     };
-    let mut attempts = Attempts { failures: 0, anew: 0, at: 0, counted: 0 };
-    // What an earlier run left may be all there is, or wrong.
+    let mut attempts = Attempts { failures: 0, refetches: 0, at: 0, counted: 0 };
+    // A partial blob from an earlier run may be complete, or wrong.
     if download.size().is_some_and(|size| partial.len() >= size) && !is_right(download, &partial) {
         partial.truncate()?;
     }
     let (mut origin, mut others) = (&download.origin, download.others.iter());
     loop {
-        attempts.tell(&partial, reporter);
+        attempts.report(&partial, reporter);
         if download.size().is_some() && is_right(download, &partial) {
             break;
         }
         match transfer(download, origin, client, &mut partial).await {
             Ok(_) if is_right(download, &partial) => break,
             Ok(sender) => {
-                let error = wrong(download, &partial, &sender);
+                let error = wrong_content(download, &partial, &sender);
                 partial.truncate()?;
                 if sender.html
-                    || attempts.anew >= ANEW
+                    || attempts.refetches >= MOST_REFETCHES
                     || matches!(origin, Origin::Slice(_) | Origin::Inline(_))
                 {
                     return Err(error);
                 }
-                attempts.anew += 1;
+                attempts.refetches += 1;
                 reporter.warn(&format!("{error}; fetching it again"));
             }
-            // A layer that its registry need not have: where else it may be had.
+            // A registry may lack a foreign layer: try its other origins.
             Err(Error::Client(error)) if download.is_foreign() && error.is_absent() => {
                 let (image, layer) = (download.name.clone(), download.blob.digest.clone());
-                let why = "neither in its registry nor at an allowed URL";
-                origin = others.next().ok_or(Error::Layer { image, layer, why })?;
+                let reason = "neither in its registry nor at an allowed URL";
+                origin = others.next().ok_or(Error::Layer { image, layer, reason })?;
                 partial.truncate()?;
             }
-            Err(Error::Client(error)) => attempts.again(download, &partial, error, reporter).await?,
+            Err(Error::Client(error)) => attempts.retry(download, &partial, error, reporter).await?,
             Err(error) => return Err(error),
         }
     }
@@ -121,22 +121,22 @@ async fn one_size(
     Ok(size)
 }
 
-/// Whose turn it is to fetch a blob.
-enum Turn {
-    Ours(Box<PartialBlob>),
-    /// Another process fetched it while we waited.
-    Done(u64),
+/// The result of claiming a blob.
+enum BlobClaim {
+    Acquired(Box<PartialBlob>),
+    /// Another process fetched the blob while this one waited.
+    Fetched(u64),
 }
 
-/// Waits while another process fetches the same blob, as long as commands wait for each other.
-async fn turn(download: &Download, store: &Store, reporter: &dyn Reporter) -> Result<Turn, Error> {
+/// Claims a blob. Waits while another process fetches it, for as long as commands wait for each other.
+async fn claim(download: &Download, store: &Store, reporter: &dyn Reporter) -> Result<BlobClaim, Error> {
     let begun = Instant::now();
     loop {
         let (digest, target) = (download.blob.digest.clone(), store.clone());
         let opened = fetch::blocking(move || Ok(target.partial(&digest))).await?;
         let busy = match opened {
             Err(busy @ store::Error::PartialBusy { .. }) if begun.elapsed() < store::PATIENCE => busy,
-            opened => return Ok(Turn::Ours(Box::new(opened?))),
+            opened => return Ok(BlobClaim::Acquired(Box::new(opened?))),
         };
         if begun.elapsed() < PAUSE {
             reporter.warn(&format!("{}: {busy}; waiting", download.name));
@@ -144,19 +144,19 @@ async fn turn(download: &Download, store: &Store, reporter: &dyn Reporter) -> Re
         tokio::time::sleep(PAUSE).await;
         let there = store.has_blob(&download.blob.digest)?;
         if let Some(size) = there.filter(|size| download.size().is_none_or(|expected| expected == *size)) {
-            return Ok(Turn::Done(size));
+            return Ok(BlobClaim::Fetched(size));
         }
     }
 }
 
 impl Attempts {
-    fn tell(&mut self, partial: &PartialBlob, reporter: &dyn Reporter) {
+    fn report(&mut self, partial: &PartialBlob, reporter: &dyn Reporter) {
         reporter.advance(partial.len().saturating_sub(self.counted));
         self.counted = self.counted.max(partial.len());
     }
 
-    /// Waits before the next try, unless there is to be none.
-    async fn again(
+    /// Waits before the next attempt, or fails if there are no more attempts.
+    async fn retry(
         &mut self,
         download: &Download,
         partial: &PartialBlob,
@@ -166,14 +166,14 @@ impl Attempts {
         if let registry::client::Error::Short { at, .. } = &error
             && partial.digest() == download.blob.digest
         {
-            // All that the digest stands for is there: it is the size that is wrong.
+            // The content matches the digest, so the stated size is wrong.
             let sender = Sender { name: at.to_string(), html: false, encoding: None };
-            return Err(wrong(download, partial, &sender));
+            return Err(wrong_content(download, partial, &sender));
         }
         if partial.len() >= self.at.saturating_add(PROGRESS) {
             self.failures = 0;
         }
-        if !error.is_passing() || self.failures >= TRIES {
+        if !error.is_passing() || self.failures >= MOST_RETRIES {
             return Err(Error::Fetch { item: named(download), source: error });
         }
         self.failures += 1;
@@ -195,15 +195,15 @@ fn named(download: &Download) -> String {
     format!("{}, blob {}", download.name, download.blob.digest)
 }
 
-fn wrong(download: &Download, partial: &PartialBlob, sender: &Sender) -> Error {
+fn wrong_content(download: &Download, partial: &PartialBlob, sender: &Sender) -> Error {
     let rule = match download.size() {
         Some(size) if size != partial.len() => format!("its size must be {size} bytes"),
         _ if sender.html => {
             "the server sent an HTML page, most often a login or error page instead of the file".to_owned()
         }
         _ => match &sender.encoding {
-            Some(encoding) => format!("the server says that it applied the encoding `{encoding}`"),
-            None => "the bytes must hash to their digest".to_owned(),
+            Some(encoding) => format!("the server states the content encoding `{encoding}`"),
+            None => "the bytes must match their digest".to_owned(),
         },
     };
     Error::Content(Box::new(WrongContent {
@@ -216,7 +216,7 @@ fn wrong(download: &Download, partial: &PartialBlob, sender: &Sender) -> Error {
     }))
 }
 
-/// One try: from where the file ends to the end of the stream. What came stays, whatever happens.
+/// One attempt: appends to the partial blob until the stream ends. Received bytes are kept, even after an error.
 async fn transfer(
     download: &Download,
     origin: &Origin,
@@ -261,13 +261,13 @@ async fn transfer(
     }
 }
 
-/// Whether a file is a web page by its name.
+/// Whether a file name is that of a web page.
 fn is_page(name: &str) -> bool {
     let end = name.rsplit('.').next().unwrap_or_default();
     ["html", "htm"].iter().any(|page| end.eq_ignore_ascii_case(page))
 }
 
-/// The one place where the mirror's downloads block: a batch at a time, beside the other tasks' threads.
+/// The only place where the mirror's downloads block: one batch at a time, without blocking other tasks.
 fn write(partial: &mut PartialBlob, batch: Vec<Bytes>) -> Result<(), Error> {
     tokio::task::block_in_place(|| {
         for bytes in batch {

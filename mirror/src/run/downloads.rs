@@ -1,4 +1,4 @@
-//! What has to be fetched, once each, and from where.
+//! The blobs to fetch, each once, with their origins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,31 +16,31 @@ use crate::config::{Location, MirrorConfig};
 use crate::source::archive::Slice;
 use crate::source::{FileUrl, Wanted};
 
-/// A blob to be fetched.
+/// A blob to fetch.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Download {
-    /// What for, for messages.
+    /// The item that needs it, for messages.
     pub name: String,
-    /// The blob; of a file, its size is unknown and 0.
+    /// The blob; the size of a file is unknown and set to 0.
     pub blob: Descriptor,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
-    /// Where else it may be had, if it is not there: the URLs of a layer that its registry need not have.
+    /// Alternative origins: the URLs of a layer that its registry may lack.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Origin>,
-    /// Whether the run cannot do without it: it is not only about an image.
+    /// Whether the run requires it: not only referrers need it.
     #[serde(skip)]
     pub(super) essential: bool,
-    /// The sizes that other manifests state for it, where what is only said about images names it.
+    /// The sizes that other manifests state for it, if only referrers list it.
     #[serde(skip)]
     pub(super) sizes: BTreeSet<u64>,
-    /// The size that the server of a file announces; 0 when it tells none. Only for the plan and its progress.
+    /// The size of a file that its server announces; 0 if it announces none. Only for the plan and its progress.
     pub announced: u64,
 }
 
 impl Download {
-    /// Its size; none of a file, which only its checksum tells.
+    /// Its size; `None` for a file, which only its checksum identifies.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         match self.origin {
@@ -51,35 +51,35 @@ impl Download {
         }
     }
 
-    /// Whether it is a layer that its registry need not have.
+    /// Whether it is a layer that its registry may lack.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.blob.media_type.is_foreign() || !self.blob.urls.is_empty()
     }
 
-    /// How many bytes this is, as far as that is known.
+    /// Its size in bytes, as far as known.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.blob.size.max(self.announced)
     }
 }
 
-/// Where a blob comes from.
+/// The origin of a blob.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Origin {
     /// A registry.
     Registry(RegistryHost, RepositoryName),
-    /// A URL, of which only the name is shown.
+    /// A URL, shown without its secrets.
     Url(FileUrl),
     /// Bytes within a local file.
     Slice(Slice),
-    /// Bytes that stand in the manifest.
+    /// Bytes that are embedded in the manifest.
     #[serde(skip)]
     Inline(Vec<u8>),
 }
 
-/// Downloads by what they bring.
+/// Downloads, by digest.
 #[derive(Default)]
 pub(super) struct Downloads(BTreeMap<Digest, Download>);
 
@@ -88,8 +88,8 @@ impl Downloads {
         self.0.into_values().collect()
     }
 
-    /// Adds what an image needs and the store lacks; gives the bytes of what no other one asked for. What is said about
-    /// the image and can be had nowhere is left out.
+    /// Adds the blobs of an image that the store lacks, and returns the size of those that no other image needs.
+    /// Referrers without an origin are left out.
     pub(super) fn want_image(
         &mut self,
         config: &MirrorConfig,
@@ -97,7 +97,7 @@ impl Downloads {
         store: &Store,
     ) -> Result<u64, Error> {
         let own = image.own();
-        let (mut fetches, mut nowhere) = (0_u64, LeftOut::new());
+        let (mut fetches, mut unavailable) = (0_u64, LeftOut::new());
         for (digest, manifest) in &image.manifests {
             let essential = own.contains(digest);
             for blob in complete::blobs(manifest).filter(|blob| !image.absent.contains_key(&blob.digest)) {
@@ -118,20 +118,20 @@ impl Downloads {
                         }));
                     }
                     Err(error) if !essential && error.is_broken() => {
-                        nowhere.insert(digest.clone(), Some(error.in_one_line()));
+                        unavailable.insert(digest.clone(), Some(error.in_one_line()));
                     }
                     Err(error) => return Err(error),
                 }
             }
         }
-        if !nowhere.is_empty() {
-            image.leave_out(nowhere);
+        if !unavailable.is_empty() {
+            image.leave_out(unavailable);
         }
         Ok(fetches)
     }
 
-    /// Adds one; gives its bytes if it is the first. What an image itself says of it counts more than what is said about
-    /// images.
+    /// Adds a download; returns its size if it is the first for its digest. A descriptor in an image takes precedence over
+    /// one in a referrer.
     fn want(&mut self, new: Download) -> u64 {
         let Some(known) = self.0.get_mut(&new.blob.digest) else {
             let size = new.blob.size;
@@ -147,7 +147,7 @@ impl Downloads {
         0
     }
 
-    /// A file of known checksum is fetched like a blob; a local one of unknown checksum is read when its turn comes.
+    /// Adds a file with a checksum, which is fetched like a blob. A local file without one is read later.
     pub(super) fn want_file(&mut self, wanted: &Wanted, store: &Store) -> Result<(), Error> {
         let Wanted::File { source, location: Location::Url(url), checksums, .. } = wanted else {
             return Ok(());
@@ -170,29 +170,29 @@ impl Downloads {
     }
 }
 
-/// The blobs of an image to be carried, once each.
-pub(super) fn carried(image: &ResolvedImage) -> Vec<&Descriptor> {
+/// The blobs of an image to include, each once.
+pub(super) fn included_blobs(image: &ResolvedImage) -> Vec<&Descriptor> {
     let mut seen = BTreeSet::new();
     let blobs = image.manifests.values().flat_map(complete::blobs);
     blobs.filter(|blob| !image.absent.contains_key(&blob.digest) && seen.insert(&blob.digest)).collect()
 }
 
 impl ResolvedImage {
-    /// Bytes of all its manifests and blobs.
+    /// The size of all its manifests and blobs, in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        let blobs = carried(self).into_iter().map(|blob| blob.size);
+        let blobs = included_blobs(self).into_iter().map(|blob| blob.size);
         let manifests = self.manifests.values().map(|manifest| manifest.bytes().len() as u64);
         blobs.chain(manifests).fold(0, u64::saturating_add)
     }
 }
 
-/// The bytes that stand in the manifest itself, if they are those of the digest.
+/// The bytes that are embedded in the manifest, if they match the digest.
 fn inline(blob: &Descriptor) -> Option<Vec<u8>> {
     let bytes = STANDARD.decode(blob.data.as_ref()?).ok()?;
     (Digest::of(blob.digest.algorithm(), &bytes) == blob.digest).then_some(bytes)
 }
 
-/// Where a blob may be had, the first first; there is one at least.
+/// The origins of a blob in the order of preference; at least one.
 fn origins(config: &MirrorConfig, image: &ResolvedImage, blob: &Descriptor) -> Result<Vec<Origin>, Error> {
     let inline = inline(blob).map(Origin::Inline);
     let mut origins: Vec<Origin> = inline.into_iter().collect();
@@ -204,7 +204,7 @@ fn origins(config: &MirrorConfig, image: &ResolvedImage, blob: &Descriptor) -> R
     origins.extend(config.layer_urls(blob).into_iter().map(Origin::Url));
     if origins.is_empty() {
         let (image, layer) = (image.reference.to_string(), blob.digest.clone());
-        return Err(Error::Layer { image, layer, why: "neither on disk nor at an allowed URL" });
+        return Err(Error::Layer { image, layer, reason: "neither on disk nor at an allowed URL" });
     }
     Ok(origins)
 }

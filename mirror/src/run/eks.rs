@@ -1,4 +1,4 @@
-//! Manifests of EKS: read from where they are, their signatures checked, and what they name.
+//! EKS manifests: reads them, verifies their signatures, and lists their content.
 
 use bundle_signer::eksa::{distro_keys, package_keys, verify_package_bundle, verify_release};
 use oci::{Digest, Reference, Selector};
@@ -12,19 +12,19 @@ use crate::reporter::Reporter;
 use crate::source::url::{FileUrl, Unusable};
 use crate::source::{Wanted, bundle_wants, release_wants, verified};
 
-/// An EKS manifest is not larger than this.
+/// The maximum size of an EKS manifest.
 const MOST_TEXT: u64 = 16 << 20;
 
-/// What it takes to read manifests of EKS.
-pub(super) struct Eks<'a> {
+/// Reads EKS manifests.
+pub(super) struct EksReader<'a> {
     pub(super) config: &'a MirrorConfig,
     pub(super) client: &'a Client,
     pub(super) lock: Option<&'a Lock>,
     pub(super) reporter: &'a dyn Reporter,
 }
 
-impl Eks<'_> {
-    /// What a release of EKS Distro names.
+impl EksReader<'_> {
+    /// The content of an EKS Distro release.
     pub(super) async fn release(
         &self,
         location: &Location,
@@ -38,7 +38,7 @@ impl Eks<'_> {
         };
         let verify = |text: &[u8], trust: &_| verify_release(text, bundles.as_bytes(), trust);
         let manifest = verified(&text, &name, signed, verify, distro_keys)?;
-        self.tell_unverified(&name, signed);
+        self.warn_unverified(&name, signed);
         let found = release_wants(manifest, &name, self.config)?;
         if !found.others.is_empty() {
             let others = found.others.join(", ");
@@ -52,7 +52,7 @@ impl Eks<'_> {
         Ok(found.wants)
     }
 
-    /// A bundle of packages, and what it names.
+    /// A package bundle and its content.
     pub(super) async fn bundle(&self, bundle: &BundleSource) -> Result<Vec<Wanted>, Error> {
         let mut wants = Vec::new();
         let (name, text) = match &bundle.location {
@@ -66,15 +66,15 @@ impl Eks<'_> {
             }
         };
         let manifest = verified(&text, &name, &bundle.signed, verify_package_bundle, package_keys)?;
-        self.tell_unverified(&name, &bundle.signed);
+        self.warn_unverified(&name, &bundle.signed);
         wants.extend(bundle_wants(manifest, &name, &bundle.registry, bundle.prefix.as_ref())?);
         Ok(wants)
     }
 
-    fn tell_unverified(&self, name: &str, signed: &Signed) {
+    fn warn_unverified(&self, name: &str, signed: &Signed) {
         if *signed == Signed::Unverified {
             self.reporter.warn(&format!(
-                "{name}: its signature was not checked, as the mirror file declares by `unverified`"
+                "{name}: its signature was not verified, as the mirror file declares with `unverified`"
             ));
         }
     }
@@ -83,7 +83,7 @@ impl Eks<'_> {
         match location {
             Location::Path(path) => {
                 let name = path.display().to_string();
-                let text = input::read_text(path, input::MOST);
+                let text = input::read_text(path, input::MAX_SIZE);
                 Ok((name.clone(), text.map_err(|source| Error::File { path: name, source })?))
             }
             Location::Url(url) => {
@@ -95,7 +95,8 @@ impl Eks<'_> {
         }
     }
 
-    /// A package bundle is the first layer of its artifact, whatever its type. Gives the artifact's digest with it.
+    /// Reads a package bundle from its artifact, and returns it with the artifact's digest. The bundle is the first layer,
+    /// whatever its media type.
     async fn artifact(&self, reference: &Reference) -> Result<(Digest, String), Error> {
         let (host, repository) = (reference.host(), reference.repository());
         let selector = locked(self.lock, reference).map_or_else(|| reference.selector(), Selector::Digest);

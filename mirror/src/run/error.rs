@@ -1,4 +1,4 @@
-//! Why a mirror run fails.
+//! The errors of a mirror run.
 
 mod class;
 
@@ -6,52 +6,52 @@ use oci::Digest;
 
 use super::failures::list;
 
-/// What came is not what was asked for.
+/// Content that does not match its digest or size.
 #[derive(Debug, thiserror::Error)]
 #[error("`{item}`: {from} sent {size} bytes with the digest `{found}`, expected `{expected}`: {rule}")]
 pub struct WrongContent {
-    /// The item, with the blob where it is about one.
+    /// The item, with the blob if the error is about one.
     pub item: String,
-    /// Who sent it.
+    /// The sender.
     pub from: String,
-    /// How many bytes came.
+    /// The number of received bytes.
     pub size: u64,
-    /// What they hash to.
+    /// The digest of the received bytes.
     pub found: Digest,
-    /// What was asked for.
+    /// The expected digest.
     pub expected: Digest,
-    /// The rule that they break.
+    /// The rule that the content violates.
     pub rule: String,
 }
 
-/// Every way in which a mirror run can fail.
+/// An error of a mirror run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A registry or a URL gave no answer.
-    #[error("the mirror could not fetch")]
+    /// A request to a registry or a URL failed.
+    #[error("cannot fetch from the upstream")]
     Client(#[source] registry::client::Error),
     /// An item of the mirror file could not be fetched.
     #[error("cannot fetch `{item}`")]
     Fetch {
-        /// The item, with the blob where it is about one.
+        /// The item, with the blob if the error is about one.
         item: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: registry::client::Error,
     },
-    /// What came is not what was asked for.
+    /// The content does not match its digest or size.
     #[error(transparent)]
     Content(Box<WrongContent>),
     /// More than one item failed.
     #[error("{} failures, and nothing was published:{}", .0.len(), list(.0))]
     Several(Vec<Error>),
-    /// A file of certificates cannot be used.
+    /// A certificate file cannot be used.
     #[error("cannot use the certificates in `{path}`")]
     Certificates {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: registry::client::Error,
     },
@@ -63,122 +63,122 @@ pub enum Error {
     File {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// A chart cannot be loaded, or does not render, so that its images are not known.
-    #[error("chart `{chart}` cannot be rendered to learn its images")]
+    /// A chart cannot be loaded or rendered, so its images are unknown.
+    #[error("cannot render chart `{chart}` to find its images")]
     Render {
-        /// Which.
+        /// The chart.
         chart: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<helm::Error>,
     },
-    /// The provenance beside a chart is another chart's.
-    #[error("`{path}` does not state the digest of the chart beside it, `{chart}`")]
+    /// A provenance file is for another chart.
+    #[error("the provenance file `{path}` does not state the digest of its chart, `{chart}`")]
     Provenance {
         /// The provenance file.
         path: String,
         /// The chart's digest.
         chart: Digest,
     },
-    /// A chart must be signed, and nothing beside it says by whom it is.
+    /// A chart must be signed, but has no provenance file.
     #[error("chart `{0}` has no provenance file, which its keyring requires")]
     NoProvenance(String),
-    /// A chart is not signed by whom it must be signed.
-    #[error("chart `{chart}` is refused")]
+    /// A chart is not signed by the required signer.
+    #[error("the signature of chart `{chart}` is refused")]
     NotBySigner {
-        /// Which.
+        /// The chart.
         chart: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<bundle_signer::provenance::ProvenanceError>,
     },
-    /// A chart's schema refers to another one by its URL.
+    /// A chart's schema refers to another schema by URL.
     #[error("the schema of chart `{chart}` refers to `{url}`, which is not fetched")]
     RemoteSchema {
-        /// Which.
+        /// The chart.
         chart: String,
         /// The URL.
         url: String,
     },
-    /// A chart's archive is larger than any that Helm would take.
+    /// A chart archive is larger than Helm accepts.
     #[error("chart `{0}` is larger than 64 MiB")]
     ChartTooLarge(String),
-    /// A chart renders to something that is not YAML.
-    #[error("chart `{chart}` renders to something that is not YAML")]
+    /// The rendered objects of a chart are not YAML.
+    #[error("the rendered objects of chart `{chart}` are not valid YAML")]
     RenderedYaml {
-        /// Which.
+        /// The chart.
         chart: String,
-        /// Where and why.
+        /// The position and the cause.
         #[source]
         source: Box<gostd::yaml::Error>,
     },
     /// A `Chart.yaml` is malformed.
     #[error("`{name}` is malformed")]
     Document {
-        /// Which.
+        /// The file.
         name: String,
-        /// Where and why.
+        /// The position and the cause.
         #[source]
         source: Box<gostd::yaml::Error>,
     },
-    /// A manifest of EKS is not signed by whom the mirror file demands, AWS unless it says otherwise.
+    /// An EKS manifest is not signed by the signer that the mirror file requires, by default AWS.
     #[error("the signature of `{name}` is refused")]
     Unverified {
-        /// Which.
+        /// The manifest.
         name: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<bundle_signer::Error>,
     },
-    /// A manifest of EKS is no YAML.
+    /// An EKS manifest is not YAML.
     #[error("`{name}` is not YAML")]
     Eks {
-        /// Which.
+        /// The manifest.
         name: String,
-        /// Where and why.
+        /// The position and the cause.
         #[source]
         source: Box<gostd::yaml::Error>,
     },
-    /// A manifest of EKS has not the members of its kind.
+    /// An EKS manifest does not have the fields of its kind.
     #[error("`{name}` is not a {expected}")]
     Shape {
-        /// Which.
+        /// The manifest.
         name: String,
-        /// Its kind.
+        /// The expected kind.
         expected: &'static str,
-        /// What is wrong.
+        /// The cause.
         #[source]
         source: Box<serde_json::Error>,
     },
-    /// A manifest of EKS is of another kind.
+    /// An EKS manifest has another kind.
     #[error("`{name}` is a `{found}`, expected a `{expected}`")]
     DocumentKind {
-        /// Which.
+        /// The manifest.
         name: String,
         /// Its kind.
         found: String,
-        /// What is needed.
+        /// The expected kind.
         expected: &'static str,
     },
     /// A reference, digest or manifest is malformed.
-    #[error("a name or manifest is not valid")]
+    #[error("invalid name or manifest")]
     Oci(#[source] oci::Error),
-    /// A URL is malformed. It is not repeated: it may hold a password.
+    /// A URL is malformed. The message omits it, because it may contain a password.
     #[error("the URL of `{name}` is not usable: expected {expected}")]
     Url {
-        /// What it is the URL of.
+        /// The item that has the URL.
         name: String,
-        /// What is expected.
+        /// A description of the expected value.
         expected: &'static str,
     },
-    /// A URL gives no name in the store.
+    /// A name in the store cannot be derived from a URL.
     #[error("`{0}` has no host and file name to derive a name from")]
     FileName(String),
-    /// The registry has no such thing.
+    /// The item does not exist in its registry.
     #[error("`{0}` does not exist")]
     NotFound(String),
     /// An index lists a manifest that its registry does not have.
@@ -186,27 +186,27 @@ pub enum Error {
     Missing {
         /// The image.
         image: String,
-        /// What is missing.
+        /// The missing manifest.
         digest: Digest,
     },
-    /// Something about an image is listed, but its registry does not have it.
+    /// A referrer of an image is listed, but its registry does not have it.
     #[error(
         "`{digest}`, a signature, attestation or SBOM of `{image}`, is listed, but its registry does not have it"
     )]
     MissingReferrer {
         /// The image.
         image: String,
-        /// What is missing.
+        /// The missing referrer.
         digest: Digest,
     },
-    /// An image has more manifests below and about it than one may have.
-    #[error("`{reference}` has more than {limit} {what} below and about it")]
+    /// An image and its referrers exceed a limit.
+    #[error("`{reference}` and its referrers have more than {limit} {what}")]
     TooMany {
         /// The image.
         reference: String,
-        /// The most of them.
+        /// The limit.
         limit: usize,
-        /// What is counted.
+        /// The unit of the limit.
         what: &'static str,
     },
     /// An index has none of the wanted platforms.
@@ -214,23 +214,23 @@ pub enum Error {
     NoPlatform {
         /// The image.
         reference: String,
-        /// What was wanted.
+        /// The requested platforms.
         wanted: String,
     },
-    /// What was mirrored lacks something that one of its manifests names, or has it with another size.
-    #[error("what was mirrored is not complete: {}", crate::complete::list(.0))]
+    /// Content that a manifest lists is missing or has another size.
+    #[error("the mirrored content is not complete: {}", crate::complete::list(.0))]
     Incomplete(Vec<crate::complete::Gap>),
-    /// A layer that a registry need not have, and that nobody has.
-    #[error("`{image}` cannot be mirrored whole: its layer `{layer}` is {why}")]
+    /// A layer that a registry may lack is not available anywhere.
+    #[error("cannot mirror `{image}` completely: its layer `{layer}` is {reason}")]
     Layer {
         /// The image.
         image: String,
         /// The layer.
         layer: Digest,
-        /// What was tried.
-        why: &'static str,
+        /// Where it was not found.
+        reason: &'static str,
     },
-    /// A manifest of a kind that is not supported.
+    /// The kind of a manifest is not supported.
     #[error("`{reference}` is {kind}, which is not supported")]
     Unsupported {
         /// The image.
@@ -238,43 +238,43 @@ pub enum Error {
         /// The kind.
         kind: &'static str,
     },
-    /// A file is not what its checksum says.
-    #[error("`{source_name}` hashes to `{found}`, not to `{expected}`")]
+    /// A file does not match its checksum.
+    #[error("`{source_name}` has the digest `{found}`, expected `{expected}`")]
     Checksum {
         /// The file.
         source_name: String,
-        /// What was expected.
+        /// The expected digest.
         expected: Digest,
-        /// What it is.
+        /// The actual digest.
         found: Digest,
     },
-    /// Two items want the same tag for different things.
+    /// Two items have the same tag for different content.
     #[error("`{0}` is ambiguous: two sources give it different content")]
     Clash(String),
-    /// An image on disk is not what it should be.
+    /// An image on disk is invalid.
     #[error("`{path}` has {what}")]
     Archive {
         /// The archive or folder.
         path: std::path::PathBuf,
-        /// What is wrong.
+        /// The problem.
         what: &'static str,
     },
-    /// An archive does not have all manifests of an image.
+    /// An archive lacks a manifest of an image.
     #[error("`{path}` does not have the manifest `{digest}`, which an image in it needs")]
     ArchiveLacks {
         /// The archive or folder.
         path: std::path::PathBuf,
-        /// What is missing.
+        /// The missing manifest.
         digest: Digest,
     },
-    /// An archive does not tell which image is meant.
+    /// The image in an archive is not selected unambiguously.
     #[error("`{path}` {what}; it has {}", names.join("; "))]
     ArchiveChoice {
         /// The archive or folder.
         path: std::path::PathBuf,
-        /// What is wrong.
+        /// The problem.
         what: String,
-        /// The images that it has.
+        /// The images in the archive.
         names: Vec<String>,
     },
     /// A chart archive cannot be read.
@@ -282,48 +282,48 @@ pub enum Error {
     ChartArchive {
         /// The archive.
         path: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// A chart archive has no usable `Chart.yaml`.
     #[error("`{0}` has no `Chart.yaml` with a name and a version")]
     NoChart(String),
-    /// A package bundle's artifact has no content.
-    #[error("`{0}` is not a package bundle's artifact: it has no layer")]
+    /// The artifact of a package bundle has no content.
+    #[error("`{0}` is not the artifact of a package bundle: it has no layer")]
     EmptyBundle(String),
-    /// Signatures of upstream cannot be looked at.
-    #[error("the signatures of `{reference}` cannot be read")]
+    /// The upstream signatures cannot be read.
+    #[error("cannot read the signatures of `{reference}`")]
     Evidence {
         /// The image.
         reference: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<evidence::Error>,
     },
-    /// Upstream did not sign what it should have.
-    #[error("`{reference}` is not signed as the mirror file requires: {}", why.join("; "))]
+    /// An image lacks a required upstream signature.
+    #[error("`{reference}` is not signed as the mirror file requires: {}", reasons.join("; "))]
     Unsigned {
         /// The image.
         reference: String,
-        /// Each signature that does not count, and why.
-        why: Vec<String>,
+        /// The reasons why its signatures do not count.
+        reasons: Vec<String>,
     },
     /// The store's file system has too little room.
-    #[error("the store has {free} bytes free, {needed} are needed")]
+    #[error("the store has {free} bytes of free space, but {needed} are needed")]
     NoSpace {
         /// Free bytes.
         free: u64,
         /// Needed bytes.
         needed: u64,
     },
-    /// A task of this program died.
+    /// A task ended unexpectedly.
     #[error("internal error: a task of the mirror ended unexpectedly")]
     Died,
 }
 
 impl Error {
-    /// What to do about it, where there is something.
+    /// What to do about the error, if something can be done.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
@@ -331,52 +331,50 @@ impl Error {
             | Self::Certificates { source: error, .. }
             | Self::Fetch { source: error, .. } => error.hint(),
             Self::MissingReferrer { .. } => Some(
-                "`signatures: {follow: available}` in the mirror file leaves out what is listed and missing, and reports each",
+                "set `signatures: {follow: available}` in the mirror file to leave out and report those that are listed but missing",
             ),
-            Self::Several(_) => {
-                Some("what was fetched is kept: correct the causes and run the command again")
-            }
-            Self::Content { .. } => {
-                Some("the upstream or something before it changes content: find out which before you go on")
-            }
+            Self::Several(_) => Some("correct the causes and run the command again; fetched content is kept"),
+            Self::Content { .. } => Some(
+                "the upstream or a proxy in between changes the content: find out which before you continue",
+            ),
             Self::Store(error) => error.hint(),
             Self::NotFound(_) => {
-                Some("check the reference; `--update` resolves the references of the lock again")
+                Some("check the reference; use `--update` to resolve the references of the lock again")
             }
             Self::Render { .. } => Some(
                 "give the chart `values` or `set` in the mirror file, or `images: false` to leave its images out",
             ),
             Self::NotBySigner { source, .. } => source.hint(),
             Self::NoProvenance(_) => Some(
-                "put the `.prov` file that `helm package --sign` made beside the chart, or push it with the chart by `helm push`",
+                "put the `.prov` file from `helm package --sign` next to the chart, or push both with `helm push`",
             ),
             Self::ArchiveLacks { .. } => Some(
-                "if it was saved for some platforms only, name these by `platforms` in the mirror file; else save it again",
+                "if it was saved for some platforms only, list these under `platforms` in the mirror file; otherwise, save it again",
             ),
             Self::ArchiveChoice { .. } => Some(
-                "name one by `image`: a full name, or the digest; without `image` and `reference`, all are taken under their own names",
+                "select one with `image`: a full name or the digest; without `image` and `reference`, all are mirrored under their own names",
             ),
             Self::Unverified { .. } => Some(
-                "give the signer's public key by `verify: {key: FILE}` beside it; `unverified: true` takes it without a check",
+                "give the signer's public key with `verify: {key: FILE}`, or accept it without verification with `unverified: true`",
             ),
             Self::RemoteSchema { .. } => Some(
-                "put that schema into the chart and refer to it by `#/$defs/...`, or give the chart `skipSchemaValidation: true`",
+                "put that schema into the chart and refer to it by `#/$defs/...`, or set `skipSchemaValidation: true` for the chart",
             ),
             Self::Layer { .. } => Some(
-                "allow its URL by `foreignLayers.urls` in the mirror file, or declare it absent by `foreignLayers.absent`",
+                "allow its URL in `foreignLayers.urls` in the mirror file, or declare it absent in `foreignLayers.absent`",
             ),
             Self::Incomplete(_) => Some(
-                "the publisher must correct the manifest; if a manifest is missing, run `airlock mirror --update`",
+                "ask the publisher to correct the manifest; if a manifest is missing, run `airlock mirror --update`",
             ),
             Self::Unsupported { .. } => Some(
-                "have it pushed again by a current tool, as an OCI or Docker schema 2 manifest, or leave it out",
+                "have it pushed again with a current tool, as an OCI or Docker schema 2 manifest, or leave it out",
             ),
             Self::Unsigned { .. } => Some(
-                "if the publisher's key, identity or name changed, learn so from the publisher, then change `verify`",
+                "if the publisher's key, identity or name changed, confirm the change with the publisher, then change `verify`",
             ),
             Self::NoPlatform { .. } => Some("change `platforms` in the mirror file"),
             Self::Checksum { .. } => {
-                Some("the file changed or the checksum is wrong: find out which before you go on")
+                Some("the file changed or the checksum is wrong: find out which before you continue")
             }
             Self::NoSpace { .. } => Some("free space, or use a store on a larger file system"),
             _ => None,

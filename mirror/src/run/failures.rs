@@ -1,11 +1,10 @@
-//! One failure or all of them: whether a run stops at the first.
+//! Failure handling: whether a run stops at the first failure or collects all of them.
 
 use futures::stream::{Stream, StreamExt as _};
 
 use super::Error;
 
-/// What succeeded, in order, and what failed. Without `keep_going` the first failure ends the work; with it the rest is
-/// done.
+/// The successes, in order, and the failures. Without `keep_going`, the first failure ends the work.
 ///
 /// # Errors
 /// Without `keep_going`, the first failure.
@@ -26,7 +25,7 @@ pub(super) async fn sorted<T>(
 }
 
 impl Error {
-    /// One error of several.
+    /// Combines several errors into one.
     pub(super) fn of(mut failed: Vec<Self>) -> Self {
         match (failed.len(), failed.pop()) {
             (1, Some(only)) => only,
@@ -37,7 +36,7 @@ impl Error {
         }
     }
 
-    /// The same with the name of the item that it is about, where the error does not name it itself.
+    /// Adds the name of the item to an error that does not name it.
     pub(super) fn about(self, item: &str) -> Self {
         match self {
             Self::Client(source) => Self::Fetch { item: item.to_owned(), source },
@@ -45,7 +44,7 @@ impl Error {
         }
     }
 
-    /// What went wrong and why, in one line.
+    /// The error and its causes in one line.
     pub(crate) fn in_one_line(&self) -> String {
         evidence::in_words(self)
     }

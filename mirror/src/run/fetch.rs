@@ -1,4 +1,4 @@
-//! Does what the plan says: blobs into the store, then names, then the lock.
+//! Executes the plan: downloads the blobs into the store, then writes the names and the lock.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use registry::client::Client;
 use store::Store;
 
 use super::about::LeftOut;
-use super::downloads::{Download, carried};
+use super::downloads::{Download, included_blobs};
 use super::failures::sorted;
 use super::make::{Local, make};
 use super::named::moved;
@@ -21,10 +21,10 @@ use crate::config::Missing;
 use crate::lock::{Absence, ItemKind, Lock, LockedItem};
 use crate::reporter::{Reporter, State};
 
-/// Blobs that are fetched at once.
+/// The number of blobs that are fetched concurrently.
 const AT_ONCE: usize = 4;
 
-/// Fetches, names, and gives the lock to be written.
+/// Fetches and names the content, and returns the lock to write.
 pub(super) async fn fetch(
     mut plan: MirrorPlan,
     client: &Client,
@@ -58,11 +58,8 @@ pub(super) async fn fetch(
         names.items.push(locked);
     }
     report.totals.verified_bytes = report.totals.fetched_bytes;
-    for gone in names.carry(plan.made, store)? {
-        reporter.warn(&format!(
-            "{}: not in the lock any more, because the store does not have it any more",
-            gone.source
-        ));
+    for gone in names.keep_made(plan.made, store)? {
+        reporter.warn(&format!("{}: removed from the lock, because the store no longer has it", gone.source));
     }
     let (settings, unavailable, target) = (plan.settings, plan.unavailable, store.clone());
     let lock = blocking(move || {
@@ -81,8 +78,7 @@ pub(super) async fn fetch(
     Ok((lock, report))
 }
 
-/// Downloads all that is wanted, and leaves out what cannot be had and is only said about images; gives the sizes of what
-/// had none before.
+/// Downloads all blobs, and leaves out referrers that cannot be fetched. Returns the sizes that were unknown before.
 async fn download_all(
     plan: &mut MirrorPlan,
     report: &mut MirrorReport,
@@ -92,19 +88,22 @@ async fn download_all(
     let missing = plan.missing;
     let downloads = stream::iter(&plan.downloads).map(|wanted| async move {
         match download::download(wanted, client, store, reporter).await {
-            Ok(size) => Ok(Came::Whole(wanted.name.clone(), if wanted.size().is_none() { size } else { 0 })),
+            Ok(size) => Ok(DownloadOutcome::Whole(
+                wanted.name.clone(),
+                if wanted.size().is_none() { size } else { 0 },
+            )),
             Err(error) => left_out(wanted, error, missing),
         }
     });
-    let (came, more) = sorted(downloads.buffer_unordered(AT_ONCE), plan.keep_going).await?;
-    // What failed while it was planned is reported with the rest.
+    let (outcomes, more) = sorted(downloads.buffer_unordered(AT_ONCE), plan.keep_going).await?;
+    // Failures from planning are reported with the others.
     let failed: Vec<_> = plan.failed.drain(..).chain(more).collect();
     if !failed.is_empty() {
         return Err(Error::of(failed));
     }
-    let sizes: Vec<(String, u64)> = came.iter().filter_map(Came::whole).collect();
-    let broken: LeftOut = came.into_iter().filter_map(Came::left_out).collect();
-    // Sizes of files are known only now.
+    let sizes: Vec<(String, u64)> = outcomes.iter().filter_map(DownloadOutcome::whole).collect();
+    let broken: LeftOut = outcomes.into_iter().filter_map(DownloadOutcome::left_out).collect();
+    // The sizes of files are known only now.
     report.totals.fetched_bytes -= plan.announced();
     report.totals.fetched_bytes += sizes.iter().map(|(_, size)| size).sum::<u64>();
     let gone = plan.downloads.iter().filter(|wanted| broken.contains_key(&wanted.blob.digest));
@@ -114,15 +113,15 @@ async fn download_all(
     Ok(sizes)
 }
 
-/// What became of a download.
-enum Came {
-    /// It is there: what for, and its size if that was not known before.
+/// The outcome of a download.
+enum DownloadOutcome {
+    /// The store has the blob: the item that needs it, and its size if that was unknown before.
     Whole(String, u64),
-    /// It cannot be had, and only what is said about images needs it.
+    /// The blob cannot be fetched, and only referrers need it.
     LeftOut(Digest, Option<String>),
 }
 
-impl Came {
+impl DownloadOutcome {
     fn whole(&self) -> Option<(String, u64)> {
         match self {
             Self::Whole(name, size) => Some((name.clone(), *size)),
@@ -133,27 +132,27 @@ impl Came {
     fn left_out(self) -> Option<(Digest, Option<String>)> {
         match self {
             Self::Whole(..) => None,
-            Self::LeftOut(digest, why) => Some((digest, why)),
+            Self::LeftOut(digest, reason) => Some((digest, reason)),
         }
     }
 }
 
-/// Whether the run can do without a download that failed.
-fn left_out(wanted: &Download, error: Error, missing: Missing) -> Result<Came, Error> {
+/// Decides whether the run can continue without a blob that failed to download.
+fn left_out(wanted: &Download, error: Error, missing: Missing) -> Result<DownloadOutcome, Error> {
     let is_missing = matches!(&error, Error::Fetch { source, .. } if source.class() == Class::Missing);
     match (wanted.essential, is_missing, missing) {
         (false, true, Missing::Refused) => {
             Err(Error::MissingReferrer { image: wanted.name.clone(), digest: wanted.blob.digest.clone() })
         }
-        (false, true, Missing::LeftOut) => Ok(Came::LeftOut(wanted.blob.digest.clone(), None)),
+        (false, true, Missing::LeftOut) => Ok(DownloadOutcome::LeftOut(wanted.blob.digest.clone(), None)),
         (false, false, _) if error.is_broken() => {
-            Ok(Came::LeftOut(wanted.blob.digest.clone(), Some(error.in_one_line())))
+            Ok(DownloadOutcome::LeftOut(wanted.blob.digest.clone(), Some(error.in_one_line())))
         }
         (true, ..) | (false, false, _) => Err(error),
     }
 }
 
-/// Leaves out what is said about images and does not fit what came, and reports it.
+/// Leaves out and reports referrers that do not match the fetched content.
 fn leave_out_misfits(
     plan: &mut MirrorPlan,
     broken: &LeftOut,
@@ -176,7 +175,7 @@ fn leave_out_misfits(
     Ok(())
 }
 
-/// Puts an item's manifests and tags among the names; makes the manifest of a file or chart.
+/// Adds an item's manifests and tags to the names. Creates the manifest of a file or chart.
 async fn name_item(
     item: PlannedItem,
     platforms: &[String],
@@ -186,7 +185,7 @@ async fn name_item(
     if let Some(image) = item.image {
         let size = image.bytes();
         let indexed = image.manifests.get(&image.root).is_some_and(|root| !root.children().is_empty());
-        names.blobs.extend(carried(&image).into_iter().map(|blob| blob.digest.clone()));
+        names.blobs.extend(included_blobs(&image).into_iter().map(|blob| blob.digest.clone()));
         let named = names.repositories.entry(image.repository.clone()).or_default();
         named.manifests.extend(image.manifests);
         named.tags.extend(image.tags);
@@ -230,7 +229,7 @@ fn check_room(store: &Store, needed: u64) -> Result<(), Error> {
     if room.f_blocks > 0 && free < needed { Err(Error::NoSpace { free, needed }) } else { Ok(()) }
 }
 
-/// A whole small text.
+/// A small file as text.
 pub(super) fn text(name: &str, bytes: &[u8]) -> Result<String, Error> {
     let text = std::str::from_utf8(bytes).map(str::to_owned);
     text.map_err(|error| {
@@ -246,7 +245,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Died))
 }
 
-/// Writes a file for everybody who may read it: whole, or not at all.
+/// Writes a file atomically, readable by all users.
 ///
 /// # Errors
 /// When the file cannot be written.

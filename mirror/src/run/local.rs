@@ -1,4 +1,4 @@
-//! Local files under a lock: a lock settles what a registry means by a name; a file means its bytes.
+//! Local files under a lock: a lock pins what references resolve to in registries, but local files are always read again.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::lock::{Lock, LockedItem, LockedManifest};
 use crate::source::Wanted;
 use crate::source::archive::Images;
 
-/// Whether what is wanted from local files is what the lock holds.
+/// Whether the requested content of local files matches the lock.
 ///
 /// # Errors
-/// When it cannot be read: a file that is gone is no content.
+/// When a file cannot be read or is missing.
 pub(super) fn is_unchanged(
     config: &MirrorConfig,
     wanted: &Wanted,
@@ -35,7 +35,7 @@ pub(super) fn is_unchanged(
                 digests.push(Digest::sha256(&text));
             }
             let mut manifests = manifests(item, lock).filter(|manifest| manifest.digest == item.digest);
-            // The configuration, too.
+            // Plus the config.
             let expected = digests.len() + 1;
             Ok(manifests.any(|manifest| {
                 let has = |digest: &Digest| manifest.blobs.iter().any(|blob| blob.digest == *digest);
@@ -51,13 +51,13 @@ pub(super) fn is_unchanged(
     }
 }
 
-/// The manifests of the item's repository.
+/// The manifests in the item's repository.
 fn manifests<'a>(item: &'a LockedItem, lock: &'a Lock) -> impl Iterator<Item = &'a LockedManifest> {
     let repositories = lock.repositories.iter().filter(|repository| repository.name == item.repository);
     repositories.flat_map(|repository| &repository.manifests)
 }
 
-/// What a file hashes to.
+/// The digest of a file.
 fn hash(path: &Path) -> Result<Digest, Error> {
     let failed = |source| Error::File { path: path.display().to_string(), source };
     input::open(path).and_then(|file| Digest::of_reader(Algorithm::Sha256, file)).map_err(failed)

@@ -1,4 +1,4 @@
-//! Files and charts from disk, or fetched, as artifacts.
+//! Makes artifacts of files and charts that are on disk or were fetched.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -13,15 +13,15 @@ use crate::lock::ItemKind;
 use crate::reporter::State;
 use crate::source::{Artifact, Wanted, archive_name, artifact, chart_artifact, chart_config};
 
-/// The unit of reading.
+/// The size of a read.
 const BATCH: usize = 512 * 1024;
 
-/// Whether a local file's bytes came only now, and how many they are.
+/// Whether a local file's bytes are new to the store, and the file's size.
 pub(super) type Local = (State, u64);
 
 pub(super) type Made = (ItemKind, String, RepositoryName, Tag, Artifact, Option<Local>);
 
-/// Checks a file against all its checksums and makes its artifact.
+/// Checks a file against all its checksums, and makes its artifact.
 pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error> {
     match wanted {
         Some(Wanted::File { source, location, checksums, repository, tag, title }) => {
@@ -54,7 +54,7 @@ pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error>
             let text = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
             let repository =
                 format!("charts/{}", text("name").to_ascii_lowercase()).parse().map_err(Error::Oci)?;
-            // Helm's rule: a tag has no plus sign.
+            // Like Helm: a tag cannot contain a plus sign.
             let tag = text("version").replace('+', "_").parse().map_err(Error::Oci)?;
             let file = archive_name(&config);
             let provenance = provenance(&path, &digest)?;
@@ -69,8 +69,8 @@ pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error>
     }
 }
 
-/// The provenance beside a packaged chart, if there is one. It must state the chart's digest; whose signature it has, it
-/// does not say by itself.
+/// The provenance file next to a packaged chart, if it exists. It must state the chart's digest; its signature is not
+/// verified here.
 pub(super) fn provenance(chart: &Path, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
     let mut path = chart.as_os_str().to_owned();
     path.push(".prov");

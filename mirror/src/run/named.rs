@@ -1,6 +1,6 @@
-//! What the store names already, compared with what a run names: tags that move, and those that gather signatures.
+//! Compares the names in the store with the names of a run: tags that move, and tags that gather signatures.
 
-use evidence::gathered::{self, Gathered};
+use evidence::tag_update::{self, TagUpdate};
 use oci::{Digest, RepositoryName, Selector, Tag};
 use store::Store;
 
@@ -10,7 +10,7 @@ use super::resolve::ResolvedImage;
 use crate::MovedTag;
 use crate::lock::{LockedRepository, LockedTag};
 
-/// Whether a tag holds all that upstream has under it, and signatures that were made here.
+/// Whether a tag has all of upstream's signatures and, in addition, signatures that were made here.
 pub(super) fn is_gathered(
     (name, tag): (&RepositoryName, &LockedTag),
     repository: &LockedRepository,
@@ -20,11 +20,11 @@ pub(super) fn is_gathered(
         return Ok(false);
     }
     let Some(upstreams) = store.manifest(name, &tag.digest)? else { return Ok(false) };
-    let gathered = gathered::gather(store, name, (&tag.tag, &tag.digest, &upstreams));
-    Ok(matches!(gathered.map_err(|source| unread(name, source))?, Gathered::Kept))
+    let update = tag_update::plan(store, name, (&tag.tag, &tag.digest, &upstreams));
+    Ok(matches!(update.map_err(|source| unread(name, source))?, TagUpdate::Keep))
 }
 
-/// Those tags that point at something else in the store.
+/// The tags that point to another digest in the store.
 pub(super) fn moved<'a>(
     tags: impl Iterator<Item = (&'a RepositoryName, &'a Tag, &'a Digest)>,
     store: &Store,
@@ -32,14 +32,14 @@ pub(super) fn moved<'a>(
     let mut moved = Vec::new();
     for (repository, tag, to) in tags {
         let from =
-            gathered::moves(store, repository, tag, to).map_err(|source| unread(repository, source))?;
+            tag_update::moves(store, repository, tag, to).map_err(|source| unread(repository, source))?;
         let (repository, tag, to) = (repository.clone(), tag.clone(), to.clone());
         moved.extend(from.map(|from| MovedTag { repository, tag, from, to }));
     }
     Ok(moved)
 }
 
-/// Whether the store has the image already under all its names.
+/// Whether the store already has the image under all its names.
 pub(super) fn is_named(image: &ResolvedImage, store: &Store) -> Result<bool, Error> {
     for digest in image.manifests.keys() {
         if store.resolve(&image.repository, &Selector::Digest(digest.clone()))?.is_none() {
@@ -49,8 +49,8 @@ pub(super) fn is_named(image: &ResolvedImage, store: &Store) -> Result<bool, Err
     for (tag, digest) in &image.tags {
         let found = store.resolve(&image.repository, &Selector::Tag(tag.clone()))?;
         if found.is_none_or(|row| row.digest != *digest) {
-            let stays = gathered::stays(store, &image.repository, tag, digest);
-            if !stays.map_err(|source| unread(&image.repository, source))? {
+            let is_kept = tag_update::is_kept(store, &image.repository, tag, digest);
+            if !is_kept.map_err(|source| unread(&image.repository, source))? {
                 return Ok(false);
             }
         }

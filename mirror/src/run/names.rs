@@ -1,53 +1,57 @@
-//! Everything that a run names, and the lock of it: the one place where what is carried and what is absent is decided.
+//! The names that a run writes, and its lock. Only this module decides which content is included and which is absent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use evidence::{self, gathered};
+use evidence::{self, tag_update};
 use oci::{Digest, Manifest, RepositoryName, Tag};
 use store::{Change, Store};
 
 use super::{Error, provenance};
-use crate::complete::{self, Carried, Gap};
+use crate::complete::{self, Gap, IncludedContent};
 use crate::lock::{
     Absence, Absent, Lock, LockedBlob, LockedItem, LockedManifest, LockedRepository, LockedTag, VERSION,
 };
 
-/// Everything that gets a name.
+/// All content that gets a name.
 #[derive(Default)]
 pub(super) struct Names {
-    pub(super) repositories: BTreeMap<RepositoryName, Named>,
+    pub(super) repositories: BTreeMap<RepositoryName, RepositoryNames>,
     pub(super) items: Vec<LockedItem>,
-    /// The blobs to be carried, of whichever image.
+    /// The blobs to include, of all images.
     pub(super) blobs: BTreeSet<Digest>,
-    /// Which of the items were made here.
+    /// The items that were made here.
     pub(super) made: BTreeSet<Digest>,
 }
 
-/// What the lock keeps of the mirror file.
+/// The settings of the mirror file that the lock records.
 pub(super) struct Settings {
     /// The set's name.
     pub(super) name: String,
-    /// Whether signatures, attestations and SBOMs come along.
+    /// Whether signatures, attestations and SBOMs are mirrored.
     pub(super) follow: bool,
-    /// Manifests of EKS whose signatures are not checked.
+    /// EKS manifests that are accepted without verification.
     pub(super) unverified: Vec<String>,
-    /// The keyrings that charts must be signed by, by their names.
+    /// The keyrings of charts that must be signed, by the charts' names.
     pub(super) keyrings: BTreeMap<String, PathBuf>,
 }
 
-/// What a repository gets.
+/// The new content of a repository.
 #[derive(Default)]
-pub(super) struct Named {
+pub(super) struct RepositoryNames {
     pub(super) manifests: BTreeMap<Digest, Manifest>,
     pub(super) tags: BTreeMap<Tag, Digest>,
-    /// What may be absent, and why.
+    /// Content that may be absent, and why.
     pub(super) absent: BTreeMap<Digest, Absence>,
 }
 
 impl Names {
-    /// Carries on what was made here and added to the lock before; gives what the store does not have any more.
-    pub(super) fn carry(&mut self, made: Vec<LockedItem>, store: &Store) -> Result<Vec<LockedItem>, Error> {
+    /// Keeps the items that were made here and added to the lock before; returns those that the store no longer has.
+    pub(super) fn keep_made(
+        &mut self,
+        made: Vec<LockedItem>,
+        store: &Store,
+    ) -> Result<Vec<LockedItem>, Error> {
         let mut gone = Vec::new();
         for item in made {
             let Some(manifest) = store.manifest(&item.repository, &item.digest)? else {
@@ -71,11 +75,11 @@ impl Names {
         Ok(gone)
     }
 
-    /// The lock, and the changes that name everything in it.
+    /// The lock, and the changes that name all content in it.
     ///
     /// # Errors
-    /// [`Error::Incomplete`] when a descriptor of a manifest is neither carried, with the size that it states, nor
-    /// declared absent; [`Error::NotBySigner`] or [`Error::NoProvenance`] when a chart is not signed as it must be.
+    /// [`Error::Incomplete`] when the content of a descriptor is neither included, with the stated size, nor declared
+    /// absent; [`Error::NotBySigner`] or [`Error::NoProvenance`] when a chart is not signed as required.
     pub(super) fn finish(self, settings: Settings, store: &Store) -> Result<(Lock, Vec<Change>), Error> {
         let manifest = |item: &LockedItem| {
             let named = self.repositories.get(&item.repository);
@@ -87,9 +91,9 @@ impl Names {
         for (repository, named) in self.repositories {
             let locked = named.lock(&repository, &self.blobs, store, &mut gaps)?;
             for LockedTag { tag, digest } in locked.tags.iter().cloned() {
-                // What was signed here since stays; the lock keeps what upstream has.
+                // Signatures that were added here are kept; the lock records upstream's content.
                 let set = match named.manifests.get(&digest) {
-                    Some(manifest) => gathered::changes(store, &repository, (&tag, &digest, manifest))
+                    Some(manifest) => tag_update::changes(store, &repository, (&tag, &digest, manifest))
                         .map_err(|source| unread(&repository, source))?,
                     None => vec![Change::SetTag { repository: repository.clone(), tag, digest }],
                 };
@@ -112,12 +116,12 @@ impl Names {
     }
 }
 
-/// What the store has of a repository's signatures cannot be read.
+/// The error when the signatures of a repository in the store cannot be read.
 pub(super) fn unread(repository: &RepositoryName, source: evidence::Error) -> Error {
     Error::Evidence { reference: repository.to_string(), source: Box::new(source) }
 }
 
-impl Named {
+impl RepositoryNames {
     fn lock(
         &self,
         repository: &RepositoryName,
@@ -125,7 +129,8 @@ impl Named {
         store: &Store,
         gaps: &mut Vec<Gap>,
     ) -> Result<LockedRepository, Error> {
-        let carried = Carried { repository, manifests: self.manifests.keys().collect(), undeclared: false };
+        let included =
+            IncludedContent { repository, manifests: self.manifests.keys().collect(), undeclared: false };
         let mut manifests = Vec::new();
         for (digest, manifest) in &self.manifests {
             let mut sizes = BTreeMap::new();
@@ -141,12 +146,11 @@ impl Named {
             let absent: BTreeSet<Absent> = parts
                 .filter(|part| size(&part.digest).is_none())
                 .filter_map(|part| {
-                    let why = *self.absent.get(&part.digest)?;
-                    Some(Absent { digest: part.digest.clone(), why })
+                    Some(Absent { digest: part.digest.clone(), why: *self.absent.get(&part.digest)? })
                 })
                 .collect();
             let declared = absent.iter().map(|absent| &absent.digest).collect();
-            gaps.extend(carried.gaps((digest, manifest), &declared, &size));
+            gaps.extend(included.gaps((digest, manifest), &declared, &size));
             let blobs = complete::blobs(manifest).filter(|blob| sizes.contains_key(&blob.digest));
             let blobs = blobs.map(|blob| LockedBlob { digest: blob.digest.clone(), size: blob.size });
             manifests.push(LockedManifest {

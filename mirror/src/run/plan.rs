@@ -1,4 +1,4 @@
-//! Decides what has to be fetched.
+//! Decides what a run fetches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,29 +18,29 @@ use crate::lock::{Absence, ItemKind, Lock, LockedBlob, LockedItem, Unavailable, 
 use crate::reporter::State;
 use crate::source::{Wanted, artifact};
 
-/// A run that only has to be done.
+/// The plan of a run.
 pub struct MirrorPlan {
-    /// What the lock keeps of the mirror file.
+    /// The settings of the mirror file that the lock records.
     pub(super) settings: Settings,
-    /// The platforms asked for.
+    /// The requested platforms.
     pub(super) platforms: Vec<String>,
-    /// What was made here and is carried on from the lock before.
+    /// The items that were made here and are kept from the previous lock.
     pub(super) made: Vec<LockedItem>,
-    /// Whether the lock is satisfied and nothing is to be done.
+    /// Whether the store satisfies the lock, so that there is nothing to do.
     pub done: bool,
-    /// Every item, in the mirror file's order.
+    /// All items, in the mirror file's order.
     pub(super) items: Vec<PlannedItem>,
-    /// Blobs to be fetched, once each.
+    /// The blobs to fetch, each once.
     pub downloads: Vec<Download>,
-    /// Tags of images that point at something else in the store.
+    /// Tags of images that point to another digest in the store.
     pub(super) moved: Vec<MovedTag>,
-    /// What is listed about images and left out.
+    /// Referrers that are listed but left out.
     pub(super) unavailable: BTreeSet<Unavailable>,
-    /// What is done about what is listed and missing.
+    /// How to handle referrers that are listed but missing.
     pub(super) missing: Missing,
-    /// Whether a failure leaves the rest to be done.
+    /// Whether to continue after a failure.
     pub(super) keep_going: bool,
-    /// What failed already, with `keep_going`.
+    /// Failures so far, with `keep_going`.
     pub failed: Vec<Error>,
 }
 
@@ -48,25 +48,25 @@ pub(super) struct PlannedItem {
     pub(super) report: ItemReport,
     pub(super) image: Option<ResolvedImage>,
     pub(super) wanted: Option<Wanted>,
-    /// Blobs that this item brings.
+    /// The size of the blobs to fetch for this item, in bytes.
     pub(super) fetches: u64,
 }
 
 impl MirrorPlan {
-    /// Bytes of files whose size is only announced.
+    /// The total size that servers announced for files.
     pub(super) fn announced(&self) -> u64 {
         self.downloads.iter().map(|download| download.announced).fold(0, u64::saturating_add)
     }
 
-    /// Whether all of the mirror file could be planned.
+    /// Checks that the whole mirror file could be planned.
     ///
     /// # Errors
-    /// What failed and left the rest to be planned.
+    /// The failures during planning.
     pub fn check(self) -> Result<(), Error> {
         if self.failed.is_empty() { Ok(()) } else { Err(Error::of(self.failed)) }
     }
 
-    /// What the run would do, by what is known before it. Sizes are a registry's word: their sum may be any number.
+    /// The expected result of the run. Sizes are as stated by registries, so their sum may overflow.
     #[must_use]
     pub fn report(&self) -> MirrorReport {
         let mut totals = Totals::default();
@@ -88,8 +88,8 @@ impl MirrorPlan {
     }
 }
 
-/// The plan for a lock that the store satisfies: nothing to do. `None` if something is missing, or the mirror
-/// file asks for something that the lock lacks.
+/// The plan for a lock that the store satisfies: nothing to do. `None` if content is missing, or the mirror file
+/// requests content that the lock lacks.
 pub(super) fn satisfied(
     config: &MirrorConfig,
     wants: &[Wanted],
@@ -104,7 +104,7 @@ pub(super) fn satisfied(
         if item.kind == ItemKind::Image && item.platforms != platforms {
             return Ok(None);
         }
-        if !still_asked_for(wanted, item, lock) || !local::is_unchanged(config, wanted, item, lock, store)? {
+        if !still_requested(wanted, item, lock) || !local::is_unchanged(config, wanted, item, lock, store)? {
             return Ok(None);
         }
         let digest = Some(item.digest.to_string());
@@ -117,7 +117,7 @@ pub(super) fn satisfied(
         || lock.version != VERSION
         || lock.unverified != config.unverified()
         || !as_declared(config, lock)
-        || lacks_what_must_come(config, lock)
+        || lacks_required(config, lock)
     {
         return Ok(None);
     }
@@ -163,13 +163,13 @@ fn settings(config: &MirrorConfig) -> Settings {
     Settings { name, follow: config.follow, unverified, keyrings }
 }
 
-/// Whether something was left out because it was missing, and the mirror file does not tolerate that.
-fn lacks_what_must_come(config: &MirrorConfig, lock: &Lock) -> bool {
+/// Whether a referrer was left out because it was missing, and the mirror file no longer allows that.
+fn lacks_required(config: &MirrorConfig, lock: &Lock) -> bool {
     let is_missing = |left_out: &Unavailable| left_out.broken.is_none();
     config.missing == Missing::Refused && lock.unavailable.iter().any(is_missing)
 }
 
-/// Whether exactly those layers were left behind that the mirror file declares now.
+/// Whether the layers that were left out are those that the mirror file declares absent now.
 fn as_declared(config: &MirrorConfig, lock: &Lock) -> bool {
     let manifests = || lock.repositories.iter().flat_map(|repository| &repository.manifests);
     let absent: BTreeSet<_> = manifests()
@@ -178,13 +178,13 @@ fn as_declared(config: &MirrorConfig, lock: &Lock) -> bool {
         .map(|absent| &absent.digest)
         .collect();
     let declared: BTreeSet<_> = config.foreign.absent.iter().map(|(_, layer)| layer).collect();
-    let carried =
+    let is_included =
         |layer: &&Digest| manifests().flat_map(|manifest| &manifest.blobs).any(|blob| blob.digest == **layer);
-    absent.is_subset(&declared) && !declared.difference(&absent).any(carried)
+    absent.is_subset(&declared) && !declared.difference(&absent).any(is_included)
 }
 
-/// Whether a locked file has the name and a checksum that the mirror file gives now; if not, it is looked at anew.
-fn still_asked_for(wanted: &Wanted, item: &LockedItem, lock: &Lock) -> bool {
+/// Whether a locked file has the name and a checksum that the mirror file states now; if not, it is resolved again.
+fn still_requested(wanted: &Wanted, item: &LockedItem, lock: &Lock) -> bool {
     let Wanted::File { checksums, repository, tag, title, .. } = wanted else { return true };
     let manifests = lock.repositories.iter().flat_map(|repository| &repository.manifests);
     let mut blobs =
@@ -197,21 +197,21 @@ fn still_asked_for(wanted: &Wanted, item: &LockedItem, lock: &Lock) -> bool {
     (&item.repository, item.tag.as_ref()) == (repository, Some(tag)) && blobs.any(made_of)
 }
 
-/// Tags of all images, by repository.
+/// The tags of all images, by repository.
 type Tags = BTreeMap<(RepositoryName, Tag), Digest>;
 
-/// Adds an image's tags: one tag cannot mean two things.
+/// Adds an image's tags. A tag cannot point to two digests.
 fn add_tags(image: &ResolvedImage, tags: &mut Tags) -> Result<(), Error> {
     for (tag, digest) in &image.tags {
-        let place = (image.repository.clone(), tag.clone());
-        if tags.insert(place, digest.clone()).is_some_and(|before| before != *digest) {
+        let key = (image.repository.clone(), tag.clone());
+        if tags.insert(key, digest.clone()).is_some_and(|before| before != *digest) {
             return Err(Error::Clash(format!("{}:{tag}", image.repository)));
         }
     }
     Ok(())
 }
 
-/// The plan for what was resolved.
+/// The plan for resolved items.
 pub(super) fn plan(
     config: &MirrorConfig,
     resolved: Vec<Resolved>,
@@ -260,7 +260,7 @@ pub(super) fn plan(
     })
 }
 
-/// An image with the layers that the mirror file declares absent.
+/// Marks the layers of an image that the mirror file declares absent.
 fn declare(config: &MirrorConfig, mut image: ResolvedImage) -> ResolvedImage {
     let layers = image.manifests.values().flat_map(complete::blobs);
     let declared: Vec<_> = layers

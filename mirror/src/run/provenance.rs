@@ -1,4 +1,4 @@
-//! Charts that must be signed by a key of a keyring, as `helm verify --keyring` demands.
+//! Verifies charts that must be signed by a key of a keyring, like `helm verify --keyring`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,12 +17,12 @@ use crate::config::MirrorConfig;
 use crate::lock::{Lock, LockedItem};
 use crate::source::{archive_name, chart_config};
 
-/// A provenance file is not larger than this.
+/// The maximum size of a provenance file.
 pub const MOST_PROVENANCE: u64 = 1 << 20;
-/// Nor a keyring than this.
+/// The maximum size of a keyring.
 const MOST_KEYRING: u64 = 16 << 20;
 
-/// Checks all charts that the mirror file gives a keyring for.
+/// Verifies all charts with a keyring in the mirror file.
 pub(super) fn check(
     keyrings: &BTreeMap<String, PathBuf>,
     items: &[LockedItem],
@@ -37,13 +37,13 @@ pub(super) fn check(
     Ok(())
 }
 
-/// The same, of what a lock says and the store has.
+/// Verifies the charts of a lock that are in the store.
 pub(super) fn check_stored(config: &MirrorConfig, lock: &Lock, store: &Store) -> Result<(), Error> {
     let manifest = |item: &LockedItem| Ok(store.manifest(&item.repository, &item.digest)?);
     check(&config.keyrings(), &lock.items, manifest, store)
 }
 
-/// Checks a chart's artifact, whose blobs the store has.
+/// Verifies a chart's artifact, whose blobs are in the store.
 fn of_artifact(name: &str, manifest: &Manifest, keyring: &Path, store: &Store) -> Result<(), Error> {
     let chart = chart_layer(manifest).ok_or_else(|| Error::NoChart(name.to_owned()))?;
     let missing = || Error::NoProvenance(name.to_owned());
@@ -59,7 +59,7 @@ fn of_artifact(name: &str, manifest: &Manifest, keyring: &Path, store: &Store) -
     verify_chart(name, &text, keyring, (open(&chart.digest)?, &chart.digest)).map(|_| ())
 }
 
-/// Checks the provenance of a chart's archive, which has this digest.
+/// Verifies the provenance of a chart archive with this digest.
 ///
 /// # Errors
 /// [`Error::NotBySigner`], or when the archive or the keyring cannot be read.
@@ -83,7 +83,7 @@ fn read(file: File, path: &str, most: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > most {
-        return Err(failed(std::io::Error::other("it is larger than it can be")));
+        return Err(failed(std::io::Error::other("the file is too large")));
     }
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! What references mean now: manifests with everything below and about them.
+//! Resolves references to manifests, with all manifests that these list and all referrers.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use store::Store;
 
 use super::about::LeftOut;
 use super::charts::ChartReader;
-use super::eks::{Eks, instead};
+use super::eks::{EksReader, instead};
 use super::failures::sorted;
 use super::walk::Walk;
 use super::{Error, fetch};
@@ -19,10 +19,10 @@ use crate::reporter::Reporter;
 use crate::source::archive::{self, Images, Slice};
 use crate::source::{Wanted, named_after, title_of};
 
-/// Items that are asked for at once.
+/// The number of items that are resolved concurrently.
 const AT_ONCE: usize = 8;
 
-/// Something wanted, with what it comes to as far as that is known.
+/// A wanted item with its image, if it is one.
 pub(super) struct Resolved {
     pub(super) wanted: Wanted,
     pub(super) image: Option<ResolvedImage>,
@@ -36,25 +36,25 @@ pub(super) struct ResolvedImage {
     pub(super) root: Digest,
     pub(super) manifests: BTreeMap<Digest, Manifest>,
     pub(super) tags: BTreeMap<Tag, Digest>,
-    /// What its manifests list and what is not to be carried.
+    /// Content that its manifests list and that is not included.
     pub(super) absent: BTreeMap<Digest, Absence>,
-    /// What is listed about it and left out.
+    /// Referrers that are listed but left out.
     pub(super) unavailable: LeftOut,
-    /// What is about these manifests and cannot be read, and so has no digest.
+    /// Subjects whose referrers cannot be read, so that the referrers have no digests.
     pub(super) unreadable: LeftOut,
-    /// Where its blobs are, if not in a registry.
+    /// The locations of its blobs, if they are not in a registry.
     pub(super) slices: Option<BTreeMap<Digest, Slice>>,
 }
 
-/// Reads the sources: what do they name?
+/// Reads the sources and lists their content.
 pub(super) async fn wants(
     config: &MirrorConfig,
     client: &Client,
-    known: (&Store, Option<&Lock>),
+    (store, lock): (&Store, Option<&Lock>),
     reporter: &dyn Reporter,
 ) -> Result<Vec<Wanted>, Error> {
-    let charts = ChartReader { client, store: known.0, lock: known.1, reporter };
-    let eks = Eks { config, client, lock: known.1, reporter };
+    let charts = ChartReader { client, store, lock, reporter };
+    let eks = EksReader { config, client, lock, reporter };
     let mut wants = Vec::new();
     for source in &config.sources {
         match source {
@@ -83,16 +83,17 @@ pub(super) async fn wants(
                 if let Wanted::File { location: Location::Url(url), .. } = &wanted
                     && let Some(hidden) = url.hidden()
                 {
-                    reporter.warn(&format!("{url}: its {hidden} is used to fetch it, and stored nowhere"));
+                    reporter
+                        .warn(&format!("{url}: its {hidden} is only used to fetch it, and is not stored"));
                 }
                 wants.push(wanted);
             }
         }
     }
-    once(wants)
+    deduplicate(wants)
 }
 
-/// The image of an archive that is asked for, or all.
+/// The requested image of an archive, or all images.
 async fn archive_wants(
     (format, path): (archive::Format, &std::path::Path),
     image: Option<&str>,
@@ -113,21 +114,21 @@ async fn archive_wants(
     Ok(all.into_iter().map(|(image, reference)| wanted(Some(image), reference)).collect())
 }
 
-/// Where compressed archives are unpacked: where the store removes what a killed run left.
+/// The folder for unpacking compressed archives. The store removes files there that a killed run left.
 pub(super) fn scratch(store: &Store) -> std::path::PathBuf {
     store.root().join("uploads")
 }
 
-/// Leaves out what is named again; what is named again with another meaning is nobody's to choose.
-pub(super) fn once(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
+/// Removes duplicates. Duplicates with different content are an error.
+pub(super) fn deduplicate(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
     let mut kept: Vec<Wanted> = Vec::new();
-    let mut places = BTreeMap::new();
+    let mut positions = BTreeMap::new();
     for wanted in wants {
-        if let Some(place) = places.get(&wanted.place()) {
-            let known: &mut Wanted = &mut kept[*place];
-            *known = known.clone().with(&wanted).ok_or_else(|| Error::Clash(wanted.name()))?;
+        if let Some(position) = positions.get(&wanted.identity()) {
+            let known: &mut Wanted = &mut kept[*position];
+            *known = known.clone().merge(&wanted).ok_or_else(|| Error::Clash(wanted.name()))?;
         } else {
-            places.insert(wanted.place(), kept.len());
+            positions.insert(wanted.identity(), kept.len());
             kept.push(wanted);
         }
     }
@@ -146,9 +147,9 @@ fn chart_want(location: &ChartLocation, read: Option<Digest>) -> Wanted {
 fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<Wanted, Error> {
     let (source, location, default) = match &file.location {
         Location::Url(url) => {
-            let place = named_after(url.name());
-            let place = if file.name.is_some() { place.ok() } else { Some(place?) };
-            (url.name().to_owned(), Location::Url(instead(config, url)?), place)
+            let derived = named_after(url.name());
+            let derived = if file.name.is_some() { derived.ok() } else { Some(derived?) };
+            (url.name().to_owned(), Location::Url(instead(config, url)?), derived)
         }
         Location::Path(path) => (path.display().to_string(), file.location.clone(), None),
     };
@@ -159,7 +160,7 @@ fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<
         Ok::<_, Error>(("files".parse().map_err(Error::Oci)?, tag))
     };
     let (repository, tag) = match (default, &file.name) {
-        (Some(place), None) => place,
+        (Some(derived), None) => derived,
         _ => named()?,
     };
     let title = match (&file.name, &file.location) {
@@ -170,13 +171,13 @@ fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<
     Ok(Wanted::File { source, location, checksums: file.checksums.clone(), repository, tag, title })
 }
 
-/// What a reference came to when the lock was written.
+/// The digest of a reference in the lock.
 pub(super) fn locked(lock: Option<&Lock>, reference: &Reference) -> Option<Digest> {
     let name = reference.to_string();
     lock?.items.iter().find(|item| item.source == name).map(|item| item.digest.clone())
 }
 
-/// The digest of a manifest that was asked for: also of another algorithm, where the one who asked named it.
+/// The digest of a requested manifest, in the algorithm of the request if that was by digest.
 pub(super) fn digest_of(selector: &Selector, manifest: &Manifest) -> Digest {
     match selector {
         Selector::Digest(digest) => digest.clone(),
@@ -184,7 +185,7 @@ pub(super) fn digest_of(selector: &Selector, manifest: &Manifest) -> Digest {
     }
 }
 
-/// Asks for every image's manifests, several images at once.
+/// Fetches the manifests of all images, several images concurrently.
 pub(super) async fn resolve(
     config: &MirrorConfig,
     client: &Client,
@@ -216,8 +217,8 @@ pub(super) async fn resolve(
     sorted(stream::iter(resolving).buffered(AT_ONCE), config.keep_going).await
 }
 
-/// An image from disk, under the name that the mirror file gives it.
-fn on_disk(reference: &Reference, found: archive::Found) -> Result<ResolvedImage, Error> {
+/// An image on disk, under its name in the mirror file.
+fn on_disk(reference: &Reference, found: archive::ImageOnDisk) -> Result<ResolvedImage, Error> {
     let below = reference.host().as_repository().map_err(Error::Oci)?;
     let mut tags = found.tags;
     tags.extend(reference.tag().map(|tag| (tag.clone(), found.root.clone())));
@@ -229,7 +230,7 @@ fn on_disk(reference: &Reference, found: archive::Found) -> Result<ResolvedImage
         manifests: found.manifests,
         tags,
         absent: found.absent,
-        unavailable: found.left_out.into_iter().map(|(digest, why)| (digest, Some(why))).collect(),
+        unavailable: found.left_out.into_iter().map(|(digest, reason)| (digest, Some(reason))).collect(),
         unreadable: BTreeMap::new(),
         slices: Some(found.blobs),
     })
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thing_named_twice_is_taken_once_and_never_with_two_meanings() {
+    fn a_duplicate_is_mirrored_once_and_never_with_different_content() {
         let file = |name: &str| Wanted::File {
             source: "notice.txt".into(),
             location: Location::Path("notice.txt".into()),
@@ -262,23 +263,23 @@ mod tests {
             read: read.map(Digest::sha256),
         };
         let image = |kind| read(kind, None);
-        assert_eq!(once(vec![file("one"), file("one")]).unwrap().len(), 1);
-        assert_eq!(once(vec![image(ItemKind::Image), image(ItemKind::Chart)]).unwrap().len(), 1);
+        assert_eq!(deduplicate(vec![file("one"), file("one")]).unwrap().len(), 1);
+        assert_eq!(deduplicate(vec![image(ItemKind::Image), image(ItemKind::Chart)]).unwrap().len(), 1);
         let chart = read(ItemKind::Chart, Some(b"one"));
         for wants in [[image(ItemKind::Chart), chart.clone()], [chart.clone(), image(ItemKind::Chart)]] {
-            assert_eq!(once(wants.to_vec()).unwrap(), std::slice::from_ref(&chart));
+            assert_eq!(deduplicate(wants.to_vec()).unwrap(), std::slice::from_ref(&chart));
         }
         let other = read(ItemKind::Chart, Some(b"two"));
-        assert!(matches!(once(vec![chart, other]), Err(Error::Clash(_))));
+        assert!(matches!(deduplicate(vec![chart, other]), Err(Error::Clash(_))));
         assert!(
-            matches!(once(vec![file("one"), file("two")]), Err(Error::Clash(name)) if name == "notice.txt")
+            matches!(deduplicate(vec![file("one"), file("two")]), Err(Error::Clash(name)) if name == "notice.txt")
         );
         let (format, path) = (archive::Format::OciArchive, "a.tar".into());
         let on_disk = Wanted::Archive { format, path, image: None, reference: reference.clone() };
-        assert!(matches!(once(vec![image(ItemKind::Image), on_disk]), Err(Error::Clash(_))));
+        assert!(matches!(deduplicate(vec![image(ItemKind::Image), on_disk]), Err(Error::Clash(_))));
     }
 
-    /// Serves one manifest under the tag, and another one under its digest, to whoever asks.
+    /// Serves one manifest under the tag, and another one under its digest.
     fn registry(tagged: &'static str, read: &'static str) -> RegistryHost {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string().parse().unwrap();
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_is_what_is_resolved_whatever_the_tag_leads_to() {
+    async fn the_manifest_that_was_read_is_resolved_even_if_the_tag_moved() {
         const READ: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}"#;
         const TAGGED: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"a/c","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}"#;
 

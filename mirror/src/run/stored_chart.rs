@@ -1,4 +1,4 @@
-//! Charts in a store, found by their own names or by the references that they were mirrored from.
+//! Charts in a store, by their names there or by the references that they were mirrored from.
 
 use std::io::Read as _;
 
@@ -7,25 +7,25 @@ use store::Store;
 
 use super::Error;
 
-/// The layer of a chart's artifact that is the chart, now and as Helm 3.0 had it.
+/// The media types of a chart layer, now and in Helm 3.0.
 const CHART_LAYERS: [&str; 2] = [media_type::HELM_CHART, "application/tar+gzip"];
-/// A packed chart is not larger than this.
+/// The maximum size of a packaged chart.
 pub(super) const MOST_BYTES: u64 = 64 << 20;
 
 /// A chart in a store.
 #[derive(Clone, Debug)]
 pub struct StoredChart {
-    /// The packed chart.
+    /// The packaged chart.
     pub archive: Vec<u8>,
-    /// Who says that it is theirs, as `helm package --sign` writes it.
+    /// The provenance file, as written by `helm package --sign`.
     pub provenance: Option<Vec<u8>>,
 }
 
-/// A chart out of a store: `name` is a repository there with a tag or digest, or the reference that the chart was
-/// mirrored from.
+/// Reads a chart from a store. `name` is a repository in the store with a tag or digest, or the reference that the chart
+/// was mirrored from.
 ///
 /// # Errors
-/// When the name is neither, or the store cannot be read.
+/// When the name is invalid, or the store cannot be read.
 pub fn stored_chart(store: &Store, name: &str) -> Result<Option<StoredChart>, Error> {
     let own = name.split_once('@').and_then(|(repository, digest)| {
         Some((repository.parse().ok()?, Selector::Digest(digest.parse().ok()?)))
@@ -43,7 +43,7 @@ pub fn stored_chart(store: &Store, name: &str) -> Result<Option<StoredChart>, Er
     mirrored(store, &reference, &reference.selector())
 }
 
-/// A chart by the reference that it was mirrored from.
+/// Reads a chart by the reference that it was mirrored from.
 pub(super) fn mirrored(
     store: &Store,
     reference: &Reference,
@@ -76,7 +76,7 @@ fn blob(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(bytes))
 }
 
-/// The layer that is the chart.
+/// The layer that contains the chart.
 pub(super) fn chart_layer(manifest: &Manifest) -> Option<&oci::Descriptor> {
     manifest.blobs().find(|blob| CHART_LAYERS.contains(&blob.media_type.as_str()))
 }

@@ -1,4 +1,4 @@
-//! The signatures of upstream that the mirror file demands.
+//! Verifies the upstream signatures that the mirror file requires.
 
 use bundle_signer::ImageName;
 use evidence::EvidenceSource;
@@ -11,11 +11,10 @@ use super::resolve::Resolved;
 use crate::config::MirrorConfig;
 use crate::lock::Lock;
 
-/// Looks at the signatures in the registry of everything that must be signed; gives the failures with which the run goes
-/// on.
+/// Verifies the signatures in the registry of all images that must be signed. With `keep_going`, returns the failures.
 ///
 /// # Errors
-/// [`Error::Unsigned`], or when a registry cannot be asked: the first, unless the run keeps going.
+/// [`Error::Unsigned`], or when a request to a registry fails: the first failure, without `keep_going`.
 pub(super) async fn verify(
     config: &MirrorConfig,
     client: &Client,
@@ -26,11 +25,11 @@ pub(super) async fn verify(
         let images = resolved.iter().filter_map(|resolved| resolved.image.as_ref());
         for image in images.filter(|image| image.reference == *reference) {
             let (host, repository) = (reference.host().clone(), reference.repository().clone());
-            let place = EvidenceSource::Registry(client.clone(), host, repository);
+            let signatures = EvidenceSource::Registry(client.clone(), host, repository);
             let name = ImageName::from(reference);
-            let error = match refusals(&place, &image.root, &name, demand).await {
+            let error = match refusals(&signatures, &image.root, &name, demand).await {
                 Ok(None) => continue,
-                Ok(Some(why)) => Error::Unsigned { reference: reference.to_string(), why },
+                Ok(Some(reasons)) => Error::Unsigned { reference: reference.to_string(), reasons },
                 Err(source) => Error::Evidence { reference: reference.to_string(), source: Box::new(source) },
             };
             if !config.keep_going {
@@ -42,8 +41,8 @@ pub(super) async fn verify(
     Ok(failed)
 }
 
-/// Whether the store holds the signatures with which a lock that it satisfies meets the demands. If it does not,
-/// registries are asked: a demand may be newer than the lock.
+/// Whether the store has the required signatures for a lock that it satisfies. If not, the registries are asked, because
+/// a requirement may be newer than the lock.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -51,8 +50,8 @@ pub(super) async fn holds_in_store(config: &MirrorConfig, lock: &Lock, store: &S
     for (reference, demand) in &config.demands {
         let source = reference.to_string();
         let Some(item) = lock.items.iter().find(|item| item.source == source) else { return Ok(false) };
-        let place = EvidenceSource::Store(store.clone(), item.repository.clone());
-        let found = refusals(&place, &item.digest, &ImageName::from(reference), demand).await;
+        let signatures = EvidenceSource::Store(store.clone(), item.repository.clone());
+        let found = refusals(&signatures, &item.digest, &ImageName::from(reference), demand).await;
         let failed = |error| Error::Evidence { reference: source, source: Box::new(error) };
         if found.map_err(failed)?.is_some() {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! The walk from an image's reference to all manifests below and about it.
+//! Walks from an image's reference to all its manifests and all its referrers.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,18 +11,18 @@ use super::resolve::{ResolvedImage, digest_of};
 use crate::complete;
 use crate::config::{MirrorConfig, Missing};
 use crate::lock::{Absence, ItemKind};
-use crate::source::{chosen, is_about};
+use crate::source::{chosen, is_attestation};
 
-/// Manifests of one image with all that is below and about it, and their bytes together.
+/// The maximum number of manifests of one image with its referrers, and their maximum total size.
 const MOST_MANIFESTS: usize = 5_000;
 const MOST_BYTES: usize = 64 << 20;
 
-/// Something that is said about an image.
-struct Said {
+/// A referrer of an image.
+struct Referrer {
     digest: Digest,
-    /// Where it is known already.
+    /// The manifest, if already known.
     manifest: Option<Manifest>,
-    /// What it must refer to itself, where only a list says that it does.
+    /// The subject that the manifest must refer to, if only a list states that it does.
     subject: Option<Digest>,
 }
 
@@ -32,13 +32,13 @@ pub(super) struct Walk<'a> {
     client: &'a Client,
     host: &'a RegistryHost,
     image: ResolvedImage,
-    /// Manifests to be looked at.
+    /// Manifests whose children are not yet read.
     open: VecDeque<Manifest>,
-    /// What is said about the image, to be looked at once all of the image is known.
-    said: VecDeque<Said>,
-    /// What was taken, in its order.
+    /// Referrers that are read once all manifests of the image itself are known.
+    referrers: VecDeque<Referrer>,
+    /// The manifests that were taken, in order.
     taken: Vec<Digest>,
-    /// Bytes of all manifests.
+    /// The total size of all manifests.
     bytes: usize,
 }
 
@@ -63,8 +63,8 @@ impl<'a> Walk<'a> {
             unreadable: BTreeMap::new(),
             slices: None,
         };
-        let (open, said) = (VecDeque::new(), VecDeque::new());
-        Ok(Self { config, client, host, image, open, said, taken: Vec::new(), bytes: 0 })
+        let (open, referrers) = (VecDeque::new(), VecDeque::new());
+        Ok(Self { config, client, host, image, open, referrers, taken: Vec::new(), bytes: 0 })
     }
 
     pub(super) async fn run(mut self, locked: Option<Digest>) -> Result<ResolvedImage, Error> {
@@ -76,7 +76,7 @@ impl<'a> Walk<'a> {
             self.image.tags.insert(tag.clone(), self.image.root.clone());
         }
         self.take(self.image.root.clone(), root)?;
-        // All of the image first: then it is known what is said about it and is not the image.
+        // The image itself first, to distinguish its manifests from its referrers.
         while let Some(manifest) = self.open.pop_front() {
             self.children(&manifest).await?;
         }
@@ -85,8 +85,8 @@ impl<'a> Walk<'a> {
                 self.attached(&digest).await?;
             }
         }
-        while let Some(said) = self.said.pop_front() {
-            self.add_about(said).await?;
+        while let Some(referrer) = self.referrers.pop_front() {
+            self.add_referrer(referrer).await?;
         }
         self.image.leave_out(self.image.unavailable.clone());
         Ok(self.image)
@@ -113,10 +113,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds something that is said about the image, with what is below and about it. What is listed and missing may be
-    /// tolerated, and what is broken is left out; what cannot be asked never is.
-    async fn add_about(&mut self, said: Said) -> Result<(), Error> {
-        let Said { digest, manifest, subject } = said;
+    /// Adds a referrer of the image, with its own children and referrers. A missing referrer is left out if the mirror file
+    /// allows that, and a broken one always; a failed request is an error.
+    async fn add_referrer(&mut self, referrer: Referrer) -> Result<(), Error> {
+        let Referrer { digest, manifest, subject } = referrer;
         if self.image.manifests.contains_key(&digest) || self.image.unavailable.contains_key(&digest) {
             return Ok(());
         }
@@ -126,14 +126,15 @@ impl<'a> Walk<'a> {
         };
         let (bytes, before) = (self.bytes, self.taken.len());
         let outcome = match found {
-            Ok(Some(manifest)) => self.add_said(&digest, manifest, subject.as_ref()).await,
+            Ok(Some(manifest)) => self.take_referrer(&digest, manifest, subject.as_ref()).await,
             Ok(None) => {
                 Err(Error::Missing { image: self.image.reference.to_string(), digest: digest.clone() })
             }
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            // Nothing half: what was taken below it may be below something else, too, and is looked at again then.
+            // Take a referrer completely or not at all. A child of it may also belong to another manifest, and is then
+            // read again.
             self.open.clear();
             self.bytes = bytes;
             for taken in self.taken.drain(before..) {
@@ -156,9 +157,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Takes a manifest that is said to be about a subject, if it says so itself: anything can stand in a list under a tag,
-    /// the subject's own platforms among it.
-    async fn add_said(
+    /// Takes a referrer if its manifest refers to the subject: a list under a tag can contain any manifest, even the
+    /// subject's own platforms.
+    async fn take_referrer(
         &mut self,
         digest: &Digest,
         manifest: Manifest,
@@ -167,7 +168,7 @@ impl<'a> Walk<'a> {
         if let Some(subject) = subject
             && manifest.subject().is_none_or(|found| found.digest != *subject)
         {
-            tracing::warn!(%digest, %subject, "not mirrored: it is listed as a referrer, and refers to something else");
+            tracing::warn!(%digest, %subject, "not mirrored: it is listed as a referrer, but refers to another subject");
             return Ok(());
         }
         self.take(digest.clone(), manifest)?;
@@ -180,7 +181,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Takes a manifest, to be looked at. An index or a list of referrers may name any number of others.
+    /// Takes a manifest, whose children are read later. An index or a list of referrers may list any number of manifests.
     fn take(&mut self, digest: Digest, manifest: Manifest) -> Result<(), Error> {
         let size = manifest.bytes().len();
         if self.image.manifests.insert(digest.clone(), manifest.clone()).is_none() {
@@ -211,8 +212,8 @@ impl<'a> Walk<'a> {
         }
         for digest in chosen {
             let child = index.manifests.iter().find(|child| child.digest == digest);
-            if child.is_some_and(is_about) {
-                self.said.push_back(Said { digest, manifest: None, subject: None });
+            if child.is_some_and(is_attestation) {
+                self.referrers.push_back(Referrer { digest, manifest: None, subject: None });
             } else {
                 self.add(&digest).await?;
             }
@@ -220,7 +221,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Signatures, attestations and SBOMs: cosign's tags, and referrers.
+    /// Finds signatures, attestations and SBOMs: under cosign's tags, and as referrers.
     async fn attached(&mut self, subject: &Digest) -> Result<(), Error> {
         for suffix in ATTACHMENTS {
             let Ok(tag) = Tag::of_attachment(subject, suffix) else { continue };
@@ -234,7 +235,7 @@ impl<'a> Walk<'a> {
             if let Some(manifest) = found {
                 let digest = manifest.digest();
                 self.image.tags.insert(tag, digest.clone());
-                self.said.push_back(Said { digest, manifest: Some(manifest), subject: None });
+                self.referrers.push_back(Referrer { digest, manifest: Some(manifest), subject: None });
             }
         }
         let repository = self.image.reference.repository();
@@ -247,17 +248,17 @@ impl<'a> Walk<'a> {
             referrers => referrers?,
         };
         let subject = Some(subject.clone());
-        let said = |referrer: oci::Descriptor| Said {
-            digest: referrer.digest,
+        let referrer = |descriptor: oci::Descriptor| Referrer {
+            digest: descriptor.digest,
             manifest: None,
             subject: subject.clone(),
         };
-        self.said.extend(referrers.into_iter().map(said));
+        self.referrers.extend(referrers.into_iter().map(referrer));
         Ok(())
     }
 
     fn unreadable(&mut self, subject: &Digest, what: &str, error: &Error) {
-        let why = format!("{what} cannot be read: {}", error.in_one_line());
-        self.image.unreadable.entry(subject.clone()).or_default().get_or_insert(why);
+        let reason = format!("{what} cannot be read: {}", error.in_one_line());
+        self.image.unreadable.entry(subject.clone()).or_default().get_or_insert(reason);
     }
 }

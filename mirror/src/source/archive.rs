@@ -1,5 +1,5 @@
-//! Images on disk: OCI layouts as folders or tar files (OCI image specification, `image-layout.md`), and what
-//! `docker save` writes. Archives are indexed once, and blobs are read from where they stand in them.
+//! Images on disk: OCI layouts as folders or tar files (OCI image specification, `image-layout.md`), and archives of
+//! `docker save`. An archive is indexed once; blobs are then read directly from it.
 
 mod docker;
 mod layout;
@@ -17,17 +17,17 @@ use self::tarball::{Archive, Scratch};
 use crate::Error;
 use crate::lock::Absence;
 
-/// A manifest or list in an archive is not larger than this.
+/// The maximum size of a manifest or list in an archive.
 const MOST_JSON: u64 = 8 << 20;
 
-/// What kind of thing is on disk.
+/// The format of an image on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A folder that is an OCI layout.
     OciLayout,
     /// A tar file that holds an OCI layout.
     OciArchive,
-    /// A tar file of `docker save`.
+    /// A tar file written by `docker save`.
     DockerArchive,
 }
 
@@ -36,49 +36,49 @@ pub enum Format {
 pub struct Slice {
     /// The file.
     pub path: PathBuf,
-    /// The first byte.
+    /// The offset of the first byte.
     pub offset: u64,
-    /// How many.
+    /// The number of bytes.
     pub len: u64,
-    /// Where the bytes are read, when the file is compressed: unpacked, until nobody needs it.
+    /// The unpacked copy of a compressed file; it is removed with its last user.
     #[serde(skip)]
     unpacked: Option<Arc<Scratch>>,
 }
 
-/// An image found on disk.
+/// An image on disk.
 #[derive(Debug)]
-pub struct Found {
+pub struct ImageOnDisk {
     /// Its manifest or index.
     pub root: Digest,
-    /// All its manifests, and what refers to them.
+    /// All its manifests and referrers.
     pub manifests: BTreeMap<Digest, Manifest>,
-    /// cosign's tags for them.
+    /// Cosign's tags of its referrers.
     pub tags: BTreeMap<Tag, Digest>,
-    /// What they list and what `platforms` leave out.
+    /// Manifests that are listed but excluded by `platforms`.
     pub absent: BTreeMap<Digest, Absence>,
-    /// Where the blobs are, as far as they are there.
+    /// The locations of its blobs, as far as they exist.
     pub blobs: BTreeMap<Digest, Slice>,
-    /// What is said about the image and cannot be read, each with the reason.
+    /// Referrers that cannot be read, each with the reason.
     pub left_out: BTreeMap<Digest, String>,
 }
 
-/// A folder or file with images.
+/// A folder or file that contains images.
 pub struct Images<'a> {
-    /// Of which format.
+    /// Its format.
     pub format: Format,
-    /// Where it is.
+    /// Its path.
     pub path: &'a Path,
-    /// The folder in which a compressed file is unpacked.
+    /// The folder for unpacking a compressed file.
     pub scratch: &'a Path,
 }
 
 impl Images<'_> {
-    /// Finds an image. `name` chooses among several: its containerd name or `ref.name`, its `RepoTags` entry, or its
+    /// Finds an image. `name` selects one of several: by its containerd name or `ref.name`, its `RepoTags` entry, or its
     /// digest.
     ///
     /// # Errors
-    /// When there is no such thing, several are there and none was chosen, or something hostile is in the archive.
-    pub fn find(&self, name: Option<&str>, platforms: &[Platform]) -> Result<Found, Error> {
+    /// When no image matches, several match, or the archive is malformed or hostile.
+    pub fn find(&self, name: Option<&str>, platforms: &[Platform]) -> Result<ImageOnDisk, Error> {
         match self.format {
             Format::OciLayout => layout::find(&Folder(self.path.to_owned()), self.path, name, platforms),
             Format::OciArchive => layout::find(&self.open()?, self.path, name, platforms),
@@ -86,7 +86,7 @@ impl Images<'_> {
         }
     }
 
-    /// The full names of all images, for taking them all.
+    /// The full names of all images, for mirroring all of them.
     ///
     /// # Errors
     /// When an image has no full name, or the archive cannot be read.
@@ -112,18 +112,18 @@ impl Images<'_> {
     }
 }
 
-/// An image's place in an archive's list, with what it may be chosen by.
+/// An entry in an archive's list of images.
 struct Entry {
-    /// The digest of its manifest, or of the configuration where no manifest is there.
+    /// The digest of its manifest, or of its config if it has no manifest.
     digest: Digest,
     /// All its names.
     names: Vec<String>,
-    /// Whether it is a part of an image, or said about one.
+    /// Whether it is a part or a referrer of an image.
     is_part: bool,
 }
 
 impl Entry {
-    /// Whether it is no image of its own: what has no name of its own and belongs to one, and what cosign attaches to one.
+    /// Whether it is not an image itself: an unnamed part or referrer of an image, or an attachment of cosign.
     fn is_attached(&self) -> bool {
         if self.is_part && self.names.is_empty() {
             return true;
@@ -141,13 +141,13 @@ impl Entry {
     }
 }
 
-/// A name that says of which repository and tag an image is: `v1` alone does not.
+/// A name that contains a repository or a tag with a repository: `v1` alone is not one.
 fn full_name(name: &str) -> Option<(String, Reference)> {
     let reference: Reference = name.parse().ok()?;
     (name.contains(['/', ':'])).then(|| (name.to_owned(), reference))
 }
 
-/// Why no image was chosen.
+/// Why no image could be selected.
 #[derive(Clone, Copy)]
 enum Choice<'a> {
     None,
@@ -156,7 +156,7 @@ enum Choice<'a> {
     Unnamed,
 }
 
-/// The one entry of that name; entries of one digest are one.
+/// The only entry with this name. Entries with the same digest count as one.
 fn choose<'a>(entries: &'a [Entry], name: Option<&str>, path: &Path) -> Result<&'a Entry, Error> {
     let all: Vec<&Entry> = match name {
         Some(name) => entries.iter().filter(|entry| entry.is_named(name)).collect(),
@@ -173,7 +173,7 @@ fn choose<'a>(entries: &'a [Entry], name: Option<&str>, path: &Path) -> Result<&
 
 fn choice(path: &Path, choice: Choice<'_>, entries: &[Entry]) -> Error {
     let what = match choice {
-        Choice::None => "does not hold exactly one image".to_owned(),
+        Choice::None => "does not contain exactly one image".to_owned(),
         Choice::Ambiguous(name) => format!("has several images named `{name}`"),
         Choice::Missing(name) => format!("has no image named `{name}`"),
         Choice::Unnamed => "has an image without a full name".to_owned(),
@@ -192,7 +192,7 @@ impl Slice {
     /// Opens the file at the first byte.
     ///
     /// # Errors
-    /// What the system says.
+    /// When the file cannot be opened.
     pub fn open(&self) -> std::io::Result<impl Read + use<>> {
         let path = self.unpacked.as_ref().map_or(self.path.as_path(), |scratch| scratch.path());
         let mut file = input::open(path)?;
@@ -203,7 +203,7 @@ impl Slice {
     fn read_json(&self) -> Result<Vec<u8>, Error> {
         let failed = |source| Error::File { path: self.path.display().to_string(), source };
         if self.len > MOST_JSON {
-            return Err(Error::Archive { path: self.path.clone(), what: "a manifest of more than 8 MiB" });
+            return Err(Error::Archive { path: self.path.clone(), what: "a manifest larger than 8 MiB" });
         }
         let mut bytes = Vec::new();
         self.open().and_then(|mut reader| reader.read_to_end(&mut bytes)).map_err(failed)?;

@@ -1,24 +1,24 @@
-//! The metadata of a packaged Helm chart: `Chart.yaml` out of the archive, within bounds.
+//! The metadata of a packaged Helm chart: reads `Chart.yaml` from the archive, within limits.
 
 use std::io::Read;
 
 use crate::Error;
 
-/// A chart's archive is searched no further than this, decompressed.
+/// The number of decompressed bytes of a chart archive that are searched.
 const MOST_BYTES: u64 = 256 << 20;
-/// `Chart.yaml` is not larger than this.
+/// The maximum size of `Chart.yaml`.
 const MOST_METADATA: u64 = 1 << 20;
 
-/// The name that Helm gives the archive of a chart with this `Chart.yaml`.
+/// Helm's file name for the archive of a chart with this `Chart.yaml`.
 pub(crate) fn archive_name(config: &serde_json::Value) -> String {
     let text = |key: &str| config[key].as_str().unwrap_or_default();
     format!("{}-{}.tgz", text("name"), text("version"))
 }
 
-/// Reads `Chart.yaml` of a chart archive as JSON; it has a name and a version.
+/// Reads `Chart.yaml` from a chart archive as JSON; it has a name and a version.
 ///
 /// # Errors
-/// When the archive is none, or has no usable `Chart.yaml` at its top.
+/// When the file is not a chart archive, or has no usable `Chart.yaml` at its top level.
 pub fn chart_config(archive: impl Read, path: &str) -> Result<serde_json::Value, Error> {
     let broken = |source| Error::ChartArchive { path: path.to_owned(), source };
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive).take(MOST_BYTES));

@@ -1,8 +1,8 @@
 //! EKS Distro `Release` (distro.eks.amazonaws.com/v1alpha1) and EKS Anywhere `PackageBundle`
-//! (packages.eks.amazonaws.com/v1alpha1) manifests. Members that are not needed are not looked at.
+//! (packages.eks.amazonaws.com/v1alpha1) manifests. Fields that are not needed are ignored.
 
 use bundle_signer::TrustFile;
-use bundle_signer::trust::What;
+use bundle_signer::trust::ContentKind;
 use oci::{Digest, Platform, Reference, RegistryHost, RepositoryName, Selector};
 use package_api::PackageBundleSpec;
 use serde::Deserialize;
@@ -65,7 +65,7 @@ impl Asset {
     }
 }
 
-/// What a release holds.
+/// The content of a release.
 #[derive(Debug, Default)]
 pub struct ReleaseWants {
     /// Its images, and its archives for the platforms.
@@ -76,10 +76,10 @@ pub struct ReleaseWants {
     pub left_out: Vec<String>,
 }
 
-/// Every image of a release, and every archive for the mirror file's platforms.
+/// All images of a release, and all archives for the mirror file's platforms.
 ///
 /// # Errors
-/// When it is no release, or a reference or checksum in it is malformed.
+/// When the manifest is not a release, or a reference or checksum in it is malformed.
 pub fn release_wants(manifest: Accepted, name: &str, config: &MirrorConfig) -> Result<ReleaseWants, Error> {
     let release: Release = shaped(manifest, name, "Release")?;
     let mut found = ReleaseWants::default();
@@ -111,15 +111,15 @@ fn archive_wanted(asset: &Asset, archive: &AssetArchive, config: &MirrorConfig) 
     Ok(Wanted::File { source: url.name().to_owned(), location, checksums, repository, tag, title })
 }
 
-/// A manifest of EKS that may be mirrored: what was verified, where its signature counts. Only [`verified`] makes one, so
-/// that nothing else is mirrored.
+/// An EKS manifest that may be mirrored: it was verified, or the mirror file accepts it without verification. Only
+/// [`verified`] creates this type, so that no other manifest is mirrored.
 #[derive(Debug)]
 pub struct Accepted(Value);
 
-/// A manifest of EKS, once whoever must have signed it did.
+/// Verifies an EKS manifest with the key of the required signer.
 ///
 /// # Errors
-/// When it is malformed, or the signature is missing or wrong.
+/// When the manifest is malformed, or the signature is missing or invalid.
 pub fn verified(
     text: &str,
     name: &str,
@@ -136,18 +136,20 @@ pub fn verified(
         }
         Signed::ByAws => aws(),
         Signed::ByKey(path) => {
-            let read = input::read_text(path, input::MOST);
+            let read = input::read_text(path, input::MAX_SIZE);
             let pem = read.map_err(|source| Error::File { path: path.display().to_string(), source })?;
-            // The mirror file names the key beside the manifest: it may sign that, and nothing else.
+            // The mirror file gives this key for EKS manifests, so it must not count for anything else.
             let trust = TrustFile::from_public_key(&path.display().to_string(), &pem);
-            trust.map(|trust| trust.limited_to(&[What::PackageBundle, What::Bundles, What::Release]))
+            trust.map(|trust| {
+                trust.limited_to(&[ContentKind::PackageBundle, ContentKind::Bundles, ContentKind::Release])
+            })
         }
     };
     let manifest = verify(text.as_bytes(), &trust.map_err(refused)?).map_err(refused)?;
     Ok(Accepted(manifest.whole().clone()))
 }
 
-/// A manifest of a kind.
+/// Parses a manifest of the expected kind.
 fn shaped<T: serde::de::DeserializeOwned>(
     Accepted(manifest): Accepted,
     name: &str,
@@ -169,10 +171,10 @@ struct Bundle {
     spec: PackageBundleSpec,
 }
 
-/// Every chart and image of a package bundle. Charts keep their version as tag; images are known by digest.
+/// All charts and images of a package bundle. Charts keep their version as tag; images are identified by digest.
 ///
 /// # Errors
-/// When it is no package bundle.
+/// When the manifest is not a package bundle.
 pub fn bundle_wants(
     manifest: Accepted,
     name: &str,
@@ -191,7 +193,7 @@ pub fn bundle_wants(
             },
             None => (registry.clone(), prefix.cloned()),
         };
-        let place = |repository: &str| {
+        let prefixed = |repository: &str| {
             let repository: RepositoryName = repository.parse().map_err(Error::Oci)?;
             match &prefix {
                 Some(prefix) => repository.below(prefix).map_err(Error::Oci),
@@ -200,12 +202,12 @@ pub fn bundle_wants(
         };
         for version in &source.versions {
             let digest: Digest = version.digest.parse().map_err(Error::Oci)?;
-            let text = format!("{host}/{}:{}@{digest}", place(&source.repository)?, version.name);
+            let text = format!("{host}/{}:{}@{digest}", prefixed(&source.repository)?, version.name);
             let reference = text.parse().map_err(Error::Oci)?;
             wants.push(Wanted::Image { kind: ItemKind::Chart, reference, read: None });
             for image in version.images.iter().flatten() {
                 let selector = Selector::Digest(image.digest.parse().map_err(Error::Oci)?);
-                let reference = Reference::new(host.clone(), place(&image.repository)?, selector);
+                let reference = Reference::new(host.clone(), prefixed(&image.repository)?, selector);
                 wants.push(Wanted::Image { kind: ItemKind::Image, reference, read: None });
             }
         }
@@ -219,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    fn taken(text: &str) -> Result<Accepted, Error> {
+    fn accepted(text: &str) -> Result<Accepted, Error> {
         verified(text, "b", &Signed::Unverified, verify_package_bundle, package_keys)
     }
 
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_names_charts_by_tag_and_digest_and_images_by_digest() {
+    fn a_bundle_lists_charts_by_tag_and_digest_and_images_by_digest() {
         let digest = Digest::sha256(b"x");
         let text = format!(
             "kind: PackageBundle\nspec:\n  packages:\n  - name: p\n    source:\n      repository: p/chart\n      versions:\n      \
@@ -243,19 +245,19 @@ mod tests {
         );
         let prefix = "eks-anywhere".parse().unwrap();
         let registry = "public.ecr.aws".parse().unwrap();
-        let wants = bundle_wants(taken(&text).unwrap(), "b", &registry, Some(&prefix)).unwrap();
+        let wants = bundle_wants(accepted(&text).unwrap(), "b", &registry, Some(&prefix)).unwrap();
         let names: Vec<_> = wants.iter().map(Wanted::name).collect();
-        let place = "public.ecr.aws/eks-anywhere/p";
-        assert_eq!(names, [format!("{place}/chart:1.0-abc@{digest}"), format!("{place}/image@{digest}")]);
+        let folder = "public.ecr.aws/eks-anywhere/p";
+        assert_eq!(names, [format!("{folder}/chart:1.0-abc@{digest}"), format!("{folder}/image@{digest}")]);
     }
 
     #[test]
-    fn the_bundle_that_aws_signed_names_its_charts_and_images() {
+    fn the_bundle_that_aws_signed_lists_its_charts_and_images() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let Ok(text) =
             std::fs::read_to_string(root.join("../../shared/fixtures/eksa/signed/v1-24-116-aws.yaml"))
         else {
-            println!("skipped: the signed bundle of EKS Anywhere is not here");
+            println!("skipped: the signed bundle of EKS Anywhere is not available");
             return;
         };
         let aws = |text: &str| verified(text, "b", &Signed::ByAws, verify_package_bundle, package_keys);

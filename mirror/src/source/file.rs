@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::Artifact;
 use crate::Error;
 
-/// What a plain file's artifact says that it is.
+/// The artifact type of a plain file.
 pub const FILE_TYPE: &str = "application/vnd.airlock.file.v1";
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// Where a file from a URL goes: its host and folder are the repository, its name is the tag. What neither may hold is
-/// replaced; the artifact's title keeps the name.
+/// The repository and tag of a file from a URL: its host and folder become the repository, and its name the tag. Invalid
+/// characters are replaced; the artifact's title keeps the original name.
 ///
 /// # Errors
 /// When the URL has no host or no file name.
@@ -28,7 +28,7 @@ pub fn named_after(url: &str) -> Result<(RepositoryName, Tag), Error> {
     Ok((parts.join("/").parse().map_err(|_| unusable())?, tag_of(name).ok_or_else(unusable)?))
 }
 
-/// A folder's name as a component of a repository's name: separators stand alone, and between letters and digits.
+/// A folder name as a component of a repository name, in which separators are single and between letters or digits.
 fn component(name: &str) -> String {
     let mut clean = String::new();
     for c in name.chars().map(|c| c.to_ascii_lowercase()) {
@@ -43,11 +43,12 @@ fn component(name: &str) -> String {
         }
     }
     let clean = clean.trim_end_matches(['.', '_', '-']);
-    // What has no letter or digit of this kind is told apart by its digest.
+    // A name without any such letter or digit becomes its digest, so that it stays unique.
     if clean.is_empty() { Digest::sha256(name.as_bytes()).hex()[..12].to_owned() } else { clean.to_owned() }
 }
 
-/// A file's name as a tag: what a tag may not hold is `_`, and one that is too long ends in a digest. None for no name.
+/// A file name as a tag: invalid characters become `_`, and a name that is too long ends in a digest. `None` for an empty
+/// name.
 pub(crate) fn tag_of(name: &str) -> Option<Tag> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let mut tag: String = name.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
@@ -61,7 +62,7 @@ pub(crate) fn tag_of(name: &str) -> Option<Tag> {
     tag.parse().ok()
 }
 
-/// The file's name at the end of a URL's path, as people read it: percent encoding undone where that gives a name.
+/// The file name at the end of a URL's path, with the percent encoding decoded if the result is a valid name.
 pub(crate) fn title_of(url: &str) -> String {
     let raw = url.rsplit('/').next().unwrap_or_default();
     let is_name = |name: &String| {
@@ -74,7 +75,7 @@ pub(crate) fn title_of(url: &str) -> String {
 /// The artifact of a plain file.
 ///
 /// # Errors
-/// Never for a file that has a digest.
+/// Never, for a valid digest.
 pub fn artifact(name: &str, digest: &Digest, size: u64) -> Result<Artifact, Error> {
     let config = b"{}".to_vec();
     let manifest = json!({
@@ -87,10 +88,10 @@ pub fn artifact(name: &str, digest: &Digest, size: u64) -> Result<Artifact, Erro
     finish(&manifest, config)
 }
 
-/// Helm's artifact of a packaged chart whose `Chart.yaml` is `config`.
+/// The Helm artifact of a packaged chart whose `Chart.yaml` is `config`.
 ///
 /// # Errors
-/// Never for a chart that has a digest.
+/// Never, for a valid digest.
 pub fn chart_artifact(
     config: &Value,
     name: &str,
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_repository_and_tag() {
+    fn a_url_gives_a_repository_and_a_tag() {
         let (repository, tag) =
             named_after("https://distro.eks.amazonaws.com/v1.21/Artifacts/cni+1.tar.gz?x=1").unwrap();
         assert_eq!(repository.as_str(), "distro.eks.amazonaws.com/v1.21/artifacts");
@@ -140,8 +141,8 @@ mod tests {
     }
 
     #[test]
-    fn d15_a_file_keeps_its_name_as_title_beside_a_safe_tag() {
-        for (url, place, title) in [
+    fn d15_a_file_keeps_its_name_as_title_and_gets_a_safe_tag() {
+        for (url, name, title) in [
             ("https://h.io/~user/dir//a.tgz", "h.io/user/dir:a.tgz", "a.tgz"),
             ("https://h.io/.hidden/_x/a__b/c++/.profile", "h.io/hidden/x/a__b/c:_.profile", ".profile"),
             ("https://h.io/r%C3%A9sum%C3%A9.txt", "h.io:r_C3_A9sum_C3_A9.txt", "résumé.txt"),
@@ -151,7 +152,7 @@ mod tests {
             ("https://h.io:8443/A-/-b/x", "h.io-8443/a/b:x", "x"),
         ] {
             let (repository, tag) = named_after(url).unwrap();
-            assert_eq!((format!("{repository}:{tag}").as_str(), title_of(url).as_str()), (place, title));
+            assert_eq!((format!("{repository}:{tag}").as_str(), title_of(url).as_str()), (name, title));
         }
         let (one, other) =
             (named_after("https://h.io/é/x").unwrap(), named_after("https://h.io/ü/x").unwrap());
@@ -162,7 +163,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn d15_every_file_name_has_a_safe_place(folder in "[^?#@:\\\\\\s]{0,20}", name in "[^/?#@\\\\\\s]{1,300}") {
+        fn d15_every_file_name_gives_a_valid_repository_and_tag(folder in "[^?#@:\\\\\\s]{0,20}", name in "[^/?#@\\\\\\s]{1,300}") {
             let url = format!("https://h.io/{folder}/{name}");
             proptest::prop_assert!(named_after(&url).is_ok(), "{}", url);
         }

@@ -1,4 +1,4 @@
-//! A chart that the mirror file names, rendered to learn its images.
+//! Renders a chart of the mirror file to find its images.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use regex::Regex;
 use crate::Error;
 use crate::source::url::without_secrets;
 
-/// How a chart is rendered to learn its images.
+/// How to render a chart to find its images.
 #[derive(Clone, Debug, Default)]
 pub struct ChartImages {
-    /// Values files, the later over the earlier.
+    /// Values files; later files override earlier ones.
     pub values: Vec<PathBuf>,
-    /// `--set` expressions, over the files.
+    /// `--set` expressions; they override the files.
     pub set: Vec<String>,
-    /// The Kubernetes version that templates are told; Helm's default when absent.
+    /// The Kubernetes version to render for. Default: Helm's default.
     pub kube_version: Option<String>,
-    /// API versions that templates find beside the built-in ones.
+    /// API versions that are available to templates, in addition to the built-in ones.
     pub api_versions: Vec<String>,
-    /// Whether values are not held to the chart's schema, as by Helm's `--skip-schema-validation`.
+    /// Whether to skip validation of the values against the chart's schema, like Helm's `--skip-schema-validation`.
     pub skip_schema: bool,
-    /// What finds images in any text of the rendered objects.
+    /// Patterns that find images in any string of the rendered objects.
     pub patterns: Vec<Regex>,
 }
 
 impl ChartImages {
-    /// The images that `chart`, named `name` in messages, comes to, and the texts of those that it declares.
+    /// The images in the rendered objects of `chart`, and the images that it declares. `name` is for messages.
     ///
     /// # Errors
-    /// When values cannot be read, the chart does not render with them, or it lacks a chart that it depends on.
+    /// When the values cannot be read, the chart does not render with them, or a dependency of the chart is missing.
     pub fn find(&self, chart: &Chart, name: &str) -> Result<(Discovery, Vec<String>), Error> {
         if !self.skip_schema
             && let Some(url) = remote_schema(chart)
@@ -43,12 +43,12 @@ impl ChartImages {
         let rendered = self.render(chart).map_err(failed)?;
         let mut found = discover(chart, &rendered, &self.patterns)
             .map_err(|source| Error::RenderedYaml { chart: name.to_owned(), source: Box::new(source) })?;
-        // What a chart declares and does not render with these values is reported, not taken.
+        // Images that a chart declares but does not render with these values are reported, not mirrored.
         found.images.retain(|image| image.places.iter().any(|place| place.template != CHART_FILE));
         Ok((found, declared_images(chart)))
     }
 
-    /// Time and randomness are fixed, so that a mirror file comes to the same images whenever it is read.
+    /// Renders with fixed time and randomness, so that a mirror file always gives the same images.
     fn render(&self, chart: &Chart) -> Result<Rendered, helm::Error> {
         let mut options = Options::new("release", "default", [0; 32], Duration::ZERO);
         options.values = self.user_values(&options.limits)?;
@@ -78,14 +78,14 @@ impl ChartImages {
     }
 }
 
-/// A URL that a schema of the chart refers to: nothing is fetched from there.
+/// A URL that a schema of the chart refers to; remote schemas are not fetched.
 fn remote_schema(chart: &Chart) -> Option<String> {
     let schema = chart.schema().and_then(|text| serde_json::from_slice(text).ok());
     let own = schema.and_then(|schema: serde_json::Value| remote(&schema));
     own.or_else(|| chart.charts().iter().find_map(remote_schema))
 }
 
-// The reader of JSON bounds how deep this goes.
+// The JSON parser limits the depth of this recursion.
 fn remote(schema: &serde_json::Value) -> Option<String> {
     let is_remote = |text: &&str| text.starts_with("http://") || text.starts_with("https://");
     match schema {
@@ -101,7 +101,7 @@ fn remote(schema: &serde_json::Value) -> Option<String> {
     }
 }
 
-/// What a chart's annotation `artifacthub.io/images` declares, as far as it can be read.
+/// The images in a chart's annotation `artifacthub.io/images`, as far as it can be parsed.
 fn declared_images(chart: &Chart) -> Vec<String> {
     let Some(text) = chart.metadata().annotations.get("artifacthub.io/images") else { return Vec::new() };
     let list = gostd::yaml::parse(text, &Limits::default()).unwrap_or_default();

@@ -1,23 +1,23 @@
-//! URLs of files. A URL may hold what is secret: a user name and password, or the signature in the query of a presigned
-//! URL. So it has a name, which is the URL without these, and only the name is ever shown or stored.
+//! URLs of files. A URL may contain secrets: a user name and password, or the signature in the query of a presigned URL.
+//! Its name is the URL without these, and only the name is ever shown or stored.
 
 use std::fmt;
 
-/// Why a text is not the URL of a file.
+/// Why a string is not a valid file URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// It does not begin with `http://` or `https://`.
     Scheme,
-    /// It names no host.
+    /// It has no host.
     Host,
-    /// It has characters that programs read in different ways.
+    /// It has characters that programs parse in different ways.
     Characters,
-    /// A password with a slash, or a port and a path with an `@`: which, it cannot be told.
+    /// It is ambiguous: either a password with a slash, or a port and a path with an `@`.
     At,
 }
 
 impl Unusable {
-    /// What is expected instead.
+    /// A description of the expected value.
     #[must_use]
     pub const fn expected(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ pub struct FileUrl {
     hidden: Hidden,
 }
 
-/// What of a URL is used and never shown.
+/// The parts of a URL that are used but never shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Hidden {
     user: bool,
@@ -45,10 +45,10 @@ struct Hidden {
 }
 
 impl FileUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// When it is no URL of a file. The reason never repeats the text.
+    /// When the string is not a valid file URL. The error never contains the string.
     pub fn parse(text: &str) -> Result<Self, Unusable> {
         if text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
             return Err(Unusable::Characters);
@@ -68,7 +68,7 @@ impl FileUrl {
             return Err(Unusable::Host);
         }
         let path = after.split(['?', '#']).next().unwrap_or_default();
-        // `https://user:12/34@host/` has a password with a slash, and a program reads it as a port and a path.
+        // `https://user:12/34@host/` has a password with a slash, but also parses as a port and a path.
         if !user && host.contains(':') && path.contains('@') {
             return Err(Unusable::At);
         }
@@ -78,19 +78,19 @@ impl FileUrl {
         Ok(Self { whole, name, hidden: Hidden { user, query } })
     }
 
-    /// The URL without user name, password, query and fragment: what is shown and stored.
+    /// The URL without user name, password, query and fragment; only this is shown and stored.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The whole URL, for the request alone.
+    /// The whole URL, only for the request.
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.whole
     }
 
-    /// What is used for the request and neither shown nor stored.
+    /// The parts that are used for the request, but neither shown nor stored.
     #[must_use]
     pub const fn hidden(&self) -> Option<&'static str> {
         match self.hidden {
@@ -120,7 +120,7 @@ impl serde::Serialize for FileUrl {
     }
 }
 
-/// A name or an address, with an optional port.
+/// Whether this is a host name or an IP address, with an optional port.
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
@@ -135,7 +135,7 @@ fn is_host(text: &str) -> bool {
     (is_address || is_name) && port.chars().all(|c| c.is_ascii_digit())
 }
 
-/// A text of the user's that may hold a URL or a reference with a password, fit to be shown.
+/// A user's string, which may contain a URL or a reference with a password, with its secrets removed.
 #[must_use]
 pub fn without_secrets(text: &str) -> String {
     let (scheme, rest) = match text.split_once("://") {
@@ -144,7 +144,7 @@ pub fn without_secrets(text: &str) -> String {
     };
     let has_query = rest.contains('?');
     let rest = rest.split('?').next().unwrap_or_default();
-    // A digest follows an `@`, too. What stands before the last other `@` may be a password, slashes and all.
+    // A digest also follows an `@`. The text before the last other `@` may be a password, including its slashes.
     let digest = rest.rfind("@sha256:").or_else(|| rest.rfind("@sha512:")).unwrap_or(rest.len());
     let (named, digest) = rest.split_at(digest);
     let shown = match named.rsplit_once('@') {
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d3_a_url_is_shown_without_what_may_be_secret() {
+    fn d3_a_url_is_shown_without_secrets() {
         for text in [
             "https://user:hunter2@host.example:8443/a/b.tgz?X-Amz-Signature=hunter2#hunter2",
             "HTTPS://hunter2@host.example:8443/a/b.tgz#hunter2",
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn d3_what_programs_read_in_different_ways_is_no_url() {
+    fn d3_ambiguous_urls_are_refused() {
         for text in [
             "host.example/a",
             "ftp://host.example/a",
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn d3_what_an_error_repeats_has_no_password() {
+    fn d3_values_in_errors_have_no_password() {
         for (text, shown) in [
             ("user:hunter2@r.io/a:b", "***@r.io/a:b"),
             ("https://user:hun/ter2@r.io/a?x=hunter2", "https://***@r.io/a?***"),

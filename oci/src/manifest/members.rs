@@ -1,18 +1,18 @@
-//! Whether a manifest's JSON means one thing to every reader.
+//! Checks that a manifest's JSON means the same to every reader.
 //!
-//! Runtimes and registries read it by Go's `encoding/json`, which takes a member for a known one whatever the case of
-//! its letters, lets the last of two win, and fills the first one's fields with the second's. So a member that equals a
-//! known one but for case, a known one that comes twice, and a value of another type than Go expects are refused.
+//! Runtimes and registries read it with Go's `encoding/json`, which matches member names without regard to case, lets the
+//! last of two equal members win, and merges the second one's fields into the first one's. So a member that differs from a
+//! known one only in case, a duplicate of a known member, and a value of a type that Go does not expect are rejected.
 
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
-/// What stands in a member, by the Go types of the image specification and of Docker's schema 2.
+/// The type of a member's value, after the Go types of the image specification and of Docker's schema 2.
 #[derive(Clone, Copy)]
-enum Kind {
-    /// Anything: no reader looks at it.
+enum ValueType {
+    /// Anything: no reader uses it.
     Any,
     /// A string.
     Text,
@@ -28,56 +28,56 @@ enum Kind {
     Object(&'static [Member]),
     /// A list of objects.
     Objects(&'static [Member]),
-    /// A member of schema 1, by which some readers take the whole for such a manifest.
+    /// A member of schema 1, which makes some readers take the manifest for a schema 1 manifest.
     Schema1,
 }
 
-/// A name, and what stands under it.
-type Member = (&'static str, Kind);
+/// A member's name and the type of its value.
+type Member = (&'static str, ValueType);
 
 const PLATFORM: &[Member] = &[
-    ("architecture", Kind::Text),
-    ("os", Kind::Text),
-    ("os.version", Kind::Text),
-    ("os.features", Kind::Texts),
-    ("variant", Kind::Text),
-    ("features", Kind::Texts),
+    ("architecture", ValueType::Text),
+    ("os", ValueType::Text),
+    ("os.version", ValueType::Text),
+    ("os.features", ValueType::Texts),
+    ("variant", ValueType::Text),
+    ("features", ValueType::Texts),
 ];
 const DESCRIPTOR: &[Member] = &[
-    ("mediaType", Kind::Text),
-    ("digest", Kind::Text),
-    ("size", Kind::Integer),
-    ("urls", Kind::Texts),
-    ("annotations", Kind::Annotations),
-    ("data", Kind::Bytes),
-    ("platform", Kind::Object(PLATFORM)),
-    ("artifactType", Kind::Text),
+    ("mediaType", ValueType::Text),
+    ("digest", ValueType::Text),
+    ("size", ValueType::Integer),
+    ("urls", ValueType::Texts),
+    ("annotations", ValueType::Annotations),
+    ("data", ValueType::Bytes),
+    ("platform", ValueType::Object(PLATFORM)),
+    ("artifactType", ValueType::Text),
 ];
 const MANIFEST: &[Member] = &[
-    ("schemaVersion", Kind::Integer),
-    ("mediaType", Kind::Text),
-    ("artifactType", Kind::Text),
-    ("config", Kind::Object(DESCRIPTOR)),
-    ("layers", Kind::Objects(DESCRIPTOR)),
-    ("manifests", Kind::Objects(DESCRIPTOR)),
-    ("subject", Kind::Object(DESCRIPTOR)),
-    ("annotations", Kind::Annotations),
-    ("fsLayers", Kind::Schema1),
+    ("schemaVersion", ValueType::Integer),
+    ("mediaType", ValueType::Text),
+    ("artifactType", ValueType::Text),
+    ("config", ValueType::Object(DESCRIPTOR)),
+    ("layers", ValueType::Objects(DESCRIPTOR)),
+    ("manifests", ValueType::Objects(DESCRIPTOR)),
+    ("subject", ValueType::Object(DESCRIPTOR)),
+    ("annotations", ValueType::Annotations),
+    ("fsLayers", ValueType::Schema1),
 ];
 
-/// Refuses what two readers could read as two manifests.
+/// Rejects bytes that two readers could read as two manifests.
 ///
 /// # Errors
-/// When it is not JSON in UTF-8, or as the module says.
+/// When the bytes are not JSON in UTF-8, or could be read in two ways (see the module).
 pub(super) fn check(bytes: &[u8]) -> Result<(), serde_json::Error> {
-    // Go replaces what is not UTF-8, in names, too.
+    // Go replaces invalid UTF-8, also in names.
     let text = std::str::from_utf8(bytes).map_err(serde_json::Error::custom)?;
     let mut reader = serde_json::Deserializer::from_str(text);
-    Check(Kind::Object(MANIFEST)).deserialize(&mut reader)?;
+    Check(ValueType::Object(MANIFEST)).deserialize(&mut reader)?;
     reader.end()
 }
 
-/// Go's `foldName`, as far as it can come to a name in ASCII: two letters beyond it fold to one within.
+/// Go's `foldName`, as far as its result can be an ASCII name: two letters outside ASCII fold to ASCII letters.
 fn fold(letter: char) -> char {
     match letter {
         '\u{17f}' => 's',
@@ -86,31 +86,30 @@ fn fold(letter: char) -> char {
     }
 }
 
-/// Whether Go's `encoding/json` takes a member of this name for the known one, whose name is in ASCII: the case of letters
-/// does not count.
+/// Whether Go's `encoding/json` reads a member with this name as the known one, whose name is ASCII: it ignores case.
 #[must_use]
 pub fn is_read_as(name: &str, known: &str) -> bool {
     name.chars().map(fold).eq(known.chars().map(fold))
 }
 
-struct Check(Kind);
+struct Check(ValueType);
 
 impl Check {
-    fn other<E: Error>(&self, found: &str) -> E {
-        E::custom(format_args!("{found} where {} is expected", self.expected()))
+    fn mismatch<E: Error>(&self, found: &str) -> E {
+        E::custom(format_args!("found {found}, expected {}", self.expected()))
     }
 
     fn expected(&self) -> &'static str {
         match self.0 {
-            Kind::Any => "any value",
-            Kind::Text => "a string",
-            Kind::Integer => "a whole number below 2^63",
-            Kind::Bytes => "base64",
-            Kind::Texts => "a list of strings",
-            Kind::Annotations => "an object of strings",
-            Kind::Object(_) => "an object",
-            Kind::Objects(_) => "a list of objects",
-            Kind::Schema1 => "nothing",
+            ValueType::Any => "any value",
+            ValueType::Text => "a string",
+            ValueType::Integer => "a whole number below 2^63",
+            ValueType::Bytes => "base64",
+            ValueType::Texts => "a list of strings",
+            ValueType::Annotations => "an object of strings",
+            ValueType::Object(_) => "an object",
+            ValueType::Objects(_) => "a list of objects",
+            ValueType::Schema1 => "nothing",
         }
     }
 }
@@ -130,45 +129,49 @@ impl<'de> Visitor<'de> for Check {
         f.write_str(self.expected())
     }
 
-    /// To Go `null` is no value, for every type.
+    /// Go reads `null` as an absent value, for every type.
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        if matches!(self.0, Kind::Any) { Ok(()) } else { Err(self.other("a boolean")) }
+        if matches!(self.0, ValueType::Any) { Ok(()) } else { Err(self.mismatch("a boolean")) }
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
         match self.0 {
-            Kind::Any => Ok(()),
-            Kind::Integer if i64::try_from(value).is_ok() => Ok(()),
-            _ => Err(self.other("a number")),
+            ValueType::Any => Ok(()),
+            ValueType::Integer if i64::try_from(value).is_ok() => Ok(()),
+            _ => Err(self.mismatch("a number")),
         }
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        if matches!(self.0, Kind::Any | Kind::Integer) { Ok(()) } else { Err(self.other("a number")) }
+        if matches!(self.0, ValueType::Any | ValueType::Integer) {
+            Ok(())
+        } else {
+            Err(self.mismatch("a number"))
+        }
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        if matches!(self.0, Kind::Any) { Ok(()) } else { Err(self.other("a number")) }
+        if matches!(self.0, ValueType::Any) { Ok(()) } else { Err(self.mismatch("a number")) }
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         match self.0 {
-            Kind::Any | Kind::Text => Ok(()),
-            Kind::Bytes if is_base64(text) => Ok(()),
-            _ => Err(self.other("a string")),
+            ValueType::Any | ValueType::Text => Ok(()),
+            ValueType::Bytes if is_base64(text) => Ok(()),
+            _ => Err(self.mismatch("a string")),
         }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let kind = match self.0 {
-            Kind::Any => Kind::Any,
-            Kind::Texts => Kind::Text,
-            Kind::Objects(members) => Kind::Object(members),
-            _ => return Err(self.other("a list")),
+            ValueType::Any => ValueType::Any,
+            ValueType::Texts => ValueType::Text,
+            ValueType::Objects(members) => ValueType::Object(members),
+            _ => return Err(self.mismatch("a list")),
         };
         while items.next_element_seed(Check(kind))?.is_some() {}
         Ok(())
@@ -176,15 +179,15 @@ impl<'de> Visitor<'de> for Check {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let members = match self.0 {
-            Kind::Any => return each(&mut object, Kind::Any),
-            Kind::Annotations => return each(&mut object, Kind::Text),
-            Kind::Object(members) => members,
-            _ => return Err(self.other("an object")),
+            ValueType::Any => return each(&mut object, ValueType::Any),
+            ValueType::Annotations => return each(&mut object, ValueType::Text),
+            ValueType::Object(members) => members,
+            _ => return Err(self.mismatch("an object")),
         };
         let mut seen = vec![false; members.len()];
         while let Some(name) = object.next_key::<String>()? {
             let Some(at) = members.iter().position(|(known, _)| is_read_as(&name, known)) else {
-                object.next_value_seed(Check(Kind::Any))?;
+                object.next_value_seed(Check(ValueType::Any))?;
                 continue;
             };
             let (known, kind) = members[at];
@@ -192,14 +195,14 @@ impl<'de> Visitor<'de> for Check {
                 name,
                 known,
                 kind,
-                again: std::mem::replace(&mut seen[at], true),
+                is_duplicate: std::mem::replace(&mut seen[at], true),
             })?;
         }
         Ok(())
     }
 }
 
-fn each<'de, A: MapAccess<'de>>(object: &mut A, kind: Kind) -> Result<(), A::Error> {
+fn each<'de, A: MapAccess<'de>>(object: &mut A, kind: ValueType) -> Result<(), A::Error> {
     while object.next_key::<String>()?.is_some() {
         object.next_value_seed(Check(kind))?;
     }
@@ -210,32 +213,32 @@ fn each<'de, A: MapAccess<'de>>(object: &mut A, kind: Kind) -> Result<(), A::Err
 struct Named {
     name: String,
     known: &'static str,
-    kind: Kind,
-    again: bool,
+    kind: ValueType,
+    is_duplicate: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Named {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { name, known, kind, again } = self;
+        let Self { name, known, kind, is_duplicate } = self;
         if name != known {
             let name = name.escape_debug();
             return Err(D::Error::custom(format_args!(
-                "member `{name}` is read as `{known}` where case is ignored"
+                "member `{name}` is read as `{known}` by parsers that ignore case"
             )));
         }
         match kind {
-            _ if again => Err(D::Error::custom(format_args!("member `{known}` comes twice"))),
-            Kind::Schema1 => {
-                Err(D::Error::custom(format_args!("member `{known}` is of schema 1, not of schema 2")))
+            _ if is_duplicate => Err(D::Error::custom(format_args!("duplicate member `{known}`"))),
+            ValueType::Schema1 => {
+                Err(D::Error::custom(format_args!("member `{known}` belongs to schema 1, not to schema 2")))
             }
             kind => Check(kind).deserialize(deserializer),
         }
     }
 }
 
-/// What Go's `StdEncoding` decodes: it passes over line breaks.
+/// Whether Go's `StdEncoding` decodes the text: it skips line breaks.
 fn is_base64(text: &str) -> bool {
     let text: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     let body = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a1_members_that_go_takes_for_known_ones_are_refused_at_every_depth() {
+    fn a1_members_that_go_reads_as_known_ones_are_rejected_at_every_depth() {
         for (text, name) in [
             (r#"{"layers":[],"Layers":[]}"#, "`Layers` is read as `layers`"),
             (r#"{"layer\u017f":[]}"#, "is read as `layers`"),
@@ -262,10 +265,10 @@ mod tests {
             (r#"{"manifests":[{"platform":{"O\u017f":""}}]}"#, "is read as `os`"),
             (r#"{"subject":{"annotations":{},"annotationſ":{}}}"#, "is read as `annotations`"),
             (r#"{"FSLayers":[]}"#, "is read as `fsLayers`"),
-            (r#"{"fsLayers":[]}"#, "of schema 1"),
-            (r#"{"layers":[],"layers":[]}"#, "`layers` comes twice"),
-            (r#"{"layers":[],"\u006cayers":[]}"#, "`layers` comes twice"),
-            (r#"{"config":{"size":1,"size":2}}"#, "`size` comes twice"),
+            (r#"{"fsLayers":[]}"#, "belongs to schema 1"),
+            (r#"{"layers":[],"layers":[]}"#, "duplicate member `layers`"),
+            (r#"{"layers":[],"\u006cayers":[]}"#, "duplicate member `layers`"),
+            (r#"{"config":{"size":1,"size":2}}"#, "duplicate member `size`"),
         ] {
             assert!(refused(text).contains(name), "{text}: {}", refused(text));
         }
@@ -278,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a1_values_that_go_does_not_take_are_refused() {
+    fn a1_values_that_go_does_not_accept_are_rejected() {
         for text in [
             r#"{"schemaVersion":2.0}"#,
             r#"{"schemaVersion":9223372036854775808}"#,

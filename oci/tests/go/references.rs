@@ -1,4 +1,4 @@
-//! References as airlock reads them and as Docker's and containerd's own reader does.
+//! Compares how airlock reads references with Docker's and containerd's own parser.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use proptest::strategy::ValueTree as _;
 
 use crate::programs::found;
 
-/// A reference's parts, as Go's program writes them.
+/// A reference's parts, as the Go program writes them.
 fn parts(reference: &Reference) -> String {
     let (tag, digest) = (reference.tag(), reference.digest());
     let text = |part: Option<String>| part.unwrap_or_default();
-    // containerd forgets the tag beside a digest.
+    // containerd drops the tag if there is a digest.
     let tag = text(tag.filter(|_| digest.is_none()).map(ToString::to_string));
     format!("{} {} {tag} {}", reference.host(), reference.repository(), text(digest.map(ToString::to_string)))
 }
@@ -70,36 +70,39 @@ fn texts() -> impl Strategy<Value = String> {
     (host, path, tag, digest).prop_map(|(host, path, tag, digest)| format!("{host}{path}{tag}{digest}"))
 }
 
-fn ask(program: &Path, texts: &[String]) -> Vec<Option<String>> {
-    let answers = crate::tests::run(program, &["references"], texts.join("\n") + "\n");
-    answers.lines().map(|line| Some(line.to_owned()).filter(|line| line != "-")).collect()
+fn read_by_go(program: &Path, texts: &[String]) -> Vec<Option<String>> {
+    let output = crate::tests::run(program, &["references"], texts.join("\n") + "\n");
+    output.lines().map(|line| Some(line.to_owned()).filter(|line| line != "-")).collect()
 }
 
 #[test]
-fn a11_what_airlock_reads_docker_and_containerd_read_alike() {
+fn a11_docker_and_containerd_read_every_accepted_reference_in_the_same_way() {
     let Some(program) = found("bin/manifest-interop") else { return };
     let count = if std::env::var_os("AIRLOCK_TEST_LONG").is_some() { 20_000 } else { 3_000 };
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut made = Vec::new();
-    while made.len() < count {
+    let mut generated = Vec::new();
+    while generated.len() < count {
         let text = texts().new_tree(&mut runner).unwrap().current();
         if !text.contains(['\n', '\r']) && !text.is_empty() {
-            made.push(text);
+            generated.push(text);
         }
     }
-    let by_go = ask(&program, &made);
-    assert_eq!(by_go.len(), made.len());
-    let (mut taken, mut stricter) = (0, 0);
-    for (text, by_go) in made.iter().zip(by_go) {
+    let by_go = read_by_go(&program, &generated);
+    assert_eq!(by_go.len(), generated.len());
+    let (mut accepted, mut only_go) = (0, 0);
+    for (text, by_go) in generated.iter().zip(by_go) {
         match (text.parse::<Reference>(), by_go) {
             (Ok(own), Some(by_go)) => {
                 assert_eq!(parts(&own), by_go, "{text}");
-                taken += 1;
+                accepted += 1;
             }
-            (Ok(own), None) => panic!("Docker refuses {text}, which airlock reads as {own}"),
-            (Err(_), Some(_)) => stricter += 1,
+            (Ok(own), None) => panic!("Docker rejects {text}, which airlock reads as {own}"),
+            (Err(_), Some(_)) => only_go += 1,
             (Err(_), None) => {}
         }
     }
-    assert!(taken * 5 > made.len() && stricter > 0, "{taken} taken, {stricter} refused by airlock alone");
+    assert!(
+        accepted * 5 > generated.len() && only_go > 0,
+        "{accepted} accepted, {only_go} rejected by airlock alone"
+    );
 }

@@ -1,27 +1,27 @@
-//! The packages that one needs: which are there, which are to be made, and which can never be.
+//! The dependencies of a package: which exist, which must be created, and which cannot be installed.
 
 use package_api::{Package, PackageBundle, PackageSpec, PackageState};
 
-use super::are_together;
+use super::same_cluster;
 
-/// A chain of dependencies is not longer than this.
-const MOST: usize = 32;
+/// The longest accepted chain of dependencies.
+const MAX_DEPTH: usize = 32;
 
-/// How the dependencies of a package are.
+/// The state of a package's dependencies.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Dependencies {
     /// All are installed.
     Ready,
-    /// Some are not yet; their names.
+    /// Some are not installed yet: their names.
     Waiting(Vec<String>),
-    /// Some are not asked for by anyone.
+    /// Some do not exist.
     Missing {
-        /// To be made.
+        /// The packages to create.
         create: Vec<Package>,
         /// The names of all that are not installed.
         waiting: Vec<String>,
     },
-    /// They can never be: why.
+    /// They cannot be installed: the reason.
     Unusable(String),
 }
 
@@ -38,11 +38,11 @@ pub(super) fn resolve(
     let (mut create, mut waiting) = (Vec::new(), Vec::new());
     for name in names {
         let same = |sibling: &&Package| {
-            sibling.spec.package_name.eq_ignore_ascii_case(name) && are_together(sibling, package)
+            sibling.spec.package_name.eq_ignore_ascii_case(name) && same_cluster(sibling, package)
         };
         let mut found = siblings.iter().filter(same).peekable();
         if found.peek().is_none() {
-            create.push(made_for(package, name));
+            create.push(dependency(package, name));
             waiting.push(name.clone());
         } else if !found.any(is_installed) {
             waiting.push(name.clone());
@@ -60,18 +60,18 @@ fn is_installed(package: &Package) -> bool {
     state == Some(PackageState::Installed) && package.metadata.deletion_timestamp.is_none()
 }
 
-/// Upstream waits for ever where packages need each other.
+/// Rejects cycles, for which upstream waits forever.
 fn check(bundle: &PackageBundle, names: &[String], path: &mut Vec<String>) -> Result<(), String> {
     for name in names {
         let lower = name.to_lowercase();
         if path.contains(&lower) {
-            return Err(format!("packages need each other: {} -> {lower}", path.join(" -> ")));
+            return Err(format!("the dependencies form a cycle: {} -> {lower}", path.join(" -> ")));
         }
         let found = bundle.spec.package(name).and_then(|package| package.version(None));
         let found =
             found.ok_or_else(|| format!("package not found in bundle ({}): {name}", bundle.name()))?;
-        if path.len() >= MOST {
-            return Err(format!("more than {MOST} packages need each other: {}", path.join(" -> ")));
+        if path.len() >= MAX_DEPTH {
+            return Err(format!("a chain of more than {MAX_DEPTH} dependencies: {}", path.join(" -> ")));
         }
         path.push(lower);
         check(bundle, found.dependencies.as_deref().unwrap_or_default(), path)?;
@@ -80,8 +80,9 @@ fn check(bundle: &PackageBundle, names: &[String], path: &mut Vec<String>) -> Re
     Ok(())
 }
 
-/// As upstream makes it: named after the package, with the configuration of the one that needs it.
-fn made_for(package: &Package, name: &str) -> Package {
+/// A dependency as upstream creates it: the name is that of the package in the bundle, and the configuration is that of the
+/// dependent.
+fn dependency(package: &Package, name: &str) -> Package {
     let spec = PackageSpec {
         package_name: name.to_owned(),
         config: package.spec.config.clone(),

@@ -1,4 +1,4 @@
-//! What a package comes to by the active bundle: a chart, held to its digest, and values.
+//! The plan for a package by the active bundle: a chart by its digest, and values.
 
 use admission::values;
 use installer::{Install, SOURCE_REGISTRY, gives_registry, with_registry};
@@ -8,26 +8,26 @@ use serde_json::Value;
 
 use super::Observed;
 
-/// Where charts are, unless the bundle or the cluster's settings say otherwise.
+/// The registry of charts, unless the bundle or the `PackageBundleController` sets another.
 pub const CHART_REGISTRY: &str = "public.ecr.aws/eks-anywhere";
 
-/// The registry that the values got because the package gives none, with where it is from.
+/// A message about the registry that was added to the values because the package does not set one.
 #[must_use]
 pub fn added_registry(install: &Install, config: Option<&str>) -> Option<String> {
     let registry = install.values.get(SOURCE_REGISTRY)?.as_str()?;
     let given = values::read(config).ok()?;
     (!gives_registry(given.as_object()?)).then(|| {
         format!(
-            "`{SOURCE_REGISTRY}` was set to `{registry}`, the cluster's `defaultImageRegistry`; another in the package's \
-             config goes before"
+            "`{SOURCE_REGISTRY}` was set to `{registry}`, the cluster's `defaultImageRegistry`; a value in the package's \
+             config takes precedence"
         )
     })
 }
 
-/// Plans by the active bundle.
+/// Plans the installation by the active bundle.
 ///
 /// # Errors
-/// What a person should know.
+/// The problem, as text for the user.
 pub(super) fn plan(observed: &Observed<'_>) -> Result<Install, String> {
     let package = observed.package;
     let (spec, settings) = (&package.spec, observed.settings);
@@ -39,13 +39,13 @@ pub(super) fn plan(observed: &Observed<'_>) -> Result<Install, String> {
     let version = offered.version(Some(wanted));
     let version =
         version.ok_or_else(|| format!("package version not found in bundle ({from}): {name} @ {wanted}"))?;
-    // Without a digest nothing says which chart was meant; a tag is anyone's to move.
+    // Only the digest identifies the chart, because a tag can be moved.
     version.digest.parse::<oci::Digest>().map_err(|error| {
         format!("invalid package bundle. (the chart of {name} @ {} has no digest: {error})", version.name)
     })?;
     let registry = given(offered.source.registry.as_deref());
     let default = given(settings.default_registry.as_deref()).unwrap_or(CHART_REGISTRY);
-    let values = values::read(spec.config.as_deref()).map_err(|error| error.words())?;
+    let values = values::read(spec.config.as_deref()).map_err(|error| error.upstream_message())?;
     let Value::Object(values) = values else { return Err("the configuration is not a map".to_owned()) };
     let latest = wanted.is_empty() || wanted == LATEST;
     Ok(Install {
@@ -70,8 +70,8 @@ fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Whether what is installed has other values than are wanted. Secrets for pulling that upstream's controller added
-/// are no difference, nor is the registry where the chart did not take it.
+/// Whether the installed values differ from the planned ones. Pull secrets that upstream's controller added do not count,
+/// and neither does the registry if the chart does not accept it.
 pub(super) fn differs(wanted: &Value, found: &Value) -> bool {
     const ADDED: &str = "imagePullSecrets";
     if wanted == found {
@@ -89,7 +89,7 @@ pub(super) fn differs(wanted: &Value, found: &Value) -> bool {
     wanted != found
 }
 
-/// What a person is told who wants to move what is installed.
+/// The message for a changed target namespace of an installed package.
 pub(super) fn moved(package: &package_api::Package, installed: &str) -> String {
     let wanted = package.spec.target_namespace.as_deref().unwrap_or_default();
     format!(
@@ -98,7 +98,7 @@ pub(super) fn moved(package: &package_api::Package, installed: &str) -> String {
     )
 }
 
-/// The versions that the bundle lists before this one: its order is from new to old.
+/// The versions that the bundle lists before this one. Its order is from new to old.
 pub(super) fn upgrades(offered: &BundlePackage, version: &str) -> Option<Vec<AvailableUpgrade>> {
     let versions = &offered.source.versions;
     let at = versions.iter().position(|listed| listed.name == version)?;

@@ -1,4 +1,4 @@
-//! What an installation's end makes of the status.
+//! The status of a package after an installation.
 
 use installer::Install;
 use package_api::conditions::{self, Condition, ConditionStatus};
@@ -6,39 +6,40 @@ use package_api::name::{Cluster, PACKAGES_NAMESPACE};
 use package_api::{Package, PackageSpec, PackageState, PackageStatus};
 use serde_json::json;
 
-use super::{Action, Again, LONG, Step, VERY_LONG};
+use super::{Action, LONG, Recheck, Step, VERY_LONG};
 
-/// What a package in the bare namespace is told.
+/// The beginning of the warning about the namespace without a suffix.
 pub(super) const DEPRECATED: &str = "Deprecated package namespace.";
 
-/// The annotation that remembers what was given up, where a cluster's definitions drop conditions, as EKS Anywhere's
-/// do.
+/// The annotation that records that an installation was given up, for clusters whose CRDs drop conditions, such as EKS
+/// Anywhere's.
 pub const GIVEN_UP: &str = "airlock.dev/given-up";
 
-/// The annotation by which a person asks for another try of what was given up: any value that it did not have then.
+/// The annotation with which a user requests a retry after an installation was given up: any value other than the
+/// previous one.
 pub const RETRY: &str = "airlock.dev/retry";
-/// How the detail of a package that was given up begins.
+/// The beginning of the detail after an installation was given up.
 const GAVE_UP: &str = "given up: ";
 
-/// How an installation ended.
+/// The result of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All that was applied is ready.
+    /// All applied objects are ready.
     Ready,
-    /// It can be tried again: what went wrong.
+    /// The installation failed and can be retried: the reason.
     Retry(String),
-    /// It was rolled back, and trying again would change nothing: what went wrong.
+    /// The installation was rolled back, and a retry would fail in the same way: the reason.
     GaveUp(String),
 }
 
-/// What follows from the end of an installation. `now` is RFC 3339; `management` the cluster that manages others.
+/// The step after an installation. `now` is in RFC 3339; `management` is the name of the management cluster.
 #[must_use]
 pub fn finish(package: &Package, install: &Install, outcome: Outcome, management: &str, now: &str) -> Step {
     let mut status = package.status.clone().unwrap_or_default();
     status.source.clone_from(&install.source);
     status.spec = Some(match outcome {
         Outcome::Ready => package.spec.clone(),
-        Outcome::Retry(_) | Outcome::GaveUp(_) => tried(package),
+        Outcome::Retry(_) | Outcome::GaveUp(_) => attempted_spec(package),
     });
     status.target_version = Some(install.target_version.clone());
     status.observed_generation = package.metadata.generation;
@@ -46,7 +47,7 @@ pub fn finish(package: &Package, install: &Install, outcome: Outcome, management
     let mut set = |kind, is, reason: &str, message: &str| {
         set(conditions, condition(package, kind, is, (reason, message), now));
     };
-    let again = match outcome {
+    let recheck = match outcome {
         Outcome::Ready => {
             set(conditions::READY, true, "Installed", "all objects are ready");
             set(conditions::FAILED, false, "Installed", "");
@@ -66,15 +67,15 @@ pub fn finish(package: &Package, install: &Install, outcome: Outcome, management
             set(conditions::FAILED, true, "RolledBack", &reason);
             status.state = Some(PackageState::Installing);
             status.detail = Some(format!("{GAVE_UP}{reason}. {}", how_to_retry(package)));
-            Again::Never
+            Recheck::Never
         }
     };
-    Step { action: Action::None, status, again }
+    Step { action: Action::None, status, recheck }
 }
 
-/// What is tried of a package. Once it was installed its namespace is that of what is installed, whatever it asks for
-/// now: by that a package is held to its namespace, and may go back to it.
-pub(super) fn tried(package: &Package) -> PackageSpec {
+/// The spec that is being applied. After the first installation, its target namespace is the one of the installed release,
+/// even if the package now requests another: so the namespace cannot change, and the package can be changed back.
+pub(super) fn attempted_spec(package: &Package) -> PackageSpec {
     let mut spec = package.spec.clone();
     let status = package.status.as_ref().filter(|status| !status.current_version.is_empty());
     if let Some(installed) = status.and_then(|status| status.spec.as_ref()) {
@@ -83,18 +84,18 @@ pub(super) fn tried(package: &Package) -> PackageSpec {
     spec
 }
 
-/// What a person does who wants to have tried again what was given up.
+/// How a user can retry an installation that was given up.
 #[must_use]
 pub fn how_to_retry(package: &Package) -> String {
     let (namespace, name) = (package.namespace(), package.name());
     format!(
-        "It rests until the package or its bundle changes; to try again: kubectl annotate package -n {namespace} {name} \
+        "Not retried until the package or its bundle changes. To retry: kubectl annotate package -n {namespace} {name} \
          --overwrite {RETRY}=\"$(date)\""
     )
 }
 
-/// The detail of a package that rests because it was given up: what stood there meanwhile may be over.
-pub(super) fn detail_of_rest(package: &Package, detail: Option<String>) -> Option<String> {
+/// The detail of a package that was given up. Other details that were set in the meantime may no longer apply.
+pub(super) fn detail_after_failure(package: &Package, detail: Option<String>) -> Option<String> {
     if detail.as_ref().is_some_and(|detail| detail.starts_with(GAVE_UP)) {
         return detail;
     }
@@ -104,17 +105,17 @@ pub(super) fn detail_of_rest(package: &Package, detail: Option<String>) -> Optio
     Some(format!("{GAVE_UP}{reason}. {}", how_to_retry(package)))
 }
 
-/// The status of a package that is being worked on: `words` say how far it is.
+/// The status of a package during an installation, with a progress message.
 #[must_use]
-pub fn under_way(package: &Package, words: &str, now: &str) -> PackageStatus {
+pub fn in_progress(package: &Package, progress: &str, now: &str) -> PackageStatus {
     let mut status = package.status.clone().unwrap_or_default();
-    let ready = condition(package, conditions::READY, false, ("Waiting", words), now);
+    let ready = condition(package, conditions::READY, false, ("Waiting", progress), now);
     set(status.conditions.get_or_insert_default(), ready);
-    status.detail = Some(words.to_owned());
+    status.detail = Some(progress.to_owned());
     status
 }
 
-/// The status of a package that was compared with the cluster: `objects` are those that somebody changed.
+/// The status of a package after drift detection. `objects` are the changed objects.
 #[must_use]
 pub fn drifted(
     package: &Package,
@@ -129,32 +130,32 @@ pub fn drifted(
             let drifted = condition(package, conditions::DRIFTED, true, ("Changed", objects), now);
             set(conditions, drifted);
         }
-        // What never differed has nothing to tell.
+        // Without earlier drift, no condition is needed.
         None if !conditions.iter().any(known) => {}
         None => {
-            let message = ("AsApplied", "all objects are as they were applied");
+            let message = ("AsApplied", "all objects match what was applied");
             set(conditions, condition(package, conditions::DRIFTED, false, message, now));
         }
     }
     status
 }
 
-/// Whether this very generation of a package was given up.
+/// Whether this generation of a package was given up.
 #[must_use]
 pub fn has_failed(package: &Package) -> bool {
     let conditions = package.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let told = conditions.into_iter().flatten().any(|condition| {
+    let in_conditions = conditions.into_iter().flatten().any(|condition| {
         condition.kind == conditions::FAILED
             && condition.status == ConditionStatus::True
             && condition.observed_generation == package.metadata.generation
     });
     let noted = package.annotation(GIVEN_UP).is_some_and(|noted| noted == given_up(package));
-    // Who asks for another try after that is not told in conditions.
-    noted || (told && package.annotation(RETRY).is_none())
+    // A retry that is requested later is not recorded in conditions.
+    noted || (in_conditions && package.annotation(RETRY).is_none())
 }
 
-/// What [`GIVEN_UP`] says of a package that is given up as it is now: neither its generation nor its chart may be
-/// another, nor may somebody have asked for another try.
+/// The value of [`GIVEN_UP`] for the current state of a package: it applies only to the same generation, chart and retry
+/// request.
 #[must_use]
 pub fn given_up(package: &Package) -> String {
     let source = package.status.as_ref().map(|status| &status.source);
@@ -165,8 +166,8 @@ pub fn given_up(package: &Package) -> String {
     noted.to_string()
 }
 
-/// That it failed is over.
-pub(super) fn forget_failure(status: &mut PackageStatus) {
+/// Removes the recorded failure.
+pub(super) fn clear_failure(status: &mut PackageStatus) {
     let over = |known: &Condition| known.kind == conditions::FAILED && known.status == ConditionStatus::True;
     if let Some(conditions) = &mut status.conditions {
         conditions.retain(|known| !over(known));
@@ -195,7 +196,7 @@ fn condition(
     }
 }
 
-/// One of each kind; the time stays where the answer does.
+/// Adds or replaces a condition. The transition time is kept if the status does not change.
 fn set(conditions: &mut Vec<Condition>, mut condition: Condition) {
     match conditions.iter_mut().find(|known| known.kind == condition.kind) {
         Some(known) => {

@@ -1,4 +1,4 @@
-//! Every state, and the steps between them.
+//! The states of a package, and the steps between them.
 
 use installer::IMAGE_REGISTRY;
 use package_api::{
@@ -75,7 +75,7 @@ fn a_package_goes_through_upstream_s_states_with_upstream_s_pauses() {
     use PackageState as S;
     let bundle = bundle(vec![offer("a", &["1"], &[])]);
     let seen = step(&package("a"), &bundle, &[], Release::Absent);
-    assert_eq!((seen.status.state, seen.again), (Some(S::InstallingDependencies), NOW));
+    assert_eq!((seen.status.state, seen.recheck), (Some(S::InstallingDependencies), NOW));
     assert_eq!(seen.status.source.digest, digest("1"));
     assert_eq!(seen.status.target_version.as_deref(), Some("1 (latest)"));
     let ready = step(&in_state("a", S::InstallingDependencies), &bundle, &[], Release::Absent);
@@ -86,16 +86,16 @@ fn a_package_goes_through_upstream_s_states_with_upstream_s_pauses() {
     assert_eq!((install.values.clone(), install.chart_registry.as_str()), (values(), CHART_REGISTRY));
     assert_eq!((install.release.as_str(), install.release_namespace), ("a", "eksa-packages"));
     let done = finish(&package, install, Outcome::Ready, "mgmt", "2026-01-01T00:00:00Z");
-    assert_eq!((done.status.state, done.again), (Some(S::Installed), VERY_LONG));
+    assert_eq!((done.status.state, done.recheck), (Some(S::Installed), VERY_LONG));
     assert_eq!((done.status.current_version.as_str(), done.status.detail), ("1", None));
     let calm = step(&in_state("a", S::Installed), &bundle, &[], Release::Present(&values()));
-    assert_eq!((calm.status.state, calm.action, calm.again), (Some(S::Installed), Action::None, VERY_LONG));
+    assert_eq!((calm.status.state, calm.action, calm.recheck), (Some(S::Installed), Action::None, VERY_LONG));
     let updating = step(&in_state("a", S::Updating), &bundle, &[], Release::Absent);
-    assert_eq!((updating.status.state, updating.again), (Some(S::InstallingDependencies), NOW));
+    assert_eq!((updating.status.state, updating.recheck), (Some(S::InstallingDependencies), NOW));
 }
 
 #[test]
-fn what_is_installed_is_updated_when_chart_values_or_release_are_others() {
+fn an_installed_package_is_updated_when_its_chart_values_or_release_change() {
     let newer = bundle(vec![offer("a", &["2", "1"], &[])]);
     let same = bundle(vec![offer("a", &["1"], &[])]);
     let installed = in_state("a", PackageState::Installed);
@@ -104,38 +104,39 @@ fn what_is_installed_is_updated_when_chart_values_or_release_are_others() {
         [(&newer, Release::Present(&values())), (&same, Release::Present(&other)), (&same, Release::Absent)]
     {
         let step = step(&installed, bundle, &[], release);
-        assert_eq!((step.status.state, step.again), (Some(PackageState::Updating), SHORT));
+        assert_eq!((step.status.state, step.recheck), (Some(PackageState::Updating), SHORT));
     }
-    // Secrets that upstream's controller added are no change; an unknown release is none either.
+    // Secrets that upstream's controller added are not a change, and neither is an unknown release.
     let added = json!({ "sourceRegistry": IMAGE_REGISTRY, "imagePullSecrets": [{"name": "ecr-token"}] });
-    assert_eq!(step(&installed, &same, &[], Release::Present(&added)).again, VERY_LONG);
-    // A chart that takes no other values than its own was installed without the registry.
-    assert_eq!(step(&installed, &same, &[], Release::Present(&json!({}))).again, VERY_LONG);
+    assert_eq!(step(&installed, &same, &[], Release::Present(&added)).recheck, VERY_LONG);
+    // A chart that accepts no additional values was installed without the registry.
+    assert_eq!(step(&installed, &same, &[], Release::Present(&json!({}))).recheck, VERY_LONG);
     let unknown = step(&installed, &same, &[], Release::Unknown("timed out"));
     assert_eq!((unknown.status.state, detail(&unknown)), (Some(PackageState::Installed), "timed out"));
-    // And what was in the way is not told for ever.
+    // The detail is cleared once it no longer applies.
     let after = Package { status: Some(unknown.status), ..installed };
     assert_eq!(step(&after, &same, &[], Release::Present(&values())).status.detail, None);
 }
 
 #[test]
-fn of_a_registry_that_a_package_does_not_give_it_is_told_where_it_is_from() {
+fn the_source_of_an_added_registry_is_reported() {
     let bundle = bundle(vec![offer("a", &["1"], &[])]);
     let step = step(&in_state("a", PackageState::Installing), &bundle, &[], Release::Absent);
     let Action::Install(install) = step.action else { panic!("{step:?}") };
-    let told = added_registry(&install, Some("x: 1")).unwrap();
+    let message = added_registry(&install, Some("x: 1")).unwrap();
     assert!(
-        told.starts_with(&format!("`sourceRegistry` was set to `{IMAGE_REGISTRY}`, the cluster's `default"))
+        message
+            .starts_with(&format!("`sourceRegistry` was set to `{IMAGE_REGISTRY}`, the cluster's `default"))
     );
     assert_eq!(added_registry(&install, Some("sourceRegistry: own.example")), None);
 }
 
 #[test]
-fn upgrades_are_listed_for_a_package_that_holds_to_a_version() {
+fn upgrades_are_listed_for_a_package_with_a_fixed_version() {
     let newer = bundle(vec![offer("a", &["3", "2", "1"], &[])]);
-    let mut held = in_state("a", PackageState::Installed);
-    held.spec.package_version = Some("1".to_owned());
-    let step = step(&held, &newer, &[], Release::Present(&values()));
+    let mut fixed = in_state("a", PackageState::Installed);
+    fixed.spec.package_version = Some("1".to_owned());
+    let step = step(&fixed, &newer, &[], Release::Present(&values()));
     assert_eq!(step.status.state, Some(PackageState::Installed));
     let listed = step.status.upgrades_available.unwrap();
     assert_eq!(listed.iter().map(|upgrade| upgrade.version.as_str()).collect::<Vec<_>>(), ["3", "2"]);
@@ -143,7 +144,7 @@ fn upgrades_are_listed_for_a_package_that_holds_to_a_version() {
 }
 
 #[test]
-fn dependencies_are_made_with_the_configuration_and_waited_for() {
+fn dependencies_are_created_with_the_configuration_and_waited_for() {
     let bundle =
         bundle(vec![offer("a", &["1"], &["b", "c"]), offer("b", &["1"], &[]), offer("c", &["1"], &[])]);
     let mut package = in_state("a", PackageState::InstallingDependencies);
@@ -151,17 +152,17 @@ fn dependencies_are_made_with_the_configuration_and_waited_for() {
     package.spec.target_namespace = Some("t".to_owned());
     let siblings = [in_state("b", PackageState::Installed)];
     let missing = step(&package, &bundle, &siblings, Release::Absent);
-    let Action::Create(made) = &missing.action else { panic!("{missing:?}") };
-    assert_eq!((made.len(), made[0].name(), made[0].namespace()), (1, "c", NAMESPACE));
+    let Action::Create(created) = &missing.action else { panic!("{missing:?}") };
+    assert_eq!((created.len(), created[0].name(), created[0].namespace()), (1, "c", NAMESPACE));
     assert_eq!(
-        (made[0].spec.config.as_deref(), made[0].spec.target_namespace.as_deref()),
+        (created[0].spec.config.as_deref(), created[0].spec.target_namespace.as_deref()),
         (Some("x: 1"), Some("t"))
     );
-    assert_eq!((detail(&missing), missing.again), ("Waiting for dependencies: c", SOON));
+    assert_eq!((detail(&missing), missing.recheck), ("Waiting for dependencies: c", SOON));
     let siblings = [in_state("b", PackageState::Installing), in_state("C", PackageState::Initializing)];
     let waiting = step(&package, &bundle, &siblings, Release::Absent);
     assert_eq!((detail(&waiting), &waiting.action), ("Waiting for dependencies: b, c", &Action::None));
-    // One of another cluster is of no use.
+    // A package of another cluster does not count.
     let mut elsewhere = in_state("b", PackageState::Installed);
     elsewhere.metadata.namespace = Some("eksa-packages-other".to_owned());
     let missing = step(&package, &bundle, &[elsewhere], Release::Absent);
@@ -169,15 +170,15 @@ fn dependencies_are_made_with_the_configuration_and_waited_for() {
 }
 
 #[test]
-fn packages_that_need_each_other_or_nothing_known_are_told_and_not_waited_for() {
+fn dependency_cycles_and_unknown_dependencies_are_reported_and_not_waited_for() {
     let package = in_state("a", PackageState::InstallingDependencies);
     let cycle = bundle(vec![offer("a", &["1"], &["b"]), offer("b", &["1"], &["A"])]);
-    let told = step(&package, &cycle, &[], Release::Absent);
-    assert_eq!(detail(&told), "invalid package bundle. (packages need each other: a -> b -> a)");
+    let reported = step(&package, &cycle, &[], Release::Absent);
+    assert_eq!(detail(&reported), "invalid package bundle. (the dependencies form a cycle: a -> b -> a)");
     let unknown = bundle(vec![offer("a", &["1"], &["x"])]);
-    let told = step(&package, &unknown, &[], Release::Absent);
-    assert_eq!(detail(&told), "invalid package bundle. (package not found in bundle (v1-35-1): x)");
-    assert_eq!((told.again, told.action), (LONG, Action::None));
+    let reported = step(&package, &unknown, &[], Release::Absent);
+    assert_eq!(detail(&reported), "invalid package bundle. (package not found in bundle (v1-35-1): x)");
+    assert_eq!((reported.recheck, reported.action), (LONG, Action::None));
 }
 
 #[test]
@@ -186,14 +187,14 @@ fn a_chart_without_a_digest_is_never_installed() {
     for digest in ["", "latest", "sha256:00"] {
         offered.source.versions[0].digest = digest.to_owned();
         let bundle = bundle(vec![offered.clone()]);
-        let told = step(&in_state("a", PackageState::Installing), &bundle, &[], Release::Absent);
-        assert_eq!(told.action, Action::None, "{digest}");
-        assert!(detail(&told).contains("has no digest"), "{told:?}");
+        let reported = step(&in_state("a", PackageState::Installing), &bundle, &[], Release::Absent);
+        assert_eq!(reported.action, Action::None, "{digest}");
+        assert!(detail(&reported).contains("has no digest"), "{reported:?}");
     }
 }
 
 #[test]
-fn a_deleted_package_stays_until_what_it_installed_is_gone() {
+fn a_deleted_package_stays_until_its_release_is_uninstalled() {
     let bundle = bundle(vec![]);
     let mut package = in_state("a", PackageState::Installed);
     package.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
@@ -203,10 +204,10 @@ fn a_deleted_package_stays_until_what_it_installed_is_gone() {
     assert_eq!((going.action, going.status.state), (Action::Uninstall, Some(PackageState::Uninstalling)));
     assert_eq!(going.status.detail, None);
     let mut held = package.clone();
-    held.status = Some(PackageStatus { detail: Some("not gone".to_owned()), ..going.status });
-    assert_eq!(detail(&step(&held, &bundle, &[], Release::Present(&values))), "not gone");
+    held.status = Some(PackageStatus { detail: Some("not deleted after 15 s".to_owned()), ..going.status });
+    assert_eq!(detail(&step(&held, &bundle, &[], Release::Present(&values))), "not deleted after 15 s");
     assert_eq!(step(&package, &bundle, &[], Release::Unknown("gone")).action, Action::None);
-    assert_eq!(step(&package, &bundle, &[], Release::Absent).action, Action::Release);
+    assert_eq!(step(&package, &bundle, &[], Release::Absent).action, Action::RemoveFinalizer);
     package.metadata.finalizers = None;
     assert_eq!(step(&package, &bundle, &[], Release::Present(&values)).action, Action::None);
 }

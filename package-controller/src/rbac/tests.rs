@@ -1,11 +1,11 @@
-//! What the controller and the webhooks need in any case.
+//! The permissions that the controller and the webhooks always need.
 
 use std::collections::BTreeSet;
 
 use super::*;
 
 #[test]
-fn what_the_controller_always_needs_has_no_wildcard_and_no_secrets_of_others() {
+fn the_fixed_rules_have_no_wildcards_and_no_access_to_secrets() {
     for rule in fixed() {
         let all = [&rule.verbs, rule.api_groups.as_ref().unwrap(), rule.resources.as_ref().unwrap()];
         assert!(
@@ -16,7 +16,7 @@ fn what_the_controller_always_needs_has_no_wildcard_and_no_secrets_of_others() {
 }
 
 #[test]
-fn nothing_of_namespaces_that_are_there_may_be_changed() {
+fn existing_namespaces_cannot_be_changed() {
     let of_namespaces = |rule: &PolicyRule| rule.resources.iter().flatten().any(|name| name == "namespaces");
     let all = [fixed(), fixed_in_own_namespace(), fixed_for_webhooks()].concat();
     let verbs: BTreeSet<_> =
@@ -28,7 +28,7 @@ fn nothing_of_namespaces_that_are_there_may_be_changed() {
 }
 
 #[test]
-fn a19_webhook_configurations_are_allowed_by_name_only() {
+fn a19_rules_for_webhook_configurations_are_restricted_by_name() {
     for rule in fixed_for_webhooks().iter().filter(|rule| {
         rule.resources.iter().flatten().any(|resource| resource.ends_with("webhookconfigurations"))
     }) {

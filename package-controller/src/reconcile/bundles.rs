@@ -1,4 +1,4 @@
-//! Bundles of packages on the cluster: whether each can be used, and the one that a cluster uses.
+//! Package bundles in the cluster: whether they can be used, and the active one of a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,37 +16,37 @@ use super::status::{self, now};
 use crate::bundle;
 use crate::error::Result;
 
-/// How often a bundle is verified again without a change of it: trust may have changed.
+/// How often an unchanged bundle is verified again: the trusted keys may have changed.
 const VERIFY: Duration = Duration::from_mins(10);
 
-/// The bundle that a cluster's packages are taken from.
+/// The active bundle of a cluster.
 ///
 /// # Errors
-/// What a person should know.
+/// The problem, as text for the user.
 pub(super) fn active(
     shared: &Shared,
     settings: &PackageBundleControllerSpec,
 ) -> Result<Arc<PackageBundle>, String> {
     let name = settings.active_bundle.as_deref().filter(|name| !name.is_empty());
     let name = name.ok_or("no bundle is active yet")?;
-    let found = shared.world.bundles.get(&ObjectRef::new(name).within(PACKAGES_NAMESPACE));
+    let found = shared.state.bundles.get(&ObjectRef::new(name).within(PACKAGES_NAMESPACE));
     let found = found.ok_or_else(|| format!("packagebundles \"{name}\" not found"))?;
     match bundle::state(&found, &shared.context.settings.version) {
         BundleState::Available => {}
         state => return Err(format!("the bundle {name} cannot be used: it is {}", json!(state))),
     }
-    let judged = shared.signatures.judge(&shared.context.settings.keys, &found);
-    judged.map_err(|reason| format!("the bundle {name} cannot be used: {reason}"))?;
+    let verified = shared.signatures.verify(&shared.context.settings.keys, &found);
+    verified.map_err(|reason| format!("the bundle {name} cannot be used: {reason}"))?;
     Ok(found)
 }
 
-/// Writes whether a bundle can be used.
+/// Writes the status of a bundle.
 pub(super) async fn reconcile(bundle: Arc<PackageBundle>, shared: Arc<Shared>) -> Result<Action> {
     let old = bundle.status.as_ref();
-    let judged = shared.signatures.judge(&shared.context.settings.keys, &bundle);
-    let (is, reason, message) = match &judged {
-        Ok(()) => (ConditionStatus::True, "Signed", "signed by a key that counts"),
-        Err(why) => (ConditionStatus::False, "NotSigned", why.as_str()),
+    let verification = shared.signatures.verify(&shared.context.settings.keys, &bundle);
+    let (is, reason, message) = match &verification {
+        Ok(()) => (ConditionStatus::True, "Signed", "signed by a trusted key"),
+        Err(message) => (ConditionStatus::False, "NotSigned", message.as_str()),
     };
     let known = old.and_then(|old| old.conditions.as_ref()).into_iter().flatten();
     let known = known.into_iter().find(|known| known.kind == conditions::VERIFIED && known.status == is);

@@ -1,11 +1,10 @@
-//! The clusters that packages are installed in: this one, and those whose kubeconfigs lie here as Secrets, as
-//! Cluster API leaves them.
+//! The target clusters of packages: this one, and those whose kubeconfigs are in Secrets here, as Cluster API stores them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use admission::workload;
-use brief::words;
+use error_text::one_line;
 use installer::Engine;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
@@ -14,31 +13,31 @@ use tokio::sync::Mutex;
 
 use crate::context::Context;
 
-/// The field manager, and who events come from.
+/// The field manager, and the reporting controller of events.
 pub(super) const MANAGER: &str = "airlock";
-/// How long a kubeconfig counts before it is looked at again.
-const FRESH: Duration = Duration::from_mins(1);
+/// How long a kubeconfig is cached before its Secret is checked again.
+const CACHE_LIFETIME: Duration = Duration::from_mins(1);
 
-/// A cluster that packages are installed in.
+/// A target cluster.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) client: Client,
     pub(super) engine: Engine,
 }
 
-/// Why a cluster is not to be had.
+/// A target cluster is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
-    /// Nothing here says how to reach it.
-    Unknown(String),
-    /// It may come back.
-    Away(String),
+pub(super) enum TargetError {
+    /// There is no kubeconfig for it.
+    NotFound(String),
+    /// The problem may be temporary.
+    Unavailable(String),
 }
 
-impl Lost {
-    pub(super) fn words(&self) -> &str {
+impl TargetError {
+    pub(super) fn message(&self) -> &str {
         match self {
-            Self::Unknown(words) | Self::Away(words) => words,
+            Self::NotFound(message) | Self::Unavailable(message) => message,
         }
     }
 }
@@ -47,61 +46,67 @@ impl Lost {
 pub(super) struct Clusters {
     context: Context,
     management: Target,
-    known: Mutex<HashMap<String, Known>>,
+    cache: Mutex<HashMap<String, CachedTarget>>,
 }
 
-struct Known {
+struct CachedTarget {
     target: Target,
-    /// Of the Secret.
+    /// The resource version of the Secret.
     version: Option<String>,
-    looked: Instant,
+    checked: Instant,
 }
 
 impl Clusters {
     pub(super) fn new(context: Context) -> Self {
         let name = &context.settings.cluster;
-        let grants = format!("`airlock package rights --cluster {name} --apply` grants what packages need");
-        let management = target(&context, context.kube.clone(), &grants);
-        Self { context, management, known: Mutex::default() }
+        let hint = format!(
+            "`airlock package rights --cluster {name} --apply` grants the permissions that packages need"
+        );
+        let management = target(&context, context.kube.clone(), &hint);
+        Self { context, management, cache: Mutex::default() }
     }
 
-    /// A cluster by its name.
-    pub(super) async fn target(&self, name: &str) -> Result<Target, Lost> {
+    /// The target cluster with this name.
+    pub(super) async fn target(&self, name: &str) -> Result<Target, TargetError> {
         if name == self.context.settings.cluster {
             return Ok(self.management.clone());
         }
-        let mut known = self.known.lock().await;
-        if let Some(known) = known.get(name)
-            && known.looked.elapsed() < FRESH
+        let mut cache = self.cache.lock().await;
+        if let Some(cached) = cache.get(name)
+            && cached.checked.elapsed() < CACHE_LIFETIME
         {
-            return Ok(known.target.clone());
+            return Ok(cached.target.clone());
         }
-        let about = |words: String| format!("getting kubeconfig for cluster {name:?}: {words}");
+        let about = |reason: String| format!("getting kubeconfig for cluster {name:?}: {reason}");
         let secrets = Api::<Secret>::namespaced(self.context.kube.clone(), SYSTEM_NAMESPACE);
         let secret = secrets.get_opt(&format!("{name}-kubeconfig")).await;
-        let secret = secret.map_err(|error| Lost::Away(about(words(&error))))?;
+        let secret = secret.map_err(|error| TargetError::Unavailable(about(one_line(&error))))?;
         let Some(secret) = secret else {
-            known.remove(name);
-            return Err(Lost::Unknown(about(format!("secrets \"{name}-kubeconfig\" not found"))));
+            cache.remove(name);
+            return Err(TargetError::NotFound(about(format!("secrets \"{name}-kubeconfig\" not found"))));
         };
         let version = secret.metadata.resource_version.clone();
-        let same = known.get(name).filter(|known| known.version == version && version.is_some());
-        let target = if let Some(known) = same {
-            known.target.clone()
+        let same = cache.get(name).filter(|cached| cached.version == version && version.is_some());
+        let target = if let Some(cached) = same {
+            cached.target.clone()
         } else {
-            let client = workload::client(&secret).await.map_err(|error| Lost::Away(about(error)))?;
-            let grants = format!(
-                "`airlock package rights --cluster {name}` prints what the user of its kubeconfig needs there"
+            let client =
+                workload::client(&secret).await.map_err(|error| TargetError::Unavailable(about(error)))?;
+            let hint = format!(
+                "`airlock package rights --cluster {name}` prints the permissions that the user of its kubeconfig needs"
             );
-            target(&self.context, client, &grants)
+            target(&self.context, client, &hint)
         };
-        known.insert(name.to_owned(), Known { target: target.clone(), version, looked: Instant::now() });
+        cache.insert(
+            name.to_owned(),
+            CachedTarget { target: target.clone(), version, checked: Instant::now() },
+        );
         Ok(target)
     }
 }
 
-fn target(context: &Context, client: Client, grants: &str) -> Target {
+fn target(context: &Context, client: Client, hint: &str) -> Target {
     let (registry, mirror) = (context.registry.clone(), context.settings.mirror.clone());
-    let engine = Engine::new(client.clone(), registry, mirror, MANAGER).granted_by(grants);
+    let engine = Engine::new(client.clone(), registry, mirror, MANAGER).with_permission_hint(hint);
     Target { client, engine }
 }

@@ -1,10 +1,10 @@
-//! Which replica leads: a `coordination.k8s.io/v1` Lease, held by renewing it.
+//! The leader election with a `coordination.k8s.io/v1` Lease, held by renewing it.
 //!
-//! As in client-go, no clock is compared with another machine's: a replica takes a lease over that it has itself not
-//! seen change for the lease's whole duration. A leader counts from before its last successful renewal was sent, and
-//! gives up earlier than any other may take over, so that there are never two.
+//! As in client-go, clocks of different machines are not compared: a replica takes over a lease that it has not seen
+//! change for the whole duration of the lease. A leader counts from the time before it sent its last successful renewal,
+//! and stops before any other replica can take over, so that there are never two leaders.
 //!
-//! `lease as read -> Election -> Move -> lease as written`
+//! `lease as read -> Election -> LeaseAction -> lease as written`
 
 mod hold;
 
@@ -16,59 +16,60 @@ use k8s_openapi::jiff::Timestamp;
 
 pub(super) use hold::{Holder, holds, identity, while_leading};
 
-/// How long a lease holds, and how it is kept.
+/// The timing of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Terms {
-    /// Unchanged for this long, it is anyone's.
+pub(super) struct LeaseTiming {
+    /// After this time without a change, any replica can take the lease over.
     pub(super) duration: Duration,
     /// The pause between two renewals.
     pub(super) renew: Duration,
-    /// A leader that could not renew for this long stops.
+    /// After this time without a successful renewal, a leader stops.
     pub(super) give_up: Duration,
 }
 
-/// The worst case of a takeover: a look just missed, the whole duration, and another look: 12 s.
-pub(super) const TERMS: Terms = Terms {
+/// The longest takeover is 12 s: the check interval, the whole duration, and another check interval.
+pub(super) const LEASE_TIMING: LeaseTiming = LeaseTiming {
     duration: Duration::from_secs(10),
     renew: Duration::from_secs(2),
     give_up: Duration::from_secs(7),
 };
 
-/// What to do about the lease.
+/// The action on the lease.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Move {
-    /// There is none: make it.
+pub(super) enum LeaseAction {
+    /// The lease does not exist: create it.
     Create(Lease),
-    /// It is ours, or free: write it. It bears the version that was read, so that of two writers one fails.
+    /// The lease is held by this replica, or is free: write it. It states the resource version that was read, so that of two
+    /// writers one fails.
     Write(Lease),
-    /// It is another's.
+    /// Another replica holds the lease.
     Wait,
 }
 
-/// What one replica knows of the lease. Times are of one monotonic clock.
+/// The election from the view of one replica. All times are of one monotonic clock.
 #[derive(Clone, Debug)]
 pub(super) struct Election {
     identity: String,
-    terms: Terms,
-    /// The version that was seen last, and since when.
+    timing: LeaseTiming,
+    /// The last seen resource version, and the time since which it is unchanged.
     seen: Option<(String, Duration)>,
-    /// When the last successful renewal was begun.
+    /// The time at which the last successful renewal was started.
     renewed: Option<Duration>,
 }
 
 impl Election {
-    pub(super) fn new(identity: String, terms: Terms) -> Self {
-        Self { identity, terms, seen: None, renewed: None }
+    pub(super) fn new(identity: String, timing: LeaseTiming) -> Self {
+        Self { identity, timing, seen: None, renewed: None }
     }
 
-    /// Whether this replica leads at `now`.
+    /// Whether this replica is the leader at `now`.
     pub(super) fn leads(&self, now: Duration) -> bool {
-        self.renewed.is_some_and(|renewed| now.saturating_sub(renewed) < self.terms.give_up)
+        self.renewed.is_some_and(|renewed| now.saturating_sub(renewed) < self.timing.give_up)
     }
 
-    /// Decides by the lease as it was read at `now`; `date` is only written down.
-    pub(super) fn decide(&mut self, lease: Option<&Lease>, now: Duration, date: Timestamp) -> Move {
-        let Some(lease) = lease else { return Move::Create(self.first(date)) };
+    /// Decides by the lease that was read at `now`. `date` is only recorded in the lease.
+    pub(super) fn decide(&mut self, lease: Option<&Lease>, now: Duration, date: Timestamp) -> LeaseAction {
+        let Some(lease) = lease else { return LeaseAction::Create(self.first(date)) };
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         let since = match &self.seen {
             Some((seen, since)) if *seen == version => *since,
@@ -77,19 +78,19 @@ impl Election {
         self.seen = Some((version, since));
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
-        // A lease with another duration than ours is of another version of the program; the longer one holds.
-        let said = Duration::from_secs(
-            spec.lease_duration_seconds.and_then(|said| u64::try_from(said).ok()).unwrap_or_default(),
+        // A lease with another duration was written by another version of the program. The longer duration applies.
+        let stated = Duration::from_secs(
+            spec.lease_duration_seconds.and_then(|stated| u64::try_from(stated).ok()).unwrap_or_default(),
         );
-        let lapsed = now.saturating_sub(since) >= self.terms.duration.max(said);
+        let lapsed = now.saturating_sub(since) >= self.timing.duration.max(stated);
         if holder == self.identity || holder.is_empty() || lapsed {
-            return Move::Write(self.taken(lease, &spec, date));
+            return LeaseAction::Write(self.taken(lease, &spec, date));
         }
         self.renewed = None;
-        Move::Wait
+        LeaseAction::Wait
     }
 
-    /// A write that was begun at `begun` succeeded, or did not.
+    /// Records the result of a write that was started at `begun`.
     pub(super) fn written(&mut self, lease: Result<&Lease, ()>, begun: Duration) {
         if let Ok(lease) = lease {
             let version = lease.metadata.resource_version.clone().unwrap_or_default();
@@ -98,8 +99,8 @@ impl Election {
         }
     }
 
-    /// The lease given up, so that another need not wait.
-    pub(super) fn given_up(&mut self, lease: &Lease, date: Timestamp) -> Option<Lease> {
+    /// The released lease, so that another replica need not wait.
+    pub(super) fn released(&mut self, lease: &Lease, date: Timestamp) -> Option<Lease> {
         self.renewed = None;
         let spec = lease.spec.clone().unwrap_or_default();
         (spec.holder_identity.as_deref() == Some(self.identity.as_str())).then(|| {
@@ -124,7 +125,7 @@ impl Election {
         let spec = LeaseSpec {
             acquire_time: acquired.or(Some(MicroTime(date))),
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(self.terms.duration.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(self.timing.duration.as_secs()).ok(),
             lease_transitions: Some(if ours { transitions } else { transitions.saturating_add(1) }),
             renew_time: Some(MicroTime(date)),
             ..spec.clone()

@@ -1,11 +1,11 @@
-//! Clusters' settings: which bundle is active, and whether there is a newer one.
+//! The `PackageBundleController` of each cluster: the active bundle, and whether a newer one exists.
 //!
-//! A registry that is gone changes nothing for bundles that are here.
+//! An unreachable registry does not affect bundles in the cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use brief::words;
+use error_text::one_line;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::controller::Action;
@@ -21,18 +21,18 @@ use serde_json::json;
 use super::shared::Shared;
 use super::status::{self, now};
 use super::{bundles, discover};
-use crate::bundle::{self, Found, Settled};
+use crate::bundle::{self, Decision, Observation};
 use crate::error::{Error, Result};
 
-/// As the definition has them.
+/// The defaults in the CRD.
 const INTERVAL: Duration = Duration::from_hours(24);
 const SHORT_INTERVAL: Duration = Duration::from_hours(1);
 
-/// Finds out about a cluster, and writes what it comes to.
+/// Observes a cluster, and writes the decision.
 pub(super) async fn reconcile(settings: Arc<PackageBundleController>, shared: Arc<Shared>) -> Result<Action> {
     if settings.namespace() != PACKAGES_NAMESPACE {
-        let found = Found { cluster: Ok(()), latest: Err(""), active_is_present: false };
-        write(&shared, &settings, &bundle::settle(&settings, &found)).await?;
+        let found = Observation { cluster: Ok(()), latest: Err(""), active_is_present: false };
+        write(&shared, &settings, &bundle::decide(&settings, &found)).await?;
         return Ok(Action::await_change());
     }
     let version = kubernetes(&shared, settings.name()).await;
@@ -45,27 +45,27 @@ pub(super) async fn reconcile(settings: Arc<PackageBundleController>, shared: Ar
         fetch_active(&shared, &settings.spec).await?;
         active = bundles::active(&shared, &settings.spec);
     }
-    let found = Found {
+    let found = Observation {
         cluster: version.as_ref().map(drop).map_err(String::as_str),
         latest: latest.as_ref().map_err(String::as_str),
         active_is_present: active.is_ok(),
     };
-    let mut settled = bundle::settle(&settings, &found);
-    let given = settings.spec.active_bundle.as_deref().unwrap_or_default();
-    if let (Err(reason), false, true) = (&active, given.is_empty(), settled.detail.is_empty()) {
-        settled.detail.clone_from(reason);
+    let mut decision = bundle::decide(&settings, &found);
+    let active_name = settings.spec.active_bundle.as_deref().unwrap_or_default();
+    if let (Err(reason), false, true) = (&active, active_name.is_empty(), decision.detail.is_empty()) {
+        decision.detail.clone_from(reason);
     }
-    let settings = match &settled.activate {
+    let settings = match &decision.activate {
         Some(name) => Arc::new(activate(&shared, &settings, name).await?),
         None => settings,
     };
-    make_namespace(&shared, settings.name()).await?;
-    write(&shared, &settings, &settled).await?;
+    create_namespace(&shared, settings.name()).await?;
+    write(&shared, &settings, &decision).await?;
     let all_well = version.is_ok() && latest.is_ok();
     Ok(Action::requeue(pause(&shared, &settings, all_well)))
 }
 
-/// After an error soon, then more slowly, up to the short interval.
+/// The pause until the next check. After an error, it starts short and grows up to the short interval.
 fn pause(shared: &Shared, settings: &PackageBundleController, all_well: bool) -> Duration {
     let read = |text: &Option<String>, default| {
         let read = text.as_deref().and_then(|text| text.parse::<GoDuration>().ok());
@@ -73,22 +73,22 @@ fn pause(shared: &Shared, settings: &PackageBundleController, all_well: bool) ->
     };
     let key = format!("settings/{}", settings.name());
     if all_well {
-        shared.failures.over(&key);
+        shared.failures.reset(&key);
         return read(&settings.spec.upgrade_check_interval, INTERVAL).max(Duration::from_secs(1));
     }
-    let most = read(&settings.spec.upgrade_check_short_interval, SHORT_INTERVAL);
-    shared.failures.again(key, most.max(Duration::from_secs(1)))
+    let limit = read(&settings.spec.upgrade_check_short_interval, SHORT_INTERVAL);
+    shared.failures.next_pause(key, limit.max(Duration::from_secs(1)))
 }
 
 async fn kubernetes(shared: &Shared, cluster: &str) -> Result<(String, String), String> {
-    let target = shared.clusters.target(cluster).await.map_err(|lost| lost.words().to_owned())?;
+    let target = shared.clusters.target(cluster).await.map_err(|error| error.message().to_owned())?;
     let version = target.client.apiserver_version().await;
     let version =
-        version.map_err(|error| format!("getting server version of {cluster}: {}", words(&error)))?;
+        version.map_err(|error| format!("getting server version of {cluster}: {}", one_line(&error)))?;
     Ok((version.major, version.minor))
 }
 
-/// The newest bundle of the registry for a Kubernetes version; it is on the cluster then.
+/// The newest bundle in the registry for a Kubernetes version. It is created in the cluster.
 async fn newest(
     shared: &Shared,
     settings: &PackageBundleControllerSpec,
@@ -97,7 +97,7 @@ async fn newest(
 ) -> Result<BundleName, String> {
     let number = |text: &str| {
         let number = text.trim_end_matches('+').parse::<u64>();
-        number.map_err(|_| format!("the cluster's version `{major}.{minor}` is none"))
+        number.map_err(|_| format!("the cluster's version `{major}.{minor}` is invalid"))
     };
     let tag = BundleName::latest_tag(number(major)?, number(minor)?);
     let found = discover::bundle(&shared.context, settings, &tag).await?;
@@ -105,14 +105,16 @@ async fn newest(
     if !name.is_for(major, minor) {
         return Err(format!("the bundle under `{tag}` is {name}, for another Kubernetes version"));
     }
-    create(shared, found).await.map_err(|error| format!("creating the bundle {name}: {}", words(&error)))?;
+    create(shared, found)
+        .await
+        .map_err(|error| format!("creating the bundle {name}: {}", one_line(&error)))?;
     Ok(name)
 }
 
-/// Makes a bundle unless there is one of its name; admission asks for its signature once more.
+/// Creates a bundle unless one with its name exists. Admission verifies its signature again.
 async fn create(shared: &Shared, found: PackageBundle) -> kube::Result<()> {
     let key = kube::runtime::reflector::ObjectRef::from_obj(&found);
-    if shared.world.bundles.get(&key).is_some() {
+    if shared.state.bundles.get(&key).is_some() {
         return Ok(());
     }
     let metadata = ObjectMeta {
@@ -126,7 +128,7 @@ async fn create(shared: &Shared, found: PackageBundle) -> kube::Result<()> {
     let made = PackageBundle { metadata, status: None, ..found };
     match api.create(&PostParams::default(), &made).await {
         Ok(_) => {
-            tracing::info!(bundle = made.name_any(), "the bundle came from the registry");
+            tracing::info!(bundle = made.name_any(), "created the bundle from the registry");
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
@@ -134,21 +136,29 @@ async fn create(shared: &Shared, found: PackageBundle) -> kube::Result<()> {
     }
 }
 
-/// Gets the active bundle from the registry when the cluster does not have it.
+/// Creates the active bundle from the registry if it does not exist in the cluster.
 async fn fetch_active(shared: &Shared, settings: &PackageBundleControllerSpec) -> Result<()> {
     let name = settings.active_bundle.as_deref().unwrap_or_default();
     let key = kube::runtime::reflector::ObjectRef::new(name).within(PACKAGES_NAMESPACE);
-    if name.is_empty() || shared.world.bundles.get(&key).is_some() {
+    if name.is_empty() || shared.state.bundles.get(&key).is_some() {
         return Ok(());
     }
     match discover::bundle(&shared.context, settings, name).await {
         Ok(found) if found.name() == name => create(shared, found).await.map_err(Error::kube),
         Ok(found) => {
-            tracing::warn!(bundle = name, found = found.name(), "the tag of the active bundle names another");
+            tracing::warn!(
+                bundle = name,
+                found = found.name(),
+                "the tag of the active bundle refers to another bundle"
+            );
             Ok(())
         }
         Err(reason) => {
-            tracing::warn!(bundle = name, reason, "the active bundle is neither here nor in the registry");
+            tracing::warn!(
+                bundle = name,
+                reason,
+                "the active bundle exists neither in the cluster nor in the registry"
+            );
             Ok(())
         }
     }
@@ -166,12 +176,12 @@ async fn activate(
     });
     let patched = api.patch(settings.name(), &PatchParams::default(), &Patch::Merge(&patch)).await;
     let patched = patched.map_err(Error::kube)?;
-    tracing::info!(cluster = settings.name(), bundle = name.as_str(), "the first bundle is active");
+    tracing::info!(cluster = settings.name(), bundle = name.as_str(), "activated the first bundle");
     Ok(patched)
 }
 
-/// Where the cluster's packages will be.
-async fn make_namespace(shared: &Shared, cluster: &str) -> Result<()> {
+/// Creates the namespace for the cluster's packages.
+async fn create_namespace(shared: &Shared, cluster: &str) -> Result<()> {
     let name = cluster_namespace(cluster);
     if !shared.namespaces.is_new(&name) {
         return Ok(());
@@ -185,14 +195,14 @@ async fn make_namespace(shared: &Shared, cluster: &str) -> Result<()> {
             made => made.map(drop).map_err(Error::kube)?,
         }
     }
-    shared.namespaces.made(name);
+    shared.namespaces.add(name);
     Ok(())
 }
 
-async fn write(shared: &Shared, settings: &PackageBundleController, settled: &Settled) -> Result<()> {
+async fn write(shared: &Shared, settings: &PackageBundleController, decision: &Decision) -> Result<()> {
     let old = settings.status.as_ref();
-    let state = settled.state;
-    let is = if settled.usable || settled.activate.is_some() {
+    let state = decision.state;
+    let is = if decision.usable || decision.activate.is_some() {
         ConditionStatus::True
     } else {
         ConditionStatus::False
@@ -203,20 +213,20 @@ async fn write(shared: &Shared, settings: &PackageBundleController, settled: &Se
         kind: conditions::READY.to_owned(),
         status: is,
         reason: reason(state).to_owned(),
-        message: settled.detail.clone(),
+        message: decision.detail.clone(),
         last_transition_time: known.map_or_else(now, |known| known.last_transition_time.clone()),
         observed_generation: settings.metadata.generation,
     };
     let new = PackageBundleControllerStatus {
         state: Some(state),
-        detail: Some(settled.detail.clone()).filter(|detail| !detail.is_empty()),
+        detail: Some(decision.detail.clone()).filter(|detail| !detail.is_empty()),
         spec: Some(settings.spec.clone()),
         conditions: Some(vec![ready]),
     };
     let api = Api::namespaced(shared.context.kube.clone(), settings.namespace());
     let old = old.map_or_else(|| json!({}), |old| json!(old));
     status::write(&api, settings, &old, &json!(new)).await.map_err(Error::kube)?;
-    shared.teller.tell_settings(settings, reason(state), &settled.detail).await;
+    shared.reporter.report_settings(settings, reason(state), &decision.detail).await;
     Ok(())
 }
 

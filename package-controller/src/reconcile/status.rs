@@ -1,4 +1,4 @@
-//! Statuses written: only what changed, and only over the version that was decided on.
+//! Writes statuses: only the changes, and only over the resource version that the decision is based on.
 
 use std::fmt::Debug;
 
@@ -7,10 +7,10 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-/// Writes a status as a merge patch; gives the object as it is then, or none when nothing is to be written.
+/// Writes a status as a merge patch. Returns the changed object, or `None` if there is nothing to write.
 ///
 /// # Errors
-/// A conflict when the object is not any more what was decided on; decide again then.
+/// A conflict if the object was changed since the decision, which must then be repeated.
 pub(super) async fn write<K>(api: &Api<K>, object: &K, old: &Value, new: &Value) -> kube::Result<Option<K>>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
@@ -25,12 +25,12 @@ where
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(Some)
 }
 
-/// What makes `new` of `old`, as RFC 7386 has it; none when they are the same.
+/// The merge patch (RFC 7386) from `old` to `new`; `None` if they are equal.
 fn difference(old: &Value, new: &Value) -> Option<Value> {
     let (Value::Object(before), Value::Object(after)) = (old, new) else {
         return (old != new).then(|| new.clone());
     };
-    let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let changed = after.iter().filter_map(|(key, value)| {
         let change = match before.get(key) {
             Some(before) => difference(before, value)?,
@@ -38,11 +38,11 @@ fn difference(old: &Value, new: &Value) -> Option<Value> {
         };
         Some((key.clone(), change))
     });
-    let change: Map<_, _> = gone.chain(changed).collect();
+    let change: Map<_, _> = removed.chain(changed).collect();
     (!change.is_empty()).then_some(Value::Object(change))
 }
 
-/// Now, as conditions have it.
+/// The current time in the format of conditions.
 pub(super) fn now() -> String {
     k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -81,15 +81,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_difference_makes_the_new_of_the_old(old in value(), new in value()) {
+        fn applying_the_difference_to_the_old_value_results_in_the_new_one(old in value(), new in value()) {
             let (old, new) = (json!({ "x": old }), json!({ "x": new }));
-            let made = difference(&old, &new).map_or(old.clone(), |change| merge(old, &change));
-            prop_assert_eq!(made, new);
+            let merged = difference(&old, &new).map_or(old.clone(), |change| merge(old, &change));
+            prop_assert_eq!(merged, new);
         }
     }
 
     #[test]
-    fn what_is_gone_is_taken_away_and_what_is_the_same_is_not_written() {
+    fn removed_members_become_null_and_unchanged_ones_are_not_written() {
         let (old, new) = (
             json!({"state": "installing", "detail": "x", "a": {"b": 1}}),
             json!({"state": "installed", "a": {"b": 1}}),

@@ -1,4 +1,4 @@
-//! One error for each way in which a drive can be wrong.
+//! The errors in drives, one for each defect.
 
 mod class;
 mod hint;
@@ -9,18 +9,18 @@ use oci::Digest;
 
 use crate::drive_log::{Alarm, DriveLogError};
 
-/// Why volumes cannot be written, read or trusted.
+/// An error in writing, reading or verifying volumes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file operation failed.
     #[error("cannot {action} `{path}`")]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -30,16 +30,16 @@ pub enum Error {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] store::Error),
-    /// The signature is not there, not trusted or not good.
+    /// The signature is missing, not trusted, or invalid.
     #[error("the drive's signature is refused")]
     Signature(#[source] bundle_signer::Error),
-    /// Nobody said which keys to trust.
+    /// No trust file was given.
     #[error("no trust file was given, so no signature can be accepted")]
     NoTrust,
-    /// The drive carries an empty signature.
+    /// The signature on the drive is empty.
     #[error("the drive is not signed")]
     Unsigned,
-    /// There is no volume among the paths.
+    /// The paths contain no volume.
     #[error("no airlock volume was found in {0}")]
     NoVolume(String),
     /// Volumes of several sets were found.
@@ -55,32 +55,32 @@ pub enum Error {
     /// Volumes are missing.
     #[error("of {total} volumes, {missing} missing: {names}")]
     MissingVolumes {
-        /// How many there should be.
+        /// The number of volumes in the set.
         total: u32,
-        /// How many are missing, with its verb.
+        /// The number of missing volumes, with its verb.
         missing: String,
         /// Their file names.
         names: String,
     },
-    /// The beginning of a volume is not a volume's.
-    #[error("the head of `{path}` is malformed at its {part}")]
+    /// The head of a volume is malformed.
+    #[error("the head of `{path}` is malformed at the {part}")]
     Head {
         /// The volume.
         path: PathBuf,
-        /// Which part of the head.
+        /// The malformed part of the head.
         part: &'static str,
     },
     /// A volume ends within its head.
     #[error("`{0}` is truncated: it ends within its head")]
     HeadTruncated(PathBuf),
     /// A volume's format version is unknown.
-    #[error("`{path}` has format version {found}, this program knows {known}")]
+    #[error("`{path}` has format version {found}, this program supports {known}")]
     Version {
         /// The volume.
         path: PathBuf,
         /// Its version.
         found: u32,
-        /// What is known.
+        /// The newest supported version.
         known: u32,
     },
     /// The manifest is larger than allowed.
@@ -91,14 +91,14 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
-    /// The manifest does not hash to the set's digest.
-    #[error("the manifest in `{path}` hashes to `{found}`, its header says `{expected}`")]
+    /// The manifest does not match the set's digest.
+    #[error("the manifest in `{path}` has the digest `{found}`, but the volume header states `{expected}`")]
     ManifestDigest {
         /// The volume.
         path: PathBuf,
-        /// What it hashes to.
+        /// The manifest's digest.
         found: Digest,
-        /// What the header says.
+        /// The digest in the header.
         expected: Digest,
     },
     /// The signature in a volume differs from the first volume's.
@@ -107,49 +107,49 @@ pub enum Error {
     /// The manifest is not JSON of the expected shape.
     #[error("the manifest is malformed")]
     ManifestJson(#[source] serde_json::Error),
-    /// The manifest names an entry twice.
-    #[error("the manifest names `{0}` twice")]
+    /// The manifest lists an entry twice.
+    #[error("the manifest lists `{0}` twice")]
     DuplicateInManifest(String),
-    /// The manifest contradicts itself.
+    /// The manifest is inconsistent.
     #[error("the manifest is inconsistent: {0}")]
     Inconsistent(&'static str),
-    /// The set lacks something that one of its manifests names, or has it with another size.
+    /// Content that a manifest of the set lists is missing or has another size.
     #[error("the set is not complete: {}", mirror::complete::list(.0))]
     Incomplete(Vec<mirror::complete::Gap>),
     /// The manifest has more entries or volumes than allowed.
     #[error("the manifest has {found} {what}, more than the {limit} allowed")]
     TooMany {
-        /// Of what.
+        /// The counted unit.
         what: &'static str,
-        /// How many.
+        /// The number found.
         found: u64,
         /// The limit.
         limit: u64,
     },
-    /// A volume's header counts other volumes than the manifest.
-    #[error("`{path}` says that there are {found} volumes, the manifest says {expected}")]
+    /// A volume's header states another number of volumes than the manifest.
+    #[error("the header of `{path}` states {found} volumes, but the manifest states {expected}")]
     VolumeCount {
         /// The volume.
         path: PathBuf,
-        /// What its header says.
+        /// The number in the header.
         found: u32,
-        /// What the manifest says.
+        /// The number in the manifest.
         expected: u32,
     },
-    /// The volume file has another size than the manifest implies: more.
+    /// The volume file is longer than the manifest implies.
     #[error("`{path}` has {excess} bytes after its end")]
     TrailingBytes {
         /// The volume.
         path: PathBuf,
-        /// How many too many.
+        /// The number of excess bytes.
         excess: u64,
     },
-    /// The volume file ends early.
+    /// The volume file is shorter than the manifest implies.
     #[error("`{path}` is truncated: {missing} bytes are missing")]
     Truncated {
         /// The volume.
         path: PathBuf,
-        /// How many.
+        /// The number of missing bytes.
         missing: u64,
     },
     /// A tar header differs from the one that the manifest implies.
@@ -157,9 +157,9 @@ pub enum Error {
     Header {
         /// The volume.
         path: PathBuf,
-        /// Where the header is.
+        /// The offset of the header.
         offset: u64,
-        /// What is wrong with it.
+        /// The defect.
         #[source]
         defect: HeaderDefect,
     },
@@ -168,20 +168,20 @@ pub enum Error {
     Padding {
         /// The volume.
         path: PathBuf,
-        /// Where it begins.
+        /// The offset of the padding.
         offset: u64,
     },
-    /// An entry's bytes are others.
-    #[error("entry `{name}` hashes to `{found}`, not to `{expected}`")]
+    /// An entry's content does not match its digest.
+    #[error("entry `{name}` has the digest `{found}`, expected `{expected}`")]
     Content {
         /// The entry.
         name: String,
-        /// What it hashes to.
+        /// The actual digest.
         found: Digest,
-        /// What it should.
+        /// The expected digest.
         expected: Digest,
     },
-    /// An entry decompresses to more than it should.
+    /// An entry decompresses to more bytes than declared.
     #[error("entry `{name}` decompresses to more than its {size} bytes")]
     DecompressionBomb {
         /// The entry.
@@ -189,51 +189,51 @@ pub enum Error {
         /// Its declared size.
         size: u64,
     },
-    /// An entry decompresses to less than it should.
-    #[error("entry `{name}` has {found} bytes, not {expected}")]
+    /// An entry decompresses to fewer bytes than declared.
+    #[error("entry `{name}` has {found} bytes, expected {expected}")]
     WrongSize {
         /// The entry.
         name: String,
-        /// How many it has.
+        /// The actual size.
         found: u64,
-        /// How many it should have.
+        /// The declared size.
         expected: u64,
     },
-    /// zstd refuses an entry's bytes.
-    #[error("entry `{name}` does not decompress")]
+    /// An entry cannot be decompressed.
+    #[error("entry `{name}` cannot be decompressed")]
     Compression {
         /// The entry.
         name: String,
-        /// What zstd says.
+        /// The error from zstd.
         #[source]
         source: std::io::Error,
     },
-    /// The lock names something that the store lacks.
-    #[error("the store has no `{0}`, which the lock names")]
+    /// The store lacks content that the lock lists.
+    #[error("the store does not have `{0}`, which the lock lists")]
     NotInStore(Digest),
     /// The package bundles of the store cannot be read.
     #[error("the package bundles of the store cannot be read")]
     Bundles(#[source] Box<package_bundle::Error>),
     /// A blob in the store is damaged.
-    #[error("blob `{expected}` in the store is damaged: it hashes to `{found}`")]
+    #[error("blob `{expected}` in the store is damaged: its content has the digest `{found}`")]
     StoreDamaged {
-        /// Its name.
+        /// The blob.
         expected: Digest,
-        /// What it hashes to.
+        /// The digest of its content.
         found: Digest,
     },
     /// The volume size is too small for the head.
     #[error("a volume of {size} bytes is too small: its head needs {head}, and a volume at least {least}")]
     VolumeTooSmall {
-        /// What was asked for.
+        /// The requested size.
         size: u64,
-        /// The head.
+        /// The size of the head.
         head: u64,
-        /// The least.
+        /// The minimum size.
         least: u64,
     },
-    /// The medium has too little room.
-    #[error("`{path}` has {free} bytes free, {needed} are needed")]
+    /// The medium has too little space.
+    #[error("`{path}` has {free} bytes of free space, but {needed} are needed")]
     NoSpace {
         /// The folder.
         path: PathBuf,
@@ -242,8 +242,8 @@ pub enum Error {
         /// Needed bytes.
         needed: u64,
     },
-    /// The medium's file system cannot hold so large a file.
-    #[error("the file system of `{path}` holds files of at most {limit} bytes, a volume has {size}")]
+    /// The medium's file system does not support files of this size.
+    #[error("the file system of `{path}` supports files of at most {limit} bytes, but a volume has {size}")]
     FileTooLarge {
         /// The folder.
         path: PathBuf,
@@ -252,7 +252,7 @@ pub enum Error {
         /// The largest volume.
         size: u64,
     },
-    /// Another pack writes into the folder.
+    /// Another pack is writing to the folder.
     #[error("another `airlock pack` is writing to `{}`: {holders}", target.display())]
     TargetBusy {
         /// The folder.
@@ -261,39 +261,39 @@ pub enum Error {
         holders: private::Holders,
     },
     /// Another volume of the set was inserted.
-    #[error("the medium has volume {}, and volume {expected} is needed", found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("the medium has volume {}, but volume {expected} is needed", found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     OtherVolume {
-        /// The volumes that are there.
+        /// The volumes on the medium.
         found: Vec<u32>,
         /// The volume that is needed.
         expected: u32,
     },
-    /// A medium is needed, and nobody is there to insert it.
-    #[error("volume {number} of {total}, `{name}`, is needed next, but nobody answered")]
+    /// A medium is needed, but no one inserts it.
+    #[error("volume {number} of {total}, `{name}`, is needed next, but there was no answer")]
     NotInserted {
         /// The volume.
         number: u32,
-        /// How many there are.
+        /// The number of volumes.
         total: u32,
-        /// Its file.
+        /// Its file name.
         name: String,
     },
-    /// A medium does not give what was written to it.
+    /// Reading back a medium gives other content than was written.
     #[error("`{0}` does not contain what was written to it")]
     ReadBack(PathBuf),
     /// Volumes of another set have the same names.
     #[error("`{0}` already exists and belongs to another set")]
     WouldOverwrite(PathBuf),
-    /// A manifest in the drive does not parse.
-    #[error("a manifest in the drive is not valid")]
+    /// A manifest on the drive cannot be parsed.
+    #[error("a manifest on the drive is not valid")]
     Oci(#[from] oci::Error),
     /// Signing failed.
-    #[error("the manifest could not be signed")]
+    #[error("cannot sign the manifest")]
     Sign(#[source] bundle_signer::Error),
-    /// The drive's log, or what a site returned, is refused.
+    /// The drive's log or a return medium is refused.
     #[error(transparent)]
     Log(#[from] DriveLogError),
-    /// A log was rolled back or forked, or a drive replayed.
+    /// A log was rolled back or forked, or a drive was replayed.
     #[error("alarm")]
     Alarm(#[source] Box<Alarm>),
     /// The pack could not be logged.
@@ -301,11 +301,11 @@ pub enum Error {
     Unlogged(#[source] crate::drive_log::write::LogFailure),
 }
 
-/// What is wrong with a tar header.
+/// A defect of a tar header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderDefect {
-    /// The checksum is not the header's.
+    /// The checksum is wrong.
     #[error("the tar header's checksum is wrong")]
     Checksum,
     /// A symbolic link.
@@ -328,49 +328,49 @@ pub enum HeaderDefect {
     /// The name begins with a slash.
     #[error("the absolute path `{0}`")]
     AbsolutePath(String),
-    /// The name climbs out.
-    #[error("the path `{0}` leaves the folder")]
+    /// The name contains `..`.
+    #[error("the path `{0}` leads out of the folder")]
     PathTraversal(String),
-    /// The entry came before.
-    #[error("entry `{0}` for a second time")]
+    /// The entry appears a second time.
+    #[error("a duplicate of entry `{0}`")]
     Duplicate(String),
-    /// Another entry's turn.
+    /// Another entry is expected here.
     #[error("entry `{found}` where `{expected}` should be")]
     Unexpected {
-        /// What is there.
+        /// The entry found.
         found: String,
-        /// What should be.
+        /// The expected entry.
         expected: String,
     },
-    /// The entry is larger than the manifest says.
-    #[error("entry `{name}` claims {found} bytes, more than its {expected}")]
+    /// The header states a larger size than the manifest.
+    #[error("the header of entry `{name}` states {found} bytes, more than the expected {expected}")]
     TooLarge {
         /// The entry.
         name: String,
-        /// What it claims.
+        /// The size in the header.
         found: u64,
-        /// What the manifest says.
+        /// The size in the manifest.
         expected: u64,
     },
-    /// The entry is smaller than the manifest says.
-    #[error("entry `{name}` claims {found} bytes, fewer than its {expected}")]
+    /// The header states a smaller size than the manifest.
+    #[error("the header of entry `{name}` states {found} bytes, fewer than the expected {expected}")]
     TooSmall {
         /// The entry.
         name: String,
-        /// What it claims.
+        /// The size in the header.
         found: u64,
-        /// What the manifest says.
+        /// The size in the manifest.
         expected: u64,
     },
     /// The archive ends here.
     #[error("the archive ends where `{0}` should be")]
     End(String),
-    /// Something that carries no meaning differs, but differs.
+    /// Another field of the header differs.
     #[error("the tar header of `{0}` differs in its mode, owner or time")]
     Details(String),
 }
 
-/// The error of a store in which evidence cannot be read.
+/// The error when evidence in a store cannot be read.
 pub(crate) fn of_store(error: evidence::Error, store: &store::Store) -> Error {
     match error {
         evidence::Error::Store(error) => Error::Store(error),

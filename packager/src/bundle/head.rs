@@ -1,4 +1,4 @@
-//! The first entries of every volume: header, manifest, signature. Their size is the same on all volumes.
+//! The head, the first entries of every volume: header, manifest, signature. Its size is the same on all volumes.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::tar::{self, BLOCK};
 use super::{Error, Limits, manifest};
 
-/// Says that the file is a volume, and which.
+/// The volume header, which identifies the volume.
 pub const HEADER_NAME: &str = "airlock-volume.json";
 /// The signed manifest.
 pub const MANIFEST_NAME: &str = "airlock-manifest.json";
 /// The sigstore bundle over the manifest.
 pub const SIGNATURE_NAME: &str = "airlock-manifest.json.sigstore.json";
 
-/// The header is padded with blanks to this size.
+/// The header is padded with spaces to this size.
 const HEADER_LEN: u64 = 512;
-/// The signature is padded with blanks to this size, so that volumes do not depend on its length.
+/// The signature is padded with spaces to this size, so that volumes do not depend on its length.
 pub const SIGNATURE_LEN: u64 = 2048;
 
-/// What the volume header says.
+/// The volume header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VolumeHeader {
@@ -31,9 +31,9 @@ pub struct VolumeHeader {
     pub version: u32,
     /// The set: the digest of the manifest.
     pub set: Digest,
-    /// This volume, from 1.
+    /// The number of this volume, from 1.
     pub volume: u32,
-    /// How many volumes the set has.
+    /// The number of volumes in the set.
     pub volumes: u32,
 }
 
@@ -73,7 +73,7 @@ pub fn head_bytes(header: &VolumeHeader, manifest: &[u8], signature: &[u8]) -> V
     bytes
 }
 
-/// A head as read. Nothing in it is trusted yet, but the manifest does hash to the set's digest.
+/// A head as read. It is not verified yet, but the manifest matches the set's digest.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The volume header.
@@ -85,10 +85,10 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads a volume's head; `None` if the file does not begin as a volume does.
+    /// Reads a volume's head; `None` if the file does not begin like a volume.
     ///
     /// # Errors
-    /// When it begins as one, but is malformed, too large or damaged.
+    /// When it begins like a volume, but is malformed, too large or damaged.
     pub fn read(source: &mut dyn Read, path: &Path, limits: &Limits) -> Result<Option<Self>, Error> {
         let malformed = |part| Error::Head { path: path.to_owned(), part };
         let mut block = [0; 512];
@@ -120,13 +120,13 @@ impl Head {
         Ok(Some(Self { header, manifest, signature }))
     }
 
-    /// How many bytes the head takes.
+    /// The size of the head in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         head_len(self.manifest.len() as u64)
     }
 
-    /// Never: a head has at least its header.
+    /// Always false: a head has at least its header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         false
@@ -173,7 +173,7 @@ impl Reader<'_> {
         Ok(bytes)
     }
 
-    /// The one entry of unknown size: the header is made from the size that it claims, and compared.
+    /// Reads the only entry of unknown size: the expected header is computed from the stated size, and compared.
     fn manifest(&mut self, limits: &Limits) -> Result<Vec<u8>, Error> {
         let malformed = || Error::Head { path: self.path.to_owned(), part: "manifest" };
         let mut block = [0; 512];

@@ -1,16 +1,16 @@
-//! Which bytes of which entry stand where: decided by the writer, checked by the reader, followed by both.
+//! The positions of entries on volumes: the writer decides them, the reader checks them.
 
 use super::tar::{self, BLOCK, MAX_ENTRY, TRAILER};
 use super::{BundleManifest, Entry, Error, Extent};
 
-/// An entry that is cut has pieces of at least this size, unless a volume is smaller.
+/// The minimum size of a piece of a cut entry, unless a volume is smaller.
 const LEAST_PIECE: u64 = 1 << 20;
 
-/// Gives every entry its extents on volumes that have `capacity` bytes for entries; gives the number of
-/// volumes. An entry that fits a volume's rest is not cut; a small one rather moves to the next volume.
+/// Assigns extents to all entries, on volumes that have `capacity` bytes for entries; returns the number of volumes. An
+/// entry that fits into the rest of a volume is not cut; a small entry moves to the next volume instead.
 ///
 /// # Errors
-/// [`Error::VolumeTooSmall`]-like inconsistency when nothing fits at all.
+/// [`Error::Inconsistent`] when a volume is too small for any entry.
 pub fn place(entries: &mut [Entry], capacity: u64) -> Result<u32, Error> {
     // The longest header and one block of content must fit.
     if capacity < 8 * BLOCK {
@@ -37,7 +37,7 @@ pub fn place(entries: &mut [Entry], capacity: u64) -> Result<u32, Error> {
 }
 
 fn cut(entry: &Entry, cursor: &mut Cursor) -> Vec<Extent> {
-    // A cut entry's names are longer, by `.part-0001`.
+    // The names of a cut entry are longer, by `.part-0001`.
     let mut sample = entry.clone();
     sample.extents = vec![Extent { volume: 0, offset: 0, length: 0 }; 2];
     let header = tar::header_len(&sample.tar_name(0));
@@ -79,7 +79,7 @@ impl Cursor {
     }
 }
 
-/// One extent as it stands on a volume.
+/// One extent on a volume.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
     /// The entry's index in the manifest.
@@ -102,7 +102,7 @@ pub fn pieces(manifest: &BundleManifest, volume: u32) -> Vec<Piece> {
     pieces
 }
 
-/// How many bytes a volume has after its head, the end of the archive included.
+/// The number of bytes of a volume after its head, including the end of the archive.
 #[must_use]
 pub fn payload_len(manifest: &BundleManifest, volume: u32) -> u64 {
     let extents = manifest.entries.iter().flat_map(|entry| &entry.extents);
@@ -111,7 +111,7 @@ pub fn payload_len(manifest: &BundleManifest, volume: u32) -> u64 {
     last.unwrap_or(0).next_multiple_of(BLOCK) + TRAILER
 }
 
-/// Checks that walking the entries in order meets each extent exactly where it says, volume after volume.
+/// Checks that the extents of all entries follow each other without gaps, volume after volume.
 ///
 /// # Errors
 /// [`Error::Inconsistent`] when an extent overlaps, leaves a gap, or goes back.

@@ -1,4 +1,4 @@
-//! The manifest: what is in a set and where, under one signature.
+//! The manifest: the content of a set and its positions, under one signature.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,16 +11,16 @@ use tlog::text::is_plain;
 
 use super::{Error, Limits, layout};
 
-/// The version of manifest and volumes. Version 1, which is still read, did not declare what is absent.
+/// The version of manifest and volumes. Version 1, which is still supported, does not declare absent content.
 pub const VERSION: u32 = 2;
 
-/// Whether this program reads the version.
+/// Whether this program supports the version.
 #[must_use]
 pub fn is_known(version: u32) -> bool {
     (1..=VERSION).contains(&version)
 }
 
-/// The longest name of a log.
+/// The maximum length of a log's name.
 const MOST_LOG_NAME: usize = 1024;
 
 /// The signed manifest.
@@ -33,16 +33,16 @@ pub struct BundleManifest {
     pub name: String,
     /// The program that wrote it.
     pub created_by: String,
-    /// The sender's log, which goes with the volumes and tells of the set.
+    /// The name of the sender's log, which is on the drive and has an entry for the set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// How many volumes the set has.
+    /// The number of volumes in the set.
     pub volumes: u32,
-    /// What was asked for, for people.
+    /// The items of the mirror file, for information.
     pub items: Vec<LockedItem>,
-    /// What an import puts into which repository.
+    /// The content that an import puts into each repository.
     pub repositories: Vec<BundleRepository>,
-    /// Every file of the set, in the order in which it stands on the volumes.
+    /// All files of the set, in the order of the volumes.
     pub entries: Vec<Entry>,
 }
 
@@ -64,31 +64,31 @@ pub struct BundleRepository {
 pub struct BundledManifest {
     /// Its digest.
     pub digest: Digest,
-    /// The type to serve it under.
+    /// The media type to serve it under.
     pub media_type: MediaType,
-    /// What it lists and what is not in the set.
+    /// Content that it lists and that is not in the set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<Absent>,
 }
 
-/// One file of the OCI layout that the volumes hold.
+/// A file of the OCI layout on the volumes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Entry {
-    /// Which file.
+    /// The kind of file.
     pub kind: EntryKind,
     /// The digest of its content.
     pub digest: Digest,
     /// The size of its content.
     pub size: u64,
-    /// How the content is written.
+    /// The encoding of the content on the volumes.
     pub encoding: Encoding,
-    /// The size as written.
+    /// The encoded size.
     pub encoded_size: u64,
-    /// The SHA-256 digest of the bytes as written, where they differ from the content.
+    /// The SHA-256 digest of the encoded bytes, if they differ from the content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoded_digest: Option<Digest>,
-    /// Where the bytes stand, in order.
+    /// The positions of the bytes, in order.
     pub extents: Vec<Extent>,
 }
 
@@ -104,11 +104,11 @@ pub enum EntryKind {
     Blob,
 }
 
-/// How content is written.
+/// The encoding of content on volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// As it is.
+    /// Not encoded.
     Identity,
     /// As a zstd frame (RFC 8878).
     Zstd,
@@ -120,14 +120,14 @@ pub enum Encoding {
 pub struct Extent {
     /// The volume, from 1.
     pub volume: u32,
-    /// The first byte, counted from the end of the volume's head.
+    /// The offset of the first byte, from the end of the volume's head.
     pub offset: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub length: u64,
 }
 
 impl Entry {
-    /// The file's name in the layout once extracted and decompressed.
+    /// The file's name in the layout, after extraction and decompression.
     #[must_use]
     pub fn path(&self) -> String {
         match self.kind {
@@ -137,7 +137,7 @@ impl Entry {
         }
     }
 
-    /// The name of the tar entry that holds extent `number` (from 0).
+    /// The name of the tar entry with extent `number` (from 0).
     #[must_use]
     pub fn tar_name(&self, number: usize) -> String {
         let mut name = self.path();
@@ -152,7 +152,7 @@ impl Entry {
 }
 
 impl BundleManifest {
-    /// The manifest's bytes, which are signed: compact JSON in a fixed order, and a line end.
+    /// The manifest's bytes, which are signed: compact JSON in a fixed order, and a final newline.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
@@ -160,18 +160,17 @@ impl BundleManifest {
         bytes
     }
 
-    /// Reads a manifest and checks that it is one that airlock could have written: even a signed manifest is
-    /// not followed blindly.
+    /// Parses a manifest and checks that airlock could have written it: even a signed manifest is not trusted blindly.
     ///
     /// # Errors
-    /// When it is malformed, too large, or contradicts itself.
+    /// When it is malformed, too large, or inconsistent.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
         let manifest: Self = serde_json::from_slice(bytes).map_err(Error::ManifestJson)?;
         if !is_known(manifest.version) {
             return Err(Error::Inconsistent("its version is unknown"));
         }
         if !is_name(&manifest.name) {
-            return Err(Error::Inconsistent("its name cannot be a file's name"));
+            return Err(Error::Inconsistent("its name is not a valid file name"));
         }
         let too_many = |what, found: usize, limit: u64| Error::TooMany { what, found: found as u64, limit };
         if manifest.entries.len() > limits.entries {
@@ -181,10 +180,10 @@ impl BundleManifest {
             return Err(too_many("volumes", manifest.volumes as usize, limits.volumes.into()));
         }
         if manifest.log.as_ref().is_some_and(|log| log.is_empty() || log.len() > MOST_LOG_NAME) {
-            return Err(Error::Inconsistent("its log's name is too long"));
+            return Err(Error::Inconsistent("the name of its log is empty or too long"));
         }
         if !manifest.log.iter().chain([&manifest.created_by]).all(|name| is_plain(name)) {
-            return Err(Error::Inconsistent("a name in it has characters that do not show"));
+            return Err(Error::Inconsistent("a name in it has non-printable characters"));
         }
         manifest.check_entries()?;
         manifest.check_repositories()?;
@@ -198,7 +197,7 @@ impl BundleManifest {
         format!("{}-{volume:03}-of-{:03}.tar", self.name, self.volumes)
     }
 
-    /// Bytes of all content, once each.
+    /// The size of all content, each blob counted once.
     #[must_use]
     pub fn content_size(&self) -> u64 {
         self.entries.iter().map(|entry| entry.size).sum()
@@ -207,7 +206,7 @@ impl BundleManifest {
     fn check_entries(&self) -> Result<(), Error> {
         let sizes = self.entries.iter().try_fold(0_u64, |sum, entry| sum.checked_add(entry.size));
         if sizes.is_none() {
-            return Err(Error::Inconsistent("the sizes of its entries are more than can be"));
+            return Err(Error::Inconsistent("the total size of its entries is too large"));
         }
         let mut paths = BTreeSet::new();
         for entry in &self.entries {
@@ -219,7 +218,7 @@ impl BundleManifest {
                 Encoding::Zstd => entry.encoded_digest.is_some(),
             };
             if !consistent {
-                return Err(Error::Inconsistent("an entry's encoding and sizes do not fit"));
+                return Err(Error::Inconsistent("an entry's encoding and sizes do not match"));
             }
             let total = entry.extents.iter().try_fold(0_u64, |sum, extent| sum.checked_add(extent.length));
             if total != Some(entry.encoded_size) || entry.extents.is_empty() {
@@ -247,7 +246,7 @@ impl BundleManifest {
                 return Err(Error::Inconsistent("a repository's manifest is not among the entries"));
             }
             if repository.tags.iter().any(|tag| !manifests.contains(&tag.digest)) {
-                return Err(Error::Inconsistent("a tag points at a manifest that its repository lacks"));
+                return Err(Error::Inconsistent("a tag points to a manifest that its repository lacks"));
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! Tar headers as bytes (POSIX.1-2017 `pax`, section "ustar Interchange Format"), and the diagnosis of a
-//! header that is not what it should be.
+//! Tar headers as bytes (POSIX.1-2017 `pax`, section "ustar Interchange Format"), and the diagnosis of headers that differ
+//! from the expected ones.
 
 use super::error::HeaderDefect;
 
@@ -8,16 +8,16 @@ pub const BLOCK: u64 = 512;
 const BLOCK_LEN: usize = 512;
 /// The end of an archive: two zero blocks.
 pub const TRAILER: u64 = 2 * BLOCK;
-/// A ustar header holds sizes of 11 octal digits; extents stay below.
+/// The maximum size of an extent: a ustar header has 11 octal digits for the size.
 pub const MAX_ENTRY: u64 = (8 << 30) - BLOCK;
 
-/// How many zero bytes follow content of this length.
+/// The number of zero bytes after content of this length.
 #[must_use]
 pub fn padding(length: u64) -> u64 {
     length.next_multiple_of(BLOCK) - length
 }
 
-/// The header of a regular file: one block, or three where the name needs a pax header.
+/// The header of a regular file: one block, or three if the name needs a pax header.
 #[must_use]
 pub fn header(name: &str, size: u64) -> Vec<u8> {
     if name.len() <= 100 {
@@ -32,7 +32,7 @@ pub fn header(name: &str, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// How many bytes [`header`] gives for the name.
+/// The number of bytes of [`header`] for the name.
 #[must_use]
 pub fn header_len(name: &str) -> u64 {
     header(name, 0).len() as u64
@@ -67,7 +67,7 @@ fn block(name: &str, size: u64, kind: u8) -> [u8; BLOCK_LEN] {
     block
 }
 
-/// The sum of all bytes, with blanks in place of the checksum itself.
+/// The sum of all bytes, with spaces in place of the checksum itself.
 fn checksum(block: &[u8]) -> u32 {
     block
         .iter()
@@ -76,7 +76,7 @@ fn checksum(block: &[u8]) -> u32 {
         .sum()
 }
 
-/// What a header's block says, as far as it can be read.
+/// The fields of a header block, as far as they can be read.
 struct Claimed {
     name: String,
     size: u64,
@@ -97,11 +97,11 @@ impl Claimed {
     }
 }
 
-/// Says what is wrong with `found`, which differs from the header of `name` with `size` bytes. `seen` tells
-/// whether an entry of a name came before.
+/// Diagnoses `found`, which differs from the header of `name` with `size` bytes. `seen` returns whether an entry of a name
+/// came before.
 #[must_use]
 pub fn diagnose(found: &[u8], name: &str, size: u64, seen: impl Fn(&str) -> bool) -> HeaderDefect {
-    // Of a long header, the last block carries kind and size; a hostile one may well be a short header.
+    // In a long header, the last block has the kind and the size. A hostile header may be short instead.
     let block = found.get(..BLOCK_LEN).unwrap_or(found);
     if block.iter().all(|byte| *byte == 0) {
         return HeaderDefect::End(name.to_owned());

@@ -1,4 +1,4 @@
-//! What must never be: a log that is not the one that was seen before, or a drive that is older than one that came.
+//! Alarms: a log differs from the one that was seen before, or a drive is older than one that was already accepted.
 
 use error_class::{Class, Classified};
 use oci::Digest;
@@ -6,38 +6,38 @@ use serde::Serialize;
 
 use crate::bundle::Error;
 
-/// Proof that somebody rolled a log back, showed two histories, or sent an old drive; with what proves it.
+/// An alarm: a log was rolled back or forked, or an old drive was sent. Contains the checkpoints that prove it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
 pub struct Alarm {
-    /// What it is.
+    /// The kind of alarm.
     pub kind: AlarmKind,
-    /// Whose log it is about.
-    pub whose: Whose,
+    /// The owner of the log.
+    pub owner: LogOwner,
     /// The log.
     pub origin: String,
     /// The signed checkpoint on the drive.
     pub found: String,
-    /// The signed checkpoint that was known, where there was one.
+    /// The signed checkpoint that was known before, if any.
     pub known: Option<String>,
 }
 
-/// Whose log raised an alarm.
+/// The owner of a log that raised an alarm, with the evidence against it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// That of a drive's sender.
+pub enum LogOwner {
+    /// The sender of a drive.
     Sender,
-    /// This store's own, by the word of a site that saw it.
+    /// This store, contradicted by a checkpoint that a site saw.
     Own {
         /// The site, by the name of its witness key.
         site: String,
     },
-    /// This store's own, by what its key signed before.
+    /// This store, contradicted by a checkpoint that its own key signed before.
     Past {
-        /// Where that is kept.
+        /// The location of that checkpoint.
         place: String,
     },
-    /// That of a site which returned it.
+    /// The site that returned the log.
     Site {
         /// The site, by the name of its witness key.
         site: String,
@@ -46,85 +46,83 @@ pub enum Whose {
 
 impl Alarm {
     fn text(&self) -> String {
-        match (&self.whose, &self.kind) {
-            (Whose::Own { site }, AlarmKind::RolledBack { found, known }) => {
+        match (&self.owner, &self.kind) {
+            (LogOwner::Own { site }, AlarmKind::RolledBack { found, known }) => {
                 format!("rollback: this store's own log has {found} entries, but site `{site}` saw {known}")
             }
-            (Whose::Own { site }, AlarmKind::Forked { known }) => {
+            (LogOwner::Own { site }, AlarmKind::Forked { known }) => {
                 format!(
-                    "split view: this store's own log is not the one of which site `{site}` saw {known} entries"
+                    "split view: this store's own log does not continue the log of which site `{site}` saw {known} entries"
                 )
             }
-            (Whose::Past { place }, AlarmKind::RolledBack { found, known }) => {
+            (LogOwner::Past { place }, AlarmKind::RolledBack { found, known }) => {
                 format!(
                     "rollback: this store's own log has {found} entries, but it signed {known} before, as `{place}` shows: the store was restored from a backup"
                 )
             }
-            (Whose::Past { place }, AlarmKind::Forked { known }) => {
+            (LogOwner::Past { place }, AlarmKind::Forked { known }) => {
                 format!(
-                    "split view: this store's own log is not the one that signed {known} entries before, as `{place}` shows: the store was restored from a backup, or copied"
+                    "split view: this store's own log does not continue the log that signed {known} entries before, as `{place}` shows: the store was restored from a backup, or copied"
                 )
             }
-            (Whose::Site { site }, AlarmKind::RolledBack { found, known }) => {
-                format!("rollback: the own log of site `{site}` has {found} entries, but had {known} before")
+            (LogOwner::Site { site }, AlarmKind::RolledBack { found, known }) => {
+                format!("rollback: site `{site}`'s own log has {found} entries, but had {known} before")
             }
-            (Whose::Site { site }, AlarmKind::Forked { known }) => {
+            (LogOwner::Site { site }, AlarmKind::Forked { known }) => {
                 format!(
-                    "split view: the own log of site `{site}` is not the one that had {known} entries before"
+                    "split view: site `{site}`'s own log does not continue the log that had {known} entries before"
                 )
             }
             (_, kind) => kind.to_string(),
         }
     }
 
-    /// What to do about it.
+    /// What to do about the alarm.
     #[must_use]
     pub fn hint(&self) -> &'static str {
-        match (&self.whose, &self.kind) {
-            (Whose::Own { .. }, _) => {
+        match (&self.owner, &self.kind) {
+            (LogOwner::Own { .. }, _) => {
                 "this site's log was changed or restored from a backup: run `airlock audit verify`, restore the folder `log` from its newest copy, or start a new log (docs/backup.md); `airlock quarantine list` keeps the proof"
             }
-            (Whose::Past { .. }, _) => {
+            (LogOwner::Past { .. }, _) => {
                 "sites would reject this drive as forged: restore the folder `log` from its newest copy, or move it away, pack, and give sites the new log's key (docs/backup.md)"
             }
-            (Whose::Site { .. }, AlarmKind::SiteWentBack { .. }) => {
+            (LogOwner::Site { .. }, AlarmKind::SiteWentBack { .. }) => {
                 "ask the site whether its store was restored from a backup; it must import the drives since then again, in order, and return a new medium"
             }
-            (Whose::Site { .. }, _) => {
+            (LogOwner::Site { .. }, _) => {
                 "ask the site whether its log was restored from a backup or changed; `airlock quarantine list` keeps both signed checkpoints as proof"
             }
-            (Whose::Sender, kind) => kind.hint(),
+            (LogOwner::Sender, kind) => kind.hint(),
         }
     }
 }
 
-/// The ways in which a log can be wrong that no honest sender and no broken medium bring about.
+/// The kinds of alarms. An honest sender and a damaged medium never cause them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "alarm", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum AlarmKind {
-    /// Fewer entries than were seen.
+    /// The log has fewer entries than were seen before.
     #[error("rollback: the sender's log has {found} entries, but had {known} before")]
     RolledBack {
-        /// On the drive.
+        /// The number of entries on the drive.
         found: u64,
-        /// Before.
+        /// The number of entries before.
         known: u64,
     },
-    /// Another history than was seen.
-    #[error("split view: the sender's log is not the one that had {known} entries before")]
+    /// The log has another history than was seen before.
+    #[error("split view: the sender's log does not continue the log that had {known} entries before")]
     Forked {
         /// The size for which both roots are known.
         known: u64,
     },
-    /// Another history than another site saw.
-    #[error(
-        "split view: site `{site}` saw a log with {known} entries, of which this one is not the continuation"
-    )]
+    /// The log has another history than another site saw.
+    #[error("split view: site `{site}` saw a log with {known} entries, which this log does not continue")]
     WitnessedOther {
         /// The site, by its name in the trust file.
         site: String,
-        /// How many entries it saw.
+        /// The number of entries that it saw.
         known: u64,
     },
     /// Entries are missing below the signed size.
@@ -132,24 +130,24 @@ pub enum AlarmKind {
     Truncated {
         /// The signed size.
         size: u64,
-        /// The first file that is missing.
+        /// The first missing file.
         missing: String,
     },
-    /// An older drive than one that came.
+    /// The drive is older than one that was already accepted.
     #[error(
-        "replayed drive: set `{set}` of `{name}` is number {found} in the sender's log, but number {known} came before"
+        "replayed drive: set `{set}` of `{name}` is number {found} in the sender's log, but number {known} was accepted before"
     )]
     Replayed {
         /// The set.
         set: Digest,
         /// Its name.
         name: String,
-        /// The index of the entry that tells of it.
+        /// The index of the set's log entry.
         found: u64,
-        /// That of the newest drive of this name that came.
+        /// The index of the newest accepted drive of this name.
         known: u64,
     },
-    /// An older drive than the one that set a tag, whatever its set is called.
+    /// The drive is older than the one that set a tag, whatever the names of the sets.
     #[error(
         "replayed drive: set `{set}` is number {found} in the sender's log and would move tag `{tag}` back, which drive number {known} set"
     )]
@@ -158,24 +156,24 @@ pub enum AlarmKind {
         set: Digest,
         /// The first such tag, with its repository.
         tag: String,
-        /// The index of the entry that tells of the set.
+        /// The index of the set's log entry.
         found: u64,
-        /// That of the drive that set the tag.
+        /// The index of the drive that set the tag.
         known: u64,
     },
-    /// A site that says less than it said before, and says so later.
+    /// A site reports fewer entries than it reported before, at a later time.
     #[error(
         "rollback: site `{site}` reports {found} entries, but reported {known} before: its store was restored from a backup"
     )]
     SiteWentBack {
         /// The site, by its name in the trust file.
         site: String,
-        /// What it says now.
+        /// The number of entries that it reports now.
         found: u64,
-        /// What it said before.
+        /// The number of entries that it reported before.
         known: u64,
     },
-    /// A drive that was signed, but not logged.
+    /// The drive was signed, but not logged.
     #[error("the sender's log has no entry for set `{set}`: its key signed a drive that was not logged")]
     Unlogged {
         /// The set.
@@ -184,9 +182,9 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
-    /// A word for programs.
+    /// A code for programs.
     #[must_use]
-    pub fn word(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::RolledBack { .. } => "rolled-back",
             Self::Forked { .. } => "forked",
@@ -199,30 +197,30 @@ impl AlarmKind {
         }
     }
 
-    /// What to do about it, where it is about a sender's log.
+    /// What to do about an alarm about a sender's log.
     fn hint(&self) -> &'static str {
         match self {
             Self::RolledBack { .. } => {
                 "ask the sender whether this drive was packed before one that you already imported. If so, run `airlock quarantine release SET --reason TEXT`; if not, the sender's log was rolled back: do not import the drive"
             }
             Self::Forked { .. } => {
-                "the sender's key signed two histories: import nothing of this sender until you know why; `airlock quarantine show SET` prints both signed checkpoints, which prove it"
+                "the sender's key signed two histories: import nothing from this sender until the cause is known; `airlock quarantine show SET` prints both signed checkpoints, which prove it"
             }
             Self::WitnessedOther { .. } => {
-                "compare with that site what each of you was shown: `airlock quarantine show SET` prints the checkpoints; import nothing of this sender until you know why"
+                "compare the checkpoints with that site: `airlock quarantine show SET` prints them; import nothing from this sender until the cause is known"
             }
             Self::Truncated { .. } => {
                 "copy the whole folder `log` next to the volumes again, or ask for the drive again: a complete copy is accepted"
             }
             Self::Replayed { .. } => {
-                "import the newest drive of this name; to take the older one on purpose, ask its sender and run `airlock quarantine release SET --reason TEXT`"
+                "import the newest drive of this name; to import the older one on purpose, ask its sender and run `airlock quarantine release SET --reason TEXT`"
             }
             Self::MovedBack { .. } => {
                 "import the newest drive that sets this tag; to move the tag back on purpose, ask the sender and run `airlock quarantine release SET --reason TEXT`"
             }
             Self::SiteWentBack { .. } => "ask the site whether its store was restored from a backup",
             Self::Unlogged { .. } => {
-                "ask the sender who packed this drive: its key signed it, and its log does not know; a key that others have must be revoked"
+                "ask the sender who packed this drive: the sender's key signed it, but the sender's log has no entry for it; if others have the key, revoke it"
             }
         }
     }
@@ -253,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_alarm_has_a_hint_of_its_own() {
+    fn each_alarm_has_its_own_hint() {
         let set = Digest::sha256(b"set");
         let name = || "name".to_owned();
         let kinds = [
@@ -266,16 +264,19 @@ mod tests {
             AlarmKind::SiteWentBack { site: name(), found: 1, known: 2 },
             AlarmKind::Unlogged { set },
         ];
-        let hint = |whose: Whose, kind: AlarmKind| {
-            Alarm { kind, whose, origin: name(), found: name(), known: None }.hint()
+        let hint = |owner: LogOwner, kind: AlarmKind| {
+            Alarm { kind, owner, origin: name(), found: name(), known: None }.hint()
         };
-        let hints: BTreeSet<_> = kinds.clone().map(|kind| hint(Whose::Sender, kind)).into();
+        let hints: BTreeSet<_> = kinds.clone().map(|kind| hint(LogOwner::Sender, kind)).into();
         assert_eq!(hints.len(), kinds.len());
         let rolled = || AlarmKind::RolledBack { found: 1, known: 2 };
         let others = [
-            hint(Whose::Own { site: name() }, rolled()),
-            hint(Whose::Site { site: name() }, rolled()),
-            hint(Whose::Site { site: name() }, AlarmKind::SiteWentBack { site: name(), found: 1, known: 2 }),
+            hint(LogOwner::Own { site: name() }, rolled()),
+            hint(LogOwner::Site { site: name() }, rolled()),
+            hint(
+                LogOwner::Site { site: name() },
+                AlarmKind::SiteWentBack { site: name(), found: 1, known: 2 },
+            ),
         ];
         assert!(others.iter().all(|other| !hints.contains(other)) && others[0] != others[1]);
     }

@@ -1,7 +1,8 @@
-//! The log on a drive, proved: signature, every entry and tile, growth since what was known, the set's own entry.
+//! Verifies the log on a drive: its signature, all entries and tiles, the growth since the known state, and the set's own
+//! entry.
 //!
-//! Everything is copied off the drive first, into a folder of this machine, and only the copy is looked at: a drive may
-//! give other bytes at the second reading.
+//! The log is first copied from the drive to a local folder, and only the copy is read: a drive may return other bytes at
+//! the second read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,50 +17,50 @@ use tlog::{Checkpoint, Folder, Note, Policy, VerifierKey, check, cosignature, me
 
 use super::write::check_size;
 use super::{
-    Alarm, AlarmKind, DriveLogError, FOLDER, MOST_TRUSTED_ROOT, TRUSTED_ROOT, WITNESS, Whose, is_of_set,
+    Alarm, AlarmKind, DriveLogError, FOLDER, LogOwner, MOST_TRUSTED_ROOT, TRUSTED_ROOT, WITNESS, is_of_set,
 };
 use crate::bundle::{BundleManifest, Error};
 use crate::media::{Beneath, Media};
 use crate::witness::order::SetTags;
 
-/// More cosigned checkpoints than this are not looked at.
+/// The maximum number of cosigned checkpoints that are read.
 const MOST_WITNESSES: usize = 100;
 
-/// What is known of a sender's log from before.
+/// The known state of a sender's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownLog {
     /// The checkpoint, signed by the log.
     pub note: Note,
-    /// What it says.
+    /// The parsed checkpoint.
     pub checkpoint: Checkpoint,
-    /// For each name of a set, the number of the newest drive that came.
+    /// For each set name, the number of the newest accepted drive.
     pub drives: BTreeMap<String, u64>,
     /// The tags that drives set.
     pub tags: SetTags,
 }
 
-/// A log that was proved.
+/// A verified log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The log's name.
     pub origin: String,
-    /// How many entries it has.
+    /// The number of its entries.
     pub size: u64,
     /// Its root, base64.
     pub root: String,
-    /// How many of them were known before.
+    /// The number of entries that were known before.
     pub known: u64,
-    /// The first entry that was on the drive.
+    /// The first entry on the drive.
     pub begin: u64,
-    /// The drive's number: the index of the entry that tells of the set.
+    /// The drive's number: the index of the set's log entry.
     pub number: u64,
-    /// Sites that saw this same log, by their names in the trust file, with the size that each saw.
+    /// The sites that saw the same log, by their names in the trust file, each with the size that it saw.
     pub witnesses: Vec<(String, u64)>,
-    /// Since when, and why, another copy of the set is kept out.
+    /// The time and alarm of another copy of the set, if one is quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
-    /// What is not beside the volumes, though `pack` writes it.
+    /// The files of `pack` that are missing on the drive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     /// The checkpoint.
@@ -67,47 +68,47 @@ pub struct Finding {
     pub note: Note,
 }
 
-/// What to examine, and by what.
+/// The inputs of an examination.
 pub(crate) struct Examination<'a> {
     pub(crate) media: &'a Media,
     pub(crate) manifest: &'a BundleManifest,
     pub(crate) trust: &'a TrustFile,
-    pub(crate) known: Option<&'a Known>,
+    pub(crate) known: Option<&'a KnownLog>,
     /// An empty folder for the copy.
     pub(crate) stage: &'a Path,
 }
 
 impl Examination<'_> {
-    /// Examines the log `origin`, which the manifest names.
+    /// Examines the log `origin` of the manifest.
     pub(crate) fn run(&self, origin: &str) -> Result<Finding, Error> {
         let (folder, note) = self.find(origin)?;
         let log = self.trust.log(origin);
         let key = log.map_err(|source| DriveLogError::Key { origin: origin.to_owned(), source })?.key();
         let checkpoint = self.checkpoint(&note, key)?;
-        let seen = Seen { note: &note, checkpoint: &checkpoint, known: self.known };
-        seen.is_not_smaller()?;
+        let state = SignedState { note: &note, checkpoint: &checkpoint, known: self.known };
+        state.check_size()?;
         let missing = check_trusted_root(&folder, key)?;
-        let begin = self.stage(&folder, &seen)?;
-        let number = self.leaves(&folder, begin, key)?;
+        let begin = self.stage(&folder, &state)?;
+        let number = self.check_entries(&folder, begin, key)?;
         let staged = Folder::new(self.stage, checkpoint.size);
-        seen.goes_on(&staged)?;
+        state.check_history(&staged)?;
         let known = self.known.map_or(0, |known| known.checkpoint.size);
         if begin > known {
             return Err(DriveLogError::BeginsLater { begin, known }.into());
         }
         let number =
-            number.ok_or_else(|| seen.alarm(AlarmKind::Unlogged { set: self.media.set().clone() }))?;
-        self.is_not_replayed(number, &seen)?;
-        let witnesses = self.witnesses(&folder, key, &seen, &staged)?;
+            number.ok_or_else(|| state.alarm(AlarmKind::Unlogged { set: self.media.set().clone() }))?;
+        self.check_not_replayed(number, &state)?;
+        let witnesses = self.witnesses(&folder, key, &state, &staged)?;
         let Checkpoint { origin, size, root } = checkpoint;
-        // Whatever else stands below the checkpoint is nobody's word.
+        // Keep the log's own signature only.
         let note = note.only(&[key]);
         let root = root.to_string();
         let missing = missing.into_iter().map(str::to_owned).collect();
         Ok(Finding { origin, size, root, known, begin, number, witnesses, held: None, missing, note })
     }
 
-    /// The folder that has the log, and its checkpoint, unchecked.
+    /// The folder of the log, and its checkpoint, not yet verified.
     fn find(&self, origin: &str) -> Result<(PathBuf, Note), Error> {
         let mut found: Option<(PathBuf, Vec<u8>)> = None;
         for folder in self.media.folders() {
@@ -137,13 +138,13 @@ impl Examination<'_> {
         Ok(checkpoint)
     }
 
-    /// Copies the log off the drive; gives the first entry that was there. Bundles may be missing at the beginning
-    /// alone: what everybody has already need not travel.
-    fn stage(&self, drive: &Path, seen: &Seen<'_>) -> Result<u64, Error> {
-        let size = seen.checkpoint.size;
+    /// Copies the log from the drive, and returns the first entry on it. Only bundles at the beginning may be missing:
+    /// entries that all sites already have need not be on the drive.
+    fn stage(&self, drive: &Path, state: &SignedState<'_>) -> Result<u64, Error> {
+        let size = state.checkpoint.size;
         let medium = Beneath::open(drive)?;
         let (mut bytes, mut first) = (0, None);
-        for place in tile::places(size) {
+        for place in tile::ids(size) {
             let most = if place.level.is_some() { 32 * WIDTH } else { WIDTH * (2 + tile::MAX_ENTRY as u64) };
             let path = place.path();
             let Some(content) = medium.read(&Path::new(FOLDER).join(&path), most)? else {
@@ -151,7 +152,7 @@ impl Examination<'_> {
                 if place.level.is_none() && first.is_none() && (place.index + 1) * WIDTH < size {
                     continue;
                 }
-                return Err(seen.alarm(AlarmKind::Truncated { size, missing }));
+                return Err(state.alarm(AlarmKind::Truncated { size, missing }));
             };
             if place.level.is_none() {
                 first.get_or_insert(place.index);
@@ -164,12 +165,12 @@ impl Examination<'_> {
             write(&copy, &content)?;
         }
         let copy = self.stage.join(CHECKPOINT);
-        write(&copy, seen.note.to_string().as_bytes())?;
+        write(&copy, state.note.to_string().as_bytes())?;
         Ok(first.unwrap_or(0) * WIDTH)
     }
 
-    /// Checks every entry and tile; gives the last entry that tells of the set.
-    fn leaves(&self, drive: &Path, begin: u64, key: &VerifierKey) -> Result<Option<u64>, Error> {
+    /// Checks all entries and tiles, and returns the index of the set's last entry.
+    fn check_entries(&self, drive: &Path, begin: u64, key: &VerifierKey) -> Result<Option<u64>, Error> {
         let set = self.media.set().to_string();
         let mut number = None;
         let mut each = |index: u64, entry: &[u8]| {
@@ -182,10 +183,10 @@ impl Examination<'_> {
         Ok(number)
     }
 
-    fn is_not_replayed(&self, number: u64, seen: &Seen<'_>) -> Result<(), Error> {
+    fn check_not_replayed(&self, number: u64, state: &SignedState<'_>) -> Result<(), Error> {
         let name = &self.manifest.name;
         match self.known.and_then(|known| known.drives.get(name)) {
-            Some(known) if number < *known => Err(seen.alarm(AlarmKind::Replayed {
+            Some(known) if number < *known => Err(state.alarm(AlarmKind::Replayed {
                 set: self.media.set().clone(),
                 name: name.clone(),
                 found: number,
@@ -195,12 +196,12 @@ impl Examination<'_> {
         }
     }
 
-    /// What other sites saw of this log must be a part of it. What unknown witnesses say is not heard.
+    /// Checks that this log contains the states that other sites saw. Cosignatures of unknown witnesses are ignored.
     fn witnesses(
         &self,
         drive: &Path,
         key: &VerifierKey,
-        seen: &Seen<'_>,
+        state: &SignedState<'_>,
         staged: &Folder,
     ) -> Result<Vec<(String, u64)>, Error> {
         let mut found = Vec::new();
@@ -210,18 +211,18 @@ impl Examination<'_> {
                 continue;
             }
             let Some(bytes) = read_on(drive, &path, tlog::note::MAX_LEN as u64)? else { continue };
-            let seen_there = (|| {
+            let witnessed = (|| {
                 let note = Note::parse(&bytes)?;
                 let checkpoint = Checkpoint::verify(&note, key)?;
                 cosignature::verify(&note, witness.key())?;
                 Ok(checkpoint)
             })()
             .map_err(|source| DriveLogError::OtherSite { site: witness.name().to_owned(), source })?;
-            let (site, known) = (witness.name().to_owned(), seen_there.size);
-            let same = known <= seen.checkpoint.size
-                && merkle::root(staged, known).map_err(DriveLogError::Log)? == seen_there.root;
+            let (site, known) = (witness.name().to_owned(), witnessed.size);
+            let same = known <= state.checkpoint.size
+                && merkle::root(staged, known).map_err(DriveLogError::Log)? == witnessed.root;
             if !same {
-                return Err(seen.alarm(AlarmKind::WitnessedOther { site, known }));
+                return Err(state.alarm(AlarmKind::WitnessedOther { site, known }));
             }
             found.push((site, known));
         }
@@ -234,7 +235,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     private::create(path).and_then(|mut file| file.write_all(bytes)).map_err(Error::io("write", path))
 }
 
-/// An error about the copy, told of the file on the drive: the copy is gone when somebody looks.
+/// Changes the paths in an error from the copy to the drive, because the copy is deleted afterwards.
 fn on_drive(error: tlog::Error, stage: &Path, log: &Path) -> tlog::Error {
     let moved = |path: PathBuf| path.strip_prefix(stage).map_or(path.clone(), |within| log.join(within));
     match error {
@@ -245,22 +246,22 @@ fn on_drive(error: tlog::Error, stage: &Path, log: &Path) -> tlog::Error {
     }
 }
 
-/// A log's signed state, beside what was known of it.
-struct Seen<'a> {
+/// A log's signed state, with its known state.
+struct SignedState<'a> {
     note: &'a Note,
     checkpoint: &'a Checkpoint,
-    known: Option<&'a Known>,
+    known: Option<&'a KnownLog>,
 }
 
-impl Seen<'_> {
+impl SignedState<'_> {
     fn alarm(&self, kind: AlarmKind) -> Error {
         let (origin, found) = (self.checkpoint.origin.clone(), self.note.to_string());
         let known = self.known.map(|known| known.note.to_string());
-        Alarm { kind, whose: Whose::Sender, origin, found, known }.into()
+        Alarm { kind, owner: LogOwner::Sender, origin, found, known }.into()
     }
 
-    /// What the checkpoints alone tell, before anything else is read.
-    fn is_not_smaller(&self) -> Result<(), Error> {
+    /// Compares the checkpoints alone, before other files are read.
+    fn check_size(&self) -> Result<(), Error> {
         let Some(known) = self.known else { return Ok(()) };
         let (found, known) = (self.checkpoint, &known.checkpoint);
         if found.size < known.size {
@@ -272,10 +273,10 @@ impl Seen<'_> {
         Ok(())
     }
 
-    fn goes_on(&self, staged: &Folder) -> Result<(), Error> {
+    fn check_history(&self, staged: &Folder) -> Result<(), Error> {
         let Some(known) = self.known else { return Ok(()) };
         let known = (known.checkpoint.size, known.checkpoint.root);
-        match check::goes_on(staged, self.checkpoint, known) {
+        match check::consistency(staged, self.checkpoint, known) {
             Ok(_) => Ok(()),
             Err(tlog::Error::RolledBack { found, known, .. }) => {
                 Err(self.alarm(AlarmKind::RolledBack { found, known }))
@@ -286,7 +287,7 @@ impl Seen<'_> {
     }
 }
 
-/// A file that would have stock tools trust another log must not go unseen; nor that it was taken away.
+/// Checks `trusted_root.json`: a changed file would make standard tools trust another log, and a missing one is reported.
 fn check_trusted_root(drive: &Path, key: &VerifierKey) -> Result<Option<&'static str>, Error> {
     let path = drive.join(TRUSTED_ROOT);
     if fs::symlink_metadata(&path).is_err() {
@@ -299,26 +300,26 @@ fn check_trusted_root(drive: &Path, key: &VerifierKey) -> Result<Option<&'static
     }
 }
 
-/// Reads a file of a drive that is no link.
+/// Reads a file of a drive, without following links.
 fn read_on(drive: &Path, below: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     Beneath::open(drive)?.read(below, limit)
 }
 
-/// What a drive says of its log, unproved: for showing only.
+/// A drive's own statements about its log, not verified; for display only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimedLog {
     /// The log that the manifest names.
     pub origin: String,
-    /// How many entries the checkpoint says, if there is one of this log.
+    /// The number of entries in the log's checkpoint, if it is on the drive.
     pub size: Option<u64>,
     /// The root, base64.
     pub root: Option<String>,
-    /// The sizes that sites are said to have acknowledged.
+    /// The sites that acknowledged the log, each with the size.
     pub acknowledged: Vec<(String, u64)>,
 }
 
-/// Shows what a drive says of its log.
+/// Reads a drive's own statements about its log.
 pub(crate) fn claimed(media: &Media, manifest: &BundleManifest) -> Result<Option<ClaimedLog>, Error> {
     let Some(origin) = manifest.log.clone() else { return Ok(None) };
     let read = |medium: &Beneath, path: &Path| -> Result<Option<Checkpoint>, Error> {

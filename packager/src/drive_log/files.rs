@@ -1,5 +1,4 @@
-//! Small files, written so that they are there whole or not at all: on media that nobody vouches for, and on this machine,
-//! where they are for their owner alone.
+//! Small files that are written atomically: on untrusted media, and on this machine, readable by their owner only.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -14,8 +13,8 @@ use super::DriveLogError;
 use crate::bundle::Error;
 use crate::media::Beneath;
 
-/// Reads a regular file of at most `limit` bytes; none where there is no file. A link is not followed, and a pipe not
-/// waited for: both count as no file.
+/// Reads a regular file of at most `limit` bytes; `None` if it does not exist. Links are not followed and pipes do not
+/// block: both count as missing.
 pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -29,7 +28,7 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Erro
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > limit {
-        let defect = "it is longer than it can be";
+        let defect = "it exceeds the maximum length";
         return Err(DriveLogError::Log(tlog::Error::Damaged { path: path.to_owned(), defect }).into());
     }
     Ok(Some(bytes))
@@ -40,7 +39,7 @@ fn absent(error: &std::io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
-/// Several files on a medium that become durable together; the last one is the commit point.
+/// Writes several files to a medium, which become durable together; the last one is the commit point.
 pub(crate) struct Publish<'a> {
     medium: &'a Beneath,
     written: Vec<PathBuf>,
@@ -58,7 +57,7 @@ impl<'a> Publish<'a> {
         Ok(())
     }
 
-    /// Makes all files so far durable, with their names and the folders that hold them.
+    /// Makes all files so far durable, with their names and folders.
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         let mut folders = BTreeSet::from([PathBuf::new()]);
         for below in self.written.drain(..) {
@@ -69,19 +68,19 @@ impl<'a> Publish<'a> {
     }
 }
 
-/// Writes one file of this machine, for its owner alone: whole and durable, or not at all.
+/// Writes a file on this machine atomically and durably, readable by its owner only.
 pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     create_folder(folder_of(path))?;
     private::publish(path, bytes, Existing::Replace, Readers::Owner).map_err(Error::io("write", path))
 }
 
-/// Makes a folder and those above it, durably. Also flushes those that were there before: an earlier run may have been
-/// ended before it did.
+/// Creates a folder and its parents, durably. Also flushes existing folders, because an earlier run may have ended before
+/// it flushed them.
 pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
     private::create_folders(path).map_err(Error::io("create", path))?;
     let whole = fs::canonicalize(path).map_err(Error::io("read", path))?;
     for folder in whole.ancestors().skip(1) {
-        // A folder that this user cannot open was there before.
+        // A folder that this user cannot open existed before.
         if private::sync_folder(folder).is_err() {
             break;
         }

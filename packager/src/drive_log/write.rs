@@ -1,7 +1,7 @@
-//! The sender's log, put beside the volumes.
+//! Writes the sender's log next to the volumes.
 //!
-//! Write order: entries and tiles, proofs, the key for stock verifiers, all flushed; then the checkpoint. A crash before
-//! that leaves the older checkpoint, for which all files are still there, or none: pack again.
+//! Write order: entries and tiles, proofs, the key for standard verifiers, all flushed; then the checkpoint. A crash before
+//! that leaves no checkpoint, or the older one, for which all files still exist: pack again.
 
 use std::fs;
 use std::path::Path;
@@ -13,23 +13,23 @@ use tlog::folder::CHECKPOINT;
 use tlog::tile::{self, TileId, WIDTH};
 use tlog::{Checkpoint, Consistency, Folder, Note, Policy, VerifierKey, check};
 
-use super::{CONSISTENCY, DriveLogError, FOLDER, Publish, TRUSTED_ROOT, WITNESS, Whose, file_name};
+use super::{CONSISTENCY, DriveLogError, FOLDER, LogOwner, Publish, TRUSTED_ROOT, WITNESS, file_name};
 use crate::bundle::{Error, Limits};
 use crate::media::Beneath;
 use crate::witness::Acknowledged;
-use crate::witness::acknowledge::{contains, has};
+use crate::witness::acknowledge::{check_contains, check_seen_by_site};
 use crate::witness::returned::{FOLDER as RETURNED, LOGS};
 
-/// A log with more bytes of entries than this is carried from what all sites have acknowledged.
+/// If a log has more bytes of entries than this, entries that all sites have acknowledged are left out.
 pub const WHOLE: u64 = 64 << 20;
 
-/// More sites on a medium than this are not looked at.
+/// The maximum number of sites on a medium that are read.
 const MOST_SITES: usize = 1000;
 
-/// What stands in for an entry's true error: the log belongs to another crate.
+/// The error of the log's implementation, which is in another crate.
 pub type LogFailure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The sender's log, as far as packing needs it.
+/// The operations on the sender's log that packing needs.
 pub trait SenderLog {
     /// The folder, in the layout of crate `tlog`.
     fn folder(&self) -> &Path;
@@ -37,35 +37,35 @@ pub trait SenderLog {
     /// The key that signs its checkpoints.
     fn verifier(&self) -> VerifierKey;
 
-    /// Checkpoints that this log's key signed before, each with the place where it is kept: none may be ahead of the log.
+    /// Checkpoints that this log's key signed before, each with its location. None may be ahead of the log.
     fn past(&self) -> Vec<(String, Note)> {
         Vec::new()
     }
 
-    /// Logs that this set was written. When it returns, the entry is durable and under a signed checkpoint. The entry
-    /// is a JSON object with `event` `pack`, the set's digest among `object.digests`, and `outcome.result` `success`.
+    /// Logs that this set was written. On return, the entry is durable and covered by a signed checkpoint. The entry is a
+    /// JSON object with `event` `pack`, the set's digest in `object.digests`, and `outcome.result` `success`.
     ///
     /// # Errors
-    /// When it could not be logged.
+    /// When logging fails.
     fn packed(&self, set: &Digest, name: &str) -> Result<(), LogFailure>;
 }
 
-/// What of a log went onto a drive.
+/// The part of a log that was written to a drive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CarriedLog {
+pub struct WrittenLog {
     /// The log's name.
     pub origin: String,
-    /// How many entries it has.
+    /// The number of its entries.
     pub size: u64,
     /// The first entry on the drive.
     pub begin: u64,
-    /// The sizes from which there is a proof, each with the site that acknowledged it.
+    /// The sizes with a consistency proof, each with the site that acknowledged it.
     pub acknowledged: Vec<(String, u64)>,
 }
 
-/// That the log may go to this folder, and goes on from all that sites acknowledged: found out before anything is
-/// written.
+/// Checks, before anything is written, that the log may be written to this folder, and that it continues all states that
+/// sites acknowledged.
 pub(crate) fn prepare(
     medium: &Beneath,
     log: &dyn SenderLog,
@@ -73,19 +73,19 @@ pub(crate) fn prepare(
 ) -> Result<(), Error> {
     let (note, folder) = own(log)?;
     for site in acknowledged {
-        contains(&folder, &note, (&site.note, &site.checkpoint), &site.site)?;
+        check_seen_by_site(&folder, &note, (&site.note, &site.checkpoint), &site.site)?;
     }
-    is_free(medium, log.verifier().name())?;
+    check_free(medium, log.verifier().name())?;
     for (place, seen) in log.past().into_iter().chain(on_medium(medium, log.verifier().name())?) {
-        // What this log's key did not sign is no word of it.
+        // Ignore checkpoints that this log's key did not sign.
         if let Ok(checkpoint) = Checkpoint::verify(&seen, &log.verifier()) {
-            has(&folder, &note, (&seen, &checkpoint), Whose::Past { place })?;
+            check_contains(&folder, &note, (&seen, &checkpoint), LogOwner::Past { place })?;
         }
     }
     Ok(())
 }
 
-/// Checkpoints of a log on a medium: of an earlier drive, and as sites cosigned and returned them.
+/// Checkpoints of a log on a medium: from an earlier drive, and those that sites cosigned and returned.
 fn on_medium(medium: &Beneath, origin: &str) -> Result<Vec<(String, Note)>, Error> {
     let mut paths = vec![Path::new(FOLDER).join(CHECKPOINT)];
     let sites = medium.names(Path::new(RETURNED))?.into_iter().take(MOST_SITES);
@@ -100,18 +100,19 @@ fn on_medium(medium: &Beneath, origin: &str) -> Result<Vec<(String, Note)>, Erro
     Ok(found)
 }
 
-/// Puts the log beside the volumes. `whole` is how many bytes of entries are carried without asking who has them.
+/// Writes the log next to the volumes. If its entries have more than `whole` bytes, entries that all sites have
+/// acknowledged are left out.
 pub(crate) fn write(
     medium: &Beneath,
     log: &dyn SenderLog,
     acknowledged: &[Acknowledged],
     whole: u64,
-) -> Result<CarriedLog, Error> {
+) -> Result<WrittenLog, Error> {
     let (note, folder) = own(log)?;
     let key = log.verifier();
     let begin = begin(log.folder(), folder.size(), acknowledged, whole);
     let root = Path::new(FOLDER);
-    // Without a checkpoint, the folder may be somebody else's.
+    // Without a checkpoint, the folder may not belong to a log.
     if medium.file(&root.join(CHECKPOINT)).is_ok() {
         remove_proofs(medium)?;
     }
@@ -137,7 +138,7 @@ pub(crate) fn write(
     medium.write(&root.join(CHECKPOINT), note.to_string().as_bytes(), true)?;
     medium.flush(root)?;
     let acknowledged = acknowledged.iter().map(|site| (site.site.clone(), site.checkpoint.size)).collect();
-    Ok(CarriedLog { origin, size: folder.size(), begin, acknowledged })
+    Ok(WrittenLog { origin, size: folder.size(), begin, acknowledged })
 }
 
 /// The log at its signed checkpoint.
@@ -147,17 +148,17 @@ fn own(log: &dyn SenderLog) -> Result<(Note, Folder), Error> {
     Ok((note, Folder::signed(log.folder(), &checkpoint)))
 }
 
-/// Reads the log on the drive as whoever gets it will.
-pub(crate) fn read_back(medium: &Beneath, log: &dyn SenderLog, carried: &CarriedLog) -> Result<(), Error> {
+/// Reads the log on the drive back, like a receiver.
+pub(crate) fn read_back(medium: &Beneath, log: &dyn SenderLog, written: &WrittenLog) -> Result<(), Error> {
     let root = Path::new(FOLDER);
-    for place in places(carried.size, carried.begin) {
+    for place in places(written.size, written.begin) {
         if let Ok(file) = medium.file(&root.join(place.path())) {
-            // A hint, which file systems in user space may ignore.
+            // This is a hint, which file systems in user space may ignore.
             let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         }
     }
     let policy = Policy::of_log(log.verifier());
-    check::since(&medium.path(root), carried.begin, &policy, &mut |_, _| {}).map_err(DriveLogError::Log)?;
+    check::since(&medium.path(root), written.begin, &policy, &mut |_, _| {}).map_err(DriveLogError::Log)?;
     Ok(())
 }
 
@@ -168,16 +169,16 @@ pub(super) fn check_size(bytes: u64, limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-/// The files of a log whose bundles before that of entry `begin` are left out.
+/// The files of a log, without the bundles before that of entry `begin`.
 fn places(size: u64, begin: u64) -> impl Iterator<Item = TileId> {
     let kept = move |place: &TileId| place.level.is_some() || place.index >= begin / WIDTH;
-    tile::places(size).into_iter().filter(kept)
+    tile::ids(size).into_iter().filter(kept)
 }
 
-/// The first entry to be carried: 0 for a log of usual size, else what every known site has, in whole bundles.
+/// The first entry to write: 0 for a log of usual size, otherwise the first bundle that some known site lacks.
 fn begin(log: &Path, size: u64, acknowledged: &[Acknowledged], whole: u64) -> u64 {
     let length = |place: TileId| fs::metadata(log.join(place.path())).map_or(0, |file| file.len());
-    let bundles = tile::places(size).into_iter().filter(|place| place.level.is_none());
+    let bundles = tile::ids(size).into_iter().filter(|place| place.level.is_none());
     let bytes: u64 = bundles.map(length).sum();
     let least = acknowledged.iter().map(|site| site.checkpoint.size).min();
     match least {
@@ -186,7 +187,7 @@ fn begin(log: &Path, size: u64, acknowledged: &[Acknowledged], whole: u64) -> u6
     }
 }
 
-/// A file of exactly its width, also where the log has grown since.
+/// The content of a file at exactly its width, even if the log has grown since.
 fn content(folder: &Folder, place: TileId) -> tlog::Result<Vec<u8>> {
     if let Some(level) = place.level {
         return Ok(tile::encode_hashes(&folder.tile(level, place.index)?));
@@ -198,8 +199,8 @@ fn content(folder: &Folder, place: TileId) -> tlog::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Refuses to touch another log.
-fn is_free(medium: &Beneath, origin: &str) -> Result<(), Error> {
+/// Refuses to overwrite another log.
+fn check_free(medium: &Beneath, origin: &str) -> Result<(), Error> {
     let checkpoint = Path::new(FOLDER).join(CHECKPOINT);
     let Some(bytes) = medium.read(&checkpoint, tlog::note::MAX_LEN as u64)? else { return Ok(()) };
     let found = Note::parse(&bytes).and_then(|note| Checkpoint::read(&note));
@@ -210,7 +211,7 @@ fn is_free(medium: &Beneath, origin: &str) -> Result<(), Error> {
     }
 }
 
-/// Removes what an earlier pack said of sites and this one may not say again.
+/// Removes the proofs and cosigned checkpoints of an earlier pack, which may be outdated.
 fn remove_proofs(medium: &Beneath) -> Result<(), Error> {
     let root = Path::new(FOLDER);
     for folder in [root.to_owned(), root.join(WITNESS)] {
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_log_begins_with_what_some_known_site_lacks() {
+    fn a_long_log_begins_with_entries_that_some_known_site_lacks() {
         let folder = tempfile::tempdir().unwrap();
         let sender = sender(folder.path(), 300);
         let south = acknowledged(&sender, "south");
@@ -287,20 +288,20 @@ mod tests {
         for (whole, begin, count) in [(WHOLE, 0, 4), (0, 256, 3)] {
             let target = folder.path().join(begin.to_string());
             let medium = Beneath::create(&target).unwrap();
-            let carried = write(&medium, &sender, &sites, whole).unwrap();
-            assert_eq!((carried.size, carried.begin, bundles(&target).len()), (900, begin, count));
-            read_back(&medium, &sender, &carried).unwrap();
+            let written = write(&medium, &sender, &sites, whole).unwrap();
+            assert_eq!((written.size, written.begin, bundles(&target).len()), (900, begin, count));
+            read_back(&medium, &sender, &written).unwrap();
             for name in ["consistency-from-300", "consistency-from-900", "witness/north", "witness/south"] {
                 assert!(target.join(FOLDER).join(name).exists(), "{name}");
             }
         }
-        // Nobody has acknowledged: everything travels.
+        // Without acknowledgements, all entries are written.
         let medium = Beneath::create(&folder.path().join("all")).unwrap();
         assert_eq!(write(&medium, &sender, &[], 0).unwrap().begin, 0);
     }
 
     #[test]
-    fn a_folder_with_another_log_is_left_alone() {
+    fn a_folder_with_another_log_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let sender = sender(folder.path(), 3);
         let target = folder.path().join("drive");
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_a_site_did_not_see_so_is_not_carried() {
+    fn a_log_that_contradicts_a_site_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (folder.path().join("one"), folder.path().join("other"));
         let site = acknowledged(&sender(&one, 5), "north");

@@ -1,8 +1,8 @@
-//! A set brought in from one medium after the other. The signature and the log are checked first, and names come last, when
-//! every volume was there: until then the store has blobs that nothing names.
+//! Imports a set from one medium after the other. The signature and the log are verified first, and names are written last,
+//! after all volumes: until then, the store has blobs without names.
 //!
-//! A volume whose entries are all in the store is not asked for again, so that a run that ended goes on. An entry that is
-//! cut at a volume's end is one stream that is hashed as a whole, so both volumes are needed in one run.
+//! A volume is not requested if all its entries are in the store, so an interrupted import can resume. An entry that is cut
+//! at the end of a volume is one stream with one digest, so both volumes are needed in the same run.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,17 +18,17 @@ use crate::drive_log::DriveLogError;
 use crate::media::{Changer, Media, Payload};
 use crate::witness::Admitted;
 
-/// Where volumes turn up, and who has them changed.
-pub struct Turns<'a> {
-    /// Files, or folders that hold them.
+/// Media that are inserted one after the other.
+pub struct SequentialMedia<'a> {
+    /// The files of the volumes, or folders that contain them.
     pub paths: &'a [PathBuf],
-    /// Who has the media changed.
+    /// Requests the media.
     pub changer: &'a dyn Changer,
 }
 
-impl Turns<'_> {
-    /// The volumes of this set that are there now; none if there is no volume, or one of another set. Whoever changes the
-    /// media is told why.
+impl SequentialMedia<'_> {
+    /// The volumes of this set on the current medium; `None` if it has no volume, or one of another set. The changer is then
+    /// given the reason.
     ///
     /// # Errors
     /// When a volume is damaged.
@@ -46,19 +46,19 @@ impl Turns<'_> {
         Ok(None)
     }
 
-    /// The medium with the sender's log, which the last one has. `media` is what is there now.
+    /// The medium with the sender's log, which is the last one. `media` is the current medium.
     ///
     /// # Errors
-    /// [`Error::NotInserted`], or what is wrong with what was inserted.
+    /// [`Error::NotInserted`], or the error in an inserted medium.
     pub fn with_log(&self, media: Media) -> Result<Media, Error> {
         let claimed = media.unverified_manifest()?;
         if claimed.log.is_none() || media.has_log() {
             return Ok(media);
         }
         let (set, total) = (media.set().clone(), claimed.volumes);
-        let mut now = Some(media);
+        let mut current = Some(media);
         loop {
-            if let Some(media) = now.take() {
+            if let Some(media) = current.take() {
                 if media.has_log() {
                     return Ok(media);
                 }
@@ -67,30 +67,30 @@ impl Turns<'_> {
                     self.changer.unfit(&DriveLogError::Missing(origin).into());
                 }
             }
-            // Nothing of the medium is open while it is changed.
+            // No file on the medium may be open while it is changed.
             self.changer.change(total, total, &claimed.volume_name(total))?;
-            now = self.media_of(&set)?;
+            current = self.media_of(&set)?;
         }
     }
 }
 
-/// Brings a set that was let in into the store, volume by volume. `media` is what is there now.
+/// Imports an admitted set into the store, volume by volume. `media` is the current medium.
 ///
 /// # Errors
-/// As [`super::import`]; [`Error::NotInserted`] when a volume is needed and nobody is there.
+/// Those of [`super::import`]; [`Error::NotInserted`] when a needed volume is not inserted.
 pub fn import_in_turn(
     media: Media,
     admitted: &Admitted,
     store: &Store,
     reporter: &dyn Reporter,
-    turns: &Turns<'_>,
+    sequence: &SequentialMedia<'_>,
 ) -> Result<ImportReport, Error> {
     let mut report = plan(admitted, &media, store)?;
     let manifest = admitted.manifest().get();
     reporter.begin("import", manifest.content_size());
     let window_log = media.limits().window_log;
     let numbers = needed(manifest, store)?;
-    let mut reader = Reader::new(media, admitted, turns);
+    let mut reader = Reader::new(media, admitted, sequence);
     let volumes = Volumes { numbers, window_log };
     report.healed = load(manifest, (&volumes, &mut |number| reader.payload(number)), store, reporter)?;
     check(manifest, store)?;
@@ -99,7 +99,7 @@ pub fn import_in_turn(
     Ok(report)
 }
 
-/// The volumes that hold something that the store lacks.
+/// The volumes with content that the store lacks.
 fn needed(manifest: &BundleManifest, store: &Store) -> Result<Vec<u32>, Error> {
     let mut lacking = BTreeSet::new();
     for entry in manifest.entries.iter().filter(|entry| entry.kind == EntryKind::Blob) {
@@ -110,47 +110,47 @@ fn needed(manifest: &BundleManifest, store: &Store) -> Result<Vec<u32>, Error> {
     Ok(lacking.into_iter().collect())
 }
 
-/// Reads volumes as they turn up.
+/// Reads volumes as they are inserted.
 pub(crate) struct Reader<'a> {
     set: Digest,
-    now: Option<Media>,
+    current: Option<Media>,
     admitted: &'a Admitted,
-    turns: &'a Turns<'a>,
-    /// Whether the volume was asked for that is read next.
-    was_asked: bool,
+    sequence: &'a SequentialMedia<'a>,
+    /// Whether the next volume was already requested.
+    was_requested: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// `media` is what is there now.
-    pub(crate) fn new(media: Media, admitted: &'a Admitted, turns: &'a Turns<'a>) -> Self {
-        Self { set: media.set().clone(), now: Some(media), admitted, turns, was_asked: false }
+    /// A reader; `media` is the current medium.
+    pub(crate) fn new(media: Media, admitted: &'a Admitted, sequence: &'a SequentialMedia<'a>) -> Self {
+        Self { set: media.set().clone(), current: Some(media), admitted, sequence, was_requested: false }
     }
 
-    /// What was there last.
+    /// The current medium.
     pub(crate) fn last(&self) -> Option<&Media> {
-        self.now.as_ref()
+        self.current.as_ref()
     }
 
-    /// The payload of a volume, which is asked for until it is there.
+    /// The payload of a volume, which is requested until it is inserted.
     pub(crate) fn payload(&mut self, number: u32) -> Result<Payload, Error> {
         let manifest = self.admitted.manifest().get();
         loop {
-            if let Some(media) = &self.now
+            if let Some(media) = &self.current
                 && media.has_volume(manifest, number)?
             {
-                self.was_asked = false;
+                self.was_requested = false;
                 return media.payload(number);
             }
-            if self.was_asked
-                && let Some(media) = &self.now
+            if self.was_requested
+                && let Some(media) = &self.current
             {
                 let found = media.volumes().into_keys().collect();
-                self.turns.changer.unfit(&Error::OtherVolume { found, expected: number });
+                self.sequence.changer.unfit(&Error::OtherVolume { found, expected: number });
             }
-            // Nothing of the medium may be open while it is changed.
-            (self.now, self.was_asked) = (None, true);
-            self.turns.changer.change(number, manifest.volumes, &manifest.volume_name(number))?;
-            self.now = self.turns.media_of(&self.set)?;
+            // No file on the medium may be open while it is changed.
+            (self.current, self.was_requested) = (None, true);
+            self.sequence.changer.change(number, manifest.volumes, &manifest.volume_name(number))?;
+            self.current = self.sequence.media_of(&self.set)?;
         }
     }
 }

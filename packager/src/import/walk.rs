@@ -1,4 +1,4 @@
-//! Reads every payload byte of a set once, compares all that the manifest fixes, and hands content on.
+//! Reads every payload byte of a set once, compares it with the manifest, and passes the content on.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::bundle::tar::{self, TRAILER};
 use crate::bundle::{BundleManifest, Encoding, Entry, Error};
 use crate::media::{Media, Payload};
 
-/// The unit of reading.
+/// The size of a read.
 const BUFFER: usize = 256 << 10;
 
-/// Buffers that may be on their way through other threads.
+/// The number of buffers that other threads may be using.
 const BUFFERS: usize = 16;
 
-/// Bytes that several threads may look at.
+/// Bytes that are shared between threads.
 #[derive(Clone)]
 pub(crate) struct Chunk {
     buffer: Arc<Vec<u8>>,
@@ -29,7 +29,7 @@ impl Chunk {
     }
 }
 
-/// Buffers in turn; one that is still looked at is left to its reader and replaced.
+/// A ring of buffers. A buffer that is still in use is left to its reader and replaced.
 struct Buffers {
     ring: Vec<Arc<Vec<u8>>>,
     next: usize,
@@ -40,7 +40,7 @@ impl Buffers {
         Self { ring: vec![Arc::default(); BUFFERS], next: 0 }
     }
 
-    /// A chunk of what `fill` puts into a buffer; it says how many bytes that are.
+    /// A chunk of the bytes that `fill` writes to a buffer; `fill` returns their number.
     fn chunk<E>(&mut self, fill: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<Chunk, E> {
         self.next = (self.next + 1) % BUFFERS;
         let slot = &mut self.ring[self.next];
@@ -53,26 +53,26 @@ impl Buffers {
     }
 }
 
-/// Takes the content of entries, one after another.
+/// Receives the content of entries, one after another.
 pub(crate) trait Sink {
     /// An entry begins.
     fn begin(&mut self, entry: &Entry) -> Result<(), Error>;
     /// The next bytes of content.
     fn write(&mut self, chunk: &Chunk) -> Result<(), Error>;
-    /// The entry ends: all bytes have come. Checks that they hash to the entry's digest.
+    /// The entry ends. Checks that its bytes match its digest.
     fn finish(&mut self, entry: &Entry) -> Result<(), Error>;
 }
 
-/// Which volumes are read.
+/// The volumes to read.
 pub(crate) struct Volumes {
-    /// In order.
+    /// Their numbers, in order.
     pub(crate) numbers: Vec<u32>,
-    /// The largest window of a compressor.
+    /// The binary logarithm of the maximum zstd window.
     pub(crate) window_log: u32,
 }
 
 impl Volumes {
-    /// All of a set.
+    /// All volumes of a set.
     pub(crate) fn all(manifest: &BundleManifest, media: &Media) -> Self {
         Self { numbers: (1..=manifest.volumes).collect(), window_log: media.limits().window_log }
     }
@@ -87,7 +87,7 @@ pub(crate) fn walk(media: &Media, manifest: &BundleManifest, sink: &mut dyn Sink
     walk_volumes(manifest, (&volumes, &mut |number| media.payload(number)), sink)
 }
 
-/// Reads volumes in order. Of an entry that began on a volume that is left out, the rest is passed over.
+/// Reads volumes in order. Skips the rest of an entry that began on a volume that is left out.
 pub(crate) fn walk_volumes(
     manifest: &BundleManifest,
     (volumes, payloads): (&Volumes, &mut Payloads<'_>),
@@ -119,7 +119,7 @@ struct Walker<'a> {
     window_log: u32,
 }
 
-/// What has to be known of an entry between its extents.
+/// The state of an entry between its extents.
 struct Content {
     decoder: Option<Decompressor>,
     len: u64,
@@ -192,7 +192,7 @@ impl Walker<'_> {
         Ok(Content { decoder, len: 0 })
     }
 
-    /// Takes bytes as they are on the medium.
+    /// Processes bytes as they are on the medium.
     fn feed(&mut self, entry: &Entry, chunk: &Chunk) -> Result<(), Error> {
         let Some(content) = &mut self.content else { return Ok(()) };
         let bytes = chunk.bytes();
@@ -212,7 +212,7 @@ impl Walker<'_> {
                 return Err(Error::DecompressionBomb { name: entry.path(), size: entry.size });
             }
             self.sink.write(&plain)?;
-            // After the frame's end there is nothing to flush, and asking would begin another frame.
+            // After the end of the frame there is nothing to flush, and another call would begin a new frame.
             if input.pos() == bytes.len() && (plain.len < BUFFER || decoder.complete) {
                 return Ok(());
             }
@@ -221,7 +221,7 @@ impl Walker<'_> {
 }
 
 impl Decompressor {
-    /// The next decoded bytes into `buffer`; how many they are.
+    /// Writes the next decoded bytes to `buffer`; returns their number.
     fn run(&mut self, input: &mut InBuffer<'_>, buffer: &mut [u8]) -> std::io::Result<usize> {
         let mut output = OutBuffer::around(buffer);
         self.complete = self.zstd.run(input, &mut output)? == 0;
@@ -229,7 +229,7 @@ impl Decompressor {
     }
 }
 
-/// Compares bytes that must be zero.
+/// Checks bytes that must be zero.
 fn zeros(payload: &mut Payload, length: u64) -> Result<(), Error> {
     let offset = payload.offset;
     let mut rest = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -260,18 +260,18 @@ fn finish(entry: &Entry, content: Content) -> Result<(), Error> {
 }
 
 /// A sink that only hashes.
-pub(crate) struct Proof<'a> {
+pub(crate) struct HashSink<'a> {
     hasher: Option<Hasher>,
     reporter: &'a dyn mirror::reporter::Reporter,
 }
 
-impl<'a> Proof<'a> {
+impl<'a> HashSink<'a> {
     pub(crate) fn new(reporter: &'a dyn mirror::reporter::Reporter) -> Self {
         Self { hasher: None, reporter }
     }
 }
 
-impl Sink for Proof<'_> {
+impl Sink for HashSink<'_> {
     fn begin(&mut self, entry: &Entry) -> Result<(), Error> {
         self.hasher = Some(Hasher::new(entry.digest.algorithm()));
         Ok(())

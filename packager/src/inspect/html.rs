@@ -1,5 +1,5 @@
-//! A drive as one page: the summary first, then what is on it, by kind and by where it is from, folded until asked for.
-//! The page needs no script and nothing from elsewhere. On paper all of it is there.
+//! A drive as one page: the summary first, then the items by kind and origin, in collapsed sections. The page has no
+//! scripts and no external resources. The printed page shows all sections.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const STYLE: &str = include_str!("html.css");
 /// All kinds, in the order of the page.
 const KINDS: [ItemKind; 4] = [ItemKind::Image, ItemKind::Chart, ItemKind::File, ItemKind::Bundle];
 
-/// The contents as one HTML page that needs nothing else, to be read on a screen or printed.
+/// The contents as a self-contained HTML page, for the screen and for print.
 #[must_use]
 pub fn html(contents: &Contents) -> String {
     let page = html! {
@@ -29,7 +29,7 @@ pub fn html(contents: &Contents) -> String {
             body {
                 header { h1 { "Contents of " (contents.name) } }
                 main {
-                    p.note { "The signature was not checked for this page. Run " code { "airlock verify" } " with your trust file." }
+                    p.note { "The signature was not verified for this page. Run " code { "airlock verify" } " with your trust file." }
                     h2 { "Summary" }
                     (summary(contents))
                     (totals(contents))
@@ -42,7 +42,7 @@ pub fn html(contents: &Contents) -> String {
             }
         }
     };
-    // All that is from the drive may hide, forge or turn text; what is of this page does not.
+    // Text from the drive may contain characters that hide or reorder text; the page's own text does not.
     text::shown(&page.into_string()).into_owned()
 }
 
@@ -84,7 +84,7 @@ fn bytes_of(items: &[&LockedItem]) -> u64 {
 fn totals(contents: &Contents) -> Markup {
     html! {
         table.totals {
-            caption { "What is on it" }
+            caption { "Items by kind" }
             thead { tr { th scope="col" { "Kind" } th.number scope="col" { "Items" } th.number scope="col" { "Size" } } }
             tbody {
                 @for kind in KINDS {
@@ -184,7 +184,7 @@ fn tags(contents: &Contents) -> Markup {
         details {
             summary { "Tags " span.aside { (contents.tags.len()) } }
             table.items {
-                caption { "All tags, and what each one means" }
+                caption { "All tags with their digests" }
                 thead { tr { th scope="col" { "Tag and digest" } } }
                 tbody {
                     @for (tag, digest) in &contents.tags {
@@ -196,7 +196,7 @@ fn tags(contents: &Contents) -> Markup {
     }
 }
 
-/// The host of a reference or URL; what has none is from the sender's own files.
+/// The host of a reference or URL; sources without a host are local files of the sender.
 fn origin(source: &str) -> &str {
     let rest = source.split_once("://").map_or(source, |(_, rest)| rest);
     match rest.split_once('/') {
@@ -218,7 +218,7 @@ fn count(number: u64, name: &str) -> String {
     if number == 1 { format!("1 {name}") } else { format!("{number} {name}s") }
 }
 
-/// A size for people, with one decimal from 10 kB on.
+/// A human-readable size, with one decimal from 10 kB.
 fn size(bytes: u64) -> String {
     if bytes < 10_000 {
         return count(bytes, "byte");
@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    /// The elements of a page as a flat list of opened and closed names; all that is opened is closed in order.
+    /// The elements of a page as a flat list of start and end tags. Checks that all elements are closed in order.
     fn elements(page: &str) -> Vec<String> {
         let (mut open, mut all): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for rest in page.split('<').skip(1) {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn o12_the_summary_comes_first_and_items_are_grouped_and_folded() {
+    fn o12_the_summary_comes_first_and_items_are_grouped_and_collapsed() {
         let page = html(&large());
         if let Some(path) = std::env::var_os("AIRLOCK_TEST_PAGE") {
             std::fs::write(path, &page).unwrap();
@@ -313,23 +313,23 @@ mod tests {
                      summary table tbody td th thead title tr";
         let known: BTreeSet<&str> = known.split_whitespace().collect();
         assert!(all.iter().all(|name| known.contains(name.trim_start_matches('/'))));
-        let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}"));
-        assert!(place("<h2>Summary</h2>") < place("<h2>Items</h2>"));
-        assert!(place("What is on it") < place("<details>"));
-        assert!(place("<h3>Images</h3>") < place("<h3>Charts</h3>"));
-        assert!(place("<h3>Files</h3>") < place("<h3>Package bundles</h3>"));
+        let position = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}"));
+        assert!(position("<h2>Summary</h2>") < position("<h2>Items</h2>"));
+        assert!(position("Items by kind") < position("<details>"));
+        assert!(position("<h3>Images</h3>") < position("<h3>Charts</h3>"));
+        assert!(position("<h3>Files</h3>") < position("<h3>Package bundles</h3>"));
         // Two hosts of images, one of charts, two of files, one of bundles; volumes and tags.
         assert_eq!(page.matches("<details>").count(), 8);
         assert!(!page.contains("<details open"));
         assert!(page.contains("50 images, 6.1 GB") && page.contains("1 chart, 123.4 MB"));
         assert!(page.contains("1 of 2 found") && page.contains("1 blob, 12.3 GB"));
-        // What is not folded is short: a row for each kind, and no digest but the set's.
+        // The visible part is short: a row for each kind, and only the set's digest.
         let shown = page.split("<details>").map(|part| part.rsplit("</details>").next().unwrap());
         assert_eq!(shown.map(|part| part.matches("sha256:").count()).sum::<usize>(), 1);
     }
 
     #[test]
-    fn o12_each_item_is_there_once_with_a_digest_that_has_a_line_of_its_own() {
+    fn o12_each_item_is_shown_once_with_its_digest_on_a_separate_line() {
         let contents = large();
         let page = html(&contents);
         for item in contents.items.iter().filter(|item| !item.source.contains('<')) {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_origins_are_those_of_people() {
+    fn sizes_and_origins_are_human_readable() {
         let sizes = [0, 1, 9_999, 10_000, 999_999, 1_000_000, 12_345_678_901].map(size);
         assert_eq!(sizes, ["0 bytes", "1 byte", "9999 bytes", "10.0 kB", "999.9 kB", "1.0 MB", "12.3 GB"]);
         let own = "local files and short names";

@@ -1,7 +1,7 @@
-//! A medium's files, opened beneath its folder and never through a link: whoever had the medium may have put links there,
-//! so that what is written to it would land elsewhere, and what is read from it would come from elsewhere.
+//! Opens a medium's files beneath its folder and never through a link: anyone who had the medium may have put links there,
+//! to redirect writes to it and reads from it.
 //!
-//! The kernel sees to that (`openat2`); where it cannot, each folder on the way is opened by itself.
+//! The kernel enforces this (`openat2`). On kernels that cannot, each folder of the path is opened separately.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,31 +15,31 @@ use rustix::io::Errno;
 use crate::bundle::Error;
 use crate::drive_log::{DriveLogError, create_folder};
 
-/// A folder that a user named. All paths are below it.
+/// A folder that the user named. All paths are below it.
 pub(crate) struct Beneath {
     path: PathBuf,
     folder: File,
 }
 
 impl Beneath {
-    /// Opens the folder. It may itself be reached through links: its user named it.
+    /// Opens the folder. Its own path may contain links, because the user named it.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let folder = File::open(path).map_err(Error::io("open", path))?;
         Ok(Self { path: path.to_owned(), folder })
     }
 
-    /// Opens the folder; makes it, durably, if there is none.
+    /// Opens the folder; creates it durably if it does not exist.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
         create_folder(path)?;
         Self::open(path)
     }
 
-    /// The folder, for a lock.
+    /// The open folder, for a lock.
     pub(crate) fn folder(&self) -> &File {
         &self.folder
     }
 
-    /// The whole path of a file, for messages and to have it opened by name.
+    /// The full path of a file, for messages and for opening it by name.
     pub(crate) fn path(&self, below: &Path) -> PathBuf {
         self.path.join(below)
     }
@@ -49,13 +49,13 @@ impl Beneath {
         move |source| Error::Io { action, path, source }
     }
 
-    /// Opens a regular file for reading. A pipe is not waited for.
+    /// Opens a regular file for reading. Pipes do not block.
     pub(crate) fn file(&self, below: &Path) -> io::Result<File> {
         let file = self.at(below, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
         if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::LOOP.into()) }
     }
 
-    /// Reads a regular file of at most `limit` bytes; none where there is none. A link and a pipe count as none.
+    /// Reads a regular file of at most `limit` bytes; `None` if it does not exist. Links and pipes count as missing.
     pub(crate) fn read(&self, below: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         let file = match self.file(below) {
             Err(error) if is_absent(&error) => return Ok(None),
@@ -64,20 +64,20 @@ impl Beneath {
         let mut bytes = Vec::new();
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(self.failed("read", below))?;
         if bytes.len() as u64 > limit {
-            let defect = "it is longer than it can be";
+            let defect = "it exceeds the maximum length";
             return Err(DriveLogError::Log(tlog::Error::Damaged { path: self.path(below), defect }).into());
         }
         Ok(Some(bytes))
     }
 
-    /// A new file in the place of whatever has this name.
+    /// Creates a file, and replaces any existing file of this name.
     pub(crate) fn new_file(&self, below: &Path, mode: u32) -> Result<File, Error> {
         self.remove(below)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         self.at(below, flags, Mode::from_raw_mode(mode)).map_err(self.failed("create", below))
     }
 
-    /// Writes a file beside the one that it is to replace, and renames it.
+    /// Writes a file to a temporary name next to its target, and renames it.
     pub(crate) fn write(&self, below: &Path, bytes: &[u8], flush: bool) -> Result<(), Error> {
         let mut name = below.file_name().unwrap_or_default().to_owned();
         name.push(".new");
@@ -93,7 +93,7 @@ impl Beneath {
         named
     }
 
-    /// Gives a file another name in its folder.
+    /// Renames a file within its folder.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
         let renamed = || {
             let (folder, from) = self.parent(from)?;
@@ -102,7 +102,7 @@ impl Beneath {
         renamed().map_err(self.failed("rename", from))
     }
 
-    /// Removes a file, or a link itself, if there is one.
+    /// Removes a file, or a link itself, if it exists.
     pub(crate) fn remove(&self, below: &Path) -> Result<(), Error> {
         let removed = || {
             let (folder, name) = self.parent(below)?;
@@ -114,7 +114,7 @@ impl Beneath {
         }
     }
 
-    /// Makes folders, none of which is a link.
+    /// Creates folders, none of which may be a link.
     fn make_folders(&self, below: &Path) -> Result<(), Error> {
         let mut made = PathBuf::new();
         for component in below.components() {
@@ -136,18 +136,18 @@ impl Beneath {
         self.file(below).and_then(|file| file.sync_all()).map_err(self.failed("flush", below))
     }
 
-    /// Makes the names in a folder durable; file systems that cannot are the only ones excused.
+    /// Makes the names in a folder durable. Only file systems that do not support this are exempt.
     pub(crate) fn flush(&self, below: &Path) -> Result<(), Error> {
         let folder = self.at(below, FOLDER, Mode::empty());
         folder.and_then(|folder| private::sync_open_folder(&folder)).map_err(self.failed("flush", below))
     }
 
-    /// Whether a folder is there, and no link to one.
+    /// Whether this is a folder, and not a link to one.
     pub(crate) fn is_folder(&self, below: &Path) -> bool {
         self.at(below, FOLDER, Mode::empty()).is_ok()
     }
 
-    /// The names in a folder, sorted; none where there is none.
+    /// The names in a folder, sorted; empty if the folder does not exist.
     pub(crate) fn names(&self, below: &Path) -> Result<Vec<OsString>, Error> {
         let folder = match self.at(below, FOLDER, Mode::empty()) {
             Err(error) if is_absent(&error) => return Ok(Vec::new()),
@@ -169,26 +169,26 @@ impl Beneath {
         Ok(names)
     }
 
-    /// The folder that holds a file, and the file's name in it.
+    /// The folder of a file, and the file's name in it.
     fn parent<'a>(&self, below: &'a Path) -> io::Result<(File, &'a OsStr)> {
         let folder = self.at(below.parent().unwrap_or(Path::new("")), FOLDER, Mode::empty())?;
         Ok((folder, name_of(below)?))
     }
 
-    /// Opens what is below, whatever it is, but no link and nothing through one.
+    /// Opens any path below the folder, but no link, and nothing through a link.
     fn at(&self, below: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let path = if below.as_os_str().is_empty() { Path::new(".") } else { below };
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(&self.folder, path, flags, mode, within) {
             Ok(file) => Ok(file.into()),
-            // Older kernels do not have it, and sandboxes refuse it.
+            // Older kernels do not have `openat2`, and sandboxes deny it.
             Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => self.walk(path, flags, mode),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The same, folder by folder.
+    /// Like [`Self::at`], but opens one folder after the other.
     fn walk(&self, below: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
         let mut folder = self.folder.try_clone()?;
         let mut components =
@@ -213,11 +213,11 @@ fn name_of(below: &Path) -> io::Result<&OsStr> {
     below.file_name().ok_or_else(|| Errno::INVAL.into())
 }
 
-/// Whether an error says that there is no such file: also a link, or a file where a folder should be.
+/// Whether an error means that the file does not exist; also for a link, or a file in place of a folder.
 fn is_absent(error: &io::Error) -> bool {
-    let strange = [Errno::LOOP, Errno::XDEV].map(|errno| Some(errno.raw_os_error()));
+    let links = [Errno::LOOP, Errno::XDEV].map(|errno| Some(errno.raw_os_error()));
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-        || strange.contains(&error.raw_os_error())
+        || links.contains(&error.raw_os_error())
 }
 
 #[cfg(test)]
@@ -227,9 +227,9 @@ mod tests {
 
     use super::*;
 
-    /// Links in each place: as a file, as a folder, as a folder above; absolute, upwards and within.
+    /// Links in all positions: as a file, as a folder, as a parent folder; absolute, upwards and within the medium.
     #[test]
-    fn a18_no_link_is_followed_in_any_place_by_any_way() {
+    fn a18_no_link_is_followed_in_any_position() {
         let folder = tempfile::tempdir().unwrap();
         let (medium, outside) = (folder.path().join("medium"), folder.path().join("outside"));
         fs::create_dir_all(medium.join("real")).unwrap();
@@ -265,7 +265,7 @@ mod tests {
         }
         assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 2);
-        // A link in the place of the file itself, or of the one that is renamed to it, gives way to the file.
+        // A link in place of the file itself, or of its temporary file, is replaced.
         symlink("../../outside/secret", medium.join("real/own.new")).unwrap();
         for name in ["real/file", "real/own", "real/deep/er"] {
             opened.write(Path::new(name), b"own", true).unwrap();
@@ -274,7 +274,7 @@ mod tests {
         assert!(fs::symlink_metadata(medium.join("real/file")).unwrap().is_file());
         assert_eq!(fs::read(outside.join("secret")).unwrap(), b"secret");
         assert_eq!(opened.names(Path::new("real")).unwrap(), ["deep", "file", "folder", "own"]);
-        // The folder that a user names may be a link of his own.
+        // The folder that the user names may be a link.
         symlink(&medium, folder.path().join("link")).unwrap();
         assert!(Beneath::open(&folder.path().join("link")).unwrap().file(Path::new("real/own")).is_ok());
     }

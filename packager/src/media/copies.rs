@@ -1,5 +1,5 @@
-//! Volumes that are there several times, of which some may be damaged. What is wrong with one is an error only when
-//! no other copy is left; which copies are sound is proved by the signature and the manifest, never by their order.
+//! Several copies of volumes, some of which may be damaged. A damaged copy is an error only if no other copy is left. The
+//! signature and the manifest decide which copies are undamaged, never their order.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Volume;
 use crate::bundle::{BundleManifest, Error};
 
-/// All copies of all volumes, by number, each with the place of its signature.
+/// All copies of all volumes, by number, each with the index of its signature.
 #[derive(Default)]
 pub(super) struct Copies {
     found: BTreeMap<u32, Vec<(Volume, usize)>>,
@@ -18,9 +18,9 @@ pub(super) struct Copies {
 
 #[derive(Default)]
 struct State {
-    /// The copies that may be good, the one in use first.
+    /// The copies that may be undamaged, the one in use first.
     usable: BTreeMap<u32, Vec<Volume>>,
-    /// The place of the signature in use.
+    /// The index of the signature in use.
     signature: usize,
     warnings: Vec<String>,
 }
@@ -31,15 +31,15 @@ impl Copies {
     }
 
     pub(super) fn add(&mut self, number: u32, volume: Volume, signature: Vec<u8>) {
-        let place = self.signatures.iter().position(|known| *known == signature).unwrap_or_else(|| {
+        let index = self.signatures.iter().position(|known| *known == signature).unwrap_or_else(|| {
             self.signatures.push(signature);
             self.signatures.len() - 1
         });
         self.state().usable.entry(number).or_default().push(volume.clone());
-        self.found.entry(number).or_default().push((volume, place));
+        self.found.entry(number).or_default().push((volume, index));
     }
 
-    /// Whether every volume that the heads tell of is there.
+    /// Whether all volumes that the heads state were found.
     pub(super) fn are_complete(&self) -> bool {
         let mut copies = self.found.values().flatten();
         copies.any(|(volume, _)| (1..=volume.total).all(|number| self.found.contains_key(&number)))
@@ -68,13 +68,13 @@ impl Copies {
         state.usable.iter().filter_map(first).collect()
     }
 
-    /// Takes the first signature that `check` accepts; else its first error.
+    /// Uses the first signature that `check` accepts; returns the first error if it accepts none.
     pub(super) fn verified<T>(&self, check: impl Fn(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
         let mut refused = None;
-        for (place, signature) in self.signatures.iter().enumerate() {
+        for (index, signature) in self.signatures.iter().enumerate() {
             match check(signature) {
                 Ok(verified) => {
-                    self.state().signature = place;
+                    self.state().signature = index;
                     return Ok(verified);
                 }
                 Err(error) => refused = refused.or(Some(error)),
@@ -83,7 +83,7 @@ impl Copies {
         Err(refused.unwrap_or(Error::Unsigned))
     }
 
-    /// Keeps the copies that have the signature in use and exactly the right size; one of each volume must be there.
+    /// Keeps the copies with the signature in use and the exact size; every volume must have one.
     pub(super) fn choose(&self, manifest: &BundleManifest, size: impl Fn(u32) -> u64) -> Result<(), Error> {
         let missing: Vec<_> = (1..=manifest.volumes)
             .filter(|number| !self.found.contains_key(number))
@@ -106,16 +106,16 @@ impl Copies {
                 }
             }
             if usable.is_empty() {
-                return Err(refused.into_iter().next().map_or(STRANGE, |(_, error)| error));
+                return Err(refused.into_iter().next().map_or(NO_COPY, |(_, error)| error));
             }
-            state.warnings.extend(refused.into_iter().map(|(path, error)| passed_over(path, &error)));
+            state.warnings.extend(refused.into_iter().map(|(path, error)| ignored(path, &error)));
             state.usable.insert(*number, usable);
         }
         Ok(())
     }
 
-    /// Keeps the copies of one volume that have the right size; says whether there is one. Which signature is beside them
-    /// does not matter: the manifest is the one that was proved.
+    /// Keeps the copies of one volume with the right size; returns whether there is one. Their signatures do not matter,
+    /// because they have the verified manifest.
     pub(super) fn choose_one(
         &self,
         manifest: &BundleManifest,
@@ -129,13 +129,13 @@ impl Copies {
                 Err(error) => refused = Some(error),
             }
         }
-        let is_there = !usable.is_empty();
+        let is_usable = !usable.is_empty();
         self.state().usable.insert(number, usable);
-        if is_there { Ok(true) } else { refused.map_or(Ok(false), Err) }
+        if is_usable { Ok(true) } else { refused.map_or(Ok(false), Err) }
     }
 
-    /// Puts aside a copy that `error` is about, if another one is left.
-    pub(super) fn pass_over(&self, manifest: &BundleManifest, error: &Error) -> bool {
+    /// Drops the copy that caused `error`, if another one is left.
+    pub(super) fn try_another(&self, manifest: &BundleManifest, error: &Error) -> bool {
         let mut state = self.state();
         let State { usable, warnings, .. } = &mut *state;
         let concerned: Vec<u32> = match error {
@@ -158,7 +158,7 @@ impl Copies {
         };
         for number in concerned {
             if let Some(copies) = usable.get_mut(&number).filter(|copies| copies.len() > 1) {
-                warnings.push(passed_over(&copies.remove(0).path, error));
+                warnings.push(ignored(&copies.remove(0).path, error));
                 return true;
             }
         }
@@ -166,11 +166,11 @@ impl Copies {
     }
 }
 
-/// A volume has at least one copy.
-const STRANGE: Error = Error::Inconsistent("a volume has no copy");
+/// Unreachable: a volume has at least one copy.
+const NO_COPY: Error = Error::Inconsistent("a volume has no copy");
 
-pub(super) fn passed_over(path: &Path, error: &Error) -> String {
-    format!("`{}` is passed over, another copy is there: {error}", path.display())
+pub(super) fn ignored(path: &Path, error: &Error) -> String {
+    format!("`{}` is ignored, because there is another copy: {error}", path.display())
 }
 
 fn check(volume: &Volume, other: bool, volumes: u32, size: impl Fn() -> u64) -> Result<(), Error> {

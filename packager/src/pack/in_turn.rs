@@ -1,8 +1,8 @@
-//! A set written on one medium after the other, as on discs in one drive.
+//! Writes a set to one medium after the other, such as discs in one drive.
 //!
-//! Each volume is flushed and read back before the next medium is asked for. What is done is kept in the store, in
-//! `pack/HEX.json` with the set's signature, so that a run that ended goes on with the next volume. The set is logged when its
-//! last volume is there, so the log and the mark are on the last medium.
+//! Each volume is flushed and read back before the next medium is requested. The store keeps the progress in
+//! `pack/HEX.json`, with the set's signature, so that an interrupted run resumes with the next volume. The set is logged
+//! after its last volume, so the log and the mark are on the last medium.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,24 +22,24 @@ use crate::drive_log::{SenderLog, publish, read_file};
 use crate::media::{Beneath, Changer};
 use crate::witness::Witness;
 
-/// A longer record is none of ours.
+/// The maximum size of a record.
 const MOST_RECORD: u64 = 1 << 20;
 
-/// What of a set is written.
+/// The progress of writing a set.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Progress {
     set: Digest,
-    /// The same on all volumes.
+    /// The signature, which is the same on all volumes.
     signature: String,
-    /// The volumes up to this one.
+    /// The number of the last volume that was written.
     written: u32,
 }
 
-/// Writes a set volume by volume to the one folder of the options, where `changer` has the media changed.
+/// Writes a set volume by volume to the only folder of the options; `changer` requests the media.
 ///
 /// # Errors
-/// As [`super::write()`]; [`Error::NotInserted`] when a medium is needed and nobody is there: the same command goes on.
+/// Those of [`super::write()`]; [`Error::NotInserted`] when a needed medium is not inserted: the same command resumes.
 pub fn write_in_turn(
     (plan, store): (&PackPlan, &Store),
     key: &PrivateKey,
@@ -49,7 +49,7 @@ pub fn write_in_turn(
 ) -> Result<PackReport, Error> {
     let manifest = plan.manifest.to_bytes();
     let set = Digest::sha256(&manifest);
-    let folder = options.targets.first().ok_or(Error::Inconsistent("no folder is named"))?;
+    let folder = options.targets.first().ok_or(Error::Inconsistent("no target folder was given"))?;
     let record = record(store, &set);
     let known = read_file(&record, MOST_RECORD)?.and_then(|text| serde_json::from_slice(&text).ok());
     let known = known.filter(|known: &Progress| known.set == set);
@@ -65,7 +65,7 @@ pub fn write_in_turn(
     reporter.begin("pack", bytes(plan));
     let mut writer = Writer::new(plan, store, reporter);
     let total = plan.manifest.volumes;
-    // After the last volume a run may have ended before the log was there: then that volume is written again.
+    // A run may have ended after the last volume, but before the log was written: that volume is then written again.
     let first = (progress.written + 1).min(total);
     for number in first..=total {
         let name = plan.manifest.volume_name(number);
@@ -88,7 +88,7 @@ pub fn write_in_turn(
         if number == total {
             reporter.end();
             let report = finish(plan, (&set, log, &acknowledged), &[&medium], options)?;
-            // One that stays only says that all is written.
+            // A record that remains only states that all volumes are written.
             let _ = fs::remove_file(&record);
             return Ok(report);
         }
@@ -104,7 +104,7 @@ fn record(store: &Store, set: &Digest) -> PathBuf {
 fn read_back(medium: &Beneath, name: &str, written: &Digest) -> Result<(), Error> {
     let path = medium.path(Path::new(name));
     let file = medium.file(Path::new(name)).map_err(Error::io("open", &path))?;
-    // A hint, which file systems in user space may ignore.
+    // This is a hint, which file systems in user space may ignore.
     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
     let found = Digest::of_reader(Algorithm::Sha256, file).map_err(Error::io("read", &path))?;
     if found == *written { Ok(()) } else { Err(Error::ReadBack(path)) }

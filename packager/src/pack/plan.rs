@@ -1,4 +1,4 @@
-//! Decides everything about a set before its first byte is written: encodings, sizes, places, names.
+//! Plans a set before its first byte is written: encodings, sizes, positions and names.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,13 +20,13 @@ use crate::bundle::{BundleManifest, Encoding, Entry, EntryKind, Error, Limits, l
 use crate::import;
 use crate::pack::Shipment;
 
-/// zstd's level: its speed keeps up with a removable medium.
+/// The zstd level, which is as fast as a removable medium.
 const LEVEL: i32 = 3;
-/// Content below this size is not worth a frame.
+/// Content below this size is not compressed.
 const LEAST: u64 = 4096;
-/// A first look at so many bytes tells whether compression pays.
+/// The number of bytes that are compressed to find out whether compression is worthwhile.
 const SAMPLE: u64 = 1 << 20;
-/// The compressor reads in pieces of this size.
+/// The read size of the compressor.
 const READ: usize = 256 * 1024;
 
 /// Magic numbers of compressed formats: gzip, zstd, xz, bzip2, zip, lz4, 7z.
@@ -40,18 +40,18 @@ const COMPRESSED: [&[u8]; 7] = [
     &[b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c],
 ];
 
-/// A set that only has to be written.
+/// The plan of a set, ready to be written.
 #[derive(Clone, Debug)]
 pub struct PackPlan {
-    /// The manifest, to be signed.
+    /// The manifest to sign.
     pub manifest: BundleManifest,
     /// The volumes.
     pub volumes: Vec<PlannedVolume>,
-    /// Content of the entries that are not in the store.
+    /// The content of the entries that are not in the store.
     pub(crate) layout_files: BTreeMap<Digest, Vec<u8>>,
 }
 
-/// A volume to be written.
+/// A volume to write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedVolume {
@@ -61,12 +61,11 @@ pub struct PlannedVolume {
     pub size: u64,
 }
 
-/// Plans a set of volumes of at most `volume_size` bytes. Reads content that may be compressed, to learn its
-/// compressed size; the same shipment always gives the same plan. `log` is the name of the sender's log, if it
-/// goes with the volumes.
+/// Plans a set of volumes of at most `volume_size` bytes. Compresses content to find out its compressed size; the same
+/// shipment always gives the same plan. `log` is the name of the sender's log, if it is written to the drive.
 ///
 /// # Errors
-/// When the store lacks something, or the volume size leaves no room.
+/// When the store lacks content, or the volume size is too small.
 pub fn plan(
     shipment: &Shipment,
     volume_size: u64,
@@ -109,7 +108,7 @@ pub fn plan(
     Ok(PackPlan { manifest, volumes, layout_files })
 }
 
-/// That a reader will take it: what nobody can import must not be found out on the far side.
+/// Checks that a reader accepts the set, so that this is not found out only during import.
 fn check_limits(manifest: &BundleManifest, size: u64, limits: &Limits) -> Result<(), Error> {
     let (volumes, entries) = (u64::from(manifest.volumes), manifest.entries.len() as u64);
     let bounds =
@@ -125,8 +124,8 @@ fn check_limits(manifest: &BundleManifest, size: u64, limits: &Limits) -> Result
     Ok(())
 }
 
-/// Lays the entries out. The head holds the manifest, which holds the layout: the room kept for the head grows
-/// until the manifest fits.
+/// Lays out the entries. The head contains the manifest, which contains the layout, so the space for the head grows until
+/// the manifest fits.
 fn place(mut manifest: BundleManifest, volume_size: u64) -> Result<BundleManifest, Error> {
     let mut head = head_len(manifest.to_bytes().len() as u64);
     loop {
@@ -159,7 +158,7 @@ fn repositories(lock: &Lock) -> Vec<BundleRepository> {
         .collect()
 }
 
-/// Every blob once: manifests first, for a reader that wants only those, then the rest in the lock's order.
+/// All blobs, each once: first the manifests, for readers that need only those, then the rest in the lock's order.
 fn blobs(lock: &Lock, store: &Store) -> Result<Vec<(Digest, u64)>, Error> {
     let manifests = || lock.repositories.iter().flat_map(|repository| &repository.manifests);
     let digests = manifests()
@@ -174,7 +173,7 @@ fn blobs(lock: &Lock, store: &Store) -> Result<Vec<(Digest, u64)>, Error> {
     Ok(blobs)
 }
 
-/// The `index.json` of the OCI layout that extraction gives: every tag, and what was asked for by digest.
+/// The `index.json` of the OCI layout after extraction: all tags, and the items that were requested by digest.
 fn oci_index(lock: &Lock) -> Vec<u8> {
     let mut descriptors = Vec::new();
     for repository in &lock.repositories {
@@ -215,7 +214,7 @@ fn identity(kind: EntryKind, digest: Digest, size: u64) -> Entry {
     }
 }
 
-/// Decides how a blob is written, compressing it once to count where that pays.
+/// Decides the encoding of a blob. Compresses it once to measure the size, if compression is worthwhile.
 fn measure(store: &Store, digest: &Digest, size: u64) -> Result<Entry, Error> {
     let stored = identity(EntryKind::Blob, digest.clone(), size);
     if size < LEAST {
@@ -243,12 +242,12 @@ fn measure(store: &Store, digest: &Digest, size: u64) -> Result<Entry, Error> {
     Ok(Entry { encoding: Encoding::Zstd, encoded_size, encoded_digest: Some(encoded_digest), ..stored })
 }
 
-/// Whether 5 % are saved.
+/// Whether compression saves at least 5 %.
 fn pays(encoded: u64, size: u64) -> bool {
     encoded < size / 20 * 19
 }
 
-/// The compressor that planning and writing both use, so that both see the same bytes.
+/// The compressor for both planning and writing, so that both get the same bytes.
 fn encoder<R: Read>(source: R, size: u64) -> std::io::Result<impl Read> {
     let source = std::io::BufReader::with_capacity(READ, source);
     let mut encoder = zstd::stream::read::Encoder::with_buffer(source, LEVEL)?;
@@ -271,13 +270,13 @@ fn count(mut source: impl Read) -> std::io::Result<(u64, Digest)> {
     }
 }
 
-/// An entry's content as it is to be written, hashed on the way from the store.
+/// An entry's encoded content, hashed while it is read from the store.
 pub(crate) struct Source {
     encoded: Box<dyn Read>,
     hasher: SharedHasher,
 }
 
-/// The compressor owns the reader that hashes, so the hash is shared with it.
+/// The hasher is shared, because the compressor owns the reader that hashes.
 type SharedHasher = Rc<RefCell<Hasher>>;
 
 struct Hashing<R> {
@@ -323,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_reader_takes_is_not_written() {
+    fn a_set_that_no_reader_accepts_is_not_written() {
         let entries = vec![plain(EntryKind::OciLayout, b"{}"), plain(EntryKind::Index, b"[]")];
         let manifest = BundleManifest {
             version: VERSION,

@@ -1,8 +1,9 @@
-//! What goes onto a drive: what the lock names, and what the store has been given about it since the lock was written.
+//! The content of a drive: the content of the lock, and evidence and bundles that were added to the store since the lock was
+//! written.
 //!
-//! Signatures, attestations and bills of materials beside an image of the lock go along, and so do package bundles whose
-//! charts and images all do. The gate `pack` and the plan both take a [`Shipment`] and nothing else: what the gate counts is
-//! what is written, and what is written was asked about.
+//! A shipment includes the signatures, attestations and SBOMs of the lock's images, and package bundles whose charts and
+//! images are all in the lock. The gate `pack` and the plan both use the same [`Shipment`], so the gate decides about exactly
+//! the content that is written.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,44 +18,44 @@ use crate::bundle::Error;
 use crate::bundle::error::of_store;
 use crate::import::read_blob;
 
-/// Evidence about one image that the lock does not name; what is more stays behind, and is told.
+/// The maximum number of additional manifests of evidence for one image; more are left out and reported.
 const MOST_ADDED: usize = 1000;
-/// Bytes of such evidence about one image.
+/// The maximum size of such evidence for one image, in bytes.
 const MOST_BYTES: u64 = 256 << 20;
-/// Cosign's tags, beside those of an image.
+/// The suffixes of the tags under which cosign attaches evidence.
 const ATTACHMENTS: [&str; 3] = ["sig", "att", "sbom"];
 
-/// Everything that is written to a drive, and nothing else.
+/// The exact content that is written to a drive.
 pub struct Shipment {
     store: Store,
     lock: Lock,
-    repositories: BTreeMap<RepositoryName, Held>,
+    repositories: BTreeMap<RepositoryName, ShippedRepository>,
     added: Added,
 }
 
-/// What goes along that the lock does not name.
+/// The content of a shipment that is not in the lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Added {
-    /// Signatures, attestations and bills of materials.
+    /// The number of signatures, attestations and SBOMs.
     pub evidence: u64,
-    /// Package bundles, by name.
+    /// The names of package bundles.
     pub bundles: Vec<String>,
-    /// What stays behind, each with the reason.
+    /// The content that is left out, each with the reason.
     pub left_out: Vec<String>,
 }
 
-/// What goes along of a repository.
+/// The content of one repository in a shipment.
 #[derive(Default)]
-struct Held {
+struct ShippedRepository {
     manifests: BTreeMap<Digest, Manifest>,
     tags: BTreeMap<Tag, Digest>,
     referrers: BTreeMap<Digest, Vec<Descriptor>>,
-    /// Manifests that no runtime unpacks.
+    /// Manifests of evidence, which no runtime unpacks.
     evidence: BTreeSet<Digest>,
 }
 
-impl Held {
+impl ShippedRepository {
     fn add(&mut self, digest: Digest, manifest: Manifest, is_evidence: bool) {
         if is_evidence {
             self.evidence.insert(digest.clone());
@@ -69,17 +70,17 @@ impl Held {
 
 impl Contents for Shipment {
     fn manifest(&self, repository: &RepositoryName, selector: &Selector) -> Option<&Manifest> {
-        let held = self.repositories.get(repository)?;
+        let shipped = self.repositories.get(repository)?;
         let digest = match selector {
             Selector::Digest(digest) => digest,
-            Selector::Tag(tag) => held.tags.get(tag)?,
+            Selector::Tag(tag) => shipped.tags.get(tag)?,
         };
-        held.manifests.get(digest)
+        shipped.manifests.get(digest)
     }
 
     fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> &[Descriptor] {
-        let held = self.repositories.get(repository);
-        held.and_then(|held| held.referrers.get(subject)).map_or(&[], Vec::as_slice)
+        let shipped = self.repositories.get(repository);
+        shipped.and_then(|shipped| shipped.referrers.get(subject)).map_or(&[], Vec::as_slice)
     }
 
     fn has_blob(&self, repository: &RepositoryName, digest: &Digest) -> bool {
@@ -94,10 +95,10 @@ impl Contents for Shipment {
 }
 
 impl Shipment {
-    /// Collects what goes along with a lock.
+    /// Collects the shipment of a lock.
     ///
     /// # Errors
-    /// When the store lacks something that the lock names, or fails.
+    /// When the store lacks content of the lock, or fails.
     pub fn of(lock: &Lock, store: &Store) -> Result<Self, Error> {
         let mut shipment = Self {
             store: store.clone(),
@@ -108,41 +109,42 @@ impl Shipment {
         shipment.add_bundles()?;
         for at in 0..shipment.lock.repositories.len() {
             let repository = shipment.lock.repositories[at].clone();
-            let (held, repository) = shipment.add_evidence(repository)?;
-            shipment.repositories.insert(repository.name.clone(), held);
+            let (shipped, repository) = shipment.add_evidence(repository)?;
+            shipment.repositories.insert(repository.name.clone(), shipped);
             shipment.lock.repositories[at] = repository;
         }
         Ok(shipment)
     }
 
-    /// The lock with all that was added to it.
+    /// The lock, with the additional content.
     #[must_use]
     pub fn lock(&self) -> &Lock {
         &self.lock
     }
 
-    /// What was added.
+    /// The additional content.
     #[must_use]
     pub fn added(&self) -> &Added {
         &self.added
     }
 
-    /// What a gate has to be asked about: all manifests but those that an index of the same repository lists, for which
-    /// that one stands, and those that no runtime unpacks.
+    /// The manifests that a gate must decide about: all except those that an index of the same repository lists, because the
+    /// decision about the index covers them, and except evidence, which no runtime unpacks.
     #[must_use]
     pub fn judged(&self) -> Vec<(&RepositoryName, &Digest)> {
         let mut judged = Vec::new();
-        for (name, held) in &self.repositories {
+        for (name, shipped) in &self.repositories {
             let listed: BTreeSet<&Digest> =
-                held.manifests.values().flat_map(Manifest::children).map(|child| &child.digest).collect();
-            let asked = held.manifests.keys();
-            let asked = asked.filter(|digest| !listed.contains(digest) && !held.evidence.contains(*digest));
-            judged.extend(asked.map(|digest| (name, digest)));
+                shipped.manifests.values().flat_map(Manifest::children).map(|child| &child.digest).collect();
+            let roots = shipped.manifests.keys();
+            let roots =
+                roots.filter(|digest| !listed.contains(digest) && !shipped.evidence.contains(*digest));
+            judged.extend(roots.map(|digest| (name, digest)));
         }
         judged
     }
 
-    /// Adds the package bundles of the store all of whose charts and images are in the lock.
+    /// Adds the package bundles in the store whose charts and images are all in the lock.
     fn add_bundles(&mut self) -> Result<(), Error> {
         let failed = |error| Error::Bundles(Box::new(error));
         for bundle in package_bundle::listed(&self.store).map_err(failed)? {
@@ -175,40 +177,43 @@ impl Shipment {
         Ok(())
     }
 
-    /// Adds what the store has about the manifests of a repository.
-    fn add_evidence(&mut self, mut locked: LockedRepository) -> Result<(Held, LockedRepository), Error> {
-        let mut held = Held::default();
+    /// Adds the evidence in the store for the manifests of a repository.
+    fn add_evidence(
+        &mut self,
+        mut locked: LockedRepository,
+    ) -> Result<(ShippedRepository, LockedRepository), Error> {
+        let mut shipped = ShippedRepository::default();
         let mut open = VecDeque::new();
         for manifest in &locked.manifests {
             open.push_back(manifest.digest.clone());
             let content = read(&self.store, &manifest.digest, &manifest.media_type)?;
-            let said = says_only(&self.store, &content)?;
-            held.add(manifest.digest.clone(), content, said);
+            let is_evidence = is_evidence_only(&self.store, &content)?;
+            shipped.add(manifest.digest.clone(), content, is_evidence);
         }
-        held.tags.extend(locked.tags.iter().map(|tag| (tag.tag.clone(), tag.digest.clone())));
+        shipped.tags.extend(locked.tags.iter().map(|tag| (tag.tag.clone(), tag.digest.clone())));
         while let Some(subject) = open.pop_front() {
-            for digest in self.about(&locked.name, &subject, &mut held)? {
+            for digest in self.add_referrers(&locked.name, &subject, &mut shipped)? {
                 open.push_back(digest);
             }
         }
         let known: BTreeSet<Digest> =
             locked.manifests.iter().map(|manifest| manifest.digest.clone()).collect();
-        for (digest, manifest) in held.manifests.iter().filter(|(digest, _)| !known.contains(digest)) {
+        for (digest, manifest) in shipped.manifests.iter().filter(|(digest, _)| !known.contains(digest)) {
             self.added.evidence += 1;
             locked.manifests.push(lock_of(digest, manifest));
         }
         locked.manifests.sort_by(|one, other| one.digest.cmp(&other.digest));
         let tag = |(tag, digest): (&Tag, &Digest)| LockedTag { tag: tag.clone(), digest: digest.clone() };
-        locked.tags = held.tags.iter().map(tag).collect();
-        Ok((held, locked))
+        locked.tags = shipped.tags.iter().map(tag).collect();
+        Ok((shipped, locked))
     }
 
-    /// Adds what the store has about one manifest; gives what is new.
-    fn about(
+    /// Adds the evidence in the store for one manifest; returns the new manifests.
+    fn add_referrers(
         &mut self,
         repository: &RepositoryName,
         subject: &Digest,
-        held: &mut Held,
+        shipped: &mut ShippedRepository,
     ) -> Result<Vec<Digest>, Error> {
         let mut found: Vec<(Option<Tag>, Digest, MediaType)> = Vec::new();
         for tag in ATTACHMENTS.iter().filter_map(|suffix| Tag::of_attachment(subject, suffix).ok()) {
@@ -221,34 +226,35 @@ impl Shipment {
         }
         let (mut new, mut bytes) = (Vec::new(), 0_u64);
         for (tag, digest, media_type) in found {
-            if !held.manifests.contains_key(&digest) {
+            if !shipped.manifests.contains_key(&digest) {
                 let added = match self.evidence(&digest, &media_type)? {
-                    _ if new.len() >= MOST_ADDED => Err("there is more about this image than goes along"),
+                    _ if new.len() >= MOST_ADDED => Err("the image has more evidence than a drive includes"),
                     Ok((_, size)) if bytes + size > MOST_BYTES => {
-                        Err("there is more about this image than goes along")
+                        Err("the image has more evidence than a drive includes")
                     }
                     added => added,
                 };
                 match added {
                     Ok((manifest, size)) => {
                         bytes += size;
-                        held.add(digest.clone(), manifest, true);
+                        shipped.add(digest.clone(), manifest, true);
                         new.push(digest.clone());
                     }
-                    Err(why) => {
-                        self.added.left_out.push(format!("{repository}@{digest}, about {subject}: {why}"));
+                    Err(reason) => {
+                        let left_out = format!("{repository}@{digest}, a referrer of {subject}: {reason}");
+                        self.added.left_out.push(left_out);
                         continue;
                     }
                 }
             }
             if let Some(tag) = tag {
-                held.tags.insert(tag, digest);
+                shipped.tags.insert(tag, digest);
             }
         }
         Ok(new)
     }
 
-    /// A manifest of evidence with its size, if it is that and whole.
+    /// Reads a manifest of evidence with its size, or the reason why it is left out.
     fn evidence(
         &self,
         digest: &Digest,
@@ -260,10 +266,8 @@ impl Shipment {
             Err(Error::StoreDamaged { .. } | Error::Oci(_)) => return Ok(Err("it is damaged")),
             Err(error) => return Err(error),
         };
-        if !says_only(&self.store, &manifest)? {
-            return Ok(Err(
-                "it is no signature, attestation or bill of materials, and the lock does not name it",
-            ));
+        if !is_evidence_only(&self.store, &manifest)? {
+            return Ok(Err("it is not a signature, attestation or SBOM, and the lock does not list it"));
         }
         let mut size = manifest.bytes().len() as u64;
         for blob in manifest.blobs() {
@@ -276,7 +280,7 @@ impl Shipment {
     }
 }
 
-/// A manifest out of the store: the bytes of its digest.
+/// Reads a manifest from the store, and checks its digest.
 fn read(store: &Store, digest: &Digest, media_type: &MediaType) -> Result<Manifest, Error> {
     let bytes = read_blob(store, digest)?;
     let found = Digest::of(digest.algorithm(), &bytes);
@@ -286,12 +290,12 @@ fn read(store: &Store, digest: &Digest, media_type: &MediaType) -> Result<Manife
     Ok(Manifest::parse(bytes.into(), Some(media_type))?)
 }
 
-/// Whether a manifest is evidence, and nothing that a runtime unpacks.
-fn says_only(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
+/// Whether a manifest is evidence, which no runtime unpacks.
+fn is_evidence_only(store: &Store, manifest: &Manifest) -> Result<bool, Error> {
     is_evidence(store, manifest).map_err(|error| of_store(error, store))
 }
 
-/// A manifest all of whose blobs go along.
+/// The lock entry of a manifest with all its blobs.
 fn lock_of(digest: &Digest, manifest: &Manifest) -> LockedManifest {
     let mut seen = BTreeSet::new();
     let blobs = manifest.blobs().filter(|blob| seen.insert(&blob.digest));

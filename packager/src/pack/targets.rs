@@ -1,4 +1,4 @@
-//! The media that volumes go to: whether they may, and which volume goes where.
+//! The media for volumes: checks that they are usable, and assigns volumes to them.
 
 use std::fs::TryLockError;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,27 +12,28 @@ use crate::bundle::head::Head;
 use crate::bundle::{Error, Limits};
 use crate::media::{Beneath, mark_name};
 
-/// FAT's file system type, and its largest file.
+/// The file system type of FAT, and its maximum file size.
 const MSDOS_MAGIC: u64 = 0x4d44;
 const FAT_LARGEST: u64 = (4 << 30) - 1;
 
-/// Media that are there at once.
+/// Media that are available at the same time.
 pub(super) struct Targets {
     media: Vec<Beneath>,
-    /// For each volume, the place of its medium.
+    /// For each volume, the index of its medium.
     places: Vec<usize>,
 }
 
-/// How much room there is, and on which file system.
+/// The free space of a medium, and its file system.
 #[derive(Clone, Copy, Debug)]
 struct Room {
     device: u64,
-    /// None where the file system does not tell.
+    /// `None` if the file system does not report it.
     free: Option<u64>,
 }
 
 impl Targets {
-    /// Takes folders on media for a set: nobody else writes there, they hold no other set, and have room.
+    /// Opens folders on media for a set. Checks that no other process writes to them, that they contain no other set, and
+    /// that they have enough space.
     pub(super) fn open(
         plan: &PackPlan,
         set: &Digest,
@@ -58,13 +59,13 @@ impl Targets {
         Ok(Self { media, places })
     }
 
-    /// Those that hold a volume.
+    /// The media with at least one volume.
     pub(super) fn media(&self) -> impl Iterator<Item = &Beneath> {
         let is_used = |place: &usize| self.places.contains(place);
         (0..self.media.len()).filter(is_used).filter_map(|place| self.media.get(place))
     }
 
-    /// Where a volume goes.
+    /// The medium of a volume.
     pub(super) fn medium(&self, number: u32) -> &Beneath {
         let volume = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
         let place = self.places.get(volume).copied().unwrap_or(0);
@@ -72,8 +73,8 @@ impl Targets {
     }
 }
 
-/// Where each volume goes: where there is a folder for each, one into each; else the folders are filled in order. If
-/// they do not fit, the last folder, how much is free there, and how much is left.
+/// Assigns volumes to folders: one volume to each folder if there are enough folders, otherwise the folders are filled in
+/// order. If the volumes do not fit, returns the last folder, its free space, and the size of the remaining volumes.
 fn assign(sizes: &[u64], rooms: &[Room]) -> Result<Vec<usize>, (usize, u64, u64)> {
     let mut rooms = rooms.to_vec();
     let one_each = sizes.len() <= rooms.len();
@@ -91,7 +92,7 @@ fn assign(sizes: &[u64], rooms: &[Room]) -> Result<Vec<usize>, (usize, u64, u64)
             place += 1;
         }
         let device = rooms.get(place).map_or(0, |room| room.device);
-        // Folders of one file system share its room.
+        // Folders on the same file system share its space.
         for room in rooms.iter_mut().filter(|room| room.device == device) {
             room.free = room.free.map(|free| free.saturating_sub(*size));
         }
@@ -100,7 +101,7 @@ fn assign(sizes: &[u64], rooms: &[Room]) -> Result<Vec<usize>, (usize, u64, u64)
     Ok(places)
 }
 
-/// How much room a medium has, and that it can hold files of this size.
+/// The free space of a medium. Checks that it supports files of this size.
 fn room(target: &Path, size: u64, reporter: &dyn Reporter) -> Result<Room, Error> {
     let failed = |error: rustix::io::Errno| Error::io("examine", target)(error.into());
     let room = rustix::fs::statvfs(target).map_err(failed)?;
@@ -110,13 +111,13 @@ fn room(target: &Path, size: u64, reporter: &dyn Reporter) -> Result<Room, Error
         return Err(Error::FileTooLarge { path: target.to_owned(), limit: FAT_LARGEST, size });
     }
     if room.f_blocks == 0 {
-        reporter.warn("the file system does not say how much room it has; this is not checked");
+        reporter.warn("the file system does not report its free space, so the free space is not checked");
         return Ok(Room { device, free: None });
     }
     Ok(Room { device, free: Some(room.f_bavail.saturating_mul(room.f_frsize)) })
 }
 
-/// Takes one medium for one volume; other volumes of the set may be there.
+/// Opens a medium for one volume; other volumes of the set may be on it.
 pub(super) fn open_for(
     plan: &PackPlan,
     set: &Digest,
@@ -137,8 +138,8 @@ pub(super) fn open_for(
     Ok(medium)
 }
 
-/// Keeps other packs out of the folder as long as it is open, and leaves no file there. File systems without locks go
-/// without.
+/// Locks the folder against other packs as long as it is open, without a lock file. File systems without locks are not
+/// locked.
 pub(super) fn lock(medium: &Beneath, target: &Path) -> Result<(), Error> {
     match medium.folder().try_lock() {
         Err(TryLockError::WouldBlock) => {
@@ -153,24 +154,24 @@ pub(super) fn partial_name(name: &str) -> PathBuf {
     Path::new(name).with_extension("tar.partial")
 }
 
-/// Removes what an earlier pack of this set left; refuses to touch another set's volumes.
+/// Removes the files of an earlier pack of this set; refuses to overwrite the volumes of another set.
 fn remove_own(plan: &PackPlan, set: &Digest, medium: &Beneath) -> Result<(), Error> {
     check_own(plan, set, medium)?;
     medium.remove(Path::new(&mark_name(&plan.manifest.name)))?;
     plan.volumes.iter().try_for_each(|volume| remove_volume(&volume.name, medium))
 }
 
-/// Removes a volume, whole or begun.
+/// Removes a volume, complete or partial.
 fn remove_volume(name: &str, medium: &Beneath) -> Result<(), Error> {
     medium.remove(Path::new(name))?;
     medium.remove(&partial_name(name))
 }
 
-/// That no volume of this name is another set's.
+/// Checks that no volume of this name belongs to another set.
 fn check_own(plan: &PackPlan, set: &Digest, medium: &Beneath) -> Result<(), Error> {
     for name in volumes_named(&plan.manifest.name, medium)? {
         let path = medium.path(&name);
-        // A link in a volume's place is nobody's volume.
+        // A link in place of a volume does not belong to this set.
         let head = medium.file(&name).ok().map(|mut file| Head::read(&mut file, &path, &Limits::default()));
         match head {
             Some(Ok(Some(head))) if head.header.set == *set => {}
@@ -180,8 +181,8 @@ fn check_own(plan: &PackPlan, set: &Digest, medium: &Beneath) -> Result<(), Erro
     Ok(())
 }
 
-/// Volumes of a name, also those of a set with more or fewer of them: two sets of one name share the mark, and a
-/// folder that holds both is refused by whoever reads it.
+/// The volumes of a name, also of a set with more or fewer volumes: two sets of one name share the mark, and readers
+/// refuse a folder with both.
 fn volumes_named(name: &str, medium: &Beneath) -> Result<Vec<PathBuf>, Error> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_volume = |file: &str| {
@@ -205,11 +206,11 @@ mod tests {
     fn o24_volumes_fill_the_media_in_order() {
         let three = rooms(&[(1, Some(25)), (2, Some(10)), (3, Some(100))]);
         assert_eq!(assign(&[10, 10, 10, 10, 5], &three), Ok(vec![0, 0, 1, 2, 2]));
-        assert_eq!(assign(&[10, 10, 10], &three), Ok(vec![0, 1, 2]), "one into each");
+        assert_eq!(assign(&[10, 10, 10], &three), Ok(vec![0, 1, 2]), "one volume to each");
         assert_eq!(assign(&[10, 11, 10], &three), Err((1, 10, 11)));
         assert_eq!(assign(&[10; 5], &rooms(&[(1, Some(15)), (2, Some(15))])), Err((1, 5, 30)));
         assert_eq!(assign(&[10; 5], &rooms(&[(1, None), (2, Some(15))])), Ok(vec![0; 5]));
-        // Two folders of one file system have its room once.
+        // Two folders on one file system share its space.
         assert_eq!(assign(&[10; 3], &rooms(&[(1, Some(25)), (1, Some(25))])), Err((1, 5, 10)));
     }
 }

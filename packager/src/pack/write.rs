@@ -1,4 +1,4 @@
-//! Writes a planned set: one pass over the medium, from first byte to last.
+//! Writes a planned set in one pass over the medium, from the first byte to the last.
 
 use std::fs::File;
 use std::io::{Read, Write as _};
@@ -16,26 +16,26 @@ use crate::bundle::head::{VolumeHeader, head_bytes};
 use crate::bundle::layout::{self, Piece};
 use crate::bundle::tar::{self, TRAILER};
 use crate::bundle::{Entry, EntryKind, Error, Limits};
-use crate::drive_log::{self, CarriedLog, SenderLog};
-use crate::import::walk::{Proof, walk};
+use crate::drive_log::{self, SenderLog, WrittenLog};
+use crate::import::walk::{HashSink, walk};
 use crate::media::{Beneath, Completion, Media, mark_name};
 use crate::witness::{Acknowledged, Witness};
 
-/// The unit of writing.
+/// The size of a write.
 const BUFFER: usize = 1 << 20;
 
-/// How to write.
+/// Options for writing.
 #[derive(Clone, Debug)]
 pub struct WriteOptions {
-    /// The folders on media that are written to at once.
+    /// The target folders on media.
     pub targets: Vec<PathBuf>,
-    /// Whether to read everything back from the medium.
+    /// Whether to read the volumes back from the medium.
     pub read_back: bool,
     /// The time for the completion mark, RFC 3339.
     pub now: String,
 }
 
-/// What was written.
+/// The result of a pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PackReport {
@@ -43,21 +43,21 @@ pub struct PackReport {
     pub set: String,
     /// The volumes.
     pub volumes: Vec<PlannedVolume>,
-    /// Bytes on the medium.
+    /// The size of the volumes in bytes.
     pub bytes: u64,
-    /// Bytes of content.
+    /// The size of the content in bytes.
     pub content_bytes: u64,
     /// Whether the medium was read back.
     pub read_back: bool,
-    /// The sender's log, if it went with them.
-    pub log: Option<CarriedLog>,
+    /// The sender's log, if it was written to the drive.
+    pub log: Option<WrittenLog>,
 }
 
 /// Writes, flushes, reads back, logs and marks a set. The plan must have been made for this log.
 ///
 /// # Errors
-/// Before the first byte: too little room, too large volumes, volumes of another set. Later: what the medium or
-/// the store says; the same command starts the set anew.
+/// Before the first byte: too little space, volumes that are too large, volumes of another set. Later: errors of the medium
+/// or the store; the same command then starts from the beginning.
 pub fn write(
     plan: &PackPlan,
     store: &Store,
@@ -93,12 +93,12 @@ pub fn write(
     finish(plan, (&set, log, &acknowledged), &media, options)
 }
 
-/// Bytes of all volumes.
+/// The size of all volumes in bytes.
 pub(super) fn bytes(plan: &PackPlan) -> u64 {
     plan.volumes.iter().map(|volume| volume.size).sum()
 }
 
-/// That the log may go to a medium, before anything is written there.
+/// Checks that the log may be written to a medium, before anything is written there.
 pub(super) fn prepare(
     medium: &Beneath,
     store: &Store,
@@ -112,14 +112,14 @@ pub(super) fn prepare(
     prepared
 }
 
-/// Logs the set, and puts the log and the mark on the media: with any of them, the set can be let in.
+/// Logs the set, and writes the log and the mark to all media: any one of them is enough to admit the set.
 pub(super) fn finish(
     plan: &PackPlan,
     (set, log, acknowledged): (&Digest, Option<&dyn SenderLog>, &[Acknowledged]),
     media: &[&Beneath],
     options: &WriteOptions,
 ) -> Result<PackReport, Error> {
-    let log = log.map(|log| carry(plan, set, log, (media, options), acknowledged)).transpose()?;
+    let log = log.map(|log| write_log(plan, set, log, (media, options), acknowledged)).transpose()?;
     let created_by = plan.manifest.created_by.clone();
     let mark = Completion {
         set: set.clone(),
@@ -141,22 +141,22 @@ pub(super) fn finish(
     })
 }
 
-/// Logs that the volumes are there, and puts the log beside them, in that order: the log on the drive tells of it.
-fn carry(
+/// Logs that the volumes are written, then writes the log next to them, so that it has an entry for the set.
+fn write_log(
     plan: &PackPlan,
     set: &Digest,
     log: &dyn SenderLog,
     (media, options): (&[&Beneath], &WriteOptions),
     acknowledged: &[Acknowledged],
-) -> Result<Option<CarriedLog>, Error> {
+) -> Result<Option<WrittenLog>, Error> {
     log.packed(set, &plan.manifest.name).map_err(Error::Unlogged)?;
     let mut last = None;
     for medium in media {
-        let carried = drive_log::write::write(medium, log, acknowledged, drive_log::write::WHOLE)?;
+        let written = drive_log::write::write(medium, log, acknowledged, drive_log::write::WHOLE)?;
         if options.read_back {
-            drive_log::write::read_back(medium, log, &carried)?;
+            drive_log::write::read_back(medium, log, &written)?;
         }
-        last = Some(carried);
+        last = Some(written);
     }
     Ok(last)
 }
@@ -166,7 +166,7 @@ pub(super) struct Writer<'a> {
     plan: &'a PackPlan,
     store: &'a Store,
     reporter: &'a dyn Reporter,
-    /// The entry being written, which may go on in the next volume.
+    /// The entry being written, which may continue on the next volume.
     source: Option<Source>,
     buffer: Vec<u8>,
 }
@@ -176,7 +176,7 @@ impl<'a> Writer<'a> {
         Self { plan, store, reporter, source: None, buffer: vec![0; BUFFER] }
     }
 
-    /// Writes a volume; gives the digest of its file.
+    /// Writes a volume, and returns the digest of its file.
     pub(super) fn volume(
         &mut self,
         (medium, name): (&Beneath, &str),
@@ -237,7 +237,7 @@ impl<'a> Writer<'a> {
             self.source = Some(source);
             return Ok(());
         }
-        // The compressor may hold back the content's last bytes until it is asked for more than its own last.
+        // The compressor may read the last bytes of the content only when it is read past its own end.
         let rest = source.read(&mut self.buffer[..1]).map_err(Error::io("read", self.store.root()))?;
         let found = source.digest();
         if rest != 0 || found != entry.digest {
@@ -246,7 +246,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// An entry from an extent on; the extents before it are on volumes that an earlier run wrote.
+    /// Opens an entry at an extent; the extents before it are on volumes that an earlier run wrote.
     fn begin(&mut self, entry: &Entry, extent: usize) -> Result<Source, Error> {
         let mut source = Source::open(self.store, entry)?;
         let mut left: u64 = entry.extents.iter().take(extent).map(|extent| extent.length).sum();
@@ -262,7 +262,7 @@ impl<'a> Writer<'a> {
         Ok(source)
     }
 
-    /// Has the store move the blob away, so that the next mirror or import brings it back.
+    /// Makes the store remove the damaged blob, so that the next mirror or import replaces it.
     fn damaged(&self, entry: &Entry, found: Digest) -> Error {
         match self.store.verify_blob(&entry.digest) {
             Ok(_) => Error::StoreDamaged { expected: entry.digest.clone(), found },
@@ -303,14 +303,14 @@ fn read_back(plan: &PackPlan, targets: &Targets, reporter: &dyn Reporter) -> Res
     for (number, volume) in (1..).zip(&plan.volumes) {
         let (name, medium) = (Path::new(&volume.name), targets.medium(number));
         let file = medium.file(name).map_err(Error::io("open", &medium.path(name)))?;
-        // A hint, which file systems in user space may ignore.
+        // This is a hint, which file systems in user space may ignore.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         paths.push(medium.path(name));
     }
     reporter.begin("read back", plan.manifest.content_size());
     let media = Media::open(&paths, Limits::default())?;
     media.check_volumes(&plan.manifest)?;
-    walk(&media, &plan.manifest, &mut Proof::new(reporter))?;
+    walk(&media, &plan.manifest, &mut HashSink::new(reporter))?;
     reporter.end();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What sites returned, kept by the sender: how much of its log each has seen.
+//! The sender's records of return media: the part of its log that each site has seen.
 
 use std::path::{Path, PathBuf};
 
@@ -10,42 +10,42 @@ use tlog::{Checkpoint, Folder, Note, VerifierKey, cosignature, merkle};
 use super::returned::{CHECKPOINT, FOLDER, LOGS};
 use super::{Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Alarm, AlarmKind, DriveLogError, Whose, file_name, is_file_name};
+use crate::drive_log::{Alarm, AlarmKind, DriveLogError, LogOwner, file_name, is_file_name};
 use crate::media::Beneath;
 
-/// More sites on one medium than this are not looked at.
+/// The maximum number of sites on a medium that are read.
 const MOST_SITES: usize = 1000;
 
-/// What a site acknowledged of this store's log.
+/// A checkpoint of this store's log that a site acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
     /// The site, by the name of its witness key.
     pub site: String,
     /// The cosigned checkpoint.
     pub note: Note,
-    /// What it says.
+    /// The parsed checkpoint.
     pub checkpoint: Checkpoint,
 }
 
-/// What was kept of one site.
+/// The recorded acknowledgement of one site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AcknowledgeReport {
     /// The site, by its name in the trust file.
     pub site: String,
-    /// How many entries of this store's log it has seen.
+    /// The number of entries of this store's log that it has seen.
     pub size: u64,
-    /// When it said so by its own clock, in seconds since 1970.
+    /// The time of the cosignature by the site's clock, in seconds since 1970.
     pub time: u64,
-    /// How many it had acknowledged before.
+    /// The number of entries that it had acknowledged before.
     pub before: u64,
     /// The site's own log, and its size.
     pub own: Option<(String, u64)>,
-    /// Whether the trust file has the site's own log, so that its signature was checked.
+    /// Whether the trust file has the key of the site's own log, so that its signature was verified.
     pub own_checked: bool,
 }
 
-/// As it is kept.
+/// The record of a site.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Site {
@@ -68,10 +68,10 @@ impl Witness {
         self.root.join("sites").join(format!("{site}.json"))
     }
 
-    /// What all sites acknowledged of the log `origin`, by the sites' names. A store may have had other logs.
+    /// The checkpoints of the log `origin` that sites acknowledged, by the sites' names. A store may have had other logs.
     ///
     /// # Errors
-    /// [`DriveLogError::Record`] when something is damaged.
+    /// [`DriveLogError::Record`] when a record is damaged.
     pub fn acknowledged(&self, origin: &str) -> Result<Vec<Acknowledged>, Error> {
         let mut found = Vec::new();
         for path in self.records("sites")? {
@@ -82,12 +82,12 @@ impl Witness {
         Ok(found)
     }
 
-    /// Checks what sites returned on a medium, and keeps it. Of several sites, all or none are kept. An alarm is
-    /// recorded with both signed checkpoints before it is told.
+    /// Verifies the checkpoints that sites returned on a medium, and records them, either for all sites or for none. An alarm
+    /// is recorded with both signed checkpoints before it is returned.
     ///
     /// # Errors
-    /// [`Error::Log`] with a [`DriveLogError`] when nothing is there, or of others; [`Error::Alarm`] when a site saw another
-    /// history of this log, or its own log went back.
+    /// [`Error::Log`] with a [`DriveLogError`] when the medium has no checkpoint of this log; [`Error::Alarm`] when a site saw
+    /// another history of this log, or its own log was rolled back.
     pub fn acknowledge(
         &self,
         medium: &Path,
@@ -97,34 +97,34 @@ impl Witness {
     ) -> Result<Vec<AcknowledgeReport>, Error> {
         let medium = Beneath::open(medium)?;
         let sites = sites(&medium)?;
-        let _held = self.lock()?;
-        let (mut kept, mut strange) = (Vec::new(), Vec::new());
+        let _lock = self.lock()?;
+        let (mut accepted, mut other_logs) = (Vec::new(), Vec::new());
         for folder in &sites {
             let path = folder.join(LOGS).join(file_name(own.key.name()));
             match medium.read(&path, tlog::note::MAX_LEN as u64)? {
-                Some(bytes) => match self.heed((&medium, folder), &bytes, own, trust) {
+                Some(bytes) => match self.check_returned((&medium, folder), &bytes, own, trust) {
                     Err(Error::Alarm(alarm)) => {
                         self.raise_of_site(folder, &alarm, now)?;
                         return Err(Error::Alarm(alarm));
                     }
-                    heard => kept.push(heard?),
+                    returned => accepted.push(returned?),
                 },
-                None => strange.extend(others(&medium, &folder.join(LOGS))?),
+                None => other_logs.extend(others(&medium, &folder.join(LOGS))?),
             }
         }
-        if kept.is_empty() {
-            let found = if strange.is_empty() { "none".to_owned() } else { strange.join(", ") };
+        if accepted.is_empty() {
+            let found = if other_logs.is_empty() { "none".to_owned() } else { other_logs.join(", ") };
             return Err(DriveLogError::OtherReturn { expected: own.key.name().to_owned(), found }.into());
         }
         let mut reports = Vec::new();
-        for (name, site, report) in kept {
+        for (name, site, report) in accepted {
             self.write(&self.site(&name), &site)?;
             reports.push(report);
         }
         Ok(reports)
     }
 
-    fn heed(
+    fn check_returned(
         &self,
         (medium, folder): (&Beneath, &Path),
         bytes: &[u8],
@@ -140,7 +140,7 @@ impl Witness {
         let checkpoint = Checkpoint::verify(&note, own.key).map_err(DriveLogError::Log)?;
         let other = |source| DriveLogError::OtherSite { site: name.clone(), source };
         let time = cosignature::verify(&note, witness.key()).map_err(other)?;
-        own_history(own, &note, &checkpoint, &name)?;
+        check_own_log(own, &note, &checkpoint, &name)?;
         let note = note.only(&[own.key, witness.key()]);
         let path = self.site(&name);
         let before = self.read::<Site>(&path)?.map(|site| parse(site, &path)).transpose()?;
@@ -149,14 +149,14 @@ impl Witness {
         let theirs = medium.read(&folder.join(CHECKPOINT), tlog::note::MAX_LEN as u64)?;
         let theirs = theirs.map(|bytes| Note::parse(&bytes)).transpose().map_err(DriveLogError::Log)?;
         if checkpoint.size < known {
-            let said = [Some(&note), theirs.as_ref()];
-            return Err(less(witness, &said, before.as_ref(), (checkpoint.size, known)));
+            let returned = [Some(&note), theirs.as_ref()];
+            return Err(fewer_entries(witness, &returned, before.as_ref(), (checkpoint.size, known)));
         }
         let before = before.and_then(|(_, own)| own);
         let (site_log, own_checked) = match &theirs {
             Some(theirs) => {
                 cosignature::verify(theirs, witness.key()).map_err(other)?;
-                let (found, checked) = their_log(theirs, before.as_ref(), (&name, trust))?;
+                let (found, checked) = check_their_log(theirs, before.as_ref(), (&name, trust))?;
                 (Some((found.origin, found.size)), checked)
             }
             None => (None, false),
@@ -185,16 +185,17 @@ fn parse(site: Site, path: &Path) -> Result<(Acknowledged, Option<Note>), Error>
     Ok((Acknowledged { site: site.site, note, checkpoint }, own))
 }
 
-/// A site says less than it said: an old medium, unless it says so later than that, by its own clock.
-fn less(
+/// The error when a site returns fewer entries than before: an old medium, or an alarm if its cosignature is newer by the
+/// site's own clock.
+fn fewer_entries(
     witness: &TrustedLog,
-    said: &[Option<&Note>],
+    returned: &[Option<&Note>],
     before: Option<&(Acknowledged, Option<Note>)>,
     (found, known): (u64, u64),
 ) -> Error {
     let site = witness.name().to_owned();
     let time = |note: &&Note| cosignature::verify(note, witness.key()).ok();
-    let now = said.iter().flatten().filter_map(time).max();
+    let now = returned.iter().flatten().filter_map(time).max();
     let then = before.into_iter().flat_map(|(seen, own)| [Some(&seen.note), own.as_ref()]);
     let then = then.flatten().filter_map(|note| time(&note)).max();
     if now <= then {
@@ -204,37 +205,37 @@ fn less(
     let origin = witness.key().name().to_owned();
     Alarm {
         kind: AlarmKind::SiteWentBack { site, found, known },
-        whose: Whose::Site { site: origin.clone() },
+        owner: LogOwner::Site { site: origin.clone() },
         origin,
-        found: note(said.first().copied().flatten()).unwrap_or_default(),
+        found: note(returned.first().copied().flatten()).unwrap_or_default(),
         known: note(before.map(|(seen, _)| &seen.note)),
     }
     .into()
 }
 
-/// What the site saw must be a part of this log: else this side's log was rolled back, or showed two histories.
-fn own_history(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint, site: &str) -> Result<(), Error> {
+/// Checks that this store's log contains the checkpoint that the site saw: otherwise, the log was rolled back or forked.
+fn check_own_log(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint, site: &str) -> Result<(), Error> {
     let current = Folder::checkpoint(own.folder).map_err(DriveLogError::Own)?;
     let now = Checkpoint::verify(&current, own.key).map_err(DriveLogError::Own)?;
-    contains(&Folder::signed(own.folder, &now), &current, (note, seen), site)
+    check_seen_by_site(&Folder::signed(own.folder, &now), &current, (note, seen), site)
 }
 
-/// That a log of one's own, at the checkpoint `current`, contains what a site saw of it.
-pub(crate) fn contains(
+/// Checks that this store's log, at the checkpoint `current`, contains the checkpoint that a site saw.
+pub(crate) fn check_seen_by_site(
     folder: &Folder,
     current: &Note,
     (note, seen): (&Note, &Checkpoint),
     site: &str,
 ) -> Result<(), Error> {
-    has(folder, current, (note, seen), Whose::Own { site: site.to_owned() })
+    check_contains(folder, current, (note, seen), LogOwner::Own { site: site.to_owned() })
 }
 
-/// That a log of one's own, at the checkpoint `current`, contains what was seen of it.
-pub(crate) fn has(
+/// Checks that this store's log, at the checkpoint `current`, contains an earlier checkpoint.
+pub(crate) fn check_contains(
     folder: &Folder,
     current: &Note,
     (note, seen): (&Note, &Checkpoint),
-    whose: Whose,
+    owner: LogOwner,
 ) -> Result<(), Error> {
     let kind = if folder.size() < seen.size {
         AlarmKind::RolledBack { found: folder.size(), known: seen.size }
@@ -244,11 +245,11 @@ pub(crate) fn has(
         AlarmKind::Forked { known: seen.size }
     };
     let (origin, known) = (seen.origin.clone(), Some(note.to_string()));
-    Err(Alarm { kind, whose, origin, found: current.to_string(), known }.into())
+    Err(Alarm { kind, owner, origin, found: current.to_string(), known }.into())
 }
 
-/// The site's own log only grows, as far as two checkpoints can tell; its signature is checked where its key is known.
-fn their_log(
+/// Checks that the site's own log only grows, as far as two checkpoints show; verifies its signature if its key is known.
+fn check_their_log(
     theirs: &Note,
     before: Option<&Note>,
     (site, trust): (&str, &TrustFile),
@@ -268,11 +269,11 @@ fn their_log(
         _ => return Ok((found, checked)),
     };
     let (origin, known) = (found.origin, Some(before.to_string()));
-    let whose = Whose::Site { site: site.to_owned() };
-    Err(Alarm { kind, whose, origin, found: theirs.to_string(), known }.into())
+    let owner = LogOwner::Site { site: site.to_owned() };
+    Err(Alarm { kind, owner, origin, found: theirs.to_string(), known }.into())
 }
 
-/// The sites' folders on a medium, which may be named itself, or the folder in it.
+/// The folders of sites on a medium. The path is the medium itself, or the return folder on it.
 fn sites(medium: &Beneath) -> Result<Vec<PathBuf>, Error> {
     let inner = Path::new(FOLDER);
     let root = if medium.is_folder(inner) { inner } else { Path::new("") };
@@ -283,7 +284,7 @@ fn sites(medium: &Beneath) -> Result<Vec<PathBuf>, Error> {
     if sites.is_empty() { Err(DriveLogError::NoReturn(medium.path(Path::new(""))).into()) } else { Ok(sites) }
 }
 
-/// The logs that a site's folder tells of, for people.
+/// The names of the logs in a site's folder, for messages.
 fn others(medium: &Beneath, logs: &Path) -> Result<Vec<String>, Error> {
     let origin = |name: std::ffi::OsString| {
         let bytes = medium.read(&logs.join(name), tlog::note::MAX_LEN as u64).ok()??;

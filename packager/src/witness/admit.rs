@@ -1,4 +1,5 @@
-//! The last gate before a drive's content: its log is proved, compared with what is remembered, and remembered.
+//! Admits drives, as the last check before their content is read: verifies a drive's log, compares it with the recorded
+//! state, and records it.
 
 use std::path::Path;
 
@@ -9,51 +10,51 @@ use super::quarantine::Record;
 use super::{Now, Witness};
 use crate::bundle::{BundleManifest, Error};
 use crate::drive_log::examine::Examination;
-use crate::drive_log::{Alarm, DriveLogError, Finding, Whose};
+use crate::drive_log::{Alarm, DriveLogError, Finding, LogOwner};
 use crate::media::Media;
 
-/// What becomes of a drive that carries no log where the trust file asks for one.
+/// How to handle a drive without a log if the trust file requires one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Without {
+pub enum MissingLog {
     /// It is refused.
     #[default]
     Refuse,
-    /// It is taken, if its manifest does not name a log either: an older airlock packed it.
+    /// It is accepted if its manifest names no log either: an older version of airlock packed it.
     Allow,
 }
 
-/// By what a drive is let in.
-pub struct Gatekeeper<'a> {
-    /// Whose logs and witnesses count.
+/// Options for admitting a drive.
+pub struct AdmitOptions<'a> {
+    /// The trusted logs and witnesses.
     pub trust: &'a TrustFile,
-    /// What the site remembers; none where there is no store.
+    /// The site's records; `None` without a store.
     pub witness: Option<&'a Witness>,
-    /// An empty folder, where the log is copied to.
+    /// An empty folder for the copy of the log.
     pub stage: &'a Path,
-    /// Drives of older versions.
-    pub without: Without,
-    /// When, for what is remembered; none to remember nothing, as in a dry run.
+    /// How to handle drives without a log.
+    pub missing_log: MissingLog,
+    /// The time for records; `None` to record nothing, as in a dry run.
     pub now: Option<Now>,
 }
 
-/// A set that may be imported: its manifest's signature and its sender's log were proved.
+/// A set that may be imported: its manifest's signature and its sender's log are verified.
 #[derive(Debug)]
 pub struct Admitted {
     manifest: Verified<BundleManifest>,
     log: LogVerdict,
 }
 
-/// What became of a drive's log.
+/// The verdict on a drive's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "camelCase")]
 pub enum LogVerdict {
-    /// The trust file names no log, so none was looked at.
+    /// The trust file lists no log, so the drive's log is not checked.
     NotAsked,
-    /// There is none, and that was allowed.
+    /// The drive has no log, and that is allowed.
     Without,
-    /// It was proved, and goes on from what was known.
+    /// The log is verified, and continues the known state.
     Proved(Finding),
-    /// It raised an alarm that somebody lifted.
+    /// The log raised an alarm that was released.
     Lifted {
         /// The alarm.
         alarm: String,
@@ -67,59 +68,59 @@ impl Admitted {
         &self.manifest
     }
 
-    /// What became of its log.
+    /// The verdict on its log.
     #[must_use]
     pub fn log(&self) -> &LogVerdict {
         &self.log
     }
 }
 
-/// Lets a drive in, or refuses it. An alarm is recorded before it is told.
+/// Admits or refuses a drive. An alarm is recorded before it is returned.
 ///
 /// # Errors
-/// [`Error::Alarm`], [`Error::Log`] with a [`DriveLogError`], or what the disk says.
+/// [`Error::Alarm`], [`Error::Log`] with a [`DriveLogError`], or a disk error.
 pub fn admit(
     media: &Media,
     manifest: Verified<BundleManifest>,
-    keeper: &Gatekeeper<'_>,
+    options: &AdmitOptions<'_>,
 ) -> Result<Admitted, Error> {
-    let remembering = keeper.witness.zip(keeper.now.as_ref());
-    // Of two drives at the same time, the second one is compared with what the first one left.
-    let _held = remembering.map(|(witness, _)| witness.lock()).transpose()?;
+    let recording = options.witness.zip(options.now.as_ref());
+    // Of two drives at the same time, the second one is compared with the records of the first one.
+    let _lock = recording.map(|(witness, _)| witness.lock()).transpose()?;
     let set = media.set();
-    let record = keeper.witness.map(|witness| witness.record(set)).transpose()?.flatten();
-    let held = record.as_ref().and_then(Record::held);
-    let held = held.map(|(since, alarm)| (since.to_owned(), alarm.to_owned()));
-    // The log first: who holds an old log beside a copy of a set must not keep sound copies of it out.
-    let log = match (examine(media, manifest.get(), keeper), record) {
-        (Err(Error::Alarm(alarm)), Some(record)) if record.lifted(&alarm) => {
+    let record = options.witness.map(|witness| witness.record(set)).transpose()?.flatten();
+    let quarantined = record.as_ref().and_then(Record::quarantined);
+    let quarantined = quarantined.map(|(since, alarm)| (since.to_owned(), alarm.to_owned()));
+    // The log decides first: otherwise, anyone could block a good drive by adding an old log to a copy of it.
+    let log = match (examine(media, manifest.get(), options), record) {
+        (Err(Error::Alarm(alarm)), Some(record)) if record.is_released(&alarm) => {
             LogVerdict::Lifted { alarm: alarm.to_string() }
         }
-        (Err(Error::Alarm(alarm)), Some(record)) if record.holds(&alarm).is_some() => {
-            let since = record.holds(&alarm).unwrap_or_default().to_owned();
+        (Err(Error::Alarm(alarm)), Some(record)) if record.quarantined_since(&alarm).is_some() => {
+            let since = record.quarantined_since(&alarm).unwrap_or_default().to_owned();
             return Err(
                 DriveLogError::Quarantined { set: set.clone(), since, alarm: alarm.to_string() }.into()
             );
         }
         (Err(Error::Alarm(alarm)), record) => {
-            if let Some((witness, now)) = remembering {
+            if let Some((witness, now)) = recording {
                 let record = record.unwrap_or_else(|| new_record(media, &manifest));
                 witness.raise(record, &alarm, now)?;
             }
             return Err(Error::Alarm(alarm));
         }
-        (Ok(LogVerdict::NotAsked | LogVerdict::Without), _) if held.is_some() => {
-            // No log speaks for this copy, so that it cannot be told from the one that raised the alarm.
-            let (since, alarm) = held.unwrap_or_default();
+        (Ok(LogVerdict::NotAsked | LogVerdict::Without), _) if quarantined.is_some() => {
+            // Without a log, this copy cannot be distinguished from the one that raised the alarm.
+            let (since, alarm) = quarantined.unwrap_or_default();
             return Err(DriveLogError::Quarantined { set: set.clone(), since, alarm }.into());
         }
         (Ok(LogVerdict::Proved(mut finding)), _) => {
-            finding.held = held.map(|(since, alarm)| format!("{since}: {alarm}"));
+            finding.held = quarantined.map(|(since, alarm)| format!("{since}: {alarm}"));
             LogVerdict::Proved(finding)
         }
         (outcome, _) => outcome?,
     };
-    if let (LogVerdict::Proved(finding), Some((witness, now))) = (&log, remembering) {
+    if let (LogVerdict::Proved(finding), Some((witness, now))) = (&log, recording) {
         witness.accept(finding, manifest.get(), now)?;
     }
     Ok(Admitted { manifest, log })
@@ -134,46 +135,50 @@ fn new_record(media: &Media, manifest: &Verified<BundleManifest>) -> Record {
     }
 }
 
-fn examine(media: &Media, manifest: &BundleManifest, keeper: &Gatekeeper<'_>) -> Result<LogVerdict, Error> {
-    if keeper.trust.logs().is_empty() {
+fn examine(
+    media: &Media,
+    manifest: &BundleManifest,
+    options: &AdmitOptions<'_>,
+) -> Result<LogVerdict, Error> {
+    if options.trust.logs().is_empty() {
         return Ok(LogVerdict::NotAsked);
     }
     let Some(origin) = &manifest.log else {
-        return match keeper.without {
-            Without::Allow => Ok(LogVerdict::Without),
-            Without::Refuse => Err(DriveLogError::NoLog.into()),
+        return match options.missing_log {
+            MissingLog::Allow => Ok(LogVerdict::Without),
+            MissingLog::Refuse => Err(DriveLogError::NoLog.into()),
         };
     };
-    let known = keeper.witness.map(|witness| witness.known(origin)).transpose()?.flatten();
+    let known = options.witness.map(|witness| witness.known(origin)).transpose()?.flatten();
     let examination =
-        Examination { media, manifest, trust: keeper.trust, known: known.as_ref(), stage: keeper.stage };
+        Examination { media, manifest, trust: options.trust, known: known.as_ref(), stage: options.stage };
     let finding = examination.run(origin)?;
-    if let Some((witness, known)) = keeper.witness.zip(known) {
+    if let Some((witness, known)) = options.witness.zip(known) {
         let drive = (media.set(), finding.number);
         if let Some(kind) = known.tags.moved_back(manifest, drive, &witness.store)? {
             let (origin, found) = (finding.origin, finding.note.to_string());
             let known = Some(known.note.to_string());
-            return Err(Alarm { kind, whose: Whose::Sender, origin, found, known }.into());
+            return Err(Alarm { kind, owner: LogOwner::Sender, origin, found, known }.into());
         }
     }
     Ok(LogVerdict::Proved(finding))
 }
 
 impl LogVerdict {
-    /// What whoever imports should know: that of a lifted alarm is told each time.
+    /// The warning for the user; a released alarm is reported each time.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         match self {
             Self::NotAsked => Some(
-                "the trust file names no log, so an older drive cannot be detected".to_owned(),
+                "the trust file lists no log, so an older drive cannot be detected".to_owned(),
             ),
             Self::Without => {
                 Some("the drive has no log, so an older drive cannot be detected".to_owned())
             }
-            Self::Lifted { alarm } => Some(format!("this drive was released in spite of an alarm: {alarm}")),
+            Self::Lifted { alarm } => Some(format!("this drive was released despite an alarm: {alarm}")),
             Self::Proved(finding) => finding.held.as_ref().map(|alarm| {
                 format!(
-                    "this drive's log is sound; another copy of the set, with another log, is quarantined since {alarm}"
+                    "this drive's log is valid; another copy of the set, with another log, has been quarantined since {alarm}"
                 )
             }),
         }

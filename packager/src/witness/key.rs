@@ -1,4 +1,4 @@
-//! The site's key for cosignatures: `key.pem`, made once, and `key.pub`, which senders put into their trust files.
+//! The site's key for cosignatures: `key.pem`, created once, and `key.pub`, which senders add to their trust files.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const END: &str = "-----END PRIVATE KEY-----\n";
 const MOST: u64 = 4096;
 
 impl Witness {
-    /// The site's key, which is made if there never was one: another key is another site.
+    /// The site's key. It is created only if the site never had a key, because a new key makes the site another witness.
     pub(super) fn key(&self) -> Result<SigningKey, Error> {
         let path = self.root.join("key.pem");
         let key = match read_file(&path, MOST)? {
@@ -25,17 +25,17 @@ impl Witness {
                 publish_public(&self.root, &key)?;
                 Ok(key)
             }),
-            None if self.has_lost_key()? => Err(DriveLogError::KeyGone(path).into()),
+            None if self.has_lost_key()? => Err(DriveLogError::KeyMissing(path).into()),
             None => make(&self.root),
         }?;
         self.note_key()?;
         Ok(key)
     }
 
-    /// Whether there was a key, and is none.
+    /// Whether the site had a key that is now missing.
     pub(super) fn has_lost_key(&self) -> Result<bool, Error> {
-        let is_there = self.root.join("key.pem").exists();
-        Ok(!is_there && (self.root.join("key.pub").exists() || self.had_key()?))
+        let exists = self.root.join("key.pem").exists();
+        Ok(!exists && (self.root.join("key.pub").exists() || self.had_key()?))
     }
 }
 
@@ -45,13 +45,13 @@ fn make(root: &Path) -> Result<SigningKey, Error> {
     let encoded = BASE64_STANDARD.encode(&pkcs8);
     let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
     let pem = format!("{BEGIN}{}{END}", lines.collect::<String>());
-    // The private half first: a public one alone is what is left of a key that was lost.
+    // The private key first: a public key alone means that the private key was lost.
     publish(&root.join("key.pem"), pem.as_bytes())?;
     publish_public(root, &key)?;
     Ok(key)
 }
 
-/// Writes the public half where it is not there.
+/// Writes the public key if it does not exist.
 fn publish_public(root: &Path, key: &SigningKey) -> Result<(), Error> {
     let path = root.join("key.pub");
     if path.exists() {
@@ -65,7 +65,7 @@ fn parse(bytes: &[u8]) -> Option<SigningKey> {
     named(&BASE64_STANDARD.decode(lines.replace('\n', "")).ok()?).ok()
 }
 
-/// A witness is named after its key, so that no two have one name.
+/// A witness is named after its key, so that names are unique.
 fn named(pkcs8: &[u8]) -> tlog::Result<SigningKey> {
     let public = SigningKey::new("site", KeyKind::Cosignature, pkcs8)?.verifier();
     let digest = Digest::sha256(public.public());

@@ -1,8 +1,8 @@
-//! What the store's database keeps of what is remembered, so that a folder `witness` that was lost, or put back from an
-//! older copy, is noticed: whoever has it has forgotten drives.
+//! Notes in the store's database about the witness records, which detect a folder `witness` that was lost or restored from an
+//! older copy: such a folder lacks records of drives.
 //!
-//! `witness`: the folder was made; `site`: the site's key was made; `sender/ID`: the size of a sender's log;
-//! `policy/...`: the greatest sequence of a trust file that decided. Each is noted after what it tells of is durable.
+//! `witness`: the folder was created; `site`: the site's key was created; `sender/ID`: the size of a sender's log;
+//! `policy/...`: the greatest sequence of a trust file that was used. Each note is written after its record is durable.
 
 use store::{Change, Store};
 
@@ -13,12 +13,12 @@ use crate::drive_log::{DriveLogError, file_name};
 const FOLDER: &str = "witness";
 const SITE: &str = "site";
 
-/// What a trust file decides; each has a newest one of its own.
+/// The purpose of a trust file. The newest sequence is noted for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Drives and images.
     Content,
-    /// What sites return.
+    /// Return media of sites.
     Sites,
 }
 
@@ -31,7 +31,7 @@ impl Purpose {
     }
 }
 
-/// The greatest sequence of a trust file that decided in a store.
+/// The greatest sequence of a trust file that was used with a store.
 ///
 /// # Errors
 /// When the store fails.
@@ -39,7 +39,7 @@ pub fn newest_policy(store: &Store, purpose: Purpose) -> Result<u64, Error> {
     Ok(store.note(purpose.note())?.unwrap_or(0))
 }
 
-/// Refuses a trust file that is older than one that decided in this store.
+/// Refuses a trust file that is older than one that was used with this store.
 ///
 /// # Errors
 /// [`DriveLogError::StalePolicy`].
@@ -48,11 +48,11 @@ pub fn refuse_stale_policy(store: &Store, purpose: Purpose, found: u64) -> Resul
     if found < newest { Err(DriveLogError::StalePolicy { found, newest }.into()) } else { Ok(()) }
 }
 
-/// Remembers that a trust file decides in this store, unless it can only be read.
+/// Notes that a trust file is used with this store, unless the store is read-only.
 ///
 /// # Errors
-/// As [`refuse_stale_policy`].
-pub fn heed_policy(store: &Store, purpose: Purpose, sequence: u64) -> Result<(), Error> {
+/// Those of [`refuse_stale_policy`].
+pub fn note_policy(store: &Store, purpose: Purpose, sequence: u64) -> Result<(), Error> {
     refuse_stale_policy(store, purpose, sequence)?;
     if store.is_read_only() || newest_policy(store, purpose)? == sequence {
         return Ok(());
@@ -60,7 +60,7 @@ pub fn heed_policy(store: &Store, purpose: Purpose, sequence: u64) -> Result<(),
     note(store, purpose.note(), Some(sequence))
 }
 
-/// Has a trust file decide from now on though a newer one did; gives the sequence of that.
+/// Accepts an older trust file for this store; returns the sequence that was noted before.
 ///
 /// # Errors
 /// When the store fails.
@@ -79,10 +79,10 @@ fn sender(origin: &str) -> String {
 }
 
 impl Witness {
-    /// Refuses to go on without a folder that was there.
+    /// Fails if the folder is missing but was noted.
     pub(super) fn check_folder(&self) -> Result<(), Error> {
         if !self.root.is_dir() && self.store.note(FOLDER)?.is_some() {
-            return Err(DriveLogError::MemoryGone(self.root.clone()).into());
+            return Err(DriveLogError::RecordsMissing(self.root.clone()).into());
         }
         Ok(())
     }
@@ -91,13 +91,13 @@ impl Witness {
         self.note_once(FOLDER, 1)
     }
 
-    /// Refuses less than was remembered of a sender's log.
+    /// Fails if the record of a sender's log has fewer entries than were noted.
     pub(super) fn check_sender(&self, origin: &str, found: Option<u64>) -> Result<(), Error> {
         self.check_folder()?;
         match self.store.note(&sender(origin))? {
             Some(known) if found.is_none_or(|found| found < known) => {
                 let path = self.sender(origin);
-                Err(DriveLogError::MemoryBack {
+                Err(DriveLogError::RecordOutdated {
                     path,
                     origin: origin.to_owned(),
                     found: found.unwrap_or(0),
@@ -129,15 +129,15 @@ impl Witness {
         note(&self.store, name, Some(value))
     }
 
-    /// Goes on with what is there: the database forgets what was lost. Gives what is forgotten, by the files' names.
+    /// Resets the notes to the existing records. Returns the file names of the lost records.
     ///
     /// # Errors
-    /// [`DriveLogError::NothingLost`] when everything is there.
-    pub fn begin_anew(&self) -> Result<Vec<String>, Error> {
+    /// [`DriveLogError::NothingLost`] when no records are lost.
+    pub fn reset_lost(&self) -> Result<Vec<String>, Error> {
         let mut lost = Vec::new();
         let mut changes = Vec::new();
         if self.has_lost_key()? {
-            // With half a key nobody could tell whose word it was.
+            // A public key without its private key would be misleading.
             match std::fs::remove_file(self.root.join("key.pub")) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::io("remove", &self.root.join("key.pub"))(error));

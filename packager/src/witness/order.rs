@@ -1,8 +1,8 @@
-//! The order of one sender's drives, which binds tags whatever the sets are called: a drive that is older than the one
-//! that set a tag last may not move it back.
+//! The order of one sender's drives, which applies to tags across sets: a drive that is older than the last one that set a
+//! tag must not move the tag back.
 //!
-//! Numbers are those of the sender's log. What a tag was set to, and by which drive, is remembered when the drive is let in.
-//! A tag that other senders or clients of the registry set is nobody's here.
+//! Drives are numbered by the sender's log. When a drive is admitted, the digest of each tag is recorded with the drive's
+//! number. Tags that other senders or registry clients set are not tracked.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use crate::drive_log::AlarmKind;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetTags {
-    /// Drives up to this number came when tags were not remembered yet: each tag may be of the newest of them.
+    /// Drives up to this number were admitted before tags were recorded: the newest of them may have set any tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     untracked: Option<u64>,
-    /// By `repository:tag`.
+    /// The tags, by `repository:tag`.
     set: BTreeMap<String, LastSet>,
 }
 
-/// What a tag was set to last.
+/// The last digest of a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LastSet {
@@ -33,7 +33,7 @@ struct LastSet {
 }
 
 impl SetTags {
-    /// What is known of tags where a version that did not remember them let these drives in.
+    /// The state for drives that were admitted by a version that did not record tags.
     pub(super) fn untracked(drives: &BTreeMap<String, u64>) -> Self {
         Self { untracked: drives.values().max().copied(), set: BTreeMap::new() }
     }
@@ -66,8 +66,8 @@ impl SetTags {
         Ok(None)
     }
 
-    /// Remembers what a drive sets. Numbers only grow.
-    pub(super) fn remember(&mut self, manifest: &BundleManifest, number: u64) {
+    /// Records the tags that a drive sets. Numbers only grow.
+    pub(super) fn record(&mut self, manifest: &BundleManifest, number: u64) {
         for (repository, tag, digest) in tags(manifest) {
             let last = LastSet { number, digest: digest.clone() };
             let known = self.set.entry(name(repository, tag)).or_insert_with(|| last.clone());

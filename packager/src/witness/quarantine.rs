@@ -1,5 +1,6 @@
-//! Sets that raised an alarm: with that log beside it, a set stays out until somebody lifts it, with a reason; neither is
-//! ever forgotten. The same set with its sound log is let in. And sites that did: what they returned, kept as proof.
+//! Sets and sites that raised an alarm. A set with the log that raised the alarm is quarantined until a user releases it,
+//! with a reason; both are recorded forever. The same set with a valid log is admitted. For a site, the returned checkpoints
+//! are kept as proof.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Alarm, DriveLogError, Whose};
+use crate::drive_log::{Alarm, DriveLogError, LogOwner};
 
-/// More events of one set than this are not kept: the first ones are.
+/// The maximum number of events of a set; the first ones are kept.
 const MOST_EVENTS: usize = 1000;
 
 /// A set that raised an alarm.
@@ -23,80 +24,81 @@ pub struct Record {
     pub name: String,
     /// The key that signed it, by its name in the trust file.
     pub signer: String,
-    /// What happened, in order.
+    /// The events, in order.
     pub events: Vec<Event>,
 }
 
-/// A site that returned what raised an alarm.
+/// A site whose return medium raised an alarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SiteRecord {
     /// The site, by the name of its witness key.
     pub site: String,
-    /// What happened, in order.
+    /// The events, in order.
     pub events: Vec<Event>,
 }
 
-/// Something that happened to a quarantined set.
+/// An event of a quarantined set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Event {
     /// It raised an alarm.
     Alarm {
-        /// When, RFC 3339.
+        /// The time, RFC 3339.
         time: String,
-        /// A word for what it is.
+        /// The code of the alarm.
         alarm: String,
-        /// The same for people.
+        /// The alarm as text.
         detail: String,
         /// The log.
         origin: String,
         /// The signed checkpoint on the drive.
         found: String,
-        /// The signed checkpoint that was known: with the other one, proof for everybody.
+        /// The signed checkpoint that was known; together with the other one, it is the proof.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         known: Option<String>,
     },
-    /// It was lifted.
+    /// It was released.
     Release {
-        /// When, RFC 3339.
+        /// The time, RFC 3339.
         time: String,
-        /// Who says so.
+        /// The user.
         by: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Record {
-    /// Whether it is to stay out: the alarm's time and words.
+    /// The time and text of the alarm, if the set is quarantined.
     #[must_use]
-    pub fn held(&self) -> Option<(&str, &str)> {
+    pub fn quarantined(&self) -> Option<(&str, &str)> {
         match self.events.last() {
             Some(Event::Alarm { time, detail, .. }) => Some((time, detail)),
             Some(Event::Release { .. }) | None => None,
         }
     }
 
-    /// Where exactly this alarm was raised last: the same finding about the same checkpoint of the same log.
+    /// The last event of exactly this alarm: the same kind for the same checkpoint of the same log.
     fn raised(&self, raised: &Alarm) -> Option<usize> {
         self.events.iter().rposition(|event| match event {
             Event::Alarm { alarm, origin, found, .. } => {
-                (alarm.as_str(), origin, found) == (raised.kind.word(), &raised.origin, &raised.found)
+                (alarm.as_str(), origin, found) == (raised.kind.code(), &raised.origin, &raised.found)
             }
             Event::Release { .. } => false,
         })
     }
 
-    /// Whether somebody lifted exactly this alarm.
-    pub(super) fn lifted(&self, alarm: &Alarm) -> bool {
+    /// Whether exactly this alarm was released.
+    pub(super) fn is_released(&self, alarm: &Alarm) -> bool {
         self.raised(alarm)
             .is_some_and(|at| self.events.iter().skip(at).any(|event| matches!(event, Event::Release { .. })))
     }
 
-    /// Since when exactly this alarm keeps the set out.
-    pub(super) fn holds(&self, alarm: &Alarm) -> Option<&str> {
-        let event = self.raised(alarm).filter(|_| !self.lifted(alarm)).and_then(|at| self.events.get(at));
+    /// The time since which exactly this alarm quarantines the set.
+    pub(super) fn quarantined_since(&self, alarm: &Alarm) -> Option<&str> {
+        let event =
+            self.raised(alarm).filter(|_| !self.is_released(alarm)).and_then(|at| self.events.get(at));
         match event {
             Some(Event::Alarm { time, .. }) => Some(time),
             Some(Event::Release { .. }) | None => None,
@@ -109,7 +111,7 @@ impl Witness {
         self.root.join("quarantine").join(format!("{}-{}.json", set.algorithm(), set.hex()))
     }
 
-    /// What is recorded of a set.
+    /// The record of a set.
     ///
     /// # Errors
     /// [`DriveLogError::Record`] when it is damaged.
@@ -118,7 +120,7 @@ impl Witness {
         self.read(&self.quarantine(set))
     }
 
-    /// All records, of held and lifted sets.
+    /// All records, of quarantined and released sets.
     ///
     /// # Errors
     /// [`DriveLogError::Record`] when one is damaged.
@@ -136,15 +138,16 @@ impl Witness {
         self.write(&self.quarantine(&record.set), &record)
     }
 
-    /// Records an alarm about what a site returned, durably; the same one once. `folder` is the site's on the medium.
+    /// Records an alarm about a site's return medium, durably; the same alarm only once. `folder` is the site's folder on
+    /// the medium.
     pub(super) fn raise_of_site(&self, folder: &Path, alarm: &Alarm, now: &Now) -> Result<(), Error> {
         let site = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = self.root.join("alarms").join(format!("{site}.json"));
         let known = self.read::<SiteRecord>(&path)?;
         let mut record = known.unwrap_or_else(|| SiteRecord { site, events: Vec::new() });
         let same = |event: &Event| match event {
-            Event::Alarm { alarm: word, found, known, .. } => {
-                (word.as_str(), found, known) == (alarm.kind.word(), &alarm.found, &alarm.known)
+            Event::Alarm { alarm: code, found, known, .. } => {
+                (code.as_str(), found, known) == (alarm.kind.code(), &alarm.found, &alarm.known)
             }
             Event::Release { .. } => false,
         };
@@ -155,17 +158,17 @@ impl Witness {
         self.write(&path, &record)
     }
 
-    /// Records an alarm about this store's own log, with what a site saw of it.
+    /// Records an alarm about this store's own log, with the checkpoint that a site saw.
     pub(crate) fn keep_proof(&self, alarm: &Alarm, time: &str) -> Result<(), Error> {
-        let Whose::Own { site } = &alarm.whose else { return Ok(()) };
+        let LogOwner::Own { site } = &alarm.owner else { return Ok(()) };
         if self.store.is_read_only() {
             return Ok(());
         }
-        let _held = self.lock()?;
+        let _lock = self.lock()?;
         self.raise_of_site(Path::new(site), alarm, &Now { text: time.to_owned(), seconds: 0 })
     }
 
-    /// All sites whose word raised an alarm.
+    /// All sites whose return media raised an alarm.
     ///
     /// # Errors
     /// [`DriveLogError::Record`] when a record is damaged.
@@ -177,7 +180,7 @@ impl Witness {
         Ok(found)
     }
 
-    /// Lifts a quarantine: the set may be imported in spite of this alarm, and of no other.
+    /// Releases a set from quarantine: it may be imported despite this alarm, but not despite another one.
     ///
     /// # Errors
     /// [`DriveLogError::NotQuarantined`].
@@ -186,8 +189,9 @@ impl Witness {
         if self.record(set)?.is_none() {
             return Err(absent());
         }
-        let _held = self.lock()?;
-        let mut record = self.record(set)?.filter(|record| record.held().is_some()).ok_or_else(absent)?;
+        let _lock = self.lock()?;
+        let mut record =
+            self.record(set)?.filter(|record| record.quarantined().is_some()).ok_or_else(absent)?;
         let (by, reason) = (by.to_owned(), reason.to_owned());
         record.events.push(Event::Release { time: now.text.clone(), by, reason });
         self.write(&self.quarantine(set), &record)?;
@@ -199,7 +203,7 @@ fn push(events: &mut Vec<Event>, alarm: &Alarm, now: &Now) {
     events.truncate(MOST_EVENTS - 1);
     events.push(Event::Alarm {
         time: now.text.clone(),
-        alarm: alarm.kind.word().to_owned(),
+        alarm: alarm.kind.code().to_owned(),
         detail: alarm.to_string(),
         origin: alarm.origin.clone(),
         found: alarm.found.clone(),

@@ -1,12 +1,12 @@
-//! Return media: what a site saw of its senders' logs, cosigned, and the state of its own.
+//! Return media: the checkpoints of its senders' logs that a site saw, cosigned, and the checkpoint of its own log.
 //!
 //! ```text
-//! airlock-return/SITE/key.pub          the site's witness key; for people, never believed
-//! airlock-return/SITE/logs/ID          a sender's checkpoint, as the site cosigned it
-//! airlock-return/SITE/checkpoint       the site's own log, cosigned by itself
+//! airlock-return/SITE/key.pub          the site's witness key, for information; never trusted
+//! airlock-return/SITE/logs/ID          a sender's checkpoint, cosigned by the site
+//! airlock-return/SITE/checkpoint       the checkpoint of the site's own log, cosigned by the site
 //! ```
 //!
-//! Several sites may return on one medium.
+//! Several sites may use one return medium.
 
 use std::path::{Path, PathBuf};
 
@@ -23,13 +23,13 @@ pub const FOLDER: &str = "airlock-return";
 pub(crate) const LOGS: &str = "logs";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 
-/// What was written.
+/// The content of a return medium.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReturnReport {
     /// The site, by the name of its witness key.
     pub site: String,
-    /// The key, as a trust file has it.
+    /// The key, in the format of a trust file.
     pub key: String,
     /// The folder.
     pub folder: PathBuf,
@@ -40,12 +40,12 @@ pub struct ReturnReport {
 }
 
 impl Witness {
-    /// Writes to a medium what goes back to the senders. `own` is the signed checkpoint of the site's own log.
+    /// Writes a return medium for the senders. `own` is the signed checkpoint of the site's own log.
     ///
     /// # Errors
-    /// What the disk says, or [`DriveLogError::Record`].
+    /// A disk error, or [`DriveLogError::Record`].
     pub fn return_to(&self, target: &Path, own: Option<Note>, now: &Now) -> Result<ReturnReport, Error> {
-        let _held = self.lock()?;
+        let _lock = self.lock()?;
         let key = self.key()?;
         let site = key.verifier().name().to_owned();
         let medium = Beneath::create(target)?;

@@ -1,5 +1,5 @@
-//! Volumes made to deceive, signed by the trusted key where the deceit is below the signature: each is refused
-//! by an error of its own.
+//! Hostile volumes, signed by the trusted key if the attack is covered by the signature: each is refused with its own
+//! error.
 
 use std::fs;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ impl Hostile {
         error
     }
 
-    /// Changes the tar header of the second payload entry, `index.json`, with a checksum that fits.
+    /// Changes the tar header of the second payload entry, `index.json`, and updates its checksum.
     fn header(&self, edit: impl Fn(&mut tar::Header)) -> HeaderDefect {
         let sound = fs::read(&self.volume).unwrap();
         let at = self.head + 512 + 512;
@@ -82,7 +82,7 @@ fn name(text: &'static str) -> impl Fn(&mut tar::Header) {
 }
 
 #[test]
-fn hostile_headers_are_named() {
+fn hostile_headers_are_reported_by_defect() {
     let hostile = Hostile::new();
     let index = "index.json".to_owned();
     assert_eq!(hostile.header(name("../../etc/cron")), HeaderDefect::PathTraversal("../../etc/cron".into()));
@@ -113,9 +113,9 @@ fn cut_and_extended_volumes_are_named() {
     assert!(matches!(hostile.import(), Error::NoVolume(_)));
 }
 
-/// The header is not signed: its numbers must be the manifest's, and no volume may come on top.
+/// The header is not signed: its numbers must match the manifest, and no additional volume is allowed.
 #[test]
-fn a_volume_that_counts_others_or_comes_on_top_is_named() {
+fn a_volume_with_another_count_and_an_additional_volume_are_named() {
     let hostile = Hostile::new();
     let sound = fs::read(&hostile.volume).unwrap();
     let manifest = hostile.rig.plan(SIZE).manifest.to_bytes();
@@ -132,9 +132,9 @@ fn a_volume_that_counts_others_or_comes_on_top_is_named() {
     assert!(matches!(refused, Err(Error::VolumeCount { found: 2, .. })), "{refused:?}");
 }
 
-/// Nobody signed the mark: it must not stop or fool whoever reads the drive.
+/// The mark is not signed: it must not block or deceive a reader of the drive.
 #[test]
-fn a_completion_mark_made_to_deceive_is_passed_over() {
+fn a_hostile_completion_mark_is_ignored() {
     let hostile = Hostile::new();
     let path = hostile.rig.path("drive/small.complete.json");
     let sound = fs::read_to_string(&path).unwrap();
@@ -184,7 +184,7 @@ fn a_volume_of_another_set_is_named() {
 #[test]
 fn signed_but_false_manifests_are_named() {
     let hostile = Hostile::new();
-    let text = 4; // The compressible layer: after layout, index, manifest and configuration.
+    let text = 4; // The compressible layer: after layout, index, manifest and config.
     assert_eq!(hostile.rig.plan(SIZE).manifest.entries[text].encoding, Encoding::Zstd);
     let twice = hostile.resigned(|manifest| {
         let entry = manifest.entries[3].clone();

@@ -1,16 +1,16 @@
-//! The sender's log on a drive: what goes along, and each attack by its name.
+//! The sender's log on a drive: its content, and the named attacks on it.
 
 use std::fs;
 
 use packager::bundle::Error;
 use packager::drive_log::{AlarmKind, DriveLogError};
-use packager::witness::{LogVerdict, Without, quarantine};
+use packager::witness::{LogVerdict, MissingLog, quarantine};
 
 use crate::log_rig::{ONE_VOLUME, Sender, Site, copy, now, replace_log};
 use crate::rig::Rig;
 
 #[test]
-fn a_drive_carries_the_whole_log_which_tells_of_it() {
+fn a_drive_includes_the_whole_log_with_an_entry_for_the_drive() {
     let sender = Sender::new();
     let site = Site::of(&sender);
     sender.pack("one");
@@ -61,7 +61,7 @@ fn attack_replayed_old_drive_with_the_newest_log() {
     assert_eq!(site.alarm(&sender.path("one")), expected);
 }
 
-/// The newest log beside an old drive of another set name, which the numbers of that name do not tell.
+/// The newest log next to an old drive of another set name, which the numbers of that name do not detect.
 #[test]
 fn a4_an_old_drive_of_another_set_cannot_move_a_tag_back() {
     let mut sender = Sender::new();
@@ -76,10 +76,10 @@ fn a4_an_old_drive_of_another_set_cannot_move_a_tag_back() {
         site.store.resolve(&"r.io/app".parse().unwrap(), &tag).unwrap().map(|row| row.digest)
     };
     let expected = AlarmKind::MovedBack { set, tag: "r.io/app:v1".into(), found: 300, known: 301 };
-    // Whether or not the old one came before.
-    for came_before in [false, true] {
+    // Whether or not the old drive was imported before.
+    for imported_before in [false, true] {
         let site = Site::of(&sender);
-        if came_before {
+        if imported_before {
             site.import(&sender.path("old")).unwrap();
         }
         site.import(&sender.path("new")).unwrap();
@@ -90,14 +90,14 @@ fn a4_an_old_drive_of_another_set_cannot_move_a_tag_back() {
         );
         assert_eq!(site.alarm(&sender.path("old")), expected);
         assert_eq!(tag(&site), newest);
-        // The newest one again is no alarm, and neither is a tag that was taken away.
+        // The newest drive again raises no alarm, even after a tag was removed.
         let removed =
             store::Change::DeleteTag { repository: "r.io/app".parse().unwrap(), tag: "v1".parse().unwrap() };
         site.store.commit(vec![removed]).unwrap();
         let again = site.import(&sender.path("old")).unwrap_err();
         assert!(
             matches!(again, Error::Log(DriveLogError::Quarantined { .. })),
-            "a tag that is gone goes back as well"
+            "a removed tag is moved back as well"
         );
         site.import(&sender.path("new")).unwrap();
         assert_eq!(tag(&site), newest);
@@ -105,7 +105,7 @@ fn a4_an_old_drive_of_another_set_cannot_move_a_tag_back() {
 }
 
 #[test]
-fn a4_what_an_older_version_remembered_of_drives_still_binds_tags() {
+fn a4_records_of_an_older_version_still_protect_tags() {
     let mut sender = Sender::new();
     sender.rig.lock.name = "first".into();
     sender.pack("old");
@@ -122,9 +122,9 @@ fn a4_what_an_older_version_remembered_of_drives_still_binds_tags() {
     assert!(matches!(site.alarm(&sender.path("old")), AlarmKind::MovedBack { found: 300, known: 301, .. }));
 }
 
-/// Two sets on one medium share a log: each may come first, as long as no tag goes back.
+/// Two sets on one medium share a log: each may be imported first, as long as no tag moves back.
 #[test]
-fn a4_drives_of_several_sets_come_in_any_order_while_no_tag_moves_back() {
+fn a4_drives_of_several_sets_are_imported_in_any_order_while_no_tag_moves_back() {
     let mut sender = Sender::new();
     sender.rig.lock.name = "first".into();
     sender.pack("one");
@@ -137,7 +137,7 @@ fn a4_drives_of_several_sets_come_in_any_order_while_no_tag_moves_back() {
     for drive in ["two", "one", "two"] {
         site.import(&sender.path(drive)).unwrap();
     }
-    // A release lets exactly this one through.
+    // A release admits exactly this drive.
     let mut sender = sender.next();
     sender.rig.lock.name = "third".into();
     sender.pack("three");
@@ -156,10 +156,10 @@ fn attack_forked_log() {
     sender.pack("one");
     site.import(&sender.path("one")).unwrap();
     let set = sender.pack("two").to_string();
-    // As large as what the site knows, and larger.
+    // As large as the known log, and larger.
     for more in [1, 20] {
         let fork = sender.fork(250, 300 - 250 + more - 1);
-        fork.says("pack", &set);
+        fork.log_event("pack", &set);
         let drive = sender.path(&format!("drive{more}"));
         copy(&sender.path("two"), &drive);
         replace_log(&drive, fork.log.path());
@@ -186,9 +186,9 @@ fn attack_truncated_log() {
     assert!(site.import(&sender.path("one")).is_ok());
 }
 
-/// Entries at the beginning may stay at home, but only what the site has.
+/// Entries at the beginning may be left out, but only those that the site has.
 #[test]
-fn a_log_that_begins_later_is_for_those_who_have_the_rest() {
+fn a_log_that_begins_later_is_accepted_by_sites_that_have_the_rest() {
     let sender = Sender::new();
     let (new, old) = (Site::of(&sender), Site::of(&sender));
     sender.pack("one");
@@ -244,16 +244,16 @@ fn attack_checkpoint_of_another_origin() {
     let sender = Sender::new();
     let site = Site::of(&sender);
     let set = sender.pack("one");
-    // A trusted log, but not the one that the manifest names.
+    // A trusted log, but not the one in the manifest.
     let other = Sender::of(Rig::new(), "other.example");
-    other.journal.says("pack", &set.to_string());
+    other.journal.log_event("pack", &set.to_string());
     replace_log(&sender.path("one"), other.journal.log.path());
     assert!(
         matches!(site.refusal(&sender.path("one")), DriveLogError::OtherLog { found, .. } if found == "other.example")
     );
-    // The right name, with another key.
+    // The right name, but another key.
     let forged = Sender::of(Rig::new(), "log.example");
-    forged.journal.says("pack", &set.to_string());
+    forged.journal.log_event("pack", &set.to_string());
     replace_log(&sender.path("one"), forged.journal.log.path());
     let refused = site.refusal(&sender.path("one"));
     assert!(matches!(refused, DriveLogError::Log(tlog::Error::NotSigned(_))), "{refused:?}");
@@ -268,8 +268,8 @@ fn attack_drive_signed_off_the_record() {
     let fork = sender.fork(290, 20);
     replace_log(&sender.path("one"), fork.log.path());
     assert_eq!(site.alarm(&sender.path("one")), AlarmKind::Unlogged { set: set.clone() });
-    // Somebody else's word for it does not count.
-    fork.says("import", &set.to_string());
+    // Another event about the set does not count.
+    fork.log_event("import", &set.to_string());
     let site = Site::of(&sender);
     replace_log(&sender.path("one"), fork.log.path());
     assert_eq!(site.alarm(&sender.path("one")), AlarmKind::Unlogged { set });
@@ -282,8 +282,8 @@ fn attack_stripped_log() {
     sender.pack("one");
     fs::remove_dir_all(sender.path("one").join("log")).unwrap();
     assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Missing(_)));
-    // The manifest says that there is one, so the switch for old drives does not help.
-    site.without = Without::Allow;
+    // The manifest names a log, so the option for old drives does not apply.
+    site.missing_log = MissingLog::Allow;
     assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Missing(_)));
     assert!(site.is_empty());
 }
@@ -301,14 +301,14 @@ fn attack_trusted_root_with_another_log() {
 }
 
 #[test]
-fn a_drive_without_a_log_comes_in_as_the_trust_file_and_the_switch_say() {
+fn a_drive_without_a_log_is_admitted_by_trust_file_and_option() {
     let sender = Sender::new();
     let mut site = Site::of(&sender);
     sender.rig.pack("old", ONE_VOLUME);
     assert!(matches!(site.refusal(&sender.path("old")), DriveLogError::NoLog));
-    site.without = Without::Allow;
+    site.missing_log = MissingLog::Allow;
     assert_eq!(site.import(&sender.path("old")).unwrap(), LogVerdict::Without);
-    site.without = Without::Refuse;
+    site.missing_log = MissingLog::Refuse;
     site.trust = sender.rig.trust.clone();
     let verdict = site.import(&sender.path("old")).unwrap();
     assert_eq!(verdict, LogVerdict::NotAsked);
@@ -316,7 +316,7 @@ fn a_drive_without_a_log_comes_in_as_the_trust_file_and_the_switch_say() {
 }
 
 #[test]
-fn a_quarantine_is_lifted_by_name_and_reason_and_only_for_that_alarm() {
+fn a_set_is_released_with_user_and_reason_and_only_for_that_alarm() {
     let sender = Sender::new();
     let site = Site::of(&sender);
     let set = sender.pack("one");
@@ -325,8 +325,8 @@ fn a_quarantine_is_lifted_by_name_and_reason_and_only_for_that_alarm() {
     sender.journal.events(9);
     sender.pack("newest");
     site.import(&sender.path("newest")).unwrap();
-    let lifted = site.witness.release(&set, "ann", "no", &now(2)).unwrap_err();
-    assert!(matches!(lifted, Error::Log(DriveLogError::NotQuarantined(_))));
+    let refused = site.witness.release(&set, "ann", "no", &now(2)).unwrap_err();
+    assert!(matches!(refused, Error::Log(DriveLogError::NotQuarantined(_))));
     site.alarm(&sender.path("one"));
     site.witness.release(&set, "ann", "asked the sender by telephone", &now(2)).unwrap();
     let again = site.witness.release(&set, "ann", "once more", &now(2)).unwrap_err();
@@ -334,7 +334,7 @@ fn a_quarantine_is_lifted_by_name_and_reason_and_only_for_that_alarm() {
     let verdict = site.import(&sender.path("one")).unwrap();
     assert!(matches!(&verdict, LogVerdict::Lifted { alarm } if alarm.starts_with("rollback")));
     assert!(verdict.warning().unwrap().contains("released"));
-    // What is known of the log did not go back.
+    // The known state of the log did not move back.
     assert_eq!(site.witness.known("log.example").unwrap().unwrap().checkpoint.size, 321);
     // The same set with another old log is another alarm.
     replace_log(&sender.path("one"), &sender.path("newer").join("log"));
@@ -347,7 +347,7 @@ fn a_quarantine_is_lifted_by_name_and_reason_and_only_for_that_alarm() {
 }
 
 #[test]
-fn a_dry_run_tells_an_alarm_and_remembers_nothing() {
+fn a_dry_run_reports_an_alarm_and_records_nothing() {
     let sender = Sender::new();
     let site = Site::of(&sender);
     let set = sender.pack("one");
@@ -360,7 +360,7 @@ fn a_dry_run_tells_an_alarm_and_remembers_nothing() {
 }
 
 #[test]
-fn what_is_remembered_is_believed_whole_or_not_at_all() {
+fn a_damaged_record_is_refused() {
     let sender = Sender::new();
     let site = Site::of(&sender);
     sender.pack("one");
@@ -376,9 +376,9 @@ fn what_is_remembered_is_believed_whole_or_not_at_all() {
     assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Record(_)));
 }
 
-/// Whoever has an old log could otherwise keep any set out, by way of any copy of it.
+/// Otherwise, anyone with an old log could block any set by adding the log to a copy.
 #[test]
-fn attack_an_old_log_beside_a_copy_does_not_keep_a_sound_copy_out() {
+fn attack_an_old_log_next_to_a_copy_does_not_block_a_good_copy() {
     let sender = Sender::new();
     let mut site = Site::of(&sender);
     let set = sender.pack("one");
@@ -389,7 +389,7 @@ fn attack_an_old_log_beside_a_copy_does_not_keep_a_sound_copy_out() {
     let verdict = site.import(&sender.path("newest")).unwrap();
     assert!(matches!(&verdict, LogVerdict::Proved(_)));
     assert!(verdict.warning().unwrap().contains("another copy of the set"), "{verdict:?}");
-    // The copy with the old log still stays out, and so does one of which no log tells anything.
+    // The copy with the old log is still refused, and so is a copy whose log is not checked.
     assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::Quarantined { .. }));
     site.trust = sender.rig.trust.clone();
     assert!(matches!(site.refusal(&sender.path("newest")), DriveLogError::Quarantined { .. }));
@@ -398,7 +398,7 @@ fn attack_an_old_log_beside_a_copy_does_not_keep_a_sound_copy_out() {
 }
 
 #[test]
-fn what_the_drive_lacks_is_told() {
+fn missing_files_of_a_drive_are_reported() {
     let sender = Sender::new();
     let site = Site::of(&sender);
     sender.pack("one");
@@ -408,7 +408,7 @@ fn what_the_drive_lacks_is_told() {
 }
 
 #[test]
-fn damage_is_told_of_the_file_on_the_drive() {
+fn damage_is_reported_for_the_file_on_the_drive() {
     let sender = Sender::new();
     let site = Site::of(&sender);
     sender.pack("one");
@@ -423,7 +423,7 @@ fn damage_is_told_of_the_file_on_the_drive() {
 }
 
 #[test]
-fn a_memory_that_was_lost_or_put_back_is_told_and_given_up_on_purpose_only() {
+fn lost_or_restored_records_are_detected_and_reset_only_on_request() {
     let sender = Sender::new();
     let site = Site::of(&sender);
     let root = site.store.root().join("witness");
@@ -434,40 +434,40 @@ fn a_memory_that_was_lost_or_put_back_is_told_and_given_up_on_purpose_only() {
     sender.journal.events(9);
     sender.pack("newest");
     site.import(&sender.path("newest")).unwrap();
-    let nothing = site.witness.begin_anew().unwrap_err();
+    let nothing = site.witness.reset_lost().unwrap_err();
     assert!(matches!(nothing, Error::Log(DriveLogError::NothingLost)));
 
     let away = site.folder.path().join("away");
     fs::rename(&root, &away).unwrap();
-    assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::MemoryGone(path) if path == root));
-    assert!(matches!(site.witness.quarantined(), Err(Error::Log(DriveLogError::MemoryGone(_)))));
-    // An empty folder, and one of before the newest drive.
+    assert!(matches!(site.refusal(&sender.path("one")), DriveLogError::RecordsMissing(path) if path == root));
+    assert!(matches!(site.witness.quarantined(), Err(Error::Log(DriveLogError::RecordsMissing(_)))));
+    // An empty folder, and one from before the newest drive.
     fs::create_dir(&root).unwrap();
     let back = site.refusal(&sender.path("one"));
-    assert!(matches!(&back, DriveLogError::MemoryBack { found: 0, known: 311, .. }), "{back:?}");
+    assert!(matches!(&back, DriveLogError::RecordOutdated { found: 0, known: 311, .. }), "{back:?}");
     fs::remove_dir_all(&root).unwrap();
     copy(&older, &root);
     assert!(matches!(
         site.refusal(&sender.path("one")),
-        DriveLogError::MemoryBack { found: 301, known: 311, .. }
+        DriveLogError::RecordOutdated { found: 301, known: 311, .. }
     ));
     let returned = site.witness.return_to(&site.folder.path().join("back"), None, &now(5));
-    assert!(matches!(returned, Err(Error::Log(DriveLogError::MemoryBack { .. }))));
+    assert!(matches!(returned, Err(Error::Log(DriveLogError::RecordOutdated { .. }))));
     fs::remove_dir_all(&root).unwrap();
     copy(&away, &root);
     assert_eq!(site.alarm(&sender.path("one")), AlarmKind::RolledBack { found: 301, known: 311 });
 
-    // Another key would be another site.
+    // Another key would make it another site.
     let key = fs::read(root.join("key.pub")).unwrap();
     fs::remove_file(root.join("key.pem")).unwrap();
-    assert!(matches!(site.refusal(&sender.path("newest")), DriveLogError::KeyGone(_)));
+    assert!(matches!(site.refusal(&sender.path("newest")), DriveLogError::KeyMissing(_)));
     fs::remove_file(root.join("key.pub")).unwrap();
-    assert!(matches!(site.refusal(&sender.path("newest")), DriveLogError::KeyGone(_)));
-    assert_eq!(site.witness.begin_anew().unwrap(), ["key.pem"]);
+    assert!(matches!(site.refusal(&sender.path("newest")), DriveLogError::KeyMissing(_)));
+    assert_eq!(site.witness.reset_lost().unwrap(), ["key.pem"]);
     site.import(&sender.path("newest")).unwrap();
     assert_ne!(fs::read(root.join("key.pub")).unwrap(), key);
 
     fs::remove_dir_all(&root).unwrap();
-    assert_eq!(site.witness.begin_anew().unwrap().len(), 3);
+    assert_eq!(site.witness.reset_lost().unwrap().len(), 3);
     site.import(&sender.path("one")).unwrap();
 }

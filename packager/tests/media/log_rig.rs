@@ -1,4 +1,4 @@
-//! A sender with a log, and a site that remembers; and ways in which either may lie.
+//! A sender with a log, and a site with records; with methods for attacks by either.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use packager::bundle::{Error, Limits};
 use packager::drive_log::{AlarmKind, DriveLogError, SenderLog};
 use packager::import::import;
 use packager::media::Media;
-use packager::witness::{Admitted, Gatekeeper, LogVerdict, Now, Without, Witness, admit};
+use packager::witness::{AdmitOptions, Admitted, LogVerdict, MissingLog, Now, Witness, admit};
 use store::Store;
 use tlog::note::KeyKind;
 use tlog::{Log, SigningKey, VerifierKey};
@@ -19,7 +19,7 @@ use crate::rig::Rig;
 
 pub(crate) const ONE_VOLUME: u64 = 64 << 20;
 
-/// A log of events of any form, with one of the right form for each pack.
+/// A log of arbitrary events, with a valid event for each pack.
 pub(crate) struct Journal {
     pub(crate) log: Log,
 }
@@ -36,7 +36,7 @@ impl Journal {
         self.log.append((0..count).map(|number| format!("event {number}").into_bytes()).collect()).unwrap();
     }
 
-    pub(crate) fn says(&self, event: &str, set: &str) {
+    pub(crate) fn log_event(&self, event: &str, set: &str) {
         let entry = format!(
             r#"{{"event":"{event}","object":{{"digests":["{set}"],"kind":"set","name":"small"}},"outcome":{{"result":"success"}}}}"#
         );
@@ -54,18 +54,18 @@ impl SenderLog for Journal {
     }
 
     fn packed(&self, set: &Digest, _name: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.says("pack", &set.to_string());
+        self.log_event("pack", &set.to_string());
         Ok(())
     }
 }
 
-/// A sender: the rig's store, a log beside it, and the trust file that a site got from it.
+/// A sender: the rig's store, a log next to it, and the trust file for its sites.
 pub(crate) struct Sender {
     pub(crate) rig: Rig,
     pub(crate) pkcs8: Vec<u8>,
     pub(crate) journal: Journal,
     pub(crate) trust: TrustFile,
-    /// Where the next delivery's content lies.
+    /// The folder with the content of the next delivery.
     kept: Option<tempfile::TempDir>,
 }
 
@@ -87,7 +87,7 @@ impl Sender {
         self.rig.path(name)
     }
 
-    /// Packs; gives the set's digest.
+    /// Packs, and returns the set's digest.
     pub(crate) fn pack(&self, drive: &str) -> Digest {
         self.rig.pack_with(drive, ONE_VOLUME, Some(&self.journal));
         self.set(drive)
@@ -100,14 +100,14 @@ impl Sender {
     /// Another image under the same names: the next delivery.
     pub(crate) fn next(mut self) -> Self {
         let Rig { store, lock, folder, .. } = Rig::with_text(b"the next delivery");
-        // Content of the other rig's store; this sender's key, folder and log.
+        // The content of the other rig's store, with this sender's key, folder and log.
         self.rig.store = store;
         self.rig.lock = lock;
         self.kept = Some(folder);
         self
     }
 
-    /// The same log up to `size`, continued by somebody else: a fork.
+    /// A fork: the same log up to `size`, continued differently.
     pub(crate) fn fork(&self, size: usize, more: usize) -> Journal {
         let path = self.path("fork");
         let _ = fs::remove_dir_all(&path);
@@ -122,13 +122,13 @@ impl Sender {
     }
 }
 
-/// A site: a store that remembers.
+/// A site: a store with witness records.
 pub(crate) struct Site {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Store,
     pub(crate) witness: Witness,
     pub(crate) trust: TrustFile,
-    pub(crate) without: Without,
+    pub(crate) missing_log: MissingLog,
 }
 
 impl Site {
@@ -136,41 +136,41 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let witness = Witness::of(&store);
-        Self { folder, store, witness, trust: sender.trust.clone(), without: Without::Refuse }
+        Self { folder, store, witness, trust: sender.trust.clone(), missing_log: MissingLog::Refuse }
     }
 
     pub(crate) fn admit(&self, drive: &Path, now: Option<Now>) -> Result<(Media, Admitted), Error> {
         let media = Media::open(&[drive.to_owned()], Limits::default())?;
         let manifest = media.verify(Some(&self.trust))?;
         let stage = tempfile::tempdir().unwrap();
-        let keeper = Gatekeeper {
+        let options = AdmitOptions {
             trust: &self.trust,
             witness: Some(&self.witness),
             stage: stage.path(),
-            without: self.without,
+            missing_log: self.missing_log,
             now,
         };
-        let admitted = admit(&media, manifest, &keeper)?;
+        let admitted = admit(&media, manifest, &options)?;
         Ok((media, admitted))
     }
 
-    /// Imports; gives what became of the log.
+    /// Imports, and returns the verdict on the log.
     pub(crate) fn import(&self, drive: &Path) -> Result<LogVerdict, Error> {
         let (media, admitted) = self.admit(drive, Some(now(1)))?;
         import(&media, &admitted, &self.store, &Silent)?;
         Ok(admitted.log().clone())
     }
 
-    /// Imports and expects an alarm, which must be on record.
+    /// Imports and expects an alarm, which must be recorded.
     pub(crate) fn alarm(&self, drive: &Path) -> AlarmKind {
         let error = self.import(drive).unwrap_err();
         let Error::Alarm(alarm) = error else { panic!("{error:?}") };
         let set = Media::open(&[drive.to_owned()], Limits::default()).unwrap().set().clone();
         let record = self.witness.record(&set).unwrap().expect("no record of the alarm");
-        assert_eq!(record.held().unwrap().1, alarm.to_string());
+        assert_eq!(record.quarantined().unwrap().1, alarm.to_string());
         assert!(
             matches!(self.refusal(drive), DriveLogError::Quarantined { .. }),
-            "it came in at the second try"
+            "it was admitted at the second attempt"
         );
         alarm.kind
     }
@@ -182,7 +182,7 @@ impl Site {
         }
     }
 
-    /// Whether anything is in the store at all.
+    /// Whether the store is empty.
     pub(crate) fn is_empty(&self) -> bool {
         let blobs: usize = crate::rig::listing(&self.store.root().join("blobs/sha256"))
             .iter()
@@ -209,7 +209,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Puts another log beside the volumes of a drive.
+/// Replaces the log next to the volumes of a drive.
 pub(crate) fn replace_log(drive: &Path, log: &Path) {
     fs::remove_dir_all(drive.join("log")).unwrap();
     copy(log, &drive.join("log"));

@@ -1,4 +1,4 @@
-//! The media format from both sides: what is written is read, and nothing else is.
+//! The media format from both sides: readers accept what writers write, and nothing else.
 
 #[cfg(test)]
 mod hostile;

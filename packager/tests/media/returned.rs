@@ -1,4 +1,4 @@
-//! What goes back to the sender, and what it may not be.
+//! Return media for the sender, and attacks with them.
 
 use std::fs;
 
@@ -26,8 +26,8 @@ impl Site {
 }
 
 impl Sender {
-    /// Hears these sites.
-    fn hears(&mut self, sites: &[&Site]) {
+    /// Adds these sites to the trust file.
+    fn trusts(&mut self, sites: &[&Site]) {
         let logs = vec![("sender".to_owned(), self.journal.log.verifier())];
         let witnesses =
             sites.iter().enumerate().map(|(number, site)| (format!("site {number}"), site.key())).collect();
@@ -54,12 +54,12 @@ fn pair() -> (Sender, Site) {
     let site = Site::of(&sender);
     sender.pack("one");
     site.import(&sender.path("one")).unwrap();
-    sender.hears(&[&site]);
+    sender.trusts(&[&site]);
     (sender, site)
 }
 
 #[test]
-fn the_next_drive_carries_what_a_site_acknowledged() {
+fn the_next_drive_includes_the_acknowledgement_of_a_site() {
     let (sender, site) = pair();
     let reports = sender.acknowledge(&site.send_back("back")).unwrap();
     assert_eq!((reports.len(), reports[0].size, reports[0].before), (1, 301, 0));
@@ -72,27 +72,27 @@ fn the_next_drive_carries_what_a_site_acknowledged() {
     let known = site.witness.known("log.example").unwrap().unwrap();
     let policy = tlog::Policy::of_log(sender.journal.log.verifier());
     assert_eq!(proof.verify(known.checkpoint.root, &policy).unwrap().size, 1002);
-    // Another site hears it, too: it knows this witness.
+    // Another site that trusts this witness reads it, too.
     let mut other = Site::of(&sender);
     other.trust = sender.trust.clone();
     let LogVerdict::Proved(finding) = other.import(&sender.path("two")).unwrap() else { panic!() };
     assert_eq!(finding.witnesses, [("site 0".to_owned(), 301)]);
     let LogVerdict::Proved(finding) = site.import(&sender.path("two")).unwrap() else { panic!() };
     assert_eq!(finding.known, 301);
-    // An older medium says less than is known.
+    // An older medium has fewer entries than known.
     let old = site.folder.path().join("back");
     assert_eq!(sender.acknowledge(&site.send_back("later")).unwrap()[0].before, 301);
     assert!(matches!(sender.refuses(&old), DriveLogError::StaleReturn { found: 301, known: 1002, .. }));
 }
 
-/// A sender that lost its log begins another one; what sites said of the lost one is not about it.
+/// A sender that lost its log starts a new one; acknowledgements of the lost log do not apply to it.
 #[test]
-fn a_new_log_is_not_measured_by_what_was_said_of_the_lost_one() {
+fn a_new_log_is_not_compared_with_acknowledgements_of_the_lost_one() {
     let (mut sender, site) = pair();
     sender.acknowledge(&site.send_back("back")).unwrap();
     let pkcs8 = SigningKey::generate().unwrap();
     sender.journal = crate::log_rig::Journal::new(&sender.path("new"), "new.example", &pkcs8);
-    sender.hears(&[&site]);
+    sender.trusts(&[&site]);
     sender.pack("two");
     assert!(!sender.path("two").join("log/witness").exists());
     let mut site = site;
@@ -103,14 +103,14 @@ fn a_new_log_is_not_measured_by_what_was_said_of_the_lost_one() {
     assert_eq!((report.size, report.before), (1, 0));
 }
 
-/// Two sites that were shown two histories find out as soon as one's word reaches the other.
+/// Two sites that were shown two histories detect it as soon as the checkpoint of one reaches the other.
 #[test]
 fn attack_split_view_between_sites() {
     let (sender, site) = pair();
     sender.acknowledge(&site.send_back("back")).unwrap();
     let set = sender.pack("two").to_string();
     let fork = sender.fork(200, 300);
-    fork.says("pack", &set);
+    fork.log_event("pack", &set);
     let drive = sender.path("forked");
     copy(&sender.path("two"), &drive);
     fs::rename(drive.join("log/witness"), drive.join("kept")).unwrap();
@@ -126,7 +126,7 @@ fn attack_split_view_between_sites() {
 fn attack_cosignature_by_an_unknown_witness() {
     let (mut sender, site) = pair();
     let back = site.send_back("back");
-    sender.hears(&[]);
+    sender.trusts(&[]);
     assert!(
         matches!(sender.refuses(&back), DriveLogError::UnknownWitness(name) if name == site.key().name())
     );
@@ -138,7 +138,7 @@ fn attack_cosignature_of_another_site_under_a_known_name() {
     let (mut sender, site) = pair();
     let other = Site::of(&sender);
     other.import(&sender.path("one")).unwrap();
-    sender.hears(&[&site]);
+    sender.trusts(&[&site]);
     let back = other.send_back("back");
     let folder = back.join("airlock-return");
     fs::rename(folder.join(other.key().name()), folder.join(site.key().name())).unwrap();
@@ -188,9 +188,9 @@ fn attack_changed_return_media() {
     sender.acknowledge(&back).unwrap();
 }
 
-/// The sender's own log went back, as from an old backup: the site's word shows it.
+/// The sender's own log was rolled back, for example to an old backup: the site's checkpoint shows it.
 #[test]
-fn a_sender_whose_log_went_back_or_another_way_is_told() {
+fn a_rollback_or_fork_of_the_senders_own_log_is_detected() {
     let (sender, site) = pair();
     let back = site.send_back("back");
     let key = sender.journal.log.verifier();
@@ -205,7 +205,7 @@ fn a_sender_whose_log_went_back_or_another_way_is_told() {
         assert_eq!(alarm.kind, expected);
         assert!(alarm.to_string().contains("this store's own log") && alarm.hint().contains("audit verify"));
     }
-    // Both signed checkpoints are kept, for each alarm once.
+    // Both signed checkpoints are recorded, once for each alarm.
     let fork = sender.fork(250, 100);
     let again = OwnLog { folder: fork.log.path(), key: &key };
     let witness = Witness::of(&sender.rig.store);
@@ -220,9 +220,9 @@ fn a_sender_whose_log_went_back_or_another_way_is_told() {
     assert!(tlog::cosignature::verify(&known, &site.key()).is_ok());
 }
 
-/// Such a site is not told that its medium is old: it would make another one, and another.
+/// The error must not state that the medium is old: the site would only write another one, with the same result.
 #[test]
-fn a_site_that_was_put_back_is_told_so() {
+fn a_site_that_was_restored_from_a_backup_raises_an_alarm() {
     let (sender, site) = pair();
     let root = site.store.root().join("witness");
     let older = site.folder.path().join("older");
@@ -235,7 +235,7 @@ fn a_site_that_was_put_back_is_told_so() {
     assert!(matches!(sender.refuses(&early), DriveLogError::StaleReturn { found: 301, known: 311, .. }));
     fs::remove_dir_all(&root).unwrap();
     copy(&older, &root);
-    site.witness.begin_anew().unwrap();
+    site.witness.reset_lost().unwrap();
     // Its own log's checkpoint is signed at the time of the return.
     let own = Folder::checkpoint(sender.journal.log.path()).unwrap();
     let later = site.folder.path().join("later");
@@ -268,14 +268,14 @@ fn a_sites_own_log_only_grows() {
     assert!(
         matches!(error, Error::Alarm(alarm) if alarm.kind == AlarmKind::RolledBack { found: 1, known: 2 })
     );
-    // With the log's key in the trust file its signature is checked as well.
+    // With the log's key in the trust file, its signature is verified as well.
     let logs = vec![("site".to_owned(), own.verifier())];
     sender.trust = sender.rig.trust.clone().with_logs(logs, vec![("site".into(), site.key())]).unwrap();
     assert!(sender.acknowledge(&second).unwrap()[0].own_checked);
 }
 
 #[test]
-fn the_sites_private_key_is_its_own() {
+fn the_sites_private_key_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let (_, site) = pair();
     let key = site.store.root().join("witness/key.pem");
@@ -286,7 +286,7 @@ fn the_sites_private_key_is_its_own() {
     assert_eq!(written.trim_end(), before.to_string());
 }
 
-/// Whoever had the medium may have put links on it.
+/// Anyone who had the medium may have put links on it.
 #[test]
 fn a18_nothing_is_written_or_read_through_a_link_on_a_medium() {
     use std::os::unix::fs::symlink;
@@ -304,12 +304,12 @@ fn a18_nothing_is_written_or_read_through_a_link_on_a_medium() {
         assert!(site.witness.return_to(&medium, None, &now(3)).is_err(), "{link}");
         assert_eq!(listing(&outside).len(), 2, "{link}");
     }
-    // What sites returned is read from the medium alone.
+    // Return media are read without following links.
     let real = site.send_back("real");
     let _ = fs::remove_dir_all(&medium);
     fs::create_dir_all(&medium).unwrap();
     symlink(real.join("airlock-return"), medium.join("airlock-return")).unwrap();
-    sender.hears(&[&site]);
+    sender.trusts(&[&site]);
     assert!(matches!(sender.refuses(&medium), DriveLogError::NoReturn(_)));
     // A drive: its log, a volume that is being written, and the mark.
     let drive = sender.path("linked");
@@ -335,7 +335,7 @@ fn a18_nothing_is_written_or_read_through_a_link_on_a_medium() {
     }
     sender.pack("linked");
     assert_eq!(fs::read_to_string(outside.join("kept")).unwrap(), "kept");
-    // And what is read: a volume in a folder may be no link, one that its user names may.
+    // Reading: a volume in a folder must not be a link, but a file that the user names may be one.
     let volume = drive.join("small-001-of-001.tar");
     fs::rename(&volume, outside.join("moved.tar")).unwrap();
     symlink(outside.join("moved.tar"), &volume).unwrap();

@@ -1,4 +1,4 @@
-//! A small store with a lock, packed; and ways to look at what an import left.
+//! A small store with a lock that is packed, and functions to inspect the result of an import.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use packager::import::{ImportReport, import};
 use packager::media::Media;
 use packager::pack::{PackPlan, Shipment, WriteOptions, plan, write};
 use packager::verify::{VerifyReport, verify};
-use packager::witness::{Admitted, Gatekeeper, Without, admit};
+use packager::witness::{AdmitOptions, Admitted, MissingLog, admit};
 use serde_json::json;
 use store::{Change, Store};
 
@@ -68,7 +68,7 @@ impl Rig {
         plan(&self.shipment(), volume_size, None, &Silent).unwrap()
     }
 
-    /// Packs into a folder; gives the volumes in order.
+    /// Packs into a folder, and returns the volumes in order.
     pub(crate) fn pack(&self, name: &str, volume_size: u64) -> Vec<PathBuf> {
         self.pack_with(name, volume_size, None)
     }
@@ -95,14 +95,15 @@ impl Rig {
     }
 }
 
-/// Lets a drive in by a trust file without logs.
+/// Admits a drive with a trust file without logs.
 pub(crate) fn admitted(media: &Media, trust: Option<&TrustFile>) -> Result<Admitted, Error> {
     let manifest = media.verify(trust)?;
     let (trust, stage) = (trust.unwrap(), Path::new("nowhere"));
-    admit(media, manifest, &Gatekeeper { trust, witness: None, stage, without: Without::Refuse, now: None })
+    let missing_log = MissingLog::Refuse;
+    admit(media, manifest, &AdmitOptions { trust, witness: None, stage, missing_log, now: None })
 }
 
-/// Proves a drive by a trust file without logs.
+/// Verifies a drive with a trust file without logs.
 pub(crate) fn prove(media: &Media, trust: Option<&TrustFile>) -> Result<VerifyReport, Error> {
     verify(media, &admitted(media, trust)?, &Silent)
 }

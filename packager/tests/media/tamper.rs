@@ -1,4 +1,4 @@
-//! One changed byte anywhere on a drive, and drives that nobody trusted signed.
+//! One changed byte anywhere on a drive, and drives with an untrusted signature.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use store::Store;
 
 use crate::rig::{Rig, dump, prove};
 
-/// Offsets to be tried, at least; all of them must be refused.
+/// The minimum number of offsets to try; all of them must be refused.
 const FLOOR: usize = 2_000;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Sound sets: written the same twice, read in any order, extracted by other tools.
+//! Valid sets: written identically twice, read in any order, extracted by other tools.
 
 use std::fs;
 use std::process::Command;
@@ -31,9 +31,9 @@ fn an_import_gives_what_was_packed() {
     }
 }
 
-/// The signature says nothing of time: an older drive moves tags back, which must be seen.
+/// The signature contains no time: an older drive moves tags back, which must be reported.
 #[test]
-fn an_import_says_which_tags_it_moves() {
+fn an_import_reports_which_tags_it_moves() {
     let (old, new) = (Rig::new(), Rig::with_text(b"another text"));
     old.pack("drive", ONE_VOLUME);
     new.pack("drive", ONE_VOLUME);
@@ -49,15 +49,15 @@ fn an_import_says_which_tags_it_moves() {
     assert_eq!(old.import(&[old.path("drive")], &far).unwrap().moved_tags, 0);
 }
 
-/// What the store has already is checked on the drive all the same, and is written anew if its size is wrong.
+/// Content that the store already has is still checked on the drive, and is rewritten if its size is wrong.
 #[test]
 fn an_import_checks_what_the_store_has_already() {
     let rig = Rig::new();
     let volumes = rig.pack("drive", SMALL);
     let far = Store::open(&rig.path("far")).unwrap();
     rig.import(&[rig.path("drive")], &far).unwrap();
-    let rotten = &rig.lock.repositories[0].manifests[0].blobs[2].digest;
-    let path = rig.path("far").join("blobs/sha256").join(&rotten.hex()[..2]).join(rotten.hex());
+    let damaged = &rig.lock.repositories[0].manifests[0].blobs[2].digest;
+    let path = rig.path("far").join("blobs/sha256").join(&damaged.hex()[..2]).join(damaged.hex());
     fs::write(&path, b"short").unwrap();
     let mended = rig.import(&[rig.path("drive")], &far).unwrap();
     assert_eq!((mended.imported.blobs, mended.present.blobs), (1, 4));
@@ -69,7 +69,7 @@ fn an_import_checks_what_the_store_has_already() {
     assert!(matches!(rig.import(&[rig.path("drive")], &far), Err(Error::Content { .. })));
 }
 
-/// The bytes of the drive are read anyway: what does not hash in the store is replaced, whatever its size.
+/// The bytes of the drive are read anyway: blobs in the store that do not match their digest are replaced.
 #[test]
 fn a17_an_import_replaces_blobs_that_are_damaged_in_the_store() {
     for volume in [ONE_VOLUME, SMALL] {
@@ -100,7 +100,7 @@ fn a17_an_import_replaces_blobs_that_are_damaged_in_the_store() {
     }
 }
 
-/// Decompressed, such content ends with a full buffer, and the frame with it.
+/// Such content ends with a full buffer after decompression, and so does the frame.
 #[test]
 fn compressed_content_of_whole_buffers_is_read() {
     for size in [256 << 10, 1 << 20] {
@@ -113,7 +113,7 @@ fn compressed_content_of_whole_buffers_is_read() {
 }
 
 #[test]
-fn two_packs_differ_in_the_signature_alone() {
+fn two_packs_differ_only_in_the_signature() {
     let rig = Rig::new();
     let (first, second) = (rig.pack("first", SMALL), rig.pack("second", SMALL));
     let manifest = rig.plan(SMALL).manifest.to_bytes().len();
@@ -130,7 +130,7 @@ fn two_packs_differ_in_the_signature_alone() {
 }
 
 #[test]
-fn volumes_are_taken_in_any_order_and_from_several_folders() {
+fn volumes_are_accepted_in_any_order_and_from_several_folders() {
     let rig = Rig::new();
     let mut volumes = rig.pack("drive", SMALL);
     fs::create_dir(rig.path("other")).unwrap();
@@ -151,9 +151,9 @@ fn volumes_are_taken_in_any_order_and_from_several_folders() {
 
 type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
 
-/// A second copy of a volume is there for the case that one is damaged, whichever comes first by name.
+/// If one copy of a volume is damaged, the other one is used, whatever the order of their names.
 #[test]
-fn a_damaged_copy_of_a_volume_is_passed_over() {
+fn a_damaged_copy_of_a_volume_is_ignored() {
     let rig = Rig::new();
     let volumes = rig.pack("drive", SMALL);
     let sound = fs::read(&volumes[1]).unwrap();
@@ -177,7 +177,7 @@ fn a_damaged_copy_of_a_volume_is_passed_over() {
             let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
             prove(&media, Some(&rig.trust)).unwrap();
             let unread = name == "z-copy.tar" && number == 4;
-            // A file that does not even begin as a volume is none.
+            // A file that does not begin like a volume is not one.
             assert_eq!(media.warnings().is_empty(), unread || number == 0, "{number} {name}");
             fs::remove_file(rig.path("drive").join(name)).unwrap();
         }
@@ -185,7 +185,7 @@ fn a_damaged_copy_of_a_volume_is_passed_over() {
 }
 
 #[test]
-fn a_drive_is_shown_without_keys_and_proved_with_them() {
+fn a_drive_is_shown_without_keys_and_verified_with_them() {
     let rig = Rig::new();
     rig.pack("drive", SMALL);
     let media = Media::open(&[rig.path("drive")], Limits::default()).unwrap();
@@ -200,7 +200,7 @@ fn a_drive_is_shown_without_keys_and_proved_with_them() {
 }
 
 #[test]
-fn other_volumes_are_not_overwritten_and_own_ones_are() {
+fn volumes_of_other_sets_are_not_overwritten_and_those_of_this_set_are() {
     let rig = Rig::new();
     let volumes = rig.pack("drive", SMALL);
     fs::write(volumes[0].with_extension("tar.partial"), b"left over").unwrap();
@@ -220,7 +220,7 @@ fn other_volumes_are_not_overwritten_and_own_ones_are() {
 
 /// A set of the same name with another number of volumes has other file names, but the same mark.
 #[test]
-fn a_set_is_not_packed_beside_another_of_its_name() {
+fn a_set_is_not_packed_next_to_another_set_of_its_name() {
     let rig = Rig::new();
     rig.pack("drive", SMALL);
     let before = crate::rig::listing(&rig.path("drive"));
@@ -257,11 +257,11 @@ fn two_packs_do_not_write_into_one_folder_at_once() {
 }
 
 #[test]
-fn a_rotten_blob_in_the_store_is_not_packed() {
+fn a_damaged_blob_in_the_store_is_not_packed() {
     let rig = Rig::new();
     let plan = rig.plan(SMALL);
-    let rotten = &rig.lock.repositories[0].manifests[0].blobs[2].digest;
-    let path = rig.path("near").join("blobs/sha256").join(&rotten.hex()[..2]).join(rotten.hex());
+    let damaged = &rig.lock.repositories[0].manifests[0].blobs[2].digest;
+    let path = rig.path("near").join("blobs/sha256").join(&damaged.hex()[..2]).join(damaged.hex());
     let mut bytes = fs::read(&path).unwrap();
     bytes[77] ^= 1;
     fs::write(&path, bytes).unwrap();
@@ -271,14 +271,14 @@ fn a_rotten_blob_in_the_store_is_not_packed() {
         now: String::new(),
     };
     match packager::pack::write(&plan, &rig.store, &rig.key, &options, None, &Silent) {
-        Err(Error::StoreDamaged { expected, .. }) => assert_eq!(expected, *rotten),
+        Err(Error::StoreDamaged { expected, .. }) => assert_eq!(expected, *damaged),
         other => panic!("{other:?}"),
     }
-    // The next mirror or import does not take it for present.
-    assert!(rig.store.has_blob(rotten).unwrap().is_none());
+    // The next mirror or import does not treat it as present.
+    assert!(rig.store.has_blob(damaged).unwrap().is_none());
 }
 
-/// `tar`, `cat` and `zstd` make an OCI layout of the volumes that `skopeo` reads.
+/// `tar`, `cat` and `zstd` extract an OCI layout from the volumes, and `skopeo` reads it.
 #[test]
 fn common_tools_extract_an_oci_layout() {
     let rig = Rig::new();

@@ -1,4 +1,4 @@
-//! What publishing leaves, whatever stands in its way.
+//! What publishing leaves behind, whatever obstructs it.
 
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,10 +31,10 @@ fn publishing_writes_the_whole_file_and_leaves_nothing_beside_it() {
 }
 
 #[test]
-fn a_new_file_never_takes_the_place_of_another_one() {
+fn a_new_file_never_replaces_another_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    // Also one that appears while the new one is written.
+    // Not even a file that appears while the new one is written.
     let new = Temporary::beside(&path, Existing::Keep, Readers::All).unwrap();
     fs::write(&path, "mine").unwrap();
     assert_eq!(new.publish().unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -45,7 +45,7 @@ fn a_new_file_never_takes_the_place_of_another_one() {
 }
 
 #[test]
-fn a_link_in_the_place_of_either_file_is_never_followed() {
+fn a_link_at_either_path_is_never_followed() {
     let folder = tempfile::tempdir().unwrap();
     let (path, other) = (folder.path().join("file"), folder.path().join("other"));
     fs::write(&other, "other").unwrap();
@@ -61,7 +61,7 @@ fn a_link_in_the_place_of_either_file_is_never_followed() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_neither_replaced_nor_waited_for() {
+fn a_file_of_another_type_is_neither_replaced_nor_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let (path, pipe) = (folder.path().join("folder"), folder.path().join("pipe"));
     fs::create_dir(&path).unwrap();
@@ -77,21 +77,21 @@ fn what_is_no_regular_file_is_neither_replaced_nor_waited_for() {
 }
 
 #[test]
-fn a_file_for_all_keeps_the_rights_of_the_one_that_it_replaces() {
+fn a_file_for_all_keeps_the_mode_of_the_file_that_it_replaces() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    for rights in [0o600, 0o664, 0o777, 0o444] {
+    for before in [0o600, 0o664, 0o777, 0o444] {
         fs::write(&path, "").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(rights)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
         publish(&path, b"new", Existing::Replace, Readers::All).unwrap();
-        assert_eq!(mode(&path), rights);
+        assert_eq!(mode(&path), before);
         publish(&path, b"new", Existing::Replace, Readers::Owner).unwrap();
         assert_eq!(mode(&path), 0o600);
     }
 }
 
 #[test]
-fn what_a_writer_left_that_was_ended_is_removed_and_not_published() {
+fn the_file_of_a_killed_writer_is_removed_and_not_published() {
     let folder = tempfile::tempdir().unwrap();
     // The longest name, too.
     for name in ["file".to_owned(), "n".repeat(255)] {
@@ -106,7 +106,7 @@ fn what_a_writer_left_that_was_ended_is_removed_and_not_published() {
 }
 
 #[test]
-fn a_file_that_is_given_up_leaves_the_old_one_and_nothing_else() {
+fn a_file_that_is_dropped_unpublished_leaves_the_old_one_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     fs::write(&path, "old").unwrap();
@@ -117,7 +117,7 @@ fn a_file_that_is_given_up_leaves_the_old_one_and_nothing_else() {
 }
 
 #[test]
-fn of_many_writers_at_once_each_is_whole_and_one_alone_makes_a_new_file() {
+fn concurrent_writers_publish_whole_files_and_only_one_creates_a_new_file() {
     let folder = tempfile::tempdir().unwrap();
     let (path, once) = (folder.path().join("file"), folder.path().join("once"));
     let made = AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! Headers and answers that several operations share.
+//! Headers and responses that several operations share.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use store::UploadId;
 
 use super::App;
-use super::guard::memory::{self, Unread};
+use super::guard::memory::{self, BodyError};
 use super::handle::Call;
 use super::refusal::Refusal;
 
@@ -22,24 +22,24 @@ pub(super) const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namesp
 pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 pub(super) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
-/// How the registry asks for a password.
+/// The challenge for a password.
 pub(super) const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"airlock\"");
 
-/// An answer without a body.
+/// A response without a body.
 pub(super) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
 }
 
-/// An answer without a body that says so, for clients that wait for a length.
+/// A response without a body and with `Content-Length: 0`, for clients that wait for a length.
 pub(super) fn done(status: StatusCode) -> Response {
     let mut response = empty(status);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub(super) fn json(content_type: &'static str, value: &impl Serialize) -> Result<Response, Refusal> {
     let bytes = serde_json::to_vec(value).map_err(|error| Refusal::internal(&error))?;
     let mut response = Response::new(Body::from(bytes));
@@ -47,24 +47,24 @@ pub(super) fn json(content_type: &'static str, value: &impl Serialize) -> Result
     Ok(response)
 }
 
-/// Shorter bodies are not worth counting.
+/// Bodies up to this size are not counted.
 const SMALL: usize = 64 * 1024;
 
-/// A body of bytes in memory, which its client may take its time for: longer ones are of the budget for those.
-pub(super) async fn held(app: &App, call: &Call, bytes: Bytes) -> Result<Body, Refusal> {
+/// A body of bytes in memory, which the client may read slowly: longer bodies count against the memory budget.
+pub(super) async fn in_memory(app: &App, call: &Call, bytes: Bytes) -> Result<Body, Refusal> {
     if bytes.len() <= SMALL {
         return Ok(Body::from(bytes));
     }
     let memory = call.memory(app);
-    let mut held = memory.hold(call.network());
-    match held.grow(bytes.len()).await {
-        // What is longer than any share goes out uncounted: it is the store's own.
-        Ok(()) | Err(Unread::TooLong) => Ok(memory::body(bytes, held)),
-        Err(unread) => Err(Refusal::unread(unread, bytes.len())),
+    let mut lease = memory.lease(call.network());
+    match lease.grow(bytes.len()).await {
+        // A body that exceeds any share is sent uncounted, because it is the store's own content.
+        Ok(()) | Err(BodyError::TooLong) => Ok(memory::body(bytes, lease)),
+        Err(error) => Err(Refusal::body(error, bytes.len())),
     }
 }
 
-/// A JSON answer that may be long.
+/// A JSON response that may be long.
 pub(super) async fn long_json(
     app: &App,
     call: &Call,
@@ -73,14 +73,14 @@ pub(super) async fn long_json(
 ) -> Result<Response, Refusal> {
     let bytes = serde_json::to_vec(value).map_err(|error| Refusal::internal(&error))?;
     let length = bytes.len();
-    let mut response = Response::new(held(app, call, Bytes::from(bytes)).await?);
+    let mut response = Response::new(in_memory(app, call, Bytes::from(bytes)).await?);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CONTENT_LENGTH, length.into());
     Ok(response)
 }
 
-/// Sets a header whose value is built from checked parts; what no header can hold is left out.
+/// Sets a header whose value is built from checked parts; values that are invalid in a header are left out.
 pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: impl AsRef<str>) {
     if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
         headers.insert(name, value);
@@ -99,14 +99,14 @@ pub(super) fn identify(headers: &mut HeaderMap, digest: &Digest, lasting: Lastin
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
 }
 
-/// How long an answer stays true, and for whom.
+/// How long a response may be cached, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lasting {
-    /// Asked for by digest, without a password.
+    /// Requested by digest, without a password.
     Public,
-    /// Asked for by digest, with a password.
+    /// Requested by digest, with a password.
     Private,
-    /// Asked for by tag.
+    /// Requested by tag.
     Movable,
 }
 
@@ -114,7 +114,7 @@ pub(super) fn etag(digest: &Digest) -> String {
     format!("\"{digest}\"")
 }
 
-/// Whether the client says that it has this content.
+/// Whether the client states that it has this content.
 pub(super) fn is_known(headers: &HeaderMap, digest: &Digest) -> bool {
     let etag = etag(digest);
     let fields = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
@@ -136,12 +136,12 @@ pub(super) fn upload_path(repository: &RepositoryName, id: &UploadId) -> String 
     format!("/v2/{repository}/blobs/uploads/{id}")
 }
 
-/// `0-<last byte>`; an empty upload says `0-0` too, as every registry does.
+/// `0-<last byte>`; also `0-0` for an empty upload, like in all registries.
 pub(super) fn upload_range(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
 }
 
-/// Where an upload stands. The location is the same for the whole of its life.
+/// The headers for the state of an upload. Its location never changes.
 pub(super) fn upload_headers(
     headers: &mut HeaderMap,
     repository: &RepositoryName,
@@ -153,7 +153,7 @@ pub(super) fn upload_headers(
     set(headers, UPLOAD_UUID, id.to_string());
 }
 
-/// Where the rest of a listing is.
+/// The link to the next page of a listing.
 pub(super) fn link_next(headers: &mut HeaderMap, target: &str) {
     set(headers, LINK, format!("<{target}>; rel=\"next\""));
 }

@@ -1,4 +1,4 @@
-//! Who may do what: nobody asked, or a bcrypt password file.
+//! Authentication and authorization: none, or by a bcrypt password file.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -14,52 +14,55 @@ use http::{HeaderMap, HeaderValue};
 use oci::Digest;
 
 use super::guard::address::Network;
-use super::guard::fair::Fair;
+use super::guard::fair::FairQueue;
 use super::guard::rates::Rates;
 use super::refusal::Refusal;
-use super::route::Right;
+use super::route::Permission;
 use super::tokens::{self, Tokens};
 use crate::Error;
 
-/// So many checked passwords are remembered, and so many wrong ones for a while.
-const REMEMBERED: usize = 1024;
-const WRONG: usize = 256;
-/// A wrong password that comes again within this time is refused without a check.
+/// The maximum number of accepted passwords in the cache.
+const MOST_ACCEPTED: usize = 1024;
+/// The maximum number of wrong passwords in the cache.
+const MOST_WRONG: usize = 256;
+/// A wrong password that is repeated within this time is refused without a check.
 const WRONG_FOR: Duration = Duration::from_secs(30);
 
-/// So many checks of one client wait, and of so many clients. Each takes a core for tens of milliseconds.
+/// The maximum number of waiting checks of one client. Each takes a core for tens of milliseconds.
 const WAITING: usize = 32;
+/// The maximum number of clients with waiting checks.
 const CLIENTS: usize = 64;
-/// So many passwords of one client are checked at once, and one more after so long. What was right is not counted.
+/// The number of passwords of one client that are checked without delay. Correct passwords are not counted.
 const GUESSES: u32 = 40;
+/// The interval after which one more password is checked.
 const GUESS: Duration = Duration::from_millis(500);
-/// Whoever sends more is kept waiting for his refusal.
+/// The delay of the refusal for clients that send more.
 const FULL: Duration = Duration::from_secs(1);
 
-/// The hash that a password is compared with when there is no such user, without its cost.
-const NOBODY: &str = "abcdefghijklmnopqrstuuWs5mBqzjTsBVGMIsqc8fWCQQfEWyyPK";
-/// Its cost when there is no user at all.
+/// The hash for unknown users, without its cost.
+const DUMMY_HASH: &str = "abcdefghijklmnopqrstuuWs5mBqzjTsBVGMIsqc8fWCQQfEWyyPK";
+/// The cost of that hash if the password file has no users.
 const COST: u32 = 10;
 
-/// Who may use the registry.
+/// The authentication of users.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Anybody may pull and push.
+    /// Everyone may pull and push.
     Anonymous,
     /// Users with passwords may pull and push.
     Htpasswd {
         /// Their names and password hashes.
         users: Htpasswd,
-        /// Whether anybody may pull.
+        /// Whether everyone may pull.
         anonymous_pull: bool,
     },
 }
 
-/// A password file as Apache's `htpasswd -B` writes it.
+/// A password file in the format of Apache's `htpasswd -B`.
 #[derive(Clone, Default)]
 pub struct Htpasswd(HashMap<String, Hash>);
 
-/// A bcrypt hash, and the power of two that it costs.
+/// A bcrypt hash, and its cost as a power of two.
 #[derive(Clone)]
 struct Hash {
     text: String,
@@ -67,10 +70,10 @@ struct Hash {
 }
 
 impl Htpasswd {
-    /// Reads `user:hash` lines; empty lines and lines that begin with `#` are passed over.
+    /// Reads `user:hash` lines; empty lines and lines that begin with `#` are ignored.
     ///
     /// # Errors
-    /// When a line is malformed, its hash is not bcrypt, or a user comes twice.
+    /// When a line is malformed, its hash is not bcrypt, or a user is listed twice.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut users = HashMap::new();
         for (line, content) in (1..).zip(text.lines().map(str::trim)) {
@@ -93,36 +96,37 @@ impl Htpasswd {
         Ok(Self(users))
     }
 
-    /// How many users there are.
+    /// The number of users.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nobody can log in.
+    /// Whether the file has no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// What is computed for one password. A wrong one costs the same whoever it is for, so that the time does not tell who
-/// is known.
+/// The check of one password. A wrong password costs the same for every user name, so that the time does not reveal which
+/// users exist.
 struct Check {
     known: bool,
     hash: String,
-    /// Costs of what is computed beside, when the password is wrong: with the hash's own they come to the highest in
-    /// the file.
-    beside: std::ops::Range<u32>,
+    /// The costs of additional hashes for a wrong password: together with the hash's own cost, they amount to the highest
+    /// cost in the file.
+    padding: std::ops::Range<u32>,
 }
 
 impl Htpasswd {
     fn check(&self, user: &str) -> Check {
         let highest = self.0.values().map(|hash| hash.cost).max().unwrap_or(COST);
         match self.0.get(user) {
-            Some(own) => Check { known: true, hash: own.text.clone(), beside: own.cost..highest },
+            Some(own) => Check { known: true, hash: own.text.clone(), padding: own.cost..highest },
             None => {
-                Check { known: false, hash: format!("$2b${highest:02}${NOBODY}"), beside: highest..highest }
+                let hash = format!("$2b${highest:02}${DUMMY_HASH}");
+                Check { known: false, hash, padding: highest..highest }
             }
         }
     }
@@ -133,7 +137,7 @@ impl Check {
         let good = bcrypt::verify(password, &self.hash).unwrap_or(false) && self.known;
         if !good {
             // Each step of the cost doubles the work: 2^c + 2^c + 2^(c+1) + ... + 2^(h-1) = 2^h.
-            for cost in self.beside.clone() {
+            for cost in self.padding.clone() {
                 let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
             }
         }
@@ -147,17 +151,17 @@ impl fmt::Debug for Htpasswd {
     }
 }
 
-/// What came of looking at a request's credentials.
+/// The authenticated caller of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// Anybody may do this.
+    /// A caller without credentials.
     Anonymous,
-    /// A user who knew the password.
+    /// A user with the right password.
     User(String),
 }
 
 impl Caller {
-    /// The user's name, if there is one.
+    /// The user's name, if the caller is a user.
     pub(super) fn user(&self) -> Option<String> {
         match self {
             Self::Anonymous => None,
@@ -170,19 +174,19 @@ impl Caller {
 pub(super) struct Authenticator {
     auth: Auth,
     pub(super) tokens: Tokens,
-    checks: Fair<Network>,
+    checks: FairQueue<Network>,
     guesses: Rates,
-    /// SHA-256 of name and password of those that were right.
-    remembered: Mutex<Vec<Digest>>,
-    /// The same of those that were wrong just now.
+    /// The SHA-256 of name and password of accepted credentials.
+    accepted: Mutex<Vec<Digest>>,
+    /// The SHA-256 of name and password of recent wrong credentials.
     wrong: Mutex<VecDeque<(Digest, Instant)>>,
-    /// Passwords that are being checked: of many who send the same one, the first has it checked.
+    /// Passwords that are being checked: of several requests with the same password, only the first one checks it.
     pending: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// What a request shows.
-enum Shown {
-    Nothing,
+/// The credentials of a request.
+enum Credentials {
+    None,
     Token(String),
     Password(String, Vec<u8>),
     Unknown,
@@ -191,52 +195,54 @@ enum Shown {
 impl Authenticator {
     pub(super) fn new(auth: Auth) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        // Half of the cores are left for those who know their password.
+        // Half of the cores stay available for users with cached passwords.
         let at_once = (cores / 2).max(1);
-        let checks = Fair::new((at_once, at_once), WAITING, CLIENTS);
-        let (remembered, wrong, pending) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let checks = FairQueue::new((at_once, at_once), WAITING, CLIENTS);
+        let (accepted, wrong, pending) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (tokens, guesses) = (Tokens::default(), Rates::new(GUESSES, GUESS));
-        Self { auth, tokens, checks, guesses, remembered, wrong, pending }
+        Self { auth, tokens, checks, guesses, accepted, wrong, pending }
     }
 
-    /// Whether answers depend on who asks.
+    /// Whether responses depend on the caller.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.auth, Auth::Htpasswd { anonymous_pull: false, .. })
     }
 
-    /// Whether clients are to ask for a token. Docker asks for a password only where `/v2/` is refused, and where it is
-    /// refused by `Basic`, it cannot pull without one; tokens are given to anybody, and tell who pulls and who pushes.
+    /// Whether clients must request a token. Docker asks for a password only if `/v2/` is refused, and if it is refused with
+    /// `Basic`, Docker cannot pull without a password. So every client gets a token, which identifies its user, if any.
     pub(super) fn gives_tokens(&self) -> bool {
         matches!(self.auth, Auth::Htpasswd { anonymous_pull: true, .. })
     }
 
-    /// Lets the caller through, or says why not. A wrong password is refused even where none was needed.
+    /// Authorizes the caller, or returns the refusal. A wrong password is refused even if none is required.
     pub(super) async fn authorize(
         &self,
-        right: Right,
+        permission: Permission,
         headers: &HeaderMap,
         network: Network,
     ) -> Result<Caller, Refusal> {
         let Auth::Htpasswd { users, anonymous_pull } = &self.auth else { return Ok(Caller::Anonymous) };
-        if right == Right::None {
+        if permission == Permission::None {
             return Ok(Caller::Anonymous);
         }
-        let needed = || Refusal::unauthorized("a user name and a password are needed");
-        let anonymous = |allowed: bool| if allowed { Ok(Caller::Anonymous) } else { Err(needed()) };
-        match shown(headers) {
-            Shown::Nothing => anonymous(*anonymous_pull && matches!(right, Right::Pull | Right::Token)),
-            Shown::Token(token) if *anonymous_pull && right != Right::Token => {
-                if token == tokens::ANYBODY {
-                    return anonymous(matches!(right, Right::Pull | Right::LogIn));
+        let required = || Refusal::unauthorized("a user name and a password are required");
+        let anonymous = |allowed: bool| if allowed { Ok(Caller::Anonymous) } else { Err(required()) };
+        match credentials(headers) {
+            Credentials::None => {
+                anonymous(*anonymous_pull && matches!(permission, Permission::Pull | Permission::Token))
+            }
+            Credentials::Token(token) if *anonymous_pull && permission != Permission::Token => {
+                if token == tokens::ANONYMOUS {
+                    return anonymous(matches!(permission, Permission::Pull | Permission::LogIn));
                 }
                 let user = self.tokens.user(&token, Instant::now());
                 user.map(Caller::User)
                     .ok_or_else(|| Refusal::unauthorized("the token is not valid, or has expired"))
             }
-            Shown::Token(_) | Shown::Unknown => {
-                Err(Refusal::unauthorized("only a user name and a password are understood"))
+            Credentials::Token(_) | Credentials::Unknown => {
+                Err(Refusal::unauthorized("only a user name and a password are supported"))
             }
-            Shown::Password(user, password) => {
+            Credentials::Password(user, password) => {
                 if self.matches(users, &user, password, network).await? {
                     return Ok(Caller::User(user));
                 }
@@ -256,20 +262,20 @@ impl Authenticator {
         credentials.push(0);
         credentials.extend_from_slice(&password);
         let key = Digest::sha256(&credentials);
-        if let Some(known) = self.knows(&key) {
+        if let Some(known) = self.cached(&key) {
             return Ok(known);
         }
         let pending = self.pending(&key);
         let result = {
             let _first = pending.lock().await;
             // While waiting, another request may have had the same password checked.
-            match self.knows(&key) {
+            match self.cached(&key) {
                 Some(known) => Ok(known),
                 None => self.compute(users.check(user), password, network, &key).await,
             }
         };
         let mut all = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        // The map's own and this one.
+        // One reference in the map, and this one.
         if Arc::strong_count(&pending) == 2 {
             all.remove(&key);
         }
@@ -278,8 +284,8 @@ impl Authenticator {
 
     fn pending(&self, key: &Digest) -> Arc<tokio::sync::Mutex<()>> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.len() >= REMEMBERED {
-            // Requests that were given up leave theirs behind.
+        if pending.len() >= MOST_ACCEPTED {
+            // Requests that were cancelled leave their entries behind.
             pending.retain(|_, waiting| Arc::strong_count(waiting) > 1);
         }
         Arc::clone(pending.entry(key.clone()).or_default())
@@ -293,29 +299,29 @@ impl Authenticator {
         key: &Digest,
     ) -> Result<bool, Refusal> {
         let often = !self.guesses.count(network, Instant::now());
-        let turn = if often { None } else { self.checks.turn(&network).await };
-        let Some(turn) = turn else {
+        let ticket = if often { None } else { self.checks.acquire(&network).await };
+        let Some(ticket) = ticket else {
             tokio::time::sleep(FULL).await;
             return Err(Refusal::too_many(
-                "too many passwords of this client were wrong, or wait to be checked",
+                "too many passwords of this client were wrong or are waiting to be checked",
             ));
         };
         let checking = tokio::task::spawn_blocking(move || {
             let good = check.run(&password);
-            drop(turn);
+            drop(ticket);
             good
         });
         let good = checking.await.map_err(|error| Refusal::internal(&error))?;
         if good {
             self.guesses.give_back(network);
-            let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-            if remembered.len() == REMEMBERED {
-                remembered.remove(0);
+            let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+            if accepted.len() == MOST_ACCEPTED {
+                accepted.remove(0);
             }
-            remembered.push(key.clone());
+            accepted.push(key.clone());
         } else {
             let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-            if wrong.len() == WRONG {
+            if wrong.len() == MOST_WRONG {
                 wrong.pop_front();
             }
             wrong.push_back((key.clone(), Instant::now()));
@@ -323,9 +329,9 @@ impl Authenticator {
         Ok(good)
     }
 
-    /// What is known of credentials without a check.
-    fn knows(&self, key: &Digest) -> Option<bool> {
-        if self.remembered.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+    /// The cached result for credentials.
+    fn cached(&self, key: &Digest) -> Option<bool> {
+        if self.accepted.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
             return Some(true);
         }
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
@@ -334,36 +340,35 @@ impl Authenticator {
     }
 }
 
-/// Reads what a request shows. Podman and skopeo send empty credentials where they have none but were told that some
-/// would help.
-fn shown(headers: &HeaderMap) -> Shown {
-    let Some(value) = headers.get(AUTHORIZATION).filter(|value| !is_nobody(value)) else {
-        return Shown::Nothing;
+/// The credentials of a request. Podman and skopeo send empty credentials if they have none and get a challenge.
+fn credentials(headers: &HeaderMap) -> Credentials {
+    let Some(value) = headers.get(AUTHORIZATION).filter(|value| !is_empty(value)) else {
+        return Credentials::None;
     };
-    let Some(text) = value.to_str().ok() else { return Shown::Unknown };
+    let Some(text) = value.to_str().ok() else { return Credentials::Unknown };
     match (text.split_once(' '), basic(text)) {
-        (_, Some((user, password))) => Shown::Password(user, password),
+        (_, Some((user, password))) => Credentials::Password(user, password),
         (Some((scheme, token)), None) if scheme.eq_ignore_ascii_case("bearer") => {
-            Shown::Token(token.trim().to_owned())
+            Credentials::Token(token.trim().to_owned())
         }
-        _ => Shown::Unknown,
+        _ => Credentials::Unknown,
     }
 }
 
-/// Whom a password claims to be of; none where none is shown. A token that has expired claims nothing.
+/// The user name that a request claims, or `None` without credentials. A token claims no name.
 pub(super) fn claimed(headers: &HeaderMap) -> Option<String> {
-    match shown(headers) {
-        Shown::Nothing | Shown::Token(_) => None,
-        Shown::Password(user, _) => Some(user),
-        Shown::Unknown => Some(String::new()),
+    match credentials(headers) {
+        Credentials::None | Credentials::Token(_) => None,
+        Credentials::Password(user, _) => Some(user),
+        Credentials::Unknown => Some(String::new()),
     }
 }
 
-fn is_nobody(value: &HeaderValue) -> bool {
+fn is_empty(value: &HeaderValue) -> bool {
     value.to_str().ok().and_then(basic).is_some_and(|(user, password)| user.is_empty() && password.is_empty())
 }
 
-/// User and password of a `Basic` header.
+/// The user and password of a `Basic` header.
 fn basic(value: &str) -> Option<(String, Vec<u8>)> {
     let (scheme, rest) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -1,4 +1,4 @@
-//! Blobs out: whole, in part, in several parts.
+//! Blob downloads: complete, partial, or in several parts.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use store::{BlobFile, Change};
 
 use super::App;
 use super::answer::{self, Lasting};
-use super::download::{self, Segment, Source, Turn};
+use super::download::{self, Segment, Source, TransferPermit};
 use super::handle::{Call, RepositoryCandidate};
 use super::observe::{Changed, Operation};
 use super::range::{self, Span, Wanted};
@@ -22,16 +22,16 @@ use super::refusal::Refusal;
 
 const OCTETS: &str = "application/octet-stream";
 
-/// GET or HEAD of a blob that is linked to the repository.
+/// GET or HEAD of a blob in the repository.
 pub(super) async fn pull(
     app: &Arc<App>,
     call: &Call,
     repository: RepositoryName,
     digest: Digest,
 ) -> Result<Response, Refusal> {
-    let places = call.places(&repository);
+    let candidates = call.candidates(&repository);
     let wanted = digest.clone();
-    let (place, blob) = app.run(move |store| find(store, places, &repository, &wanted)).await?;
+    let (candidate, blob) = app.run(move |store| find(store, candidates, &repository, &wanted)).await?;
     let lasting = app.lasting(call);
     if answer::is_known(&call.head.headers, &digest) {
         let mut response = answer::empty(StatusCode::NOT_MODIFIED);
@@ -42,11 +42,11 @@ pub(super) async fn pull(
     let body = if call.is_head() {
         Body::empty()
     } else {
-        let turn = app.turn(call).await?;
+        let permit = app.transfer(call).await?;
         let source = Source { file: blob.file, digest: digest.clone(), store: app.store.clone() };
-        // One span of everything is the blob, however it was asked for.
+        // A single span of all bytes is the whole blob, even if the client requested a range.
         let whole = plan.segments == [Segment::File(Span { start: 0, len: blob.size })];
-        download::body(source, plan.segments, whole, app.limits.pace(), turn)
+        download::body(source, plan.segments, whole, app.limits.pace(), permit)
     };
     let mut response = Response::new(body);
     *response.status_mut() = plan.status;
@@ -54,28 +54,28 @@ pub(super) async fn pull(
     headers.extend(plan.headers);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     answer::identify(headers, &digest, lasting);
-    place.name_in(&mut response);
+    candidate.set_namespace(&mut response);
     Ok(response)
 }
 
-/// A blob whose file is gone or cut short counts as absent, so that clients push it again.
+/// A blob whose file is missing or truncated counts as absent, so that clients push it again.
 fn find(
     store: &store::Store,
-    places: Vec<RepositoryCandidate>,
-    asked: &RepositoryName,
+    candidates: Vec<RepositoryCandidate>,
+    requested: &RepositoryName,
     digest: &Digest,
 ) -> Result<(RepositoryCandidate, BlobFile), Refusal> {
-    for place in places {
-        let Some(size) = store.blob_in(&place.repository, digest)? else { continue };
+    for candidate in candidates {
+        let Some(size) = store.blob_in(&candidate.repository, digest)? else { continue };
         match store.blob(digest)? {
-            Some(blob) if blob.size == size => return Ok((place, blob)),
-            Some(_) | None => tracing::error!(%digest, "a blob's file is damaged or gone"),
+            Some(blob) if blob.size == size => return Ok((candidate, blob)),
+            Some(_) | None => tracing::error!(%digest, "a blob's file is damaged or missing"),
         }
     }
-    Err(Refusal::blob_unknown(asked, digest))
+    Err(Refusal::blob_unknown(requested, digest))
 }
 
-/// What a download answers with.
+/// The planned response to a download.
 #[derive(Debug)]
 struct Plan {
     status: StatusCode,
@@ -105,14 +105,14 @@ impl Plan {
             },
             Wanted::Unsatisfiable => Err(unsatisfiable(size)),
             Wanted::TooMany => {
-                let message = "the request asks for too many ranges at once";
+                let message = "the request has too many ranges";
                 let detail = json!({ "most": range::MOST_RANGES });
                 Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message, detail))
             }
         }
     }
 
-    /// One part for each span, in the order asked for: clients count them.
+    /// One part for each span, in the requested order, because clients count them.
     fn parts(spans: &[Span], digest: &Digest, size: u64) -> Self {
         // Unlike in mail, parts have lengths, so the boundary need not be absent from the blob.
         let boundary = &digest.hex()[..32];
@@ -152,7 +152,7 @@ fn unsatisfiable(size: u64) -> Refusal {
     }
 }
 
-/// Takes a blob out of a repository that has no more use for it.
+/// Removes a blob from a repository, if no manifest uses it.
 pub(super) async fn delete(
     app: &Arc<App>,
     call: &Call,
@@ -167,9 +167,9 @@ pub(super) async fn delete(
         if store.blob_is_referenced(&repository, &digest)? {
             let detail = json!({
                 "digest": digest.to_string(),
-                "hint": "delete the manifests that name the blob first",
+                "hint": "delete the manifests that use the blob first",
             });
-            let message = "a manifest of the repository names the blob";
+            let message = "a manifest in the repository uses the blob";
             return Err(Refusal::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 ErrorCode::Unsupported,
@@ -179,7 +179,7 @@ pub(super) async fn delete(
         }
         store.commit(vec![Change::UnlinkBlob { repository: repository.clone(), digest: digest.clone() }])?;
         Ok(Changed {
-            deed: Operation::DeleteBlob,
+            operation: Operation::DeleteBlob,
             repository,
             digest,
             tags: Vec::new(),
@@ -192,25 +192,25 @@ pub(super) async fn delete(
 }
 
 impl App {
-    /// How long content named by digest may be cached, and by whom.
+    /// How long content that is requested by digest may be cached, and by whom.
     pub(super) fn lasting(&self, call: &Call) -> Lasting {
         let private =
             self.authenticator.is_closed() || call.head.headers.contains_key(http::header::AUTHORIZATION);
         if private { Lasting::Private } else { Lasting::Public }
     }
 
-    /// Waits until another transfer may start, which bounds the memory for buffers. No client has them all.
-    pub(super) async fn turn(&self, call: &Call) -> Result<Turn, Refusal> {
-        let turn = async {
+    /// Waits until another transfer may start. This limits the memory for buffers; each client has a limited share.
+    pub(super) async fn transfer(&self, call: &Call) -> Result<TransferPermit, Refusal> {
+        let permits = async {
             let share = self.per_client.wait(call.network()).await;
             (Arc::clone(&self.transfers).acquire_owned().await, share)
         };
-        match tokio::time::timeout(self.limits.stall, turn).await {
+        match tokio::time::timeout(self.limits.stall, permits).await {
             Ok((permit, share)) => {
                 let permit = permit.map_err(|error| Refusal::internal(&error))?;
-                Ok(Turn::new(permit, share, self.limits.transfers))
+                Ok(TransferPermit::new(permit, share, self.limits.transfers))
             }
-            Err(_) => Err(Refusal::too_many("too many transfers are under way")),
+            Err(_) => Err(Refusal::too_many("too many transfers are in progress")),
         }
     }
 }

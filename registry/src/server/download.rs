@@ -1,7 +1,7 @@
-//! Blob bytes to the client: large reads on the blocking pool, one ahead of the socket.
+//! Sends blob bytes to the client: large reads on the blocking pool, one ahead of the socket.
 //!
-//! A body that is a whole blob is hashed on its way. The last bytes are held back until the hash is right, so that no
-//! download of wrong bytes ends well; the file is then moved to the quarantine.
+//! A body with a whole blob is hashed while it is sent. The last bytes are sent only if the hash matches, so that no
+//! download of wrong bytes succeeds; otherwise, the file is moved to the quarantine.
 
 use std::fs::File;
 use std::io;
@@ -19,24 +19,24 @@ use super::guard::pace::{Credit, Pace};
 use super::guard::shares::Share;
 use super::range::Span;
 
-/// One read. One is being read, one waits, and one or two are in the socket's queue.
+/// The size of a read. One read is in progress, one waits, and one or two are in the socket's queue.
 const READ: u64 = 256 * 1024;
 
-/// One read while many transfers are under way, so that all of them together stay small.
+/// The size of a read if there are many transfers, which limits their total memory.
 const READ_IN_CROWD: u64 = 64 * 1024;
 
-/// More transfers than this are a crowd.
+/// The number of transfers above which reads are smaller.
 const CROWD: usize = 64;
 
-/// The right to move a blob, given back when dropped.
-pub(super) struct Turn {
+/// The permit for a transfer, released when dropped.
+pub(super) struct TransferPermit {
     permit: OwnedSemaphorePermit,
     _share: Share,
     most: usize,
 }
 
-impl Turn {
-    /// One of `most` that there are.
+impl TransferPermit {
+    /// One of `most` permits.
     pub(super) fn new(permit: OwnedSemaphorePermit, share: Share, most: usize) -> Self {
         Self { permit, _share: share, most }
     }
@@ -47,7 +47,7 @@ impl Turn {
     }
 }
 
-/// A stretch of an answer's body.
+/// A segment of a response body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Segment {
     Text(Bytes),
@@ -63,10 +63,10 @@ impl Segment {
     }
 }
 
-/// How long an error waits to be taken.
+/// How long an error waits for the client.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
-/// The blob that a body is of.
+/// The blob of a body.
 pub(super) struct Source {
     pub(super) file: File,
     pub(super) digest: Digest,
@@ -75,35 +75,41 @@ pub(super) struct Source {
 
 /// Why a body ends early.
 enum Broken {
-    /// The client takes too few bytes.
+    /// The client reads too slowly.
     Client(io::Error),
-    /// The file cannot be read, or is not what its name says.
+    /// The file cannot be read, or does not match its digest.
     File(io::Error),
 }
 
-/// A body of segments, in order; with `whole`, they are the blob and nothing else. It ends in an error when the client
-/// takes them too slowly, and when the file is damaged.
-pub(super) fn body(source: Source, segments: Vec<Segment>, whole: bool, pace: Pace, turn: Turn) -> Body {
+/// A body of segments, in order; with `whole`, they are exactly the blob. It ends with an error if the client reads too
+/// slowly or the file is damaged.
+pub(super) fn body(
+    source: Source,
+    segments: Vec<Segment>,
+    whole: bool,
+    pace: Pace,
+    permit: TransferPermit,
+) -> Body {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let Source { file, digest, store } = source;
         let hasher = whole.then(|| Hasher::new(digest.algorithm()));
         let open = Open { file, hasher, digest: digest.clone() };
-        let sent = send(open, segments, Credit::new(pace), &sender, &turn).await;
+        let sent = send(open, segments, Credit::new(pace), &sender, &permit).await;
         let Err(broken) = sent else { return };
-        drop(turn);
+        drop(permit);
         let error = match broken {
             Broken::Client(error) => error,
             Broken::File(error) => {
-                // Before the client learns it, so that it finds no such blob when it asks again.
+                // Before the client gets the error, so that a retry does not find the damaged blob.
                 let name = digest.clone();
                 let inspected = tokio::task::spawn_blocking(move || store.verify_blob(&name)).await;
                 let sound = inspected.map_err(io::Error::other).and_then(|it| it.map_err(io::Error::other));
-                tracing::error!(%digest, %error, ?sound, "a blob could not be read as what it is");
+                tracing::error!(%digest, %error, ?sound, "a blob cannot be read, or does not match its digest");
                 error
             }
         };
-        tracing::warn!(%error, "a download broke off");
+        tracing::warn!(%error, "a download was interrupted");
         let _ = tokio::time::timeout(LAST_WORD, sender.send(Err(error))).await;
     });
     Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
@@ -116,12 +122,12 @@ async fn send(
     segments: Vec<Segment>,
     mut credit: Credit,
     sender: &mpsc::Sender<io::Result<Bytes>>,
-    turn: &Turn,
+    permit: &TransferPermit,
 ) -> Result<(), Broken> {
     for segment in segments {
         match segment {
             Segment::Text(bytes) => {
-                if !give(sender, bytes, &mut credit).await? {
+                if !forward(sender, bytes, &mut credit).await? {
                     return Ok(());
                 }
             }
@@ -129,13 +135,13 @@ async fn send(
                 let end = span.start + span.len;
                 let mut at = span.start;
                 while at < end {
-                    let want = usize::try_from((end - at).min(turn.read_size())).unwrap_or(usize::MAX);
+                    let want = usize::try_from((end - at).min(permit.read_size())).unwrap_or(usize::MAX);
                     let last = at + want as u64 == end;
                     let read = tokio::task::spawn_blocking(move || open.read(at, want, last)).await;
                     let bytes;
                     (open, bytes) = read.map_err(io::Error::other).flatten().map_err(Broken::File)?;
                     at += bytes.len() as u64;
-                    if !give(sender, bytes, &mut credit).await? {
+                    if !forward(sender, bytes, &mut credit).await? {
                         return Ok(());
                     }
                 }
@@ -145,8 +151,8 @@ async fn send(
     Ok(())
 }
 
-/// Hands bytes on; `false` when the client is gone, which is no error of ours.
-async fn give(
+/// Sends bytes; `false` if the client is gone, which is not an error of the server.
+async fn forward(
     sender: &mpsc::Sender<io::Result<Bytes>>,
     bytes: Bytes,
     credit: &mut Credit,
@@ -156,7 +162,7 @@ async fn give(
         Ok(Err(_)) => Ok(false),
         Ok(Ok(())) if credit.spend(begun.elapsed(), len) => Ok(true),
         Ok(Ok(())) | Err(_) => {
-            let slow = io::Error::new(io::ErrorKind::TimedOut, "the client takes too few bytes");
+            let slow = io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly");
             Err(Broken::Client(slow))
         }
     }
@@ -165,13 +171,13 @@ async fn give(
 /// A blob that is being read.
 struct Open {
     file: File,
-    /// Of what was read so far, where it is read as a whole.
+    /// The hash of the bytes so far, if the whole blob is read.
     hasher: Option<Hasher>,
     digest: Digest,
 }
 
 impl Open {
-    /// The next bytes; the last ones only when all of them are what the digest says.
+    /// The next bytes; the last ones only if the whole content matches the digest.
     fn read(mut self, at: u64, want: usize, last: bool) -> io::Result<(Self, Bytes)> {
         let bytes = read(&self.file, at, want)?;
         if let Some(hasher) = &mut self.hasher {
@@ -181,16 +187,13 @@ impl Open {
             && let Some(hasher) = self.hasher.take()
             && hasher.finish() != self.digest
         {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the content is not what its digest says",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the content does not match its digest"));
         }
         Ok((self, bytes))
     }
 }
 
-/// Reads exactly `want` bytes: a blob does not change, so less is a damaged file.
+/// Reads exactly `want` bytes: a blob never changes, so fewer bytes mean a damaged file.
 fn read(file: &File, at: u64, want: usize) -> io::Result<Bytes> {
     let mut buffer = Vec::with_capacity(want);
     while buffer.len() < want {
@@ -201,7 +204,7 @@ fn read(file: &File, at: u64, want: usize) -> io::Result<Bytes> {
             Err(error) => return Err(error.into()),
         }
     }
-    // The allocation may be larger than asked for.
+    // The allocation may be larger than requested.
     buffer.truncate(want);
     Ok(Bytes::from(buffer))
 }

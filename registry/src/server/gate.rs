@@ -1,4 +1,4 @@
-//! Who decides which manifests may go out, and which may get a tag.
+//! The gate that decides which manifests clients may pull, and which may get a tag.
 
 use std::error::Error;
 
@@ -10,69 +10,69 @@ use serde_json::json;
 use super::observe::Visitor;
 use super::refusal::Refusal;
 
-/// A manifest that a client wants.
+/// A manifest that a client pulls.
 #[derive(Clone, Copy, Debug)]
 pub struct Pull<'a> {
     /// The repository that has it.
     pub repository: &'a RepositoryName,
-    /// Which one.
+    /// Its digest.
     pub digest: &'a Digest,
-    /// Who asks.
+    /// The client.
     pub visitor: &'a Visitor,
 }
 
-/// A manifest that a client wants to be found under tags.
+/// A manifest that a client pushes with tags.
 #[derive(Clone, Copy, Debug)]
 pub struct Push<'a> {
     /// The repository.
     pub repository: &'a RepositoryName,
     /// Its digest.
     pub digest: &'a Digest,
-    /// What came; it is not in the store yet.
+    /// The manifest, which is not in the store yet.
     pub manifest: &'a Manifest,
     /// The tags, at least one.
     pub tags: &'a [Tag],
-    /// Who asks.
+    /// The client.
     pub visitor: &'a Visitor,
 }
 
-/// Why something does not go through.
+/// Why a gate does not allow a manifest.
 #[derive(Debug)]
-pub enum Stop {
-    /// It may not: 403 `DENIED`.
+pub enum GateError {
+    /// It is denied: 403 `DENIED`.
     Denied {
-        /// Which rule is not met, and why.
+        /// The rule that is not met, and why.
         message: String,
         /// What to do.
         hint: String,
     },
-    /// It could not be decided.
+    /// The decision failed.
     Failed(Box<dyn Error + Send + Sync>),
 }
 
-/// Decides, on the blocking pool. What it returns is final: it remembers what it may.
+/// Decides about manifests, on the blocking pool. The server does not cache decisions; the gate may.
 pub trait Gate: Send + Sync {
-    /// Before a manifest, or that there is one, is answered.
+    /// Decides before a manifest, or the existence of a manifest, is sent to the client.
     ///
     /// # Errors
-    /// [`Stop`].
-    fn pull(&self, pull: &Pull<'_>) -> Result<(), Stop>;
+    /// [`GateError`].
+    fn pull(&self, pull: &Pull<'_>) -> Result<(), GateError>;
 
-    /// Before a manifest is put with tags. A push by digest alone is not asked about, so that an image and what is said
-    /// of it can arrive one after the other.
+    /// Decides before a manifest is stored with tags. A push by digest alone needs no decision, so that an image and its
+    /// signatures can be pushed one after the other.
     ///
     /// # Errors
-    /// [`Stop`].
-    fn push(&self, push: &Push<'_>) -> Result<(), Stop>;
+    /// [`GateError`].
+    fn push(&self, push: &Push<'_>) -> Result<(), GateError>;
 }
 
-impl From<Stop> for Refusal {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::Denied { message, hint } => {
+impl From<GateError> for Refusal {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::Denied { message, hint } => {
                 Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &message, json!({ "hint": hint }))
             }
-            Stop::Failed(error) => Self::internal(&*error),
+            GateError::Failed(error) => Self::internal(&*error),
         }
     }
 }

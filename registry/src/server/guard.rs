@@ -1,15 +1,15 @@
-//! What stands between a listener and its clients, whatever it serves. Every listener of this program is a
-//! [`Sockets`](super::Sockets), and every connection of one is watched here:
+//! The guard between a listener and its clients. Every listener of this program is a [`Sockets`](super::Sockets), and its
+//! guard watches every connection:
 //!
-//! - a client has a share of the connections, and of the requests at once; beyond it, it is refused before anything is
-//!   computed, and health checks are still answered, on connections that are kept for that
-//! - where room is needed, connections that do nothing end first, then those that keep the server waiting
-//! - heads, bodies, answers and idle connections have times, and transfers a lowest rate
-//! - bodies that are held in memory share a budget in bytes
+//! - A client has a share of the connections and of the concurrent requests. Beyond it, requests are refused before any work
+//!   is done. Health checks are still answered, on reserved connections.
+//! - If connections are needed, idle ones are closed first, then those that keep the server waiting.
+//! - Request heads, bodies, responses and idle connections have time limits, and transfers a minimum rate.
+//! - Bodies in memory share a budget in bytes.
 //!
-//! `address`: who a client is; `connection`: what is known of one; `exchange`: of one request; `stream`, `head`: its
-//! bytes; `pace`: patience; `shares`, `memory`, `fair`: what is shared out;
-//! `rates`: how often.
+//! `address`: the address of a client; `connection`: the state of a connection; `exchange`: the state of a request;
+//! `stream`, `head`: its bytes; `pace`: the minimum rate; `shares`, `memory`, `fair`: shared resources; `rates`: the
+//! frequency of actions.
 
 pub(super) mod address;
 pub(super) mod connection;
@@ -35,18 +35,18 @@ use self::memory::Memory;
 use self::shares::Shares;
 use super::sockets::Sockets;
 
-/// How often connections are looked at.
+/// The interval of the checks of connections.
 const ROUND: Duration = Duration::from_millis(250);
-/// Connections for health checks and refusals, beside the others.
+/// The number of additional connections for health checks and refusals.
 const PROBES: usize = 32;
-/// Where room is needed, a client that has kept the server waiting for so long is ended.
+/// If connections are needed, those that have kept the server waiting for this time are closed.
 const STALLED: Duration = Duration::from_secs(2);
 
 /// Watches the connections of one listener.
 pub(super) struct Guard {
     sockets: Sockets,
     proxies: Proxies,
-    /// Whether TLS is spoken.
+    /// Whether the listener uses TLS.
     secure: bool,
     table: Mutex<Table>,
     requests: Shares,
@@ -60,12 +60,12 @@ struct Table {
     open: BTreeMap<u64, Arc<Connection>>,
     full: usize,
     each: HashMap<Network, usize>,
-    /// The server ends.
+    /// The server is shutting down.
     closing: bool,
 }
 
-/// A connection's place in the table, given up when it is dropped.
-pub(super) struct Place {
+/// A connection's slot in the table, released when dropped.
+pub(super) struct ConnectionSlot {
     guard: Arc<Guard>,
     number: u64,
     pub(super) connection: Arc<Connection>,
@@ -84,8 +84,8 @@ impl Guard {
         })
     }
 
-    /// Takes a connection in; what is in its way ends.
-    pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Place {
+    /// Admits a connection, and closes others if necessary.
+    pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> ConnectionSlot {
         let bounded = self.sockets.per_client > 0 && !self.proxies.contains(peer.ip());
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = if table.has_room(&self.sockets, Network::of(peer.ip()), bounded) {
@@ -99,16 +99,16 @@ impl Guard {
         if table.closing {
             connection.end(End::Gently);
         }
-        Place { guard: Arc::clone(self), number, connection }
+        ConnectionSlot { guard: Arc::clone(self), number, connection }
     }
 
-    /// Ends a connection that does nothing, where the system has no room for more.
+    /// Closes an idle connection when the system has no resources for more.
     pub(super) fn make_room(&self) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.close_idlest(|_| true);
     }
 
-    /// Looks after the connections, until it is dropped.
+    /// Watches the connections, until dropped.
     pub(super) async fn patrol(&self) {
         let Sockets { headers, idle, pace, .. } = self.sockets;
         let times = Times { headers, idle, pace };
@@ -126,7 +126,7 @@ impl Guard {
         }
     }
 
-    /// Asks all connections to end, and waits until they have.
+    /// Asks all connections to close, and waits until they have.
     pub(super) async fn close(&self) {
         {
             let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +144,7 @@ impl Guard {
 }
 
 impl Guard {
-    /// Ends what is left.
+    /// Closes the remaining connections.
     pub(super) fn cut(&self) {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.open.values().for_each(|connection| connection.end(End::Now));
@@ -184,13 +184,13 @@ impl Table {
         if self.full < sockets.connections {
             return true;
         }
-        // Whoever has most gives first.
+        // The client with the most connections loses one first.
         let most = self.each.iter().max_by_key(|(_, count)| **count).map(|(network, _)| *network);
         self.close_idlest(|other| Some(other.network) == most) || self.close_idlest(|_| true)
     }
 
-    /// Ends one connection of those: the one that has done nothing for longest, best one that never did anything; else
-    /// the one that has kept the server waiting for longest.
+    /// Closes one of these connections: the one that has been idle for longest, preferably one that never sent a request;
+    /// otherwise the one that has kept the server waiting for longest.
     fn close_idlest(&mut self, of: impl Fn(&Connection) -> bool) -> bool {
         let full = || self.open.iter().filter(|(_, other)| other.lane == Lane::Full && of(other));
         let quiet =
@@ -220,7 +220,7 @@ impl Table {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.guard.table.lock().unwrap_or_else(PoisonError::into_inner).leave(self.number);
         self.guard.left.notify_waiters();

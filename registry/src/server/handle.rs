@@ -1,4 +1,4 @@
-//! From a request to its answer: route, authorise, act, and log.
+//! Handles a request: route, authorize, act, and log.
 
 use std::mem;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -21,25 +21,26 @@ use super::guard::address::{Client, Network};
 use super::guard::memory::Memory;
 use super::observe::{Operation, Refused, Visitor};
 use super::refusal::Refusal;
-use super::route::{Action, Query, Right, Route};
+use super::route::{Action, Permission, Query, Route};
 use super::{answer, blobs, listing, manifests, tokens, uploads};
 
-/// So much of a refused body is read, so that the client gets to reading the refusal.
+/// The number of bytes of a refused body that are read, so that the client can read the refusal.
 const DRAIN_BYTES: usize = 1024 * 1024;
+/// The maximum time for reading a refused body.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
-/// How long a refusal takes for a client that was refused too often.
+/// The delay of a refusal for a client that was refused too often.
 const TOO_OFTEN: Duration = Duration::from_secs(1);
 
 /// A request on its way to its action.
 pub(super) struct Call {
     pub(super) head: Parts,
     pub(super) query: Query,
-    /// Taken by the action that reads it; behind a lock only because a body is not `Sync`.
+    /// The body, taken by the action that reads it. It is behind a lock only because a body is not `Sync`.
     body: Mutex<Body>,
     pub(super) caller: Caller,
-    /// What the request wants to change, and its name.
+    /// The requested change, and the name of its object.
     attempt: Option<(Operation, String)>,
-    /// What a token would have to be good for.
+    /// The scope that a token needs.
     scope: Option<String>,
 }
 
@@ -48,13 +49,13 @@ impl Call {
         mem::take(&mut *self.body.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Who asks.
+    /// The client, for observers and gates.
     pub(super) fn visitor(&self) -> Visitor {
         Visitor { user: self.caller.user(), address: self.address() }
     }
 
-    /// Whom limits count: a user, or a network from which nobody says who they are.
-    pub(super) fn who(&self) -> String {
+    /// The key for limits: the user or, for anonymous requests, the network.
+    pub(super) fn limit_key(&self) -> String {
         match self.caller.user() {
             Some(user) => format!("user {user}"),
             None => format!("network {}", self.network()),
@@ -69,29 +70,36 @@ impl Call {
         self.head.extensions.get::<Client>()
     }
 
-    /// What limits count the caller by; all who come by no socket are one.
+    /// The caller's network for limits; all requests without a socket count as one network.
     pub(super) fn network(&self) -> Network {
         let nowhere = IpAddr::from(Ipv6Addr::UNSPECIFIED);
         Network::of(self.address().map_or(nowhere, |address| address.ip()))
     }
 
-    /// The budget for what is held in memory.
+    /// The memory budget.
     pub(super) fn memory(&self, app: &App) -> Memory {
         let own = self.head.extensions.get::<Memory>();
         own.cloned().unwrap_or_else(|| Memory::new(app.limits.memory))
     }
 
-    /// What has to be told of a refusal: a change that is not made, or credentials that are not right.
+    /// The report of a refusal, if one is required: for a refused change, or for wrong credentials.
     fn refused(&self, refusal: &Refusal) -> Option<Refused> {
         let (status, message) = (refusal.status().as_u16(), refusal.message().to_owned());
         if refusal.status() == StatusCode::UNAUTHORIZED {
-            // Clients try without credentials first, so that only wrong ones tell something.
+            // Clients try without credentials first, so only wrong credentials are reported.
             let visitor = Visitor { user: Some(auth::claimed(&self.head.headers)?), address: self.address() };
             let name = self.head.uri.path().to_owned();
-            return Some(Refused { deed: Operation::LogIn, name, visitor, status, message, repeats: None });
+            return Some(Refused {
+                operation: Operation::LogIn,
+                name,
+                visitor,
+                status,
+                message,
+                repeats: None,
+            });
         }
-        let (deed, name) = self.attempt.clone()?;
-        Some(Refused { deed, name, visitor: self.visitor(), status, message, repeats: None })
+        let (operation, name) = self.attempt.clone()?;
+        Some(Refused { operation, name, visitor: self.visitor(), status, message, repeats: None })
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -102,38 +110,38 @@ impl Call {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Repositories to look in: a mirror's client names the registry it means by `ns`. A repository of this registry
-    /// that only has the same name is not what such a client means.
-    pub(super) fn places(&self, repository: &RepositoryName) -> Vec<RepositoryCandidate> {
+    /// The repositories to search. A mirror client sends its upstream registry as `ns`; a repository of this registry that
+    /// only has the same name is not a candidate then.
+    pub(super) fn candidates(&self, repository: &RepositoryName) -> Vec<RepositoryCandidate> {
         let Some(namespace) = self.query.value("ns").filter(|ns| !ns.is_empty() && !self.is_own_name(ns))
         else {
             return vec![RepositoryCandidate { repository: repository.clone(), namespace: None }];
         };
-        // As in references: a name without a dot or port is no registry's, but the first part of a repository's.
+        // As in references, a name without a dot or port is not a registry, but the first segment of a repository.
         let is_host = namespace.contains(['.', ':']) || namespace == "localhost";
         let Some(host) = namespace.parse::<RegistryHost>().ok().filter(|_| is_host) else {
             return Vec::new();
         };
         let Ok(prefix) = host.as_repository() else { return Vec::new() };
-        let mut places = Vec::new();
+        let mut candidates = Vec::new();
         if let Ok(mirrored) = repository.below(&prefix) {
-            places.push(RepositoryCandidate { repository: mirrored, namespace: Some(host.clone()) });
+            candidates.push(RepositoryCandidate { repository: mirrored, namespace: Some(host.clone()) });
         }
-        // A mirror with a path in its URL asks for the whole name.
+        // A client of a mirror with a path in its URL requests the full name.
         if repository.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')) {
-            places.push(RepositoryCandidate { repository: repository.clone(), namespace: Some(host) });
+            candidates.push(RepositoryCandidate { repository: repository.clone(), namespace: Some(host) });
         }
-        places
+        candidates
     }
 
-    /// Whether a registry's name is the one that this request was sent to.
+    /// Whether this is the registry that the request was sent to.
     fn is_own_name(&self, name: &str) -> bool {
         let host = self.head.uri.authority().map(http::uri::Authority::as_str);
         host.or_else(|| self.header(&http::header::HOST)).is_some_and(|host| host.eq_ignore_ascii_case(name))
     }
 }
 
-/// A repository that may hold what is asked for.
+/// A repository that may have the requested content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RepositoryCandidate {
     pub(super) repository: RepositoryName,
@@ -142,8 +150,8 @@ pub(super) struct RepositoryCandidate {
 }
 
 impl RepositoryCandidate {
-    /// Tells the client that its `ns` was heeded.
-    pub(super) fn name_in(&self, response: &mut Response) {
+    /// Sets the response header for the client's `ns`.
+    pub(super) fn set_namespace(&self, response: &mut Response) {
         if let Some(host) = &self.namespace {
             answer::set(response.headers_mut(), answer::OCI_NAMESPACE, host.as_str());
         }
@@ -168,13 +176,13 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
         Ok(response) => response,
         Err(refusal) => {
             if let Some(refused) = call.refused(&refusal) {
-                app.tell_refused(refused).await;
+                app.report_refused(refused).await;
             }
-            // Who waits to be asked for the body is not asked any more.
+            // A client that waits for `100 Continue` does not send the body.
             let drained = expects || drain(call.take_body()).await;
             let unauthorized = refusal.status() == StatusCode::UNAUTHORIZED;
-            // Refusals are cheap, and whoever asks for them without end would still take the time of others.
-            if may_not(refusal.status()) && !app.refused_often.count(call.network(), Instant::now()) {
+            // Refusals are cheap, but an endless number of them would still delay other clients.
+            if is_denied(refusal.status()) && !app.refused_often.count(call.network(), Instant::now()) {
                 tokio::time::sleep(TOO_OFTEN).await;
             }
             let mut response = refusal.into_response(&method);
@@ -194,8 +202,9 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
     response
 }
 
-/// Whether it was refused because of who asks; what is not there is asked for by every client that pushes.
-fn may_not(status: StatusCode) -> bool {
+/// Whether the request was denied. A missing object does not count, because every push first asks for objects that do not
+/// exist yet.
+fn is_denied(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::UNAUTHORIZED
@@ -211,11 +220,11 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     if action == Action::Token && !app.authenticator.gives_tokens() {
         return Err(Refusal::not_found(tokens::PATH));
     }
-    call.attempt = action.deed();
+    call.attempt = action.operation();
     call.scope = action.scope();
     let network = call.network();
-    call.caller = app.authenticator.authorize(action.right(), &call.head.headers, network).await?;
-    if app.read_only && action.right() == Right::Push {
+    call.caller = app.authenticator.authorize(action.permission(), &call.head.headers, network).await?;
+    if app.read_only && action.permission() == Permission::Push {
         return Err(Refusal::read_only());
     }
     call.query = Query::parse(call.head.uri.query())?;
@@ -229,7 +238,7 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
             .await?;
             Ok(answer::done(StatusCode::OK))
         }
-        Action::Token => app.authenticator.tokens.give(&call.caller),
+        Action::Token => app.authenticator.tokens.grant(&call.caller),
         Action::Base => answer::json("application/json", &serde_json::json!({})),
         Action::Catalog => listing::catalog(app, call).await,
         Action::ListTags(repository) => listing::tags(app, call, repository).await,
@@ -249,7 +258,7 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     }
 }
 
-/// How the client is to show who it is: by a token where those without a password have one, too; else by a password.
+/// The authentication challenge: for a token if anonymous clients use tokens, too; otherwise for a password.
 fn challenge(app: &App, call: &Call) -> HeaderValue {
     let by_token = app.authenticator.gives_tokens() && call.head.uri.path() != tokens::PATH;
     let token =
@@ -257,7 +266,7 @@ fn challenge(app: &App, call: &Call) -> HeaderValue {
     token.unwrap_or(answer::CHALLENGE)
 }
 
-/// Reads the rest of a body within bounds; says whether that was all of it.
+/// Reads the rest of a body within limits; returns whether the body ended.
 async fn drain(body: Body) -> bool {
     if body.is_end_stream() {
         return true;

@@ -1,5 +1,5 @@
-//! Body bytes into the store: frames are gathered, and written and hashed on the blocking pool in large
-//! batches while the next batch arrives.
+//! Writes request bodies to the store: frames are gathered, and written and hashed on the blocking pool in large batches
+//! while the next batch arrives.
 
 use std::mem;
 use std::time::Instant;
@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use super::guard::pace::{Credit, Pace};
 use super::refusal::Refusal;
 
-/// One hop to the blocking pool for so many bytes at least.
+/// The minimum size of a batch for the blocking pool.
 const BATCH: usize = 256 * 1024;
 
-/// Where bytes go.
+/// Receives the bytes.
 pub(super) trait Sink: Send + 'static {
     fn write(&mut self, bytes: &[u8]) -> store::Result<()>;
 }
@@ -34,8 +34,8 @@ impl Sink for Upload {
     }
 }
 
-/// Writes a whole body and gives the sink back with the number of bytes. What came before a body broke off
-/// is written too, so that an upload can go on from there. A body longer than `most` is refused at once.
+/// Writes a body, and returns the sink with the number of bytes. The bytes of an interrupted body are written, too, so that
+/// an upload can resume. A body that is longer than `most` is refused immediately.
 pub(super) async fn receive<S: Sink>(
     sink: S,
     body: Body,
@@ -74,7 +74,7 @@ enum End {
     Lost,
 }
 
-/// A client that sends too slowly is lost, like one that breaks off.
+/// Gathers a batch. A client that sends too slowly counts as interrupted.
 async fn gather(frames: &mut BodyDataStream, credit: &mut Credit) -> (Vec<Bytes>, End) {
     let mut batch = Vec::new();
     let mut len = 0;

@@ -1,4 +1,4 @@
-//! A socket that is closed so that the client can still read the last answer.
+//! A socket that is closed so that the client can still read the last response.
 
 use std::io;
 use std::pin::Pin;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// So long and so much is read after our side is closed.
+/// The maximum time for reading after the write side is closed.
 const LINGER_TIME: Duration = Duration::from_secs(2);
+/// The maximum number of bytes that are read after the write side is closed.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// Closing a socket with unread bytes resets it, and the client loses an answer that it has not read yet. So
-/// our side is shut first, and what still comes is thrown away for a while.
+/// Closing a socket with unread bytes resets it, and the client loses a response that it has not read yet. So the write side
+/// is closed first, and incoming bytes are discarded for a while.
 pub(super) struct Lingering<T> {
     inner: T,
     shut: bool,

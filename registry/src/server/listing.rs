@@ -15,13 +15,13 @@ use super::handle::Call;
 use super::refusal::Refusal;
 use super::route::percent_encode;
 
-/// Referrers in one answer: clients read no more than 4 MiB of it, and some read no other page. A manifest has no more
-/// than that, and so has the only entry of a page that holds one.
+/// The limits for referrers in one response: clients read at most 4 MiB, and some read only the first page. A manifest has at
+/// most that size, and so has a page with a single entry.
 const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 2 << 20, large: true };
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// Which stretch of a listing is asked for.
+/// The requested page of a listing.
 struct Page {
     size: Option<usize>,
     after: Option<String>,
@@ -36,12 +36,12 @@ impl Page {
         Ok(Self { size, after: call.query.value("last").map(str::to_owned) })
     }
 
-    /// One more than the page holds, to learn whether there is a next one.
+    /// One more than the page size, to find out whether there is a next page.
     fn limit(&self) -> Option<usize> {
         self.size.map(|size| size.saturating_add(1))
     }
 
-    /// Cuts to the page's size; gives the link to the next page if there is one.
+    /// Truncates to the page size; returns the link to the next page, if any.
     fn cut(&self, call: &Call, found: &mut Vec<String>) -> Option<String> {
         let size = self.size?;
         let more = found.len() > size;
@@ -56,13 +56,13 @@ impl Page {
     }
 }
 
-/// A page's size. One that is too large for any number asks for all.
+/// A page size. A number that overflows requests all entries.
 fn number(text: &str) -> Option<usize> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(usize::MAX))
 }
 
-/// Tags of a repository in byte order.
+/// The tags of a repository in byte order.
 pub(super) async fn tags(
     app: &Arc<App>,
     call: &Call,
@@ -70,19 +70,19 @@ pub(super) async fn tags(
 ) -> Result<Response, Refusal> {
     let page = Page::of(call)?;
     let (limit, after) = (page.limit(), page.after.clone());
-    let places = call.places(&repository);
+    let candidates = call.candidates(&repository);
     let found = app
         .look(call, move |store| {
-            for place in places {
-                if store.repository_exists(&place.repository)? {
-                    let tags = store.tags(&place.repository, after.as_deref(), limit)?;
-                    return Ok(Some((place, tags)));
+            for candidate in candidates {
+                if store.repository_exists(&candidate.repository)? {
+                    let tags = store.tags(&candidate.repository, after.as_deref(), limit)?;
+                    return Ok(Some((candidate, tags)));
                 }
             }
             Ok(None)
         })
         .await?;
-    let Some((place, tags)) = found else { return Err(Refusal::name_unknown(&repository)) };
+    let Some((candidate, tags)) = found else { return Err(Refusal::name_unknown(&repository)) };
     let mut tags = tags.into_iter().map(|(tag, _)| tag.as_str().to_owned()).collect();
     let next = page.cut(call, &mut tags);
     let list = TagList { name: repository.as_str().to_owned(), tags };
@@ -90,7 +90,7 @@ pub(super) async fn tags(
     if let Some(next) = next {
         answer::link_next(response.headers_mut(), &next);
     }
-    place.name_in(&mut response);
+    candidate.set_namespace(&mut response);
     Ok(response)
 }
 
@@ -108,7 +108,7 @@ pub(super) async fn catalog(app: &Arc<App>, call: &Call) -> Result<Response, Ref
     Ok(response)
 }
 
-/// The answer's body: an image index whether or not anything is known of the subject.
+/// The response body: an image index, even for an unknown subject.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Referrers {
@@ -117,7 +117,7 @@ struct Referrers {
     manifests: Vec<Descriptor>,
 }
 
-/// What refers to a manifest, present or not: signatures first, in pages that every client can read.
+/// The referrers of a manifest, which need not exist: signatures first, in pages that every client can read.
 pub(super) async fn referrers(
     app: &Arc<App>,
     call: &Call,
@@ -127,24 +127,24 @@ pub(super) async fn referrers(
     let filter = call.query.value("artifactType").filter(|kind| !kind.is_empty()).map(str::to_owned);
     let filtered = filter.is_some();
     let after = call.query.value("last").map(position).transpose()?;
-    let places = call.places(&repository);
-    let limits = match asked_for(call) {
+    let candidates = call.candidates(&repository);
+    let limits = match preferred_size(call) {
         Some(entries) => PageLimits { entries: entries.clamp(1, PAGE.entries), large: false, ..PAGE },
         None => PAGE,
     };
     let found = app
         .look(call, move |store| {
-            for place in places {
-                let name = &place.repository;
+            for candidate in candidates {
+                let name = &candidate.repository;
                 let page = store.referrer_page(name, &subject, filter.as_deref(), after.as_ref(), limits)?;
                 if !page.descriptors.is_empty() {
-                    return Ok(Some((place, page)));
+                    return Ok(Some((candidate, page)));
                 }
             }
             Ok(None)
         })
         .await?;
-    let (place, page) = found.map_or_else(Default::default, |(place, page)| (Some(place), page));
+    let (candidate, page) = found.map_or_else(Default::default, |(candidate, page)| (Some(candidate), page));
     let next = page.next.map(|next| next_referrers(call, &next));
     let manifests = page.descriptors;
     let body = Referrers { schema_version: 2, media_type: media_type::OCI_INDEX, manifests };
@@ -155,18 +155,18 @@ pub(super) async fn referrers(
     if let Some(next) = next {
         answer::link_next(response.headers_mut(), &next);
     }
-    if let Some(place) = place {
-        place.name_in(&mut response);
+    if let Some(candidate) = candidate {
+        candidate.set_namespace(&mut response);
     }
     Ok(response)
 }
 
-/// How many entries a client prefers, `Prefer: maxpagesize=N` (RFC 7240): one that looks for a signature needs few.
-fn asked_for(call: &Call) -> Option<usize> {
+/// The page size that a client prefers, `Prefer: maxpagesize=N` (RFC 7240): a search for a signature needs few entries.
+fn preferred_size(call: &Call) -> Option<usize> {
     call.header(&PREFER)?.split(',').find_map(|one| one.trim().strip_prefix("maxpagesize=")?.parse().ok())
 }
 
-/// Where a page ended, as the link to the next one says it.
+/// Parses the position in a link to the next page.
 fn position(text: &str) -> Result<ReferrerPosition, Refusal> {
     let parse = || {
         let mut parts = text.splitn(3, '.');

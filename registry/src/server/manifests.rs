@@ -1,4 +1,4 @@
-//! Manifests in and out, byte for byte.
+//! Manifests, pulled and pushed byte for byte.
 
 use std::sync::Arc;
 
@@ -10,31 +10,31 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use oci::distribution::ErrorCode;
 use oci::{Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
 use serde_json::json;
-use store::{Change, ManifestRow, Misfit, NamingLimits, Store};
+use store::{Change, ManifestRow, NamingLimits, SizeMismatch, Store};
 
 use super::App;
 use super::answer::{self, Lasting};
 use super::gate::{Pull, Push};
-use super::guard::memory::Unread;
+use super::guard::memory::BodyError;
 use super::handle::{Call, RepositoryCandidate};
 use super::observe::{Changed, Operation};
 use super::refusal::Refusal;
 
-/// GET or HEAD. What was pushed is served whatever `Accept` says: digests name one form only.
+/// GET or HEAD. A manifest is served as it was pushed, whatever `Accept` states, because a digest identifies one form only.
 pub(super) async fn pull(
     app: &Arc<App>,
     call: &Call,
     repository: RepositoryName,
     selector: Selector,
 ) -> Result<Response, Refusal> {
-    let places = call.places(&repository);
+    let candidates = call.candidates(&repository);
     let (wanted, head) = (selector.clone(), call.is_head());
     let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
     let found = app
         .look(call, move |store| {
-            let found = find(store, places, &wanted)?;
+            let found = find(store, candidates, &wanted)?;
             if let (Some((gate, visitor)), Some(found)) = (&gate, &found) {
-                let (repository, digest) = (&found.place.repository, &found.row.digest);
+                let (repository, digest) = (&found.candidate.repository, &found.row.digest);
                 gate.pull(&Pull { repository, digest, visitor })?;
             }
             Ok(found)
@@ -51,7 +51,7 @@ pub(super) async fn pull(
         let body = if head {
             Body::empty()
         } else {
-            answer::held(app, call, found.manifest.bytes().clone()).await?
+            answer::in_memory(app, call, found.manifest.bytes().clone()).await?
         };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
@@ -60,28 +60,28 @@ pub(super) async fn pull(
         response
     };
     answer::identify(response.headers_mut(), &found.row.digest, lasting);
-    found.place.name_in(&mut response);
+    found.candidate.set_namespace(&mut response);
     Ok(response)
 }
 
-struct Found {
-    place: RepositoryCandidate,
+struct FoundManifest {
+    candidate: RepositoryCandidate,
     row: ManifestRow,
     manifest: Manifest,
 }
 
-/// HEAD and GET find the same: a manifest that is damaged, gone or cannot be read is absent for both, so that clients
-/// push it again.
+/// Finds a manifest, for both HEAD and GET: a manifest that is damaged, missing or unreadable is absent for both, so that
+/// clients push it again.
 fn find(
     store: &Store,
-    places: Vec<RepositoryCandidate>,
+    candidates: Vec<RepositoryCandidate>,
     selector: &Selector,
-) -> Result<Option<Found>, Refusal> {
-    for place in places {
-        let Some(row) = store.resolve(&place.repository, selector)? else { continue };
-        match store.manifest(&place.repository, &row.digest) {
-            Ok(Some(manifest)) => return Ok(Some(Found { place, row, manifest })),
-            Ok(None) => tracing::error!(digest = %row.digest, "a manifest's file is damaged or gone"),
+) -> Result<Option<FoundManifest>, Refusal> {
+    for candidate in candidates {
+        let Some(row) = store.resolve(&candidate.repository, selector)? else { continue };
+        match store.manifest(&candidate.repository, &row.digest) {
+            Ok(Some(manifest)) => return Ok(Some(FoundManifest { candidate, row, manifest })),
+            Ok(None) => tracing::error!(digest = %row.digest, "a manifest's file is damaged or missing"),
             Err(store::Error::Invalid(error)) => {
                 tracing::error!(digest = %row.digest, %error, "a manifest cannot be read");
             }
@@ -91,7 +91,7 @@ fn find(
     Ok(None)
 }
 
-/// PUT.
+/// PUT of a manifest.
 pub(super) async fn push(
     app: &Arc<App>,
     call: &Call,
@@ -102,20 +102,20 @@ pub(super) async fn push(
     let sent_as = sent_as(call)?;
     let most = app.limits.manifest_bytes;
     let length = call.header(&CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    let unread = |unread| Refusal::unread(unread, most);
+    let refused = |error| Refusal::body(error, most);
     if length.is_some_and(|length| length > most) {
-        return Err(unread(Unread::TooLong));
+        return Err(refused(BodyError::TooLong));
     }
-    // Until the answer is given: the manifest is held as long.
-    let mut held = call.memory(app).hold(call.network());
+    // Until the response is sent, because the manifest stays in memory until then.
+    let mut lease = call.memory(app).lease(call.network());
     let within = app.limits.manifest;
-    let collected = held.collect(call.take_body(), most, app.limits.pace(), within).await;
-    let bytes = collected.map_err(unread)?;
+    let collected = lease.collect(call.take_body(), most, app.limits.pace(), within).await;
+    let bytes = collected.map_err(refused)?;
     let by = selector.clone();
     let (manifest, digest) = app.parse(call, move || parsed(bytes, sent_as.as_ref(), &by)).await?;
     let subject = manifest.subject().map(|subject| subject.digest.clone());
     let gate = app.gate.clone().filter(|_| !tags.is_empty());
-    let counted = app.limits.naming.map(|most| (call.who(), most));
+    let counted = app.limits.naming.map(|most| (call.limit_key(), most));
     let (name, named, visitor) = (repository.clone(), tags.clone(), call.visitor());
     let changed = app
         .change(call, move |store| {
@@ -124,8 +124,8 @@ pub(super) async fn push(
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
             put(store, &name, (named.clone(), digest.clone(), manifest.clone()), counted)?;
-            let (deed, manifest) = (Operation::PushManifest, Some(manifest));
-            Ok(Changed { deed, repository: name, digest, tags: named, manifest, visitor })
+            let (operation, manifest) = (Operation::PushManifest, Some(manifest));
+            Ok(Changed { operation, repository: name, digest, tags: named, manifest, visitor })
         })
         .await?;
     let digest = changed.digest;
@@ -143,7 +143,7 @@ pub(super) async fn push(
     Ok(response)
 }
 
-/// Tags to set: the one in the path, or those in the parameters of a push by digest.
+/// The tags to set: the tag in the path, or those in the parameters of a push by digest.
 fn tags_of(call: &Call, selector: &Selector, most: usize) -> Result<Vec<Tag>, Refusal> {
     let tags = match selector {
         Selector::Tag(tag) => return Ok(vec![tag.clone()]),
@@ -151,7 +151,7 @@ fn tags_of(call: &Call, selector: &Selector, most: usize) -> Result<Vec<Tag>, Re
     };
     let tags = tags.map_err(|error| Refusal::invalid(ErrorCode::ManifestInvalid, &error))?;
     if tags.len() > most {
-        let message = "the request sets too many tags at once";
+        let message = "the request sets too many tags";
         let detail = json!({ "most": most });
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, ErrorCode::Unsupported, message, detail));
     }
@@ -163,7 +163,7 @@ fn sent_as(call: &Call) -> Result<Option<MediaType>, Refusal> {
     parsed.map_err(|error| Refusal::invalid(ErrorCode::ManifestInvalid, &error))
 }
 
-/// What came, and its digest: the one that it is pushed by, which must be its own.
+/// Parses the body, and returns the manifest with its digest, which must match the digest that it is pushed by.
 fn parsed(
     bytes: Bytes,
     sent_as: Option<&MediaType>,
@@ -202,13 +202,13 @@ fn put(
     Ok(store.commit(changes)?)
 }
 
-/// What an image needs and the repository lacks. An index's children and a subject may come later, and
-/// foreign layers live elsewhere.
+/// The blobs of an image that the repository lacks. The children of an index and a subject may be pushed later, and foreign
+/// layers are stored elsewhere.
 fn missing(store: &Store, repository: &RepositoryName, manifest: &Manifest) -> Result<Vec<Digest>, Refusal> {
     let mut missing = Vec::new();
     for blob in manifest.blobs().filter(|blob| !blob.media_type.is_foreign() || blob.urls.is_empty()) {
         let linked = store.blob_in(repository, &blob.digest)?;
-        // A damaged one is missing, so that the client pushes it again.
+        // A damaged blob counts as missing, so that the client pushes it again.
         let present = linked.is_some() && store.blob(&blob.digest)?.map(|found| found.size) == linked;
         if !present && !missing.contains(&blob.digest) {
             missing.push(blob.digest.clone());
@@ -217,23 +217,23 @@ fn missing(store: &Store, repository: &RepositoryName, manifest: &Manifest) -> R
     Ok(missing)
 }
 
-/// Size and digest both bind: no client can pull what is described wrongly.
+/// Checks that sizes in descriptors match, because no client can pull content with a wrong size.
 fn refuse_wrong_sizes(
     store: &Store,
     repository: &RepositoryName,
     manifest: &Manifest,
 ) -> Result<(), Refusal> {
-    let mut wrong = store.misfits(manifest);
+    let mut wrong = store.size_mismatches(manifest);
     if let Some(subject) = manifest.subject()
         && let Some(row) = store.resolve(repository, &Selector::Digest(subject.digest.clone()))?
         && row.size != subject.size
     {
-        wrong.push(Misfit { digest: row.digest, said: subject.size, found: row.size });
+        wrong.push(SizeMismatch { digest: row.digest, said: subject.size, found: row.size });
     }
     if wrong.is_empty() { Ok(()) } else { Err(Refusal::sizes(&wrong)) }
 }
 
-/// DELETE: a tag alone, or a manifest with all tags on it.
+/// DELETE of a tag alone, or of a manifest with all its tags.
 pub(super) async fn delete(
     app: &Arc<App>,
     call: &Call,
@@ -246,7 +246,7 @@ pub(super) async fn delete(
             return Err(Refusal::manifest_unknown(&repository, &selector));
         };
         let name = repository.clone();
-        let (deed, tags, change) = match selector {
+        let (operation, tags, change) = match selector {
             Selector::Tag(tag) => {
                 (Operation::DeleteTag, vec![tag.clone()], Change::DeleteTag { repository: name, tag })
             }
@@ -255,7 +255,7 @@ pub(super) async fn delete(
             }
         };
         store.commit(vec![change])?;
-        Ok(Changed { deed, repository, digest: row.digest, tags, manifest: None, visitor })
+        Ok(Changed { operation, repository, digest: row.digest, tags, manifest: None, visitor })
     })
     .await?;
     Ok(answer::done(StatusCode::ACCEPTED))

@@ -1,4 +1,4 @@
-//! Who is told of changes before the client is, and of those that were refused.
+//! The observer, which receives changes before the client gets a response, and refused changes.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -6,89 +6,89 @@ use std::time::SystemTime;
 
 use oci::{Digest, Manifest, RepositoryName, Tag};
 
-/// What a request did to a repository.
+/// The operation of a request on a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// A manifest came in, with the tags set on it.
+    /// A manifest was pushed, with tags.
     PushManifest,
-    /// A blob came in, or was mounted from another repository.
+    /// A blob was pushed, or mounted from another repository.
     PushBlob,
-    /// A manifest went, with all tags on it.
+    /// A manifest was deleted, with all its tags.
     DeleteManifest,
-    /// A tag went; its manifest stays.
+    /// A tag was deleted; its manifest is kept.
     DeleteTag,
-    /// A blob was taken out of the repository.
+    /// A blob was removed from the repository.
     DeleteBlob,
-    /// Credentials were shown that are not right.
+    /// A request had wrong credentials.
     LogIn,
 }
 
-/// Who asked.
+/// The client of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Visitor {
-    /// The user, if the server asked for a password. For a [`Operation::LogIn`] only what was claimed.
+    /// The user, if the server requires a password. For [`Operation::LogIn`], the name that was claimed.
     pub user: Option<String>,
-    /// From where, if there is a socket.
+    /// The address, if there is a socket.
     pub address: Option<SocketAddr>,
 }
 
-/// A change that is committed and not yet answered.
+/// A committed change, before the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// What was done.
-    pub deed: Operation,
-    /// Where.
+    /// The operation.
+    pub operation: Operation,
+    /// The repository.
     pub repository: RepositoryName,
-    /// To what.
+    /// The digest of the manifest or blob.
     pub digest: Digest,
-    /// The tags that were set, or the one that went.
+    /// The tags that were set, or the tag that was deleted.
     pub tags: Vec<Tag>,
-    /// What came in, where a manifest did.
+    /// The manifest, if one was pushed.
     pub manifest: Option<Manifest>,
-    /// By whom.
+    /// The client.
     pub visitor: Visitor,
 }
 
-/// A change that was not made.
+/// A refused change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What was wanted.
-    pub deed: Operation,
-    /// The repository, with the tag or digest if it is known; the path where a log-in failed.
+    /// The requested operation.
+    pub operation: Operation,
+    /// The repository, with the tag or digest if known; for a failed login, the path.
     pub name: String,
-    /// By whom.
+    /// The client.
     pub visitor: Visitor,
-    /// The answer's HTTP status.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// Why, as the client is told.
+    /// The reason, as in the response.
     pub message: String,
-    /// Where many are told at once: how many.
+    /// The number of refusals, if several are reported together.
     pub repeats: Option<Repeats>,
 }
 
-/// Refusals that were counted instead of being told one by one. What is told of them is that of the first one.
+/// Refusals that are counted instead of reported one by one. The report shows the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeats {
-    /// How many.
+    /// The number of refusals.
     pub count: u64,
-    /// When the first one was.
+    /// The time of the first one.
     pub first: SystemTime,
-    /// When the last one was.
+    /// The time of the last one.
     pub last: SystemTime,
 }
 
-/// Is told of what clients do to the store, on the blocking pool.
+/// Receives the changes that clients make, on the blocking pool.
 pub trait Observer: Send + Sync {
-    /// Takes note of a change, after its commit. The client gets its success only after this returned, and an error
-    /// instead of it when this fails; the change itself stays.
+    /// Records a change, after its commit. The client gets a success response only after this returns. If this fails, the
+    /// client gets an error, but the change stays.
     ///
     /// # Errors
-    /// When no note could be taken.
+    /// When the change could not be recorded.
     fn changed(&self, change: &Changed) -> Result<(), Box<dyn Error + Send + Sync>>;
 
-    /// Takes note of a change that was refused or failed, before the client is told.
+    /// Records a change that was refused or failed, before the response.
     ///
     /// # Errors
-    /// When no note could be taken. The client gets its refusal all the same.
+    /// When the refusal could not be recorded. The client still gets its refusal.
     fn refused(&self, attempt: &Refused) -> Result<(), Box<dyn Error + Send + Sync>>;
 }

@@ -1,9 +1,9 @@
 //! `Range` of downloads (RFC 9110, section 14) and `Content-Range` of upload chunks.
 
-/// More ranges than this in one request are refused; zstd:chunked clients then ask for fewer at once.
+/// The maximum number of ranges in one request; zstd:chunked clients send fewer after a refusal.
 pub(super) const MOST_RANGES: usize = 1024;
 
-/// Some bytes of a blob.
+/// A range of bytes of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) start: u64,
@@ -17,16 +17,16 @@ impl Span {
     }
 }
 
-/// What a `Range` header asks of a blob.
+/// The bytes that a `Range` header requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// Everything: the header is absent, of another unit, malformed, or asks for more bytes than there are.
+    /// The whole blob: the header is absent, malformed, has another unit, or requests more bytes than the blob has.
     Whole,
-    /// These, in the order asked for, each within the blob and not empty.
+    /// These spans, in the requested order, each within the blob and not empty.
     Spans(Vec<Span>),
-    /// Nothing that is there.
+    /// No bytes of the blob.
     Unsatisfiable,
-    /// More than [`MOST_RANGES`].
+    /// More than [`MOST_RANGES`] ranges.
     TooMany,
 }
 
@@ -37,7 +37,7 @@ enum Asked {
     Malformed,
 }
 
-/// What `header` asks of a blob of `size` bytes.
+/// The bytes that `header` requests of a blob of `size` bytes.
 pub(super) fn wanted(header: &str, size: u64) -> Wanted {
     let Some((unit, set)) = header.split_once('=') else { return Wanted::Whole };
     if !unit.trim().eq_ignore_ascii_case("bytes") {
@@ -57,7 +57,7 @@ pub(super) fn wanted(header: &str, size: u64) -> Wanted {
     if spans.is_empty() {
         return Wanted::Unsatisfiable;
     }
-    // Overlapping ranges could make a small blob into an endless answer.
+    // Overlapping ranges could turn a small blob into an endless response.
     let total = spans.iter().fold(0_u64, |total, span| total.saturating_add(span.len));
     if total > size { Wanted::Whole } else { Wanted::Spans(spans) }
 }
@@ -76,20 +76,20 @@ fn asked(text: &str, size: u64) -> Asked {
                 Asked::Outside
             }
         }
-        // A range that ends before it starts is not satisfiable for the specification's own tests.
+        // The specification's conformance tests expect that a range that ends before it starts is not satisfiable.
         (Some(start), Some(end)) if start >= size || end < start => Asked::Outside,
         (Some(start), Some(end)) => Asked::Span(Span { start, len: end.min(size - 1) - start + 1 }),
         _ => Asked::Malformed,
     }
 }
 
-/// Digits only; more than fits is as good as the largest number.
+/// Parses digits only; a number that overflows becomes the largest one.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// The bytes that a chunk says it is, both ends included.
+/// The range that a chunk states, inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
     pub(super) first: u64,
@@ -97,7 +97,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Reads `first-last`; some clients write `bytes first-last/*`.
+    /// Parses `first-last`; some clients write `bytes first-last/*`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches(['=', ' ']));
@@ -179,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_leads_out_of_the_blob(header in "(bytes=)?[-0-9, a]{0,40}", size in 0_u64..5000) {
+        fn no_header_gives_bytes_outside_the_blob(header in "(bytes=)?[-0-9, a]{0,40}", size in 0_u64..5000) {
             if let Wanted::Spans(spans) = wanted(&header, size) {
                 prop_assert!(!spans.is_empty());
                 prop_assert!(spans.iter().map(|span| span.len).sum::<u64>() <= size);
@@ -196,13 +196,13 @@ mod tests {
         }
 
         #[test]
-        fn a_span_within_is_given_exactly(start in 0_u64..1000, len in 1_u64..1000) {
+        fn a_span_within_the_blob_is_returned_exactly(start in 0_u64..1000, len in 1_u64..1000) {
             let header = format!("bytes={start}-{}", start + len - 1);
             prop_assert_eq!(wanted(&header, 2000), Wanted::Spans(vec![Span { start, len }]));
         }
 
         #[test]
-        fn a_chunk_is_read_back(first in 0_u64..u64::MAX / 2, len in 1_u64..u64::MAX / 2) {
+        fn a_chunk_round_trips(first in 0_u64..u64::MAX / 2, len in 1_u64..u64::MAX / 2) {
             let chunk = Chunk { first, last: first + len - 1 };
             prop_assert_eq!(Chunk::parse(&format!("{}-{}", chunk.first, chunk.last)), Some(chunk));
             prop_assert_eq!(chunk.len(), len);

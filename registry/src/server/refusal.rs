@@ -1,4 +1,4 @@
-//! Every error answer: status, the specification's code, and a detail that says what to do.
+//! Error responses: status, the specification's code, and a detail with a hint.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -7,16 +7,16 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use oci::distribution::{ErrorBody, ErrorCode, ErrorEntry};
 use oci::{Digest, RepositoryName, Selector};
 use serde_json::{Value, json};
-use store::{Misfit, UploadId};
+use store::{SizeMismatch, UploadId};
 
-use super::guard::memory::Unread;
+use super::guard::memory::BodyError;
 
-/// Why a request is not answered as asked.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
     entry: ErrorEntry,
-    /// Other codes that say the same, for clients that look for them.
+    /// Additional codes for the same error, for clients that check for them.
     more: Vec<ErrorEntry>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -41,30 +41,30 @@ impl Refusal {
     }
 
     pub(super) fn not_found(path: &str) -> Self {
-        let message = "there is nothing at this path";
+        let message = "nothing exists at this path";
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message, json!({ "path": path }))
     }
 
     pub(super) fn method(method: &Method, allowed: &'static str) -> Self {
         let detail = json!({ "method": method.as_str(), "allowed": allowed });
-        let message = "the method does not apply to this path";
+        let message = "the method is not supported for this path";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message, detail)
             .header(ALLOW, HeaderValue::from_static(allowed))
     }
 
-    /// A name, tag or digest that breaks its grammar.
+    /// An invalid name, tag or digest.
     pub(super) fn invalid(code: ErrorCode, error: &oci::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, &error.to_string(), Value::Null)
     }
 
     pub(super) fn query(parameter: &str) -> Self {
-        let message = "a query parameter cannot be understood";
+        let message = "a query parameter is invalid";
         let detail = json!({ "parameter": parameter });
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message, detail)
     }
 
     pub(super) fn read_only() -> Self {
-        let detail = json!({ "hint": "this registry serves only; fill its store with `airlock import` or `airlock mirror`" });
+        let detail = json!({ "hint": "add content to the registry's store with `airlock import` or `airlock mirror`" });
         let message = "the registry is read-only";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message, detail)
     }
@@ -79,7 +79,7 @@ impl Refusal {
     }
 
     pub(super) fn waiting() -> Self {
-        Self::too_many("too many requests of this client wait")
+        Self::too_many("too many requests of this client are waiting")
     }
 
     pub(super) fn blob_unknown(repository: &RepositoryName, digest: &Digest) -> Self {
@@ -94,60 +94,60 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, message, detail)
     }
 
-    /// What cannot be a tag.
+    /// A text that is not a valid tag, so no manifest has it.
     pub(super) fn no_such_tag(repository: &RepositoryName, text: &str) -> Self {
         let detail = json!({ "repository": repository.as_str(), "reference": text });
         let message = "the repository has no such manifest";
         Self::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, message, detail)
     }
 
-    /// A body that could not be had whole; `most` is how long it may be.
-    pub(super) fn unread(unread: Unread, most: usize) -> Self {
-        match unread {
-            Unread::TooLong => {
+    /// A body that could not be received; `most` is its maximum size.
+    pub(super) fn body(error: BodyError, most: usize) -> Self {
+        match error {
+            BodyError::TooLong => {
                 let (message, detail) = ("the manifest is too large", json!({ "most": most }));
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, message, detail)
             }
-            Unread::Lost { received } => Self::body_lost(received),
-            Unread::NoMemory => Self::too_many("too many bodies are held in memory"),
+            BodyError::Lost { received } => Self::body_lost(received),
+            BodyError::NoMemory => Self::too_many("too many request bodies are in memory"),
         }
     }
 
     pub(super) fn name_unknown(repository: &RepositoryName) -> Self {
         let detail = json!({ "repository": repository.as_str() });
-        let message = "there is no such repository";
+        let message = "the repository does not exist";
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message, detail)
     }
 
     pub(super) fn upload_unknown(id: &str) -> Self {
         let detail = json!({ "upload": id, "hint": "start a new upload with POST" });
-        let message = "there is no such upload";
+        let message = "the upload does not exist";
         Self::new(StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown, message, detail)
     }
 
     pub(super) fn upload_busy(id: &UploadId) -> Self {
         let detail = json!({ "upload": id.to_string(), "hint": "wait for the other request to end" });
-        let message = "another request writes to this upload";
+        let message = "another request is writing to this upload";
         Self::new(StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid, message, detail)
     }
 
-    /// A body that broke off or stalled.
+    /// A body that was interrupted or stalled.
     pub(super) fn body_lost(received: u64) -> Self {
-        let message = "the request's body broke off or stalled";
+        let message = "the request body was interrupted or stalled";
         let detail = json!({ "received": received });
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
     }
 
-    /// A body longer than its `Content-Range` or `Content-Length` says.
+    /// A body that is longer than its `Content-Range` or `Content-Length` states.
     pub(super) fn body_too_long(received: u64) -> Self {
-        let message = "the request's body is longer than its range";
+        let message = "the request body is longer than its range";
         let detail = json!({ "received": received });
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
     }
 
     pub(super) fn blob_mismatch(expected: &Digest, found: &Digest) -> Self {
         let detail = json!({ "expected": expected.to_string(), "found": found.to_string() });
-        let message = "the content does not hash to the digest";
+        let message = "the content does not match the digest";
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, message, detail)
     }
 
@@ -157,7 +157,7 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, &error.to_string(), detail)
     }
 
-    /// All that a manifest needs and the repository lacks.
+    /// The blobs of a manifest that the repository lacks.
     pub(super) fn blobs_missing(repository: &RepositoryName, digests: &[Digest]) -> Self {
         let missing: Vec<String> = digests.iter().map(ToString::to_string).collect();
         let detail = json!({
@@ -165,18 +165,18 @@ impl Refusal {
             "missing": missing,
             "hint": "push or mount these blobs to this repository first",
         });
-        let message = "the repository lacks blobs that the manifest names";
+        let message = "the repository lacks blobs that the manifest lists";
         Self::new(StatusCode::NOT_FOUND, ErrorCode::ManifestBlobUnknown, message, detail)
     }
 
-    /// A manifest that gives other sizes than its content has.
-    pub(super) fn sizes(wrong: &[Misfit]) -> Self {
-        let one = |Misfit { digest, said, found }: &Misfit| json!({ "digest": digest.to_string(), "said": said, "found": found });
+    /// A manifest that states wrong sizes.
+    pub(super) fn sizes(wrong: &[SizeMismatch]) -> Self {
+        let one = |SizeMismatch { digest, said, found }: &SizeMismatch| json!({ "digest": digest.to_string(), "said": said, "found": found });
         let detail = json!({
             "sizes": wrong.iter().map(one).collect::<Vec<_>>(),
-            "hint": "build the manifest anew: each size must be that of the content",
+            "hint": "rebuild the manifest: each size must match the content",
         });
-        let message = "the manifest gives sizes that are not those of its content";
+        let message = "the manifest states sizes that do not match its content";
         let mut refusal =
             Self::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, message, detail.clone());
         let entry = ErrorEntry { code: ErrorCode::SizeInvalid, message: message.to_owned(), detail };
@@ -184,27 +184,28 @@ impl Refusal {
         refusal
     }
 
-    /// Unfinished uploads take all that they may.
+    /// Unfinished uploads have reached their limit.
     fn upload_quota(error: &store::Error) -> Self {
-        let detail = json!({ "hint": "finish or cancel uploads that are open; those that get nothing make room after an hour" });
+        let detail = json!({ "hint": "finish or cancel open uploads; uploads that are idle for an hour make room for new ones" });
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self::new(status, ErrorCode::TooManyRequests, &error.to_string(), detail)
             .header(RETRY_AFTER, HeaderValue::from_static("60"))
     }
 
-    /// A failure of ours, written to the log: the client learns only what helps it.
+    /// The store's folder is missing.
     pub(super) fn store_gone() -> Self {
-        let message = "the store's folder is gone";
+        let message = "the store's folder is missing";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown, message, Value::Null)
     }
 
+    /// An internal error. The cause goes to the log only.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
-        tracing::error!(error = causes(error), "a request failed inside the registry");
-        let message = "the registry failed; its log says why";
+        tracing::error!(error = causes(error), "a request failed with an internal error");
+        let message = "the registry failed; see its log for the cause";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, message, Value::Null)
     }
 
-    /// The answer; one to HEAD has no body.
+    /// The response; without a body for HEAD.
     pub(super) fn into_response(self, method: &Method) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
@@ -220,7 +221,7 @@ impl Refusal {
     }
 }
 
-/// An error with all that led to it, in one line.
+/// An error with all its causes, in one line.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut causes = error.to_string();
     let mut source = error.source();
@@ -255,7 +256,7 @@ impl From<store::Error> for Refusal {
                 Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &error.to_string(), detail)
             }
             store::Error::DescriptorSize { digest, said, found, .. } => {
-                Self::sizes(&[Misfit { digest: digest.clone(), said: *said, found: *found }])
+                Self::sizes(&[SizeMismatch { digest: digest.clone(), said: *said, found: *found }])
             }
             locked if locked.is_locked() => {
                 tracing::error!(error = %causes(locked), "the store is locked");

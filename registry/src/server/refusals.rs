@@ -1,5 +1,5 @@
-//! Refusals on their way to the observer: the first ones of a client one by one, the rest counted, so that no client
-//! can fill the log or the memory.
+//! Reports refusals to the observer: the first refusals of a client one by one, the rest counted, so that no client can fill
+//! the log or the memory.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,25 +9,26 @@ use std::time::{Duration, Instant, SystemTime};
 use super::guard::address::Network;
 use super::observe::{Observer, Operation, Refused, Repeats, Visitor};
 
-/// So many are told one by one, of one client and one deed, in one window.
+/// The maximum number of single reports for one client and operation, in one window.
 const EACH: u32 = 3;
-/// So many are told one by one in the first window's time, of all clients together.
+/// The maximum number of single reports for all clients, in one window.
 const ALL: u32 = 60;
-/// Clients that are counted apart; the rest are counted together.
+/// The maximum number of clients that are counted separately; the rest are counted together.
 const CLIENTS: usize = 1024;
-/// Counts that are told in one round; the rest are told as one.
+/// The maximum number of counts that are reported separately in one round; the rest are combined.
 const COUNTS: usize = 16;
-/// How long is counted before it is told. A client that goes on is told of at longer and longer intervals.
+/// How long refusals are counted before they are reported. The window of a client that continues grows.
 const WINDOW: Duration = Duration::from_mins(1);
+/// The maximum window.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// Longer names and reasons are cut: what is counted is kept for a while.
+/// Longer names and reasons are truncated, because counts are kept for a while.
 const LONGEST_TEXT: usize = 256;
 
-/// What is told of all who are not told apart.
+/// The name in the report for clients that are counted together.
 const MANY: &str = "several clients";
 
-/// Counts refusals.
+/// Counts and reports refusals.
 pub(super) struct Refusals {
     observer: Option<Arc<dyn Observer>>,
     counts: Mutex<Counts>,
@@ -37,14 +38,14 @@ pub(super) struct Refusals {
 struct Counts {
     clients: HashMap<(Option<Network>, Operation), Count>,
     others: Option<Refused>,
-    /// When the present window of all began, and how many were told in it.
+    /// When the current window for all clients began, and the number of single reports in it.
     all: Option<(Instant, u32)>,
 }
 
 struct Count {
     begun: Instant,
     window: Duration,
-    told: u32,
+    reported: u32,
     more: Option<Refused>,
 }
 
@@ -53,7 +54,7 @@ impl Refusals {
         Self { observer, counts: Mutex::default() }
     }
 
-    /// Takes note of a refusal; gives it back when it is to be told at once.
+    /// Counts a refusal; returns it if it must be reported immediately.
     pub(super) fn take(&self, mut attempt: Refused, now: Instant) -> Option<Refused> {
         cut(&mut attempt.name);
         cut(&mut attempt.message);
@@ -61,46 +62,46 @@ impl Refusals {
             cut(user);
         }
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (attempt.visitor.address.map(|address| Network::of(address.ip())), attempt.deed);
+        let key = (attempt.visitor.address.map(|address| Network::of(address.ip())), attempt.operation);
         if !counts.clients.contains_key(&key) && counts.clients.len() >= CLIENTS {
             more(&mut counts.others, attempt);
             return None;
         }
-        let may_be_told = counts.may_be_told(now);
-        let fresh = || Count { begun: now, window: WINDOW, told: 0, more: None };
+        let may_report = counts.may_report(now);
+        let fresh = || Count { begun: now, window: WINDOW, reported: 0, more: None };
         let count = counts.clients.entry(key).or_insert_with(fresh);
-        if count.told >= EACH || !may_be_told {
+        if count.reported >= EACH || !may_report {
             more(&mut count.more, attempt);
             return None;
         }
-        count.told += 1;
-        if let Some((_, told)) = &mut counts.all {
-            *told += 1;
+        count.reported += 1;
+        if let Some((_, reported)) = &mut counts.all {
+            *reported += 1;
         }
         Some(attempt)
     }
 
-    /// Tells one, here and to the observer.
-    pub(super) fn tell(&self, attempt: &Refused) {
-        let Refused { deed, name, visitor, status, message, repeats } = attempt;
+    /// Reports a refusal, in the program's log and to the observer.
+    pub(super) fn report(&self, attempt: &Refused) {
+        let Refused { operation, name, visitor, status, message, repeats } = attempt;
         let (address, user) = (visitor.address.map(|address| address.ip()), visitor.user.as_deref());
         let count = repeats.map_or(1, |repeats| repeats.count);
-        tracing::warn!(?deed, name, ?address, user, status, count, message, "a request was refused");
+        tracing::warn!(?operation, name, ?address, user, status, count, message, "a request was refused");
         if let Some(observer) = &self.observer
             && let Err(error) = observer.refused(attempt)
         {
-            tracing::error!(%error, "a refusal cannot be logged");
+            tracing::error!(%error, "cannot log a refusal");
         }
     }
 
-    /// Tells the counts whose windows are over.
-    pub(super) fn tell_due(&self) {
-        self.due(Instant::now(), false).iter().for_each(|attempt| self.tell(attempt));
+    /// Reports the counts whose windows have ended.
+    pub(super) fn report_due(&self) {
+        self.due(Instant::now(), false).iter().for_each(|attempt| self.report(attempt));
     }
 
-    /// Tells all counts.
-    pub(super) fn tell_all(&self) {
-        self.due(Instant::now(), true).iter().for_each(|attempt| self.tell(attempt));
+    /// Reports all counts.
+    pub(super) fn report_all(&self) {
+        self.due(Instant::now(), true).iter().for_each(|attempt| self.report(attempt));
     }
 
     fn due(&self, now: Instant, all: bool) -> Vec<Refused> {
@@ -112,11 +113,12 @@ impl Refusals {
             }
             let Some(more) = count.more.take() else { return false };
             due.push(more);
-            *count = Count { begun: now, window: (count.window * 2).min(LONGEST), told: EACH, more: None };
+            *count =
+                Count { begun: now, window: (count.window * 2).min(LONGEST), reported: EACH, more: None };
             true
         });
-        // The largest ones are told apart.
-        due.sort_by_key(|told| std::cmp::Reverse(told.repeats.map(|repeats| repeats.count)));
+        // The largest counts are reported separately.
+        due.sort_by_key(|reported| std::cmp::Reverse(reported.repeats.map(|repeats| repeats.count)));
         let mut others = counts.others.take();
         for rest in due.split_off(due.len().min(COUNTS)) {
             more(&mut others, rest);
@@ -127,12 +129,12 @@ impl Refusals {
 }
 
 impl Counts {
-    fn may_be_told(&mut self, now: Instant) -> bool {
-        let (begun, told) = self.all.get_or_insert((now, 0));
+    fn may_report(&mut self, now: Instant) -> bool {
+        let (begun, reported) = self.all.get_or_insert((now, 0));
         if now.saturating_duration_since(*begun) >= WINDOW {
-            (*begun, *told) = (now, 0);
+            (*begun, *reported) = (now, 0);
         }
-        *told < ALL
+        *reported < ALL
     }
 }
 
@@ -144,7 +146,7 @@ fn cut(text: &mut String) {
     }
 }
 
-/// Counts one more, or as many as it stands for.
+/// Adds a refusal, or the number of refusals that it stands for.
 fn more(counted: &mut Option<Refused>, attempt: Refused) {
     let now = SystemTime::now();
     let new = attempt.repeats.unwrap_or(Repeats { count: 1, first: now, last: now });
@@ -171,11 +173,11 @@ mod tests {
     fn refused(address: [u8; 4], user: &str) -> Refused {
         let visitor = Visitor { user: Some(user.to_owned()), address: Some((address, 1).into()) };
         let (name, message) = ("/v2/".to_owned(), "wrong".to_owned());
-        Refused { deed: Operation::LogIn, name, visitor, status: 401, message, repeats: None }
+        Refused { operation: Operation::LogIn, name, visitor, status: 401, message, repeats: None }
     }
 
     #[test]
-    fn a6_a_flood_of_refusals_is_few_events_with_count_first_and_last() {
+    fn a6_a_flood_of_refusals_gives_few_events_with_count_first_and_last() {
         let refusals = Refusals::new(None);
         let begun = Instant::now();
         let mut events = 0;
@@ -185,29 +187,29 @@ mod tests {
             for _ in 0..100 {
                 events += u64::from(refusals.take(refused([192, 0, 2, 1], "ann"), now).is_some());
             }
-            for told in refusals.due(now, false) {
+            for reported in refusals.due(now, false) {
                 events += 1;
-                let repeats = told.repeats.unwrap();
-                assert!(repeats.first <= repeats.last && told.visitor.address.is_some());
+                let repeats = reported.repeats.unwrap();
+                assert!(repeats.first <= repeats.last && reported.visitor.address.is_some());
                 counted += repeats.count;
             }
         }
         let rest = refusals.due(begun + Duration::from_hours(1), true);
-        counted += rest.iter().map(|told| told.repeats.unwrap().count).sum::<u64>();
-        assert_eq!(counted + u64::from(EACH), 360_000, "each is told or counted");
-        assert!(events <= 12, "{events} events for an hour of it");
+        counted += rest.iter().map(|reported| reported.repeats.unwrap().count).sum::<u64>();
+        assert_eq!(counted + u64::from(EACH), 360_000, "each is reported or counted");
+        assert!(events <= 12, "{events} events in an hour");
     }
 
     #[test]
     fn a6_many_clients_do_not_fill_the_log_or_the_memory() {
         let refusals = Refusals::new(None);
         let now = Instant::now();
-        let mut told = 0;
+        let mut reported = 0;
         for at in 0..100_000_u32 {
             let [_, b, c, d] = at.to_be_bytes();
-            told += u32::from(refusals.take(refused([10, b, c, d], &at.to_string()), now).is_some());
+            reported += u32::from(refusals.take(refused([10, b, c, d], &at.to_string()), now).is_some());
         }
-        assert!(told <= ALL, "{told}");
+        assert!(reported <= ALL, "{reported}");
         let long = refused([192, 0, 2, 9], &"x".repeat(100_000));
         assert!(refusals.take(long, now).is_none());
         let counts = refusals.counts.lock().unwrap();
@@ -217,13 +219,13 @@ mod tests {
         drop(counts);
         let due = refusals.due(now + WINDOW, false);
         assert!(due.len() <= COUNTS + 1, "{}", due.len());
-        let counted: u64 = due.iter().map(|told| told.repeats.unwrap().count).sum();
-        assert_eq!(counted + u64::from(told), 100_001);
+        let counted: u64 = due.iter().map(|reported| reported.repeats.unwrap().count).sum();
+        assert_eq!(counted + u64::from(reported), 100_001);
         assert_eq!((due.last().unwrap().visitor.address, due.last().unwrap().name.as_str()), (None, MANY));
     }
 
     #[test]
-    fn a_client_that_is_refused_now_and_then_is_told_each_time() {
+    fn occasional_refusals_are_reported_one_by_one() {
         let refusals = Refusals::new(None);
         let begun = Instant::now();
         for minute in 0..100 {

@@ -1,4 +1,4 @@
-//! Paths and methods as types: raw bytes in, a [`Route`] and an [`Action`] out.
+//! Paths and methods as types: parses raw paths into a [`Route`] and an [`Action`].
 
 use http::Method;
 use oci::distribution::ErrorCode;
@@ -9,7 +9,7 @@ use super::observe::Operation;
 use super::refusal::Refusal;
 use super::tokens;
 
-/// What a path names.
+/// The object of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Live,
@@ -25,7 +25,7 @@ pub(super) enum Route {
     Referrers(RepositoryName, Digest),
 }
 
-/// What a request wants done. The comments give the specification's endpoint numbers.
+/// The action of a request. The comments give the specification's endpoint numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Live,
@@ -60,21 +60,21 @@ pub(super) enum Action {
     DeleteBlob(RepositoryName, Digest),
 }
 
-/// What a caller needs to be allowed to.
+/// The permission that an action requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Right {
-    /// Nothing: health checks.
+pub(super) enum Permission {
+    /// No permission: health checks.
     None,
-    /// To ask for a token.
+    /// Requesting a token.
     Token,
-    /// To learn that one is let in.
+    /// Checking credentials.
     LogIn,
     Pull,
     Push,
 }
 
 impl Action {
-    /// What the method does to the route.
+    /// The action of a method on a route.
     pub(super) fn of(method: &Method, route: Route) -> Result<Self, Refusal> {
         let read = *method == Method::GET || *method == Method::HEAD;
         Ok(match route {
@@ -105,9 +105,9 @@ impl Action {
         })
     }
 
-    /// What it changes, and the name of what it changes as far as it is known. Steps on the way to a blob change
-    /// nothing yet.
-    pub(super) fn deed(&self) -> Option<(Operation, String)> {
+    /// The operation on the repository, and the name of its object as far as known. The steps of an upload change nothing
+    /// yet.
+    pub(super) fn operation(&self) -> Option<(Operation, String)> {
         match self {
             Self::PushManifest(repository, selector) => {
                 Some((Operation::PushManifest, named(repository, selector)))
@@ -139,17 +139,17 @@ impl Action {
         }
     }
 
-    /// What the caller must be allowed to.
-    pub(super) fn right(&self) -> Right {
+    /// The permission that the caller needs.
+    pub(super) fn permission(&self) -> Permission {
         match self {
-            Self::Live | Self::Ready => Right::None,
-            Self::Token => Right::Token,
-            Self::Base => Right::LogIn,
+            Self::Live | Self::Ready => Permission::None,
+            Self::Token => Permission::Token,
+            Self::Base => Permission::LogIn,
             Self::Catalog
             | Self::PullBlob(..)
             | Self::PullManifest(..)
             | Self::ListTags(_)
-            | Self::ListReferrers(..) => Right::Pull,
+            | Self::ListReferrers(..) => Permission::Pull,
             Self::StartUpload(_)
             | Self::AppendUpload(..)
             | Self::FinishUpload(..)
@@ -157,13 +157,13 @@ impl Action {
             | Self::CancelUpload(..)
             | Self::PushManifest(..)
             | Self::DeleteManifest(..)
-            | Self::DeleteBlob(..) => Right::Push,
+            | Self::DeleteBlob(..) => Permission::Push,
         }
     }
 }
 
 impl Action {
-    /// What a token has to be good for, in the words of the challenge.
+    /// The scope that a token needs, in the format of the challenge.
     pub(super) fn scope(&self) -> Option<String> {
         let (repository, actions) = match self {
             Self::Live | Self::Ready | Self::Token | Self::Base => return None,
@@ -192,8 +192,7 @@ fn named(repository: &RepositoryName, selector: &Selector) -> String {
 }
 
 impl Route {
-    /// Reads a path as it stands in the request line. What cannot be a tag is no tag that is there: who reads it does
-    /// not find it, and who writes it is told what is wrong.
+    /// Parses a path of a request line. An invalid tag is reported as not found for reads, and as invalid for writes.
     pub(super) fn parse(method: &Method, path: &str) -> Result<Self, Refusal> {
         let read = *method == Method::GET || *method == Method::HEAD;
         let path = percent_decode(path).ok_or_else(|| Refusal::not_found(path))?;
@@ -209,7 +208,7 @@ impl Route {
         Self::in_repository(rest, read).unwrap_or_else(|| Err(Refusal::not_found(&path)))
     }
 
-    /// A name may itself hold `blobs` or `manifests`, so the path is read from its end.
+    /// Parses the path from its end, because a name may itself contain `blobs` or `manifests`.
     fn in_repository(path: &str, read: bool) -> Option<Result<Self, Refusal>> {
         if let Some(name) =
             path.strip_suffix("/blobs/uploads").or_else(|| path.strip_suffix("/blobs/uploads/"))
@@ -264,7 +263,7 @@ fn selector(text: &str) -> Result<Selector, Refusal> {
     text.parse().map_err(|error| Refusal::invalid(code, &error))
 }
 
-/// A name that cannot be a session's is that of no session.
+/// An invalid session ID means that the session does not exist.
 fn upload(text: &str) -> Result<UploadId, Refusal> {
     text.parse().map_err(|_| Refusal::upload_unknown(text))
 }
@@ -274,7 +273,7 @@ fn upload(text: &str) -> Result<UploadId, Refusal> {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// `+` stays a plus: no parameter holds spaces, but media types do hold pluses.
+    /// Parses a query. `+` stays a plus: no parameter has spaces, but media types have pluses.
     pub(super) fn parse(text: Option<&str>) -> Result<Self, Refusal> {
         let decode = |part: &str| percent_decode(part).ok_or_else(|| Refusal::query(part));
         let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
@@ -312,7 +311,7 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// A value in a query that this server writes into a `Link`.
+/// Encodes a value for the query of a `Link`.
 pub(super) fn percent_encode(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {

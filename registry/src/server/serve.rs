@@ -1,4 +1,4 @@
-//! The registry on its socket, and the upkeep of uploads beside it.
+//! Serves the registry on its socket, and removes abandoned uploads.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,26 +12,26 @@ use super::sockets::Sockets;
 use super::{App, Limits, ServerConfig, routes};
 use crate::Error;
 
-/// Streams on one HTTP/2 connection.
+/// The maximum number of streams on one HTTP/2 connection.
 const STREAMS: u32 = 64;
 
-/// HTTP/2's receive window: enough for a fast network, and little enough for many clients.
+/// The receive window of HTTP/2: large enough for a fast network, and small enough for many clients.
 const WINDOW: u32 = 512 * 1024;
 
-/// How often old upload sessions are looked for.
+/// The interval of the search for old upload sessions.
 const UPKEEP: Duration = Duration::from_hours(1);
 
-/// How often refusals that were counted are told.
-const TELLING: Duration = Duration::from_secs(5);
+/// The interval of the reports of counted refusals.
+const REPORTS: Duration = Duration::from_secs(5);
 
-/// What is answered whatever else a client has open.
+/// The paths of health checks, which are answered even if the client has reached its limits.
 const PROBES: &[&str] = &["/livez", "/readyz"];
 
-/// Serves `listener` until `shutdown` completes; then takes no more requests and lets those under way end
-/// within [`Limits::drain`]. With `tls`, HTTP/2 is offered too.
+/// Serves `listener` until `shutdown` completes; then accepts no more requests and lets current ones finish within
+/// [`Limits::drain`]. With `tls`, HTTP/2 is offered, too.
 ///
 /// # Errors
-/// When the listener fails for good.
+/// When the listener fails permanently.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -42,13 +42,13 @@ pub async fn serve(
     let proxies = config.proxies.clone();
     let upkeep = tokio::spawn(expire_uploads(config.store.clone(), config.limits.session));
     let app = Arc::new(App::new(config));
-    let telling = tokio::spawn(tell_refusals(Arc::clone(&app.refusals)));
+    let reports = tokio::spawn(report_refusals(Arc::clone(&app.refusals)));
     let served = sockets.serve(listener, tls, proxies, routes(&app), shutdown).await;
     upkeep.abort();
-    telling.abort();
+    reports.abort();
     let refusals = Arc::clone(&app.refusals);
-    // What was counted since is told at the end, too.
-    let _ = tokio::task::spawn_blocking(move || refusals.tell_all()).await;
+    // Report the remaining counts.
+    let _ = tokio::task::spawn_blocking(move || refusals.report_all()).await;
     served
 }
 
@@ -76,17 +76,17 @@ impl Limits {
     }
 }
 
-/// Tells from time to time how many refusals were not told one by one.
-async fn tell_refusals(refusals: Arc<Refusals>) {
-    let mut rounds = tokio::time::interval(TELLING);
+/// Periodically reports the counted refusals.
+async fn report_refusals(refusals: Arc<Refusals>) {
+    let mut rounds = tokio::time::interval(REPORTS);
     loop {
         rounds.tick().await;
         let refusals = Arc::clone(&refusals);
-        let _ = tokio::task::spawn_blocking(move || refusals.tell_due()).await;
+        let _ = tokio::task::spawn_blocking(move || refusals.report_due()).await;
     }
 }
 
-/// Removes upload sessions that were given up, now and every hour.
+/// Removes abandoned upload sessions, now and every hour.
 async fn expire_uploads(store: Store, age: Duration) {
     let mut hourly = tokio::time::interval(UPKEEP);
     loop {
@@ -95,9 +95,9 @@ async fn expire_uploads(store: Store, age: Duration) {
         let expire = move || SystemTime::now().checked_sub(age).map(|since| store.expire_uploads(since));
         match tokio::task::spawn_blocking(expire).await {
             Ok(Some(Ok(0)) | None) => {}
-            Ok(Some(Ok(count))) => tracing::info!(count, "removed upload sessions that were given up"),
+            Ok(Some(Ok(count))) => tracing::info!(count, "removed abandoned upload sessions"),
             Ok(Some(Err(error))) => tracing::warn!(%error, "cannot remove old upload sessions"),
-            Err(error) => tracing::warn!(%error, "the removal of old upload sessions broke off"),
+            Err(error) => tracing::warn!(%error, "the removal of old upload sessions ended unexpectedly"),
         }
     }
 }

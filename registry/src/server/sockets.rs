@@ -1,4 +1,4 @@
-//! Connections: accepting them, TLS, bounds on what they hold, and an end that lets requests finish.
+//! Connections: accepts them, handles TLS, enforces limits, and lets requests finish at shutdown.
 
 use std::io;
 use std::sync::Arc;
@@ -20,48 +20,48 @@ use super::guard::stream::Watched;
 use super::lingering::Lingering;
 use crate::Error;
 
-/// HTTP/1's read and write buffers per connection.
+/// The size of HTTP/1's read and write buffers per connection.
 const BUFFER: usize = 64 * 1024;
 
-/// How often a quiet HTTP/2 connection is asked whether it lives.
+/// The interval of pings on an idle HTTP/2 connection.
 const PING: Duration = Duration::from_secs(30);
 
-/// A listener, and what its clients may take. Every listener of the program is one, so that none is without bounds.
+/// A listener and the limits for its clients. Every listener of the program uses this type, so that none is without limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sockets {
-    /// Open connections. With more, those that do nothing end first.
+    /// The maximum number of open connections. Above it, idle connections are closed first.
     pub connections: usize,
-    /// Open connections of one client; 0 is no bound. Trusted proxies have none.
+    /// The maximum number of open connections of one client; 0 is unlimited. Trusted proxies are not limited.
     pub per_client: usize,
-    /// Requests at once of one client, also behind a trusted proxy; 0 is no bound.
+    /// The maximum number of concurrent requests of one client, also behind a trusted proxy; 0 is unlimited.
     pub requests: usize,
-    /// Requests at once on one HTTP/2 connection.
+    /// The maximum number of concurrent requests on one HTTP/2 connection.
     pub streams: u32,
-    /// Bytes that a client can send on one HTTP/2 connection before they are read; half of it on one stream.
+    /// The number of bytes that a client can send on one HTTP/2 connection before they are read; half of it on one stream.
     pub window: u32,
-    /// How long a TLS handshake may take.
+    /// The maximum time for a TLS handshake.
     pub handshake: Duration,
-    /// How long a request's headers may take.
+    /// The maximum time for receiving a request's headers.
     pub headers: Duration,
-    /// How long a connection may idle between requests.
+    /// The maximum idle time of a connection between requests.
     pub idle: Duration,
-    /// How slowly a client may send or take.
+    /// The minimum pace of a client that sends or receives.
     pub pace: Pace,
-    /// Bytes of bodies that are held in memory, of all clients; one client has half.
+    /// The maximum memory for bodies of all clients, in bytes; one client can use half.
     pub memory: usize,
-    /// Paths of health checks, which are answered also where a client has too much open.
+    /// The paths of health checks, which are answered even if the client has reached its limits.
     pub probes: &'static [&'static str],
-    /// How long requests may go on after the server was told to end.
+    /// The maximum time for finishing requests after shutdown begins.
     pub drain: Duration,
 }
 
 impl Sockets {
-    /// Serves `router` until `shutdown` completes; then accepts nobody and lets requests under way end. With `tls`,
-    /// HTTP/2 is offered too. Each request has its [`Client`](super::Client) and the listener's
-    /// [`Memory`](super::Memory) among its extensions.
+    /// Serves `router` until `shutdown` completes; then accepts no more connections and lets current requests finish. With
+    /// `tls`, HTTP/2 is offered, too. Each request has its [`Client`](super::Client) and the listener's
+    /// [`Memory`](super::Memory) as extensions.
     ///
     /// # Errors
-    /// [`Error::Accept`] when the listener fails for good.
+    /// [`Error::Accept`] when the listener fails permanently.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -78,16 +78,16 @@ impl Sockets {
                 let (stream, peer) = match listener.accept().await {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        rest_after(error, &guard).await?;
+                        handle_accept_error(error, &guard).await?;
                         continue;
                     }
                 };
                 let (acceptor, builder, guard) = (acceptor.clone(), Arc::clone(&builder), Arc::clone(&guard));
-                let (place, router) = (guard.admit(peer), router.clone());
+                let (slot, router) = (guard.admit(peer), router.clone());
                 tokio::spawn(async move {
-                    let service = Guarded::new(guard, Arc::clone(&place.connection), router);
-                    self.welcome(stream, acceptor, &builder, service, &place.connection).await;
-                    drop(place);
+                    let service = Guarded::new(guard, Arc::clone(&slot.connection), router);
+                    self.handle(stream, acceptor, &builder, service, &slot.connection).await;
+                    drop(slot);
                 });
             }
         };
@@ -122,7 +122,7 @@ impl Sockets {
         builder
     }
 
-    async fn welcome(
+    async fn handle(
         self,
         stream: TcpStream,
         acceptor: Option<TlsAcceptor>,
@@ -130,15 +130,17 @@ impl Sockets {
         service: Guarded,
         connection: &Arc<Connection>,
     ) {
-        // Without it small answers wait for the client's delayed acknowledgement.
+        // Without this, small responses wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        let Some(acceptor) = acceptor else { return converse(stream, builder, service, connection).await };
+        let Some(acceptor) = acceptor else {
+            return serve_stream(stream, builder, service, connection).await;
+        };
         let handshake = tokio::select! {
             handshake = tokio::time::timeout(self.handshake, acceptor.accept(stream)) => handshake,
-            _ = connection.told_to_end(None) => return,
+            _ = connection.end_requested(None) => return,
         };
         match handshake {
-            Ok(Ok(stream)) => converse(stream, builder, service, connection).await,
+            Ok(Ok(stream)) => serve_stream(stream, builder, service, connection).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
@@ -154,8 +156,8 @@ fn acceptor(tls: Arc<rustls::ServerConfig>) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(tls))
 }
 
-/// One client's failure is not the server's; running out of descriptors passes when somebody gives one back.
-async fn rest_after(error: io::Error, guard: &Guard) -> Result<(), Error> {
+/// Handles a failed accept. A failure of one client does not affect the server, and a lack of file descriptors is temporary.
+async fn handle_accept_error(error: io::Error, guard: &Guard) -> Result<(), Error> {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput};
     match error.kind() {
         ConnectionAborted | ConnectionRefused | ConnectionReset => Ok(()),
@@ -169,7 +171,7 @@ async fn rest_after(error: io::Error, guard: &Guard) -> Result<(), Error> {
     }
 }
 
-async fn converse<T>(
+async fn serve_stream<T>(
     stream: T,
     builder: &Builder<TokioExecutor>,
     service: Guarded,
@@ -180,7 +182,7 @@ async fn converse<T>(
     let stream = Watched::new(Lingering::new(stream), Arc::clone(connection));
     let conversation = builder.serve_connection(TokioIo::new(stream), service);
     let mut conversation = std::pin::pin!(conversation);
-    let mut told = None;
+    let mut known = None;
     loop {
         tokio::select! {
             ended = conversation.as_mut() => {
@@ -189,13 +191,13 @@ async fn converse<T>(
                 }
                 return;
             }
-            end = connection.told_to_end(told) => match end {
+            end = connection.end_requested(known) => match end {
                 End::Gently => {
-                    told = Some(End::Gently);
+                    known = Some(End::Gently);
                     conversation.as_mut().graceful_shutdown();
                 }
                 End::Now => {
-                    tracing::debug!(peer = %connection.peer(), "a connection was ended");
+                    tracing::debug!(peer = %connection.peer(), "a connection was closed by the guard");
                     return;
                 }
             }

@@ -1,4 +1,4 @@
-//! Tokens: what Docker and its kind exchange a password for, and what they pull with where anybody may.
+//! Tokens: Docker and similar clients exchange a password for a token, and use an anonymous token for anonymous pulls.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,29 +17,29 @@ use super::auth::Caller;
 use super::guard::address::Client;
 use super::refusal::Refusal;
 
-/// Where tokens are.
+/// The path of the token endpoint.
 pub(super) const PATH: &str = "/token";
-/// The token of those without a password.
-pub(super) const ANYBODY: &str = "anonymous";
-/// How long a token is good.
+/// The token of clients without a password.
+pub(super) const ANONYMOUS: &str = "anonymous";
+/// The lifetime of a token.
 const LIFE: Duration = Duration::from_hours(1);
-/// One that is good for less is not given out any more.
+/// A token with less remaining lifetime is not issued again.
 const REST: Duration = Duration::from_mins(30);
 const BYTES: usize = 32;
 
-/// The tokens of users. Each has two at most.
+/// The tokens of users. Each user has at most two.
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<HashMap<String, (String, Instant)>>);
 
 impl Tokens {
-    /// Whose a token is.
+    /// The user of a valid token.
     pub(super) fn user(&self, token: &str, now: Instant) -> Option<String> {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (user, until) = tokens.get(token)?;
         (now < *until).then(|| user.clone())
     }
 
-    /// A token for a user, and for how long it is good.
+    /// Issues a token for a user; returns it with its remaining lifetime.
     fn issue(&self, user: &str, now: Instant) -> Result<(String, Duration), Refusal> {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, (_, until)| now < *until);
@@ -50,17 +50,17 @@ impl Tokens {
         let mut bytes = [0; BYTES];
         let provider = rustls::crypto::ring::default_provider();
         if provider.secure_random.fill(&mut bytes).is_err() {
-            return Err(Refusal::internal(&std::io::Error::other("there is no randomness")));
+            return Err(Refusal::internal(&std::io::Error::other("no random bytes are available")));
         }
         let token = URL_SAFE_NO_PAD.encode(bytes);
         tokens.insert(token.clone(), (user.to_owned(), now + LIFE));
         Ok((token, LIFE))
     }
 
-    /// The answer to whoever asks for one.
-    pub(super) fn give(&self, caller: &Caller) -> Result<Response, Refusal> {
+    /// The response to a token request.
+    pub(super) fn grant(&self, caller: &Caller) -> Result<Response, Refusal> {
         let (token, life) = match caller {
-            Caller::Anonymous => (ANYBODY.to_owned(), LIFE),
+            Caller::Anonymous => (ANONYMOUS.to_owned(), LIFE),
             Caller::User(user) => self.issue(user, Instant::now())?,
         };
         let value = json!({ "token": token, "access_token": token, "expires_in": life.as_secs() });
@@ -70,8 +70,8 @@ impl Tokens {
     }
 }
 
-/// How clients are told to ask for a token, under the name that they reached the server by. A client that sent no name
-/// can only be asked for a password.
+/// The challenge that makes clients request a token, at the host name of their request. A client that sent no host name can
+/// only be asked for a password.
 pub(super) fn challenge(head: &Parts, client: Option<&Client>, scope: Option<&str>) -> Option<HeaderValue> {
     let proxied = client.is_some_and(|client| client.proxied);
     let field = |name: HeaderName| head.headers.get(name)?.to_str().ok();
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_two_tokens_at_most_and_each_ends() {
+    fn a_user_has_at_most_two_tokens_and_each_expires() {
         let (tokens, begun) = (Tokens::default(), Instant::now());
         let (first, _) = tokens.issue("ann", begun).unwrap();
         assert_eq!(tokens.issue("ann", begun).unwrap().0, first);

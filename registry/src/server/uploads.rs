@@ -1,4 +1,4 @@
-//! Blobs in: at once, streamed, in chunks, or mounted from another repository.
+//! Blob uploads: in one request, streamed, in chunks, or mounted from another repository.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use super::observe::{Changed, Operation};
 use super::range::Chunk;
 use super::refusal::Refusal;
 
-/// POST: mounts a blob, takes one whole, or starts a session.
+/// POST: mounts a blob, receives a whole blob, or starts a session.
 pub(super) async fn start(
     app: &Arc<App>,
     call: &Call,
     repository: RepositoryName,
 ) -> Result<Response, Refusal> {
     if let Some(text) = call.query.value("digest-algorithm") {
-        // Only a hint: the digest at the end of the session decides.
+        // This is only a hint: the digest at the end of the session decides.
         text.parse::<Algorithm>().map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error))?;
     }
     if let Some(digest) = digest_parameter(call, "mount")? {
@@ -53,7 +53,7 @@ fn digest_parameter(call: &Call, name: &str) -> Result<Option<Digest>, Refusal> 
     parsed.map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error))
 }
 
-/// Whether another repository (the named one, or any) has a blob, and its file is sound.
+/// Whether another repository (the given one, or any) has a blob with an undamaged file.
 fn can_mount(store: &Store, from: Option<&str>, digest: &Digest) -> Result<bool, Refusal> {
     let from = match from.map(str::parse::<RepositoryName>) {
         Some(Ok(from)) => Some(from),
@@ -65,10 +65,10 @@ fn can_mount(store: &Store, from: Option<&str>, digest: &Digest) -> Result<bool,
     Ok(linked.is_some() && store.blob(digest)?.map(|found| found.size) == linked)
 }
 
-/// What a blob that comes in changes.
+/// The change of an uploaded blob.
 fn incoming(call: &Call, repository: RepositoryName, digest: Digest) -> Changed {
     Changed {
-        deed: Operation::PushBlob,
+        operation: Operation::PushBlob,
         repository,
         digest,
         tags: Vec::new(),
@@ -77,14 +77,14 @@ fn incoming(call: &Call, repository: RepositoryName, digest: Digest) -> Changed 
     }
 }
 
-/// Makes a blob of the store one of the repository's.
+/// Links a blob in the store to the repository.
 fn link(store: &Store, change: Changed) -> Result<Changed, Refusal> {
     let (repository, digest) = (change.repository.clone(), change.digest.clone());
     store.commit(vec![Change::LinkBlob { repository, digest }])?;
     Ok(change)
 }
 
-/// A whole blob in one POST.
+/// Receives a whole blob in one POST.
 async fn whole(
     app: &Arc<App>,
     call: &Call,
@@ -92,7 +92,7 @@ async fn whole(
     digest: Digest,
 ) -> Result<Response, Refusal> {
     let algorithm = digest.algorithm();
-    let _turn = app.turn(call).await?;
+    let _permit = app.transfer(call).await?;
     let writer = app.run(move |store| Ok(store.writer(algorithm)?)).await?;
     let most = Some(app.limits.uploads.repository_bytes);
     let (writer, _) = intake::receive(writer, call.take_body(), most, app.limits.pace()).await?;
@@ -127,8 +127,8 @@ pub(super) async fn finish(
     id: UploadId,
 ) -> Result<Response, Refusal> {
     let Some(digest) = digest_parameter(call, "digest")? else {
-        let detail = json!({ "hint": "name the digest of the whole blob: `?digest=sha256:...`" });
-        let message = "the upload cannot end without a digest";
+        let detail = json!({ "hint": "give the digest of the whole blob: `?digest=sha256:...`" });
+        let message = "the upload cannot be finished without a digest";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, message, detail));
     };
     let upload = append_body(app, call, &repository, &id).await?;
@@ -148,7 +148,7 @@ async fn append_body(
     id: &UploadId,
 ) -> Result<Upload, Refusal> {
     let chunk = chunk_of(call)?;
-    let _turn = app.turn(call).await?;
+    let _permit = app.transfer(call).await?;
     let upload = open(app, repository, id).await?;
     let offset = upload.offset();
     if chunk.is_some_and(|chunk| chunk.first != offset) {
@@ -166,33 +166,33 @@ async fn append_body(
     Ok(upload)
 }
 
-/// The chunk's place by its `Content-Range`; without one it is appended.
+/// The chunk's range from its `Content-Range`; without one, the chunk is appended.
 fn chunk_of(call: &Call) -> Result<Option<Chunk>, Refusal> {
     let Some(text) = call.header(&CONTENT_RANGE) else { return Ok(None) };
     let length = call.header(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     match (Chunk::parse(text), length) {
-        // Some clients end an upload with an empty PUT that still says where it stands.
+        // Some clients finish an upload with an empty PUT that still has a `Content-Range`.
         (_, Some(0)) => Ok(None),
         (Some(chunk), Some(length)) if chunk.len() != length => Err(wrong_length(chunk.len(), length)),
         (Some(chunk), _) => Ok(Some(chunk)),
         (None, _) => {
             let detail = json!({ "content-range": text, "hint": "write `first-last`, without a unit" });
-            let message = "the chunk's range cannot be understood";
+            let message = "the chunk's range is invalid";
             Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid, message, detail))
         }
     }
 }
 
-fn wrong_length(said: u64, found: u64) -> Refusal {
-    let detail = json!({ "said": said, "found": found });
+fn wrong_length(stated: u64, found: u64) -> Refusal {
+    let detail = json!({ "said": stated, "found": found });
     let message = "the chunk's range and length differ";
     Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
 }
 
-/// The session goes on where it was; the headers say where that is.
+/// A chunk at the wrong offset. The session continues where it was; the headers state the offset.
 fn out_of_order(repository: &RepositoryName, id: &UploadId, offset: u64) -> Refusal {
-    let detail = json!({ "next": offset, "hint": "send the chunk that begins at `next`" });
-    let message = "the chunk does not begin where the upload stands";
+    let detail = json!({ "next": offset, "hint": "send the chunk that starts at `next`" });
+    let message = "the chunk does not start at the end of the received bytes";
     let mut refusal =
         Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid, message, detail);
     for (name, value) in
@@ -213,12 +213,12 @@ async fn open(app: &Arc<App>, repository: &RepositoryName, id: &UploadId) -> Res
     .await
 }
 
-/// Closing a file may wait for the disk, so it does not happen on the threads that serve sockets.
+/// Closes an upload on the blocking pool, because closing a file may wait for the disk.
 async fn release(upload: Upload) {
     let _ = tokio::task::spawn_blocking(move || drop(upload)).await;
 }
 
-/// GET: how far a session has come, also while another request writes to it.
+/// GET: the offset of a session, also while another request writes to it.
 pub(super) async fn status(
     app: &Arc<App>,
     repository: RepositoryName,

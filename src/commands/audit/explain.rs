@@ -1,64 +1,64 @@
 //! `airlock audit explain`.
 
 use audit::Reader;
-use audit::explain::{Beside, Chapter, Nobody, Proofs, Story, explain};
+use audit::explain::{DigestHistory, DigestLookup, ExplainedEvent, NoStore, Proofs, explain};
 
-use super::held::Held;
+use super::held::StoreLookup;
 use crate::cli::AuditExplain;
 use crate::failure::Status;
 use crate::printer::{Printer, count, row};
 
 pub(crate) fn run(settings: &AuditExplain, reader: &Reader, printer: &Printer) -> anyhow::Result<Status> {
     let proofs = if settings.proofs { Proofs::With } else { Proofs::Without };
-    let held = Held::open(settings.log.store.as_deref())?;
-    let beside: &dyn Beside = held.as_ref().map_or(&Nobody, |held| held);
-    let story = explain(reader, &settings.digest, proofs, beside)?;
-    printer.result(&story, text)?;
-    super::own_key(story.own_key, printer);
+    let store = StoreLookup::open(settings.log.store.as_deref())?;
+    let lookup: &dyn DigestLookup = store.as_ref().map_or(&NoStore, |store| store);
+    let history = explain(reader, &settings.digest, proofs, lookup)?;
+    printer.result(&history, text)?;
+    super::own_key(history.own_key, printer);
     Ok(Status::Done)
 }
 
-fn text(story: &Story) -> String {
-    let mut text = format!("{}\n", story.digest);
-    if let Some(name) = &story.name {
+fn text(history: &DigestHistory) -> String {
+    let mut text = format!("{}\n", history.digest);
+    if let Some(name) = &history.name {
         text += &row(&format!("  is `{name}`"));
     }
-    for other in &story.others {
-        text += &row(&format!("  the same name was {} (event {})", other.digest, other.index));
+    for other in &history.others {
+        text += &row(&format!("  the same name referred to {} (event {})", other.digest, other.index));
     }
-    if story.others_left_out > 0 {
-        text += &format!("  and {} older ones\n", story.others_left_out);
+    if history.others_left_out > 0 {
+        text += &format!("  and {} older ones\n", history.others_left_out);
     }
-    for carrier in &story.carriers {
-        let what = if carrier.of == story.digest { String::new() } else { format!("{} ", carrier.of) };
+    for carrier in &history.carriers {
+        let what = if carrier.of == history.digest { String::new() } else { format!("{} ", carrier.of) };
         text += &row(&match carrier.index {
             Some(index) => format!("  {what}came in {} {} (event {index})", carrier.kind, carrier.digest),
             None => format!("  {what}is in {} {}", carrier.kind, carrier.digest),
         });
     }
-    if story.carriers_left_out {
-        text += "  and in more, which are not followed\n";
+    if history.carriers_left_out {
+        text += "  and in more, which are not listed\n";
     }
-    // They are left out in the middle.
-    let middle = story.events.len().div_ceil(2);
-    for (place, chapter) in story.events.iter().enumerate() {
-        if place == middle && story.events_left_out > 0 {
+    // Events are left out in the middle.
+    let middle = history.events.len().div_ceil(2);
+    for (position, explained) in history.events.iter().enumerate() {
+        if position == middle && history.events_left_out > 0 {
             text += &format!(
-                "\n... {} left out here; `airlock audit log --digest {}` lists those that name it\n",
-                count(story.events_left_out, "event"),
-                story.digest
+                "\n... {} left out here; `airlock audit log --digest {}` lists those with this digest\n",
+                count(history.events_left_out, "event"),
+                history.digest
             );
         }
-        text += &told(chapter);
+        text += &event_text(explained);
     }
-    text + &format!("log {}, {}, root {}\n", story.origin, count(story.size, "event"), story.root)
+    text + &format!("log {}, {}, root {}\n", history.origin, count(history.size, "event"), history.root)
 }
 
-fn told(chapter: &Chapter) -> String {
-    let Chapter { index, through, policy, event, proof } = chapter;
+fn event_text(explained: &ExplainedEvent) -> String {
+    let ExplainedEvent { index, through, policy, event, proof } = explained;
     let actor = &event.actor;
     let who = actor.user.clone().or_else(|| actor.uid.map(|uid| format!("uid {uid}")));
-    let who = who.unwrap_or_else(|| "nobody known".to_owned());
+    let who = who.unwrap_or_else(|| "unknown user".to_owned());
     let address = actor.address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
     let reason = event.outcome.detail.as_ref().or(event.outcome.reason.as_ref());
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -68,7 +68,7 @@ fn told(chapter: &Chapter) -> String {
         + &row(&format!("  {} {}", object.kind, object.name))
         + &row(&format!("  by {who}{address} on {}, {} {}", event.host, component.name, component.version));
     if let Some(through) = through {
-        text += &row(&format!("  it is about {through}"));
+        text += &row(&format!("  about {through}"));
     }
     if let Some(policy) = policy {
         let from =

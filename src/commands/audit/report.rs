@@ -46,7 +46,7 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
     let renamed = if Some(path) == settings.out.as_ref() {
         ""
     } else {
-        "`.json` was added, because OSCAL tools refuse other files\n"
+        "added `.json`, because OSCAL tools reject other extensions\n"
     };
     let notice = report.notice().map_or_else(String::new, |notice| format!("{notice}\n"));
     let left_out = match report.leaves_left_out {
@@ -68,7 +68,7 @@ pub(crate) fn run(settings: &AuditReport, reader: &Reader, printer: &Printer) ->
     Ok(Status::Done)
 }
 
-/// The format that a file's name asks for.
+/// The format for a file name, by its extension.
 fn by_name(path: &Path) -> Option<ReportFormat> {
     const ENDINGS: [(&str, ReportFormat); 6] = [
         (".oscal", ReportFormat::Oscal),
@@ -83,7 +83,7 @@ fn by_name(path: &Path) -> Option<ReportFormat> {
     Some(found.1)
 }
 
-/// Where to write: tools that read OSCAL tell its form by the ending, and refuse others than `.json`.
+/// The output path: OSCAL tools detect the format by the extension, and reject others than `.json`.
 fn named(path: &Path, format: ReportFormat) -> PathBuf {
     let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
     if format != ReportFormat::Oscal || is_json {
@@ -103,7 +103,7 @@ fn write(report: &Report, format: ReportFormat, out: &mut dyn Write) -> std::io:
     }
 }
 
-/// Whole or not at all: a report that stops in the middle would be a wrong one.
+/// Writes the report atomically: a truncated report would be wrong.
 fn save(report: &Report, format: ReportFormat, path: &Path) -> std::io::Result<()> {
     let new = Temporary::beside(path, Existing::Replace, Readers::All)?;
     let mut out = BufWriter::new(new.file());

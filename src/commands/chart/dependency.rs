@@ -1,4 +1,4 @@
-//! `airlock chart dependency`: what a chart declares to depend on, put into its `charts/` from disk or from a store.
+//! `airlock chart dependency`: copies a chart's declared dependencies into `charts/`, from disk or from a store.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ struct Line {
     name: String,
     version: String,
     repository: String,
-    /// `ok`, `missing` or `wrong version`; for `build` where it came from.
+    /// `ok`, `missing` or `wrong version`; for `build`, the origin.
     status: String,
 }
 
@@ -69,18 +69,18 @@ fn state(chart: &Chart, dependency: &Dependency) -> &'static str {
     if fits { "ok" } else { "wrong version" }
 }
 
-/// A chart that was found: its archive's name, its bytes, and where it is from.
-struct Found {
+/// A chart that was found: the name of its archive, its bytes, and its origin.
+struct FoundChart {
     file: String,
     bytes: Vec<u8>,
     from: String,
 }
 
-/// Finds all that is missing before it writes anything.
+/// Finds all missing charts before it writes any.
 fn build(folder: &Path, store: Option<&Path>) -> anyhow::Result<Vec<Line>> {
     let limits = Limits::default();
     let loaded = Chart::from_directory(folder, &limits)
-        .with_context(|| format!("`{}` is not a chart folder that can be used", folder.display()))?;
+        .with_context(|| format!("`{}` is not a usable chart folder", folder.display()))?;
     let store = store.map(Store::open_existing).transpose()?;
     let (mut lines, mut found, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for dependency in declared(&loaded) {
@@ -103,7 +103,7 @@ fn build(folder: &Path, store: Option<&Path>) -> anyhow::Result<Vec<Line>> {
     }
     if !missing.is_empty() {
         let message = format!("cannot find {}", missing.join(", "));
-        let hint = "mirror the charts first, and name the store that has them by --store";
+        let hint = "mirror the charts first, and give their store: --store DIR";
         return Err(Usage { message, hint }.into());
     }
     for chart in found {
@@ -112,30 +112,34 @@ fn build(folder: &Path, store: Option<&Path>) -> anyhow::Result<Vec<Line>> {
     Ok(lines)
 }
 
-fn local(path: &Path, dependency: &Dependency, limits: &Limits) -> anyhow::Result<Found> {
+fn local(path: &Path, dependency: &Dependency, limits: &Limits) -> anyhow::Result<FoundChart> {
     let from = path.display().to_string();
-    let bytes =
-        Chart::package(path, limits).with_context(|| format!("`{from}` is not a chart that can be used"))?;
+    let bytes = Chart::package(path, limits).with_context(|| format!("`{from}` is not a usable chart"))?;
     checked(bytes, dependency, from, limits)
 }
 
-/// That the chart is the one that is meant, by its own word.
-fn checked(bytes: Vec<u8>, dependency: &Dependency, from: String, limits: &Limits) -> anyhow::Result<Found> {
+/// Checks that the chart has the declared name and version.
+fn checked(
+    bytes: Vec<u8>,
+    dependency: &Dependency,
+    from: String,
+    limits: &Limits,
+) -> anyhow::Result<FoundChart> {
     let loaded = Chart::from_archive(bytes.as_slice(), limits)
-        .with_context(|| format!("`{from}` is not a chart that can be used"))?;
+        .with_context(|| format!("`{from}` is not a usable chart"))?;
     let (name, version) = (loaded.name(), loaded.version());
     if name != dependency.name || helm::newest(&dependency.version, [version]).is_none() {
         let message = format!(
-            "`{from}` is chart `{name}` {version}, but Chart.yaml asks for `{}` {}",
+            "`{from}` is chart `{name}` {version}, but Chart.yaml requires `{}` {}",
             dependency.name, dependency.version
         );
         return Err(Usage { message, hint: "change the version in Chart.yaml, or mirror another one" }.into());
     }
-    Ok(Found { file: format!("{name}-{version}.tgz"), bytes, from })
+    Ok(FoundChart { file: format!("{name}-{version}.tgz"), bytes, from })
 }
 
-/// The newest version that fits, of the repository that is named, or of any whose name ends in the chart's.
-fn stored(store: &Store, dependency: &Dependency, limits: &Limits) -> anyhow::Result<Option<Found>> {
+/// The newest matching version, in the named repository or in any whose name ends with the chart's.
+fn stored(store: &Store, dependency: &Dependency, limits: &Limits) -> anyhow::Result<Option<FoundChart>> {
     let exact = dependency
         .repository
         .strip_prefix("oci://")
@@ -153,7 +157,7 @@ fn stored(store: &Store, dependency: &Dependency, limits: &Limits) -> anyhow::Re
             candidates.push(format!("{repository}:{}", version.replace('+', "_")));
         }
     }
-    // What is no chart, an image of the same name say, is none of them.
+    // Skip candidates that are not charts, such as an image of the same name.
     let mut found = Vec::new();
     for name in candidates {
         if let Some(StoredChart { archive: bytes, .. }) = mirror::stored_chart(store, &name)? {
@@ -163,14 +167,14 @@ fn stored(store: &Store, dependency: &Dependency, limits: &Limits) -> anyhow::Re
     if found.len() > 1 {
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         let message =
-            format!("several charts of the store could be `{}`: {}", dependency.name, names.join(", "));
-        return Err(Usage { message, hint: "name one by an oci:// repository in Chart.yaml" }.into());
+            format!("several charts in the store match `{}`: {}", dependency.name, names.join(", "));
+        return Err(Usage { message, hint: "select one with an oci:// repository in Chart.yaml" }.into());
     }
     found.pop().map(|(name, bytes)| checked(bytes, dependency, name, limits)).transpose()
 }
 
-/// A chart is there whole or not at all.
-fn write(folder: &Path, chart: &Found) -> anyhow::Result<()> {
+/// Writes a chart atomically.
+fn write(folder: &Path, chart: &FoundChart) -> anyhow::Result<()> {
     let path: PathBuf = folder.join(&chart.file);
     std::fs::create_dir_all(folder).with_context(|| format!("cannot write `{}`", path.display()))?;
     crate::commands::write(&path, &chart.bytes, Readers::All)

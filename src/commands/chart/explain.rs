@@ -1,4 +1,4 @@
-//! `airlock chart explain`: what a chart does, found out by rendering it.
+//! `airlock chart explain`: describes a chart by rendering it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -27,9 +27,9 @@ struct Explanation {
     hooks: Vec<Hook>,
     crds: Vec<String>,
     images: Vec<String>,
-    /// What the chart asks the cluster for; it found nothing here.
+    /// The chart's lookups in the cluster, which found nothing here.
     lookups: Vec<String>,
-    /// Objects that another render makes otherwise: passwords, certificates, times.
+    /// Objects that differ in another render: passwords, certificates, times.
     changing: Vec<String>,
 }
 
@@ -42,11 +42,11 @@ struct Hook {
     weight: i64,
 }
 
-/// Remembers what was asked for, and finds nothing.
+/// Records lookups, and finds nothing.
 #[derive(Default)]
-struct Asked(Mutex<BTreeSet<String>>);
+struct LookupRecorder(Mutex<BTreeSet<String>>);
 
-impl Lookup for Asked {
+impl Lookup for LookupRecorder {
     fn lookup(
         &self,
         api_version: &str,
@@ -54,9 +54,9 @@ impl Lookup for Asked {
         namespace: &str,
         name: &str,
     ) -> Result<Option<serde_json::Value>, String> {
-        let place = if namespace.is_empty() { String::new() } else { format!(" in {namespace}") };
+        let scope = if namespace.is_empty() { String::new() } else { format!(" in {namespace}") };
         let what = if name.is_empty() { "all".to_owned() } else { name.to_owned() };
-        let line = format!("{api_version} {kind} {what}{place}");
+        let line = format!("{api_version} {kind} {what}{scope}");
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(line);
         Ok(None)
     }
@@ -64,15 +64,15 @@ impl Lookup for Asked {
 
 pub(super) fn run(settings: &ChartRender, printer: &Printer) -> anyhow::Result<Status> {
     let loaded = chart(&settings.chart)?;
-    let asked = Asked::default();
+    let recorder = LookupRecorder::default();
     let mut options = options(settings)?;
-    options.lookup = &asked;
+    options.lookup = &recorder;
     let rendered = helm::render(&loaded, &options)?;
-    // Another seed and another day: what differs then depends on them.
+    // Another seed and another day: whatever differs depends on them.
     options.seed = options.seed.map(|byte| !byte);
     options.now += std::time::Duration::from_hours(24);
     let again = helm::render(&loaded, &options)?;
-    let lookups = asked.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+    let lookups = recorder.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
     let explanation = explain(&loaded, &rendered, &again, lookups)?;
     printer.result(&explanation, text)?;
     Ok(Status::Done)
@@ -133,13 +133,13 @@ fn text(explanation: &Explanation) -> String {
         .map(|hook| format!("{} at {} (weight {})", hook.object, hook.events.join(", "), hook.weight))
         .collect();
     let lists = [
-        ("sub-charts", &explanation.charts),
+        ("subcharts", &explanation.charts),
         ("dependencies that are not in the chart", &explanation.missing),
         ("objects", &objects),
         ("hooks", &hooks),
         ("custom resource definitions", &explanation.crds),
         ("images", &explanation.images),
-        ("asked of the cluster", &explanation.lookups),
+        ("lookups in the cluster", &explanation.lookups),
         ("different in every render", &explanation.changing),
     ];
     for (title, lines) in lists.into_iter().filter(|(_, lines)| !lines.is_empty()) {

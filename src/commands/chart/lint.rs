@@ -1,4 +1,4 @@
-//! `airlock chart lint`: what is wrong with a chart, as far as that shows without a cluster.
+//! `airlock chart lint`: finds errors in a chart that are visible without a cluster.
 
 use chart_images::discover;
 use helm::lint::Severity;
@@ -10,7 +10,7 @@ use crate::cli::ChartRender;
 use crate::failure::Status;
 use crate::printer::Printer;
 
-/// The release's name where none is given.
+/// The default name of the release.
 const UNNAMED: &str = "release-name";
 
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub(super) fn run(settings: &ChartRender, strict: bool, printer: &Printer) -> an
     let mut options = options(settings)?;
     options.mode = helm::Mode::Lint;
     if settings.name == UNNAMED {
-        // As Helm calls it.
+        // The name that Helm uses.
         "test-release".clone_into(&mut options.release.name);
     }
     let found = helm::lint::lint(&loaded, &options);
@@ -53,11 +53,11 @@ impl From<helm::lint::Finding> for Finding {
             Severity::Warning => "WARNING",
             Severity::Error => "ERROR",
         };
-        Self { severity, place: found.place, message: found.message }
+        Self { severity, place: found.path, message: found.message }
     }
 }
 
-/// What Helm does not tell, and what therefore fails no chart.
+/// Findings that Helm does not report, and that therefore do not fail a chart.
 fn own(chart: &Chart, options: &Options<'_>) -> Vec<Finding> {
     let info = |place: &str, message: String| Finding { severity: "INFO", place: place.to_owned(), message };
     let mut findings = Vec::new();
@@ -72,7 +72,7 @@ fn own(chart: &Chart, options: &Options<'_>) -> Vec<Finding> {
     }
     for image in found.images.iter().filter(|image| image.reference.ends_with(":latest")) {
         for place in &image.places {
-            let message = format!("{} uses `{}`, whose content changes", place.object, image.reference);
+            let message = format!("{} uses `{}`, whose content can change", place.object, image.reference);
             findings.push(info(&place.template, message));
         }
     }

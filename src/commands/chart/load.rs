@@ -1,4 +1,4 @@
-//! A chart and its render options from what was typed.
+//! A chart and its render options, from the arguments.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -14,14 +14,14 @@ use store::Store;
 use crate::cli::{ChartArg, ChartRender};
 use crate::failure::Usage;
 
-/// The largest archive that is read, as Helm has it.
-const MOST_ARCHIVE: u64 = 64 << 20;
+/// The maximum size of an archive, as in Helm.
+const MAX_ARCHIVE: u64 = 64 << 20;
 
-/// Loads a folder, an archive, or a chart of a store; one that must be signed only as its signed bytes.
+/// Loads a folder, an archive, or a chart of a store. If it must be signed, exactly the signed bytes are loaded.
 pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
     let limits = Limits::default();
     let name = &argument.chart;
-    let context = || format!("`{name}` is not a chart that can be used");
+    let context = || format!("`{name}` is not a usable chart");
     let packed = if let Some(keyring) = argument.keyring.as_ref().filter(|_| argument.verify) {
         let packed = packed(name, argument.store.as_deref())?;
         signed(name, &packed, keyring)?;
@@ -39,30 +39,30 @@ pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
     Chart::from_archive(packed.archive.as_slice(), &limits).with_context(context)
 }
 
-/// A packaged chart with its provenance, out of a store or a file.
+/// A packaged chart with its provenance, from a store or a file.
 pub(super) fn packed(name: &str, store: Option<&Path>) -> anyhow::Result<StoredChart> {
     if let Some(store) = store {
         let store = Store::open_existing(store)?;
         return Ok(stored_chart(&store, name)?.ok_or_else(|| NoChart(name.to_owned()))?);
     }
     if Path::new(name).is_dir() {
-        let message = format!("`{name}` is a folder, and only a packaged chart is signed");
+        let message = format!("`{name}` is a folder, and only packaged charts are signed");
         let hint = "package and sign it: helm package --sign";
         return Err(Usage { message, hint }.into());
     }
-    let archive = input::read(Path::new(name), MOST_ARCHIVE);
+    let archive = input::read(Path::new(name), MAX_ARCHIVE);
     let archive = archive.with_context(|| format!("cannot open chart `{name}`"))?;
-    let provenance = read_most(Path::new(&format!("{name}.prov")), MOST_PROVENANCE)?;
+    let provenance = read_limited(Path::new(&format!("{name}.prov")), MOST_PROVENANCE)?;
     Ok(StoredChart { archive, provenance })
 }
 
-/// The store has no chart of the name.
+/// The store has no chart of this name.
 #[derive(Debug, thiserror::Error)]
 #[error("chart `{0}` is not in the store")]
 pub(crate) struct NoChart(String);
 
 impl NoChart {
-    /// What to do about it.
+    /// The hint about this error.
     pub(crate) fn hint(&self) -> &'static str {
         "`airlock store list` lists the charts: give the host, repository and tag"
     }
@@ -74,7 +74,7 @@ impl Classified for NoChart {
     }
 }
 
-/// Checks who signed a chart.
+/// Verifies the signature of a chart. Returns its signer and its digest.
 pub(super) fn signed(name: &str, chart: &StoredChart, keyring: &Path) -> anyhow::Result<(SignedBy, Digest)> {
     let missing = || mirror::Error::NoProvenance(name.to_owned());
     let provenance = chart.provenance.as_deref().ok_or_else(missing)?;
@@ -82,16 +82,16 @@ pub(super) fn signed(name: &str, chart: &StoredChart, keyring: &Path) -> anyhow:
     Ok((verify_chart(name, provenance, keyring, (chart.archive.as_slice(), &digest))?, digest))
 }
 
-/// A file of at most so many bytes, if it is there.
-fn read_most(path: &Path, most: u64) -> anyhow::Result<Option<Vec<u8>>> {
+/// Reads a file of a limited size, if it exists.
+fn read_limited(path: &Path, limit: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let failed = || format!("cannot read `{}`", path.display());
-    match input::read(path, most) {
+    match input::read(path, limit) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some).with_context(failed),
     }
 }
 
-/// Loads a chart that is no library, with all that it declares to depend on, as Helm demands before it renders one.
+/// Loads a chart that is not a library, with all its declared dependencies, as Helm requires before it renders a chart.
 pub(super) fn whole(argument: &ChartArg) -> anyhow::Result<Chart> {
     let chart = chart(argument)?;
     chart.check_installable()?;
@@ -99,7 +99,7 @@ pub(super) fn whole(argument: &ChartArg) -> anyhow::Result<Chart> {
     Ok(chart)
 }
 
-/// What the chart is rendered with; time is now, and randomness is random unless a seed is given.
+/// The render options. The time is the current time, and random values are random unless a seed is given.
 pub(super) fn options(settings: &ChartRender) -> anyhow::Result<Options<'static>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut options = Options::new(&settings.name, &settings.namespace, seed(settings)?, now);
@@ -119,7 +119,7 @@ pub(super) fn options(settings: &ChartRender) -> anyhow::Result<Options<'static>
     Ok(options)
 }
 
-/// Files first, then the flags, kind by kind in the order in which Helm takes them.
+/// Files first, then the flags, in Helm's order of kinds.
 fn values(settings: &ChartRender, limits: &Limits) -> anyhow::Result<Values> {
     let mut values = Values::default();
     for path in &settings.values {
@@ -145,19 +145,19 @@ fn values(settings: &ChartRender, limits: &Limits) -> anyhow::Result<Values> {
     Ok(values)
 }
 
-/// A file of values, or with `-` standard input.
-fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+/// Reads a values file, or standard input for `-`.
+fn read(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     if path == Path::new("-") {
-        let read = input::read_from(std::io::stdin().lock(), most);
-        return read.context("cannot read the values on standard input");
+        let read = input::read_from(std::io::stdin().lock(), limit);
+        return read.context("cannot read the values from standard input");
     }
-    input::read(path, most).with_context(|| format!("cannot read `{}`", path.display()))
+    input::read(path, limit).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
 fn seed(settings: &ChartRender) -> anyhow::Result<[u8; 32]> {
     let mut seed = [0; 32];
     let Some(text) = &settings.seed else {
-        getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random bytes to be had: {error}"))?;
+        getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("cannot get random bytes: {error}"))?;
         return Ok(seed);
     };
     let digits: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c.to_digit(16)?).ok()).collect();

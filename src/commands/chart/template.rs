@@ -19,7 +19,7 @@ use crate::cli::{ChartPrinted, ChartRender};
 use crate::failure::{Status, Usage};
 use crate::printer::Printer;
 
-/// What a post-renderer may print.
+/// The maximum output of a post-renderer.
 const RENDERED_BYTES: u64 = 256 << 20;
 
 pub(super) fn run(render: &ChartRender, printed: &ChartPrinted, printer: &Printer) -> anyhow::Result<Status> {
@@ -56,8 +56,8 @@ fn whole_text(rendered: &Rendered, documents: &[Document<'_>]) -> String {
     text
 }
 
-/// The documents of the templates that were asked for, in the order in which they were: Helm matches each pattern with
-/// the path after the chart's own name, as Go's `filepath.Match` does.
+/// The documents of the selected templates, in the order of the selection: Helm matches each pattern with the path
+/// after the chart's own name, as Go's `filepath.Match` does.
 fn select(text: &str, patterns: &[String]) -> anyhow::Result<Vec<String>> {
     let separator = Regex::new(r"(?:^|[\t\n\f\r ]*\n)---[\t\n\f\r ]*")?;
     let source = Regex::new("# Source: [^/\n]+/(.+)")?;
@@ -72,15 +72,15 @@ fn select(text: &str, patterns: &[String]) -> anyhow::Result<Vec<String>> {
         });
         chosen.extend(matching.map(|document| format!("---\n{document}\n")));
         if chosen.len() == before {
-            let message = format!("template `{pattern}` makes nothing in this chart");
+            let message = format!("template `{pattern}` renders nothing in this chart");
             return Err(Usage { message, hint: "run without `--show-only` to see which templates do" }.into());
         }
     }
     Ok(chosen)
 }
 
-/// Go's `filepath.Match`: `*` and `?` stop at a slash, `[...]` is a class, `\\` takes the next character as it is. A
-/// pattern that is wrong matches nothing.
+/// Go's `filepath.Match`: `*` and `?` stop at a slash, `[...]` is a class, `\\` escapes the next character. An
+/// invalid pattern matches nothing.
 fn path_matches(pattern: &str, path: &str) -> bool {
     let mut expression = String::from(r"\A");
     let mut rest = pattern.chars().peekable();
@@ -132,7 +132,7 @@ fn value(rendered: &Rendered, documents: &[Document<'_>], chosen: Option<&[Strin
     json!({ "documents": documents.collect::<Vec<_>>(), "notes": rendered.notes })
 }
 
-/// Writes each template's documents to a file of its name below `folder`; gives the files, in order.
+/// Writes each template's documents to a file of its name below `folder`. Returns the files, in order.
 fn write(
     folder: &Path,
     rendered: &Rendered,
@@ -164,7 +164,7 @@ fn write(
     files.into_iter().map(publish).collect()
 }
 
-/// What the program makes of the manifests.
+/// Runs the post-renderer on the manifests, and returns its output.
 fn post_render(program: &Path, arguments: &[String], text: &str) -> anyhow::Result<String> {
     let name = program.display();
     let mut child = Command::new(program)
@@ -176,7 +176,7 @@ fn post_render(program: &Path, arguments: &[String], text: &str) -> anyhow::Resu
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let mut made = Vec::new();
     std::thread::scope(|scope| {
-        // A program that reads nothing is none of our errors: its output counts.
+        // It is no error if the program does not read its input: only its output counts.
         scope.spawn(move || input.map(|mut input| input.write_all(text.as_bytes())));
         output.map_or(Ok(0), |output| output.take(RENDERED_BYTES + 1).read_to_end(&mut made))
     })
@@ -188,8 +188,8 @@ fn post_render(program: &Path, arguments: &[String], text: &str) -> anyhow::Resu
     if made.len() as u64 > RENDERED_BYTES {
         anyhow::bail!("the post-renderer `{name}` printed more than {RENDERED_BYTES} bytes");
     }
-    let text =
-        String::from_utf8(made).with_context(|| format!("the post-renderer `{name}` printed no UTF-8"))?;
+    let text = String::from_utf8(made)
+        .with_context(|| format!("the output of the post-renderer `{name}` is not UTF-8"))?;
     if text.trim().is_empty() {
         anyhow::bail!("the post-renderer `{name}` printed nothing");
     }
@@ -220,10 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn h10_selected_documents_come_in_the_order_that_was_asked_for() {
+    fn h10_selected_documents_are_printed_in_the_order_of_the_selection() {
         let text = "---\n# Source: web/crds/c.yaml\nkind: C\n---\n# Source: web/templates/a.yaml\nkind: A\n---\n\
             # Source: web/templates/b.yaml\nkind: B1\n---\n# Source: web/templates/b.yaml\nkind: B2\n";
-        let asked = |patterns: &[&str]| {
+        let selected = |patterns: &[&str]| {
             let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
             let chosen = select(text, &patterns).map(|chosen| chosen.concat());
             let kinds = |text: String| {
@@ -234,9 +234,9 @@ mod tests {
             };
             chosen.map(kinds).map_err(|error| error.to_string())
         };
-        assert_eq!(asked(&["templates/b.yaml", "templates/a.yaml"]).unwrap(), "B1 B2 A");
-        assert_eq!(asked(&["templates/*"]).unwrap(), "A B1 B2");
-        assert_eq!(asked(&["crds/c.yaml"]).unwrap(), "C");
-        assert!(asked(&["templates/no.yaml"]).unwrap_err().contains("makes nothing"));
+        assert_eq!(selected(&["templates/b.yaml", "templates/a.yaml"]).unwrap(), "B1 B2 A");
+        assert_eq!(selected(&["templates/*"]).unwrap(), "A B1 B2");
+        assert_eq!(selected(&["crds/c.yaml"]).unwrap(), "C");
+        assert!(selected(&["templates/no.yaml"]).unwrap_err().contains("renders nothing"));
     }
 }

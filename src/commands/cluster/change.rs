@@ -1,4 +1,4 @@
-//! The commands that change what a cluster is to have of packages. Each is an event.
+//! Commands that change the packages of a cluster. Each is logged as an event.
 
 mod delete;
 
@@ -15,7 +15,9 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use delete::delete;
 
-use super::reach::{Answer, Change, Did, MANAGER, api, applied, called, connect, object, told};
+use super::reach::{
+    ApplyResult, Change, ClusterError, MANAGER, api, api_error, applied, connect, object, object_name,
+};
 use super::show::{active_bundle, listed, settings as settings_of};
 use crate::cli::{FromFile, InstallPackage, UpgradePackages};
 use crate::commands::read;
@@ -28,7 +30,7 @@ use crate::printer::Printer;
 struct Line {
     object: String,
     namespace: Option<String>,
-    did: Did,
+    did: ApplyResult,
 }
 
 /// Logs work on packages, unless it is a dry run.
@@ -47,7 +49,7 @@ fn begin<'a>(
     Ok(Some(work))
 }
 
-/// Ends what was begun.
+/// Ends the logged work, if there is any.
 fn end(work: Option<Work<'_>>, result: anyhow::Result<Status>) -> anyhow::Result<Status> {
     match work {
         Some(work) => work.end(result),
@@ -55,7 +57,7 @@ fn end(work: Option<Work<'_>>, result: anyhow::Result<Status>) -> anyhow::Result
     }
 }
 
-/// It is done: that is logged before it is said.
+/// Logs success, before it is printed.
 fn done(work: &mut Option<Work<'_>>) -> anyhow::Result<()> {
     work.as_mut().map_or(Ok(()), Work::done)
 }
@@ -76,11 +78,11 @@ async fn from_file(
 ) -> anyhow::Result<Status> {
     let name = settings.file.display().to_string();
     let mut work = begin(verb, &name, settings.dry_run, logs, printer)?;
-    let result = all_of_file(verb, settings, &mut work, printer).await;
+    let result = change_objects(verb, settings, &mut work, printer).await;
     end(work, result)
 }
 
-async fn all_of_file(
+async fn change_objects(
     verb: &str,
     settings: &FromFile,
     work: &mut Option<Work<'_>>,
@@ -96,15 +98,19 @@ async fn all_of_file(
     let (mut lines, mut refused) = (Vec::new(), Vec::new());
     for manifest in &manifests {
         let made = match verb {
-            "create" => created(&client, manifest, change).await.map(|after| (after, Did::Created)),
+            "create" => created(&client, manifest, change).await.map(|after| (after, ApplyResult::Created)),
             _ => applied(&client, manifest, MANAGER, change).await,
         };
         match made {
             Ok((after, did)) => {
-                lines.push(Line { object: called(&after), namespace: after.metadata.namespace.clone(), did });
+                lines.push(Line {
+                    object: object_name(&after),
+                    namespace: after.metadata.namespace.clone(),
+                    did,
+                });
             }
-            // One that is refused keeps no other from its turn, as with `kubectl`.
-            Err(error) if is_the_object_s(&error) => refused.push(error),
+            // A refused object does not stop the others, as with `kubectl`.
+            Err(error) if is_object_error(&error) => refused.push(error),
             Err(error) => return Err(error),
         }
     }
@@ -125,22 +131,22 @@ async fn all_of_file(
     Err(last)
 }
 
-/// Whether an API server refused this object, and not whoever asks.
-fn is_the_object_s(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Answer>().is_some_and(|answer| answer.class() != Class::Network)
+/// Whether the API server refused this object, rather than the user.
+fn is_object_error(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ClusterError>().is_some_and(|error| error.class() != Class::Network)
 }
 
 fn printed(lines: &Vec<Line>, change: Change, printer: &Printer) -> anyhow::Result<Status> {
     printer.result(lines, |lines| {
-        lines.iter().map(|line| format!("{} {}{}\n", line.object, line.did.word(), change.note())).collect()
+        lines.iter().map(|line| format!("{} {}{}\n", line.object, line.did.as_str(), change.note())).collect()
     })?;
     Ok(Status::Done)
 }
 
-/// The documents of a file; only kinds that have to do with packages.
+/// The documents of a file. Only kinds about packages are accepted.
 fn manifests(settings: &FromFile) -> anyhow::Result<Vec<Value>> {
     let text = if settings.file.as_os_str() == "-" {
-        let all = input::read_from(std::io::stdin().lock(), input::MOST).and_then(input::text);
+        let all = input::read_from(std::io::stdin().lock(), input::MAX_SIZE).and_then(input::text);
         all.context("cannot read standard input")?
     } else {
         read(&settings.file)?
@@ -150,22 +156,23 @@ fn manifests(settings: &FromFile) -> anyhow::Result<Vec<Value>> {
     for document in &all {
         if !is_about_packages(document) {
             let kind = document["kind"].as_str().unwrap_or("a document without a kind");
-            let message = format!("`{}` has {kind}, which is not about packages", settings.file.display());
-            return Err(Usage { message, hint: OTHERS }.into());
+            let message =
+                format!("`{}` contains {kind}, which is not about packages", settings.file.display());
+            return Err(Usage { message, hint: OTHER_KINDS_HINT }.into());
         }
     }
     if all.is_empty() {
-        let message = format!("`{}` has no manifest in it", settings.file.display());
-        return Err(Usage { message, hint: "`airlock generate package` prints one to begin with" }.into());
+        let message = format!("`{}` contains no manifest", settings.file.display());
+        return Err(Usage { message, hint: "`airlock generate package` prints a starter manifest" }.into());
     }
     Ok(all)
 }
 
-/// What to do with manifests of others.
-const OTHERS: &str = "taken are Package, PackageBundle, PackageBundleController and TrustPolicy; other objects of a \
-                      cluster go by `kubectl apply`";
+/// The hint about other manifests.
+const OTHER_KINDS_HINT: &str = "only Package, PackageBundle, PackageBundleController and TrustPolicy are accepted; apply \
+                                other objects with `kubectl apply`";
 
-/// Whether a manifest is of a kind that a cluster has for packages; airlock's own files have its group, too.
+/// Whether a manifest is of a cluster's kinds about packages. airlock's own files have its API group, too.
 fn is_about_packages(manifest: &Value) -> bool {
     let version = manifest["apiVersion"].as_str().unwrap_or_default();
     let group = version.split_once('/').map_or("", |(group, _)| group);
@@ -183,9 +190,9 @@ async fn created(
 ) -> anyhow::Result<kube::api::DynamicObject> {
     let (object, resource) = object(manifest)?;
     let params = PostParams { dry_run: change == Change::Checked, field_manager: Some(MANAGER.to_owned()) };
-    let doing = format!("creating {}", called(&object));
+    let doing = format!("creating {}", object_name(&object));
     let api = api(client, &object, &resource);
-    api.create(&params, &object).await.map_err(|error| told(&doing, &error))
+    api.create(&params, &object).await.map_err(|error| api_error(&doing, &error))
 }
 
 pub(crate) async fn install(
@@ -194,11 +201,11 @@ pub(crate) async fn install(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let mut work = begin("install", &settings.package_name, settings.dry_run, logs, printer)?;
-    let result = one(settings, &mut work, printer).await;
+    let result = install_package(settings, &mut work, printer).await;
     end(work, result)
 }
 
-async fn one(
+async fn install_package(
     settings: &InstallPackage,
     work: &mut Option<Work<'_>>,
     printer: &Printer,
@@ -209,7 +216,7 @@ async fn one(
         let names: Vec<_> = bundle.spec.packages.iter().map(|package| package.name.as_str()).collect();
         let message =
             format!("`{}` has no package `{}`, only {}", bundle.name(), settings.package, names.join(", "));
-        return Err(Answer::missing(message, None));
+        return Err(ClusterError::missing(message, None));
     };
     let spec = PackageSpec {
         package_name: offered.name.clone(),
@@ -227,13 +234,16 @@ async fn one(
         work.evidence("bundle", bundle.name());
     }
     done(work)?;
-    let line =
-        Line { object: called(&after), namespace: after.metadata.namespace.clone(), did: Did::Created };
+    let line = Line {
+        object: object_name(&after),
+        namespace: after.metadata.namespace.clone(),
+        did: ApplyResult::Created,
+    };
     printed(&vec![line], change, printer)
 }
 
-/// Settings as a YAML document: dots go into maps; `true` and `false` are truths, all else is text, as with
-/// `eksctl anywhere`.
+/// The values of `--set` as a YAML document: dots separate nested maps; `true` and `false` are booleans, all other
+/// values are strings, as with `eksctl anywhere`.
 fn config(settings: &[(String, String)]) -> anyhow::Result<Option<String>> {
     let mut all = Map::new();
     for (key, value) in settings {
@@ -243,8 +253,8 @@ fn config(settings: &[(String, String)]) -> anyhow::Result<Option<String>> {
             text => json!(text),
         };
         let clash = || Usage {
-            message: format!("`{key}` is set twice, or both itself and something below it"),
-            hint: "each key once; dots go into maps",
+            message: format!("`{key}` is set twice, or together with a key below it"),
+            hint: "set each key once; dots separate nested maps",
         };
         let (path, last) =
             key.rsplit_once('.').map_or((None, key.as_str()), |(path, last)| (Some(path), last));
@@ -283,19 +293,19 @@ async fn activate(
         work.evidence("bundle", bundle);
         work.evidence("before", &before);
     }
-    let there = listed::<PackageBundle>(&client, &[], PACKAGES_NAMESPACE).await?;
-    if !there.iter().any(|there| there.name() == bundle.as_str()) {
+    let bundles = listed::<PackageBundle>(&client, &[], PACKAGES_NAMESPACE).await?;
+    if !bundles.iter().any(|known| known.name() == bundle.as_str()) {
         let message = format!("packagebundles \"{bundle}\" not found in {PACKAGES_NAMESPACE}");
-        return Err(Answer::missing_but(message, look_now(cluster)));
+        return Err(ClusterError::missing_with_hint(message, check_now_hint(cluster)));
     }
     if let Some(older) = older(&before, bundle)
         && !settings.allow_downgrade
     {
         let message = format!("`{bundle}` is older than the active bundle `{older}`");
-        return Err(Usage { message, hint: "give --allow-downgrade to go back to it" }.into());
+        return Err(Usage { message, hint: "give --allow-downgrade to activate it" }.into());
     }
     let change = Change::of(settings.dry_run);
-    let did = if before == bundle.as_str() { Did::Unchanged } else { Did::Configured };
+    let did = if before == bundle.as_str() { ApplyResult::Unchanged } else { ApplyResult::Configured };
     let api: Api<PackageBundleController> = Api::namespaced(client, PACKAGES_NAMESPACE);
     let params = PatchParams {
         dry_run: change == Change::Checked,
@@ -303,31 +313,32 @@ async fn activate(
         ..PatchParams::default()
     };
     let patch = Patch::Merge(json!({ "spec": { "activeBundle": bundle.as_str() } }));
-    let doing = format!("making `{bundle}` the active bundle of cluster `{cluster}`");
-    api.patch(cluster, &params, &patch).await.map_err(|error| told(&doing, &error))?;
+    let doing = format!("activating bundle `{bundle}` of cluster `{cluster}`");
+    api.patch(cluster, &params, &patch).await.map_err(|error| api_error(&doing, &error))?;
     done(work)?;
     let value = json!({ "cluster": cluster, "activeBundle": bundle.as_str(), "before": before, "did": did });
     printer.result(&value, |_| {
         let from = if before.is_empty() { "none".to_owned() } else { before.clone() };
         format!(
             "packagebundlecontroller/{cluster} {}{}: active bundle {bundle} (was {from})\n",
-            did.word(),
+            did.as_str(),
             change.note()
         )
     })?;
     Ok(Status::Done)
 }
 
-/// How the controller is made to ask the registry at once. It does so whenever a cluster's settings change.
-fn look_now(cluster: &str) -> String {
+/// The hint with a command that makes the controller check the registry at once, as it does whenever a cluster's
+/// settings change.
+fn check_now_hint(cluster: &str) -> String {
     format!(
-        "the controller asks the registry for a newer bundle every `upgradeCheckInterval`, once a day unless set; it looks \
-         now, and every hour from then on, after: kubectl patch pbc -n {PACKAGES_NAMESPACE} {cluster} --type merge -p \
+        "the controller checks the registry for newer bundles every `upgradeCheckInterval`, by default once a day; to \
+         check now, and then every hour, run: kubectl patch pbc -n {PACKAGES_NAMESPACE} {cluster} --type merge -p \
          '{{\"spec\":{{\"upgradeCheckInterval\":\"1h\"}}}}'"
     )
 }
 
-/// The active bundle, if it is newer than this one, or for a later Kubernetes.
+/// The active bundle, if it is newer than this one, or for a later Kubernetes version.
 fn older(active: &str, wanted: &BundleName) -> Option<BundleName> {
     let active: BundleName = active.parse().ok()?;
     (active > *wanted).then_some(active)
@@ -354,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_is_older_by_its_name_and_not_by_being_another() {
+    fn a_bundle_is_older_by_its_name_and_not_because_it_differs() {
         let wanted: BundleName = "v1-36-2026-03-12-1773300000".parse().unwrap();
         assert!(older("v1-36-2026-03-13-1773386400", &wanted).is_some());
         for active in ["", "v1-36-7", "v1-36-2026-03-12-1773300000", "v1-35-2026-09-12-1789200000"] {
@@ -363,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn only_kinds_of_a_cluster_are_taken() {
+    fn only_kinds_of_a_cluster_are_accepted() {
         let manifest = |version: &str, kind: &str| json!({ "apiVersion": version, "kind": kind });
         assert!(is_about_packages(&manifest("packages.eks.amazonaws.com/v1alpha1", "Package")));
         assert!(is_about_packages(&manifest("airlock.dev/v1alpha1", "TrustPolicy")));
@@ -372,8 +383,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_is_looked_for_now_is_told_as_a_command() {
-        let hint = look_now("mgmt");
+    fn the_hint_to_check_for_bundles_now_is_a_command() {
+        let hint = check_now_hint("mgmt");
         assert!(hint.contains("kubectl patch pbc -n eksa-packages mgmt --type merge"), "{hint}");
         let patch = hint.split('\'').nth(1).unwrap();
         let patch: Value = serde_json::from_str(patch).unwrap();

@@ -1,4 +1,4 @@
-//! A package in words, as `kubectl describe` lays objects out.
+//! A package as text, in the layout of `kubectl describe`.
 
 use k8s_openapi::api::core::v1::Event;
 use package_api::Package;
@@ -20,7 +20,7 @@ pub(super) fn text(package: &Package, events: &[Event]) -> String {
     let created = package.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
     line("Created", &created.unwrap_or_default());
     line("Package", &spec.package_name);
-    line("Wanted version", spec.package_version.as_deref().unwrap_or("latest"));
+    line("Requested version", spec.package_version.as_deref().unwrap_or("latest"));
     line("Target namespace", spec.target_namespace.as_deref().unwrap_or("(the chart's own)"));
     let state = status.state.map(|state| serde_json::to_value(state).unwrap_or_default());
     line("State", state.as_ref().and_then(Value::as_str).unwrap_or_default());
@@ -35,7 +35,7 @@ pub(super) fn text(package: &Package, events: &[Event]) -> String {
     let upgrades = status.upgrades_available.iter().flatten().map(|upgrade| upgrade.version.as_str());
     line("Upgrades available", &upgrades.collect::<Vec<_>>().join(", "));
     if package.metadata.deletion_timestamp.is_some() {
-        line("Deleted", "yes: what it installed is being taken away");
+        line("Deleted", "yes: what it installed is being deleted");
     }
     section(&mut out, "Config", spec.config.iter().flat_map(|config| config.lines()).map(str::to_owned));
     let conditions = status.conditions.iter().flatten().map(|condition| {

@@ -1,4 +1,4 @@
-//! The cluster's API server: how it is reached, what is asked of it, and its errors in words.
+//! The cluster's API server: connection, requests and errors.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -15,65 +15,65 @@ use crate::cli::ReachArg;
 use crate::env;
 use crate::failure::Usage;
 
-/// No kubeconfig is larger.
-const MOST_KUBECONFIG: u64 = 8 << 20;
+/// The maximum size of a kubeconfig.
+const MAX_KUBECONFIG: u64 = 8 << 20;
 
-/// Under which name the command line owns fields.
+/// The field manager of the command line.
 pub(crate) const MANAGER: &str = "airlock-cli";
 
-/// What an API server said, or that it said nothing.
+/// An error of a command about a cluster, with its class and hint.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct Answer {
+pub(crate) struct ClusterError {
     message: String,
     class: Class,
     hint: Option<Cow<'static, str>>,
 }
 
-impl Classified for Answer {
+impl Classified for ClusterError {
     fn class(&self) -> Class {
         self.class
     }
 }
 
-impl Answer {
+impl ClusterError {
     pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// Something that was named is not there.
+    /// A named object does not exist.
     pub(crate) fn missing(message: String, hint: Option<&'static str>) -> anyhow::Error {
         Self { message, class: Class::Missing, hint: hint.map(Cow::Borrowed) }.into()
     }
 
-    /// As [`Self::missing`], with a hint that names what is to be typed.
-    pub(crate) fn missing_but(message: String, hint: String) -> anyhow::Error {
+    /// Like [`Self::missing`], with a hint that contains a command.
+    pub(crate) fn missing_with_hint(message: String, hint: String) -> anyhow::Error {
         Self { message, class: Class::Missing, hint: Some(Cow::Owned(hint)) }.into()
     }
 
-    /// Something that was waited for and did not come.
-    pub(crate) fn late(message: String, hint: &'static str) -> anyhow::Error {
+    /// A time-out.
+    pub(crate) fn timed_out(message: String, hint: &'static str) -> anyhow::Error {
         Self { message, class: Class::Other, hint: Some(Cow::Borrowed(hint)) }.into()
     }
 
-    /// A wish that cannot be fulfilled as it is, with the command that comes before.
-    pub(crate) fn first(message: String, hint: String) -> anyhow::Error {
+    /// A request that requires another command first, which the hint contains.
+    pub(crate) fn needs_command(message: String, hint: String) -> anyhow::Error {
         Self { message, class: Class::Usage, hint: Some(Cow::Owned(hint)) }.into()
     }
 
-    /// A registry that did not do what was asked of it.
-    pub(crate) fn unreached(message: String, hint: String) -> anyhow::Error {
+    /// A registry that failed a request.
+    pub(crate) fn registry_failed(message: String, hint: String) -> anyhow::Error {
         Self { message, class: Class::Network, hint: Some(Cow::Owned(hint)) }.into()
     }
 
-    /// Something that was judged, and is refused.
+    /// An object that a policy refuses.
     pub(crate) fn refused(message: String, hint: &'static str) -> anyhow::Error {
         Self { message, class: Class::Refused, hint: Some(Cow::Borrowed(hint)) }.into()
     }
 }
 
-/// An API server's error, with what was being done.
-pub(crate) fn told(doing: &str, error: &kube::Error) -> anyhow::Error {
+/// An error of the API server, with the failed action.
+pub(crate) fn api_error(doing: &str, error: &kube::Error) -> anyhow::Error {
     let kube::Error::Api(status) = error else {
         let mut causes = String::new();
         let mut cause = std::error::Error::source(error);
@@ -82,14 +82,15 @@ pub(crate) fn told(doing: &str, error: &kube::Error) -> anyhow::Error {
             cause = inner.source();
         }
         let message = format!("{doing}: the API server does not answer: {causes}");
-        let hint = Some(Cow::Borrowed("is the kubeconfig the right one? give --kubeconfig and --context"));
-        return Answer { message, class: Class::Network, hint }.into();
+        let hint =
+            Some(Cow::Borrowed("check the kubeconfig and its context: --kubeconfig FILE, --context NAME"));
+        return ClusterError { message, class: Class::Network, hint }.into();
     };
     let denied = status.message.contains("denied the request");
     if status.code == 404 && is_unknown_kind(&status.message) {
         let message = format!("{doing}: the cluster does not have this kind: airlock is not installed");
         let hint = Some(Cow::Borrowed("run `airlock install controller`, which also installs the CRDs"));
-        return Answer { message, class: Class::Missing, hint }.into();
+        return ClusterError { message, class: Class::Missing, hint }.into();
     }
     let (class, hint) = match status.code {
         401 => (Class::Other, Some("the kubeconfig's credentials are not accepted")),
@@ -106,12 +107,13 @@ pub(crate) fn told(doing: &str, error: &kube::Error) -> anyhow::Error {
         ),
         _ => (Class::Other, None),
     };
-    Answer { message: format!("{doing}: {}", status.message), class, hint: hint.map(Cow::Borrowed) }.into()
+    ClusterError { message: format!("{doing}: {}", status.message), class, hint: hint.map(Cow::Borrowed) }
+        .into()
 }
 
-/// What API servers say of a kind that no definition brought.
-fn is_unknown_kind(said: &str) -> bool {
-    said.contains("404 page not found") || said.contains("could not find the requested resource")
+/// Whether the API server's message is about a kind without a CRD.
+fn is_unknown_kind(message: &str) -> bool {
+    message.contains("404 page not found") || message.contains("could not find the requested resource")
 }
 
 /// A client of the cluster.
@@ -121,19 +123,19 @@ pub(crate) async fn connect(arg: &ReachArg) -> anyhow::Result<Client> {
             Some(path) => format!("the kubeconfig `{}` cannot be used: {error}", path.display()),
             None => format!("the kubeconfig cannot be used: {error}"),
         },
-        hint: "give --kubeconfig FILE, and --context NAME where it has several",
+        hint: "give --kubeconfig FILE and, if it has several contexts, --context NAME",
     };
     let file = kubeconfig(arg.kubeconfig.as_deref())?;
     let options = KubeConfigOptions { context: arg.context.clone(), ..KubeConfigOptions::default() };
-    // Another part of the program may have done it; it is the same provider then.
+    // If another part of the program has done it, it is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config =
         kube::Config::from_custom_kubeconfig(file.map_err(unusable)?, &options).await.map_err(unusable)?;
-    Client::try_from(config).map_err(|error| told("connecting", &error))
+    Client::try_from(config).map_err(|error| api_error("connecting", &error))
 }
 
-/// The kubeconfig that was named, or those of the environment. Each is looked at before `kube` reads it without a limit;
-/// a pipe can be read only once.
+/// The given kubeconfig, or those of the environment. Each is read with a limit before `kube` reads it without one; a
+/// pipe can be read only once.
 fn kubeconfig(named: Option<&Path>) -> anyhow::Result<Result<Kubeconfig, KubeconfigError>> {
     let all = match (named, std::env::var_os(env::KUBECONFIG), std::env::var_os(env::HOME)) {
         (Some(path), ..) => vec![path.to_owned()],
@@ -141,9 +143,9 @@ fn kubeconfig(named: Option<&Path>) -> anyhow::Result<Result<Kubeconfig, Kubecon
         (None, None, Some(home)) => vec![Path::new(&home).join(".kube/config")],
         (None, None, None) => Vec::new(),
     };
-    // One that does not exist is for `kube` to report.
+    // `kube` reports files that do not exist.
     for path in all.iter().filter(|path| path.exists()) {
-        let text = input::read_text(path, MOST_KUBECONFIG);
+        let text = input::read_text(path, MAX_KUBECONFIG);
         let text = text.with_context(|| format!("cannot read the kubeconfig `{}`", path.display()))?;
         if !path.is_file() && named.is_some() {
             return Ok(Kubeconfig::from_yaml(&text));
@@ -154,7 +156,7 @@ fn kubeconfig(named: Option<&Path>) -> anyhow::Result<Result<Kubeconfig, Kubecon
 
 /// The API server's version.
 pub(crate) async fn version(client: &Client) -> anyhow::Result<Info> {
-    client.apiserver_version().await.map_err(|error| told("asking for the server's version", &error))
+    client.apiserver_version().await.map_err(|error| api_error("reading the server's version", &error))
 }
 
 /// An object for the API, from its manifest.
@@ -164,8 +166,8 @@ pub(crate) fn object(manifest: &Value) -> anyhow::Result<(DynamicObject, ApiReso
     let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     let object: DynamicObject = serde_json::from_value(manifest.clone()).map_err(|error| Usage {
-        message: format!("a manifest is no object of Kubernetes: {error}"),
-        hint: "it needs apiVersion, kind and metadata.name",
+        message: format!("a manifest is not a Kubernetes object: {error}"),
+        hint: "give it apiVersion, kind and metadata.name",
     })?;
     if kind.is_empty() || version.is_empty() || object.metadata.name.is_none() {
         let message = "a manifest has no apiVersion, kind or metadata.name".to_owned();
@@ -174,7 +176,7 @@ pub(crate) fn object(manifest: &Value) -> anyhow::Result<(DynamicObject, ApiReso
     Ok((object, resource))
 }
 
-/// The API for an object, by whether it says a namespace.
+/// The API for an object, namespaced if the object names a namespace.
 pub(crate) fn api(client: &Client, object: &DynamicObject, resource: &ApiResource) -> Api<DynamicObject> {
     match &object.metadata.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
@@ -182,13 +184,13 @@ pub(crate) fn api(client: &Client, object: &DynamicObject, resource: &ApiResourc
     }
 }
 
-/// How people name an object: `kind/name`.
-pub(crate) fn called(object: &DynamicObject) -> String {
+/// The display name of an object: `kind/name`.
+pub(crate) fn object_name(object: &DynamicObject) -> String {
     let kind = object.types.as_ref().map(|types| types.kind.to_lowercase()).unwrap_or_default();
     format!("{kind}/{}", object.metadata.name.as_deref().unwrap_or_default())
 }
 
-/// Whether a change is made, or only checked by the API server.
+/// Whether a change is made, or only validated by the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Made,
@@ -200,7 +202,7 @@ impl Change {
         if dry_run { Self::Checked } else { Self::Made }
     }
 
-    /// What follows the word for what was done.
+    /// The suffix of a printed change.
     pub(crate) fn note(self) -> &'static str {
         match self {
             Self::Made => "",
@@ -209,17 +211,17 @@ impl Change {
     }
 }
 
-/// What an object's change came to.
+/// The result of applying an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Did {
+pub(crate) enum ApplyResult {
     Created,
     Configured,
     Unchanged,
 }
 
-impl Did {
-    pub(crate) fn word(self) -> &'static str {
+impl ApplyResult {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Configured => "configured",
@@ -228,31 +230,33 @@ impl Did {
     }
 }
 
-/// Makes an object what its manifest says, by server-side apply.
+/// Applies a manifest by server-side apply.
 pub(crate) async fn applied(
     client: &Client,
     manifest: &Value,
     manager: &str,
     change: Change,
-) -> anyhow::Result<(DynamicObject, Did)> {
+) -> anyhow::Result<(DynamicObject, ApplyResult)> {
     let (object, resource) = object(manifest)?;
     let api = api(client, &object, &resource);
     let name = object.metadata.name.clone().unwrap_or_default();
-    let doing = format!("applying {}", called(&object));
-    let before = api.get_opt(&name).await.map_err(|error| told(&doing, &error))?;
+    let doing = format!("applying {}", object_name(&object));
+    let before = api.get_opt(&name).await.map_err(|error| api_error(&doing, &error))?;
     let params = PatchParams {
         dry_run: change == Change::Checked,
         force: true,
         field_manager: Some(manager.to_owned()),
         field_validation: Some(kube::api::ValidationDirective::Strict),
     };
-    let after =
-        api.patch(&name, &params, &Patch::Apply(manifest)).await.map_err(|error| told(&doing, &error))?;
+    let after = api
+        .patch(&name, &params, &Patch::Apply(manifest))
+        .await
+        .map_err(|error| api_error(&doing, &error))?;
     let version = |object: &DynamicObject| object.metadata.resource_version.clone();
     let did = match before {
-        None => Did::Created,
-        Some(before) if version(&before) == version(&after) => Did::Unchanged,
-        Some(_) => Did::Configured,
+        None => ApplyResult::Created,
+        Some(before) if version(&before) == version(&after) => ApplyResult::Unchanged,
+        Some(_) => ApplyResult::Configured,
     };
     Ok((after, did))
 }
@@ -263,19 +267,19 @@ mod tests {
 
     use super::*;
 
-    fn answer(code: u16, said: &str) -> Answer {
-        let status = Status::failure(said, "").with_code(code);
-        told("listing packages", &kube::Error::Api(Box::new(status))).downcast().unwrap()
+    fn error_for(code: u16, message: &str) -> ClusterError {
+        let status = Status::failure(message, "").with_code(code);
+        api_error("listing packages", &kube::Error::Api(Box::new(status))).downcast().unwrap()
     }
 
     #[test]
-    fn what_is_not_installed_is_told_as_that() {
-        for said in ["404 page not found", "the server could not find the requested resource"] {
-            let answer = answer(404, said);
-            assert_eq!((answer.class(), answer.hint().is_some()), (Class::Missing, true));
-            assert!(answer.to_string().ends_with("airlock is not installed"), "{answer}");
+    fn a_missing_kind_means_that_airlock_is_not_installed() {
+        for message in ["404 page not found", "the server could not find the requested resource"] {
+            let error = error_for(404, message);
+            assert_eq!((error.class(), error.hint().is_some()), (Class::Missing, true));
+            assert!(error.to_string().ends_with("airlock is not installed"), "{error}");
         }
-        let absent = answer(404, "packages \"a\" not found");
+        let absent = error_for(404, "packages \"a\" not found");
         assert_eq!(
             (absent.to_string().as_str(), absent.hint()),
             ("listing packages: packages \"a\" not found", None)
@@ -283,9 +287,10 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_that_nobody_answers_has_a_hint() {
-        let down = answer(500, "Internal error occurred: failed calling webhook \"a\": connection refused");
+    fn a_webhook_without_a_server_has_a_hint() {
+        let down =
+            error_for(500, "Internal error occurred: failed calling webhook \"a\": connection refused");
         assert!(down.hint().unwrap().contains("kubectl get pods -n eksa-packages"));
-        assert_eq!(answer(500, "etcdserver: request timed out").hint(), None);
+        assert_eq!(error_for(500, "etcdserver: request timed out").hint(), None);
     }
 }

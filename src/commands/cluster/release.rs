@@ -1,5 +1,5 @@
-//! `airlock package`: what packages come to as charts, how that differs from what is there, the way back, and the
-//! rights that it takes.
+//! `airlock package`: the rendered charts of packages, their differences from the cluster, rollback, and the
+//! permissions that they need.
 
 mod diff;
 mod rights;
@@ -10,7 +10,7 @@ pub(in crate::commands) use self::rights::ROLES;
 use anyhow::Context as _;
 use audit::EventType;
 use installer::Install;
-use installer::guard::{Bounds, Facts};
+use installer::guard::{Bounds, BoundsInput};
 use installer::{Engine, Prepared};
 use kube::Client;
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
@@ -19,11 +19,11 @@ use package_controller::package::{Observed, Release as Found, planned};
 use registry::client::{Client as Registry, HostRule};
 use serde_json::{Value, json};
 
-use super::reach::{Answer, MANAGER, connect};
+use super::reach::{ClusterError, MANAGER, connect};
 use super::show::{active_bundle, listed, settings as settings_of};
 use super::target::Target;
 use crate::cli::{ChartsArg, OnePackage, PackageCommand};
-use crate::commands::image::{docker_config, impatient};
+use crate::commands::image::{docker_config, interactive_client};
 use crate::failure::Status;
 use crate::logged::Logs;
 use crate::printer::Printer;
@@ -54,16 +54,16 @@ pub(super) async fn run(settings: &PackageCommand, logs: &Logs, printer: &Printe
     }
 }
 
-/// What decides about a cluster's packages.
+/// What determines a cluster's packages.
 struct Cluster {
-    /// The one that manages it.
+    /// The client of the management cluster.
     client: Client,
     target: Target,
     engine: Engine,
     bundle: PackageBundle,
     settings: PackageBundleController,
     packages: Vec<Package>,
-    /// The registry that stands for all others.
+    /// The registry that replaces all others.
     mirror: Option<oci::RegistryHost>,
 }
 
@@ -90,13 +90,13 @@ impl Cluster {
             siblings: &self.packages,
             release: Found::Absent,
         };
-        planned(&observed).map_err(|reason| Answer::missing(reason, None))
+        planned(&observed).map_err(|reason| ClusterError::missing(reason, None))
     }
 
     async fn prepare(&self, package: &Package) -> anyhow::Result<Prepared> {
         let plan = self.plan(package)?;
-        // As the controller has it.
-        let bounds = Bounds::of(&Facts {
+        // The same bounds as in the controller.
+        let bounds = Bounds::of(&BoundsInput {
             bundle: &self.bundle,
             settings: Some(&self.settings),
             package: &package.spec.package_name,
@@ -104,7 +104,7 @@ impl Cluster {
             mirror: self.mirror.as_ref(),
             own: PACKAGES_NAMESPACE,
         });
-        let bounds = bounds.map_err(|reason| Answer::missing(reason, None))?;
+        let bounds = bounds.map_err(|reason| ClusterError::missing(reason, None))?;
         let prepared = self.engine.clone().within(bounds).prepare(&plan).await;
         prepared.with_context(|| format!("the package `{}` cannot be rendered", package.name()))
     }
@@ -112,13 +112,13 @@ impl Cluster {
     async fn named(&self, name: &str) -> anyhow::Result<Prepared> {
         let package = self.packages.iter().find(|package| package.name() == name);
         let package =
-            package.ok_or_else(|| Answer::missing(format!("packages \"{name}\" not found"), None))?;
+            package.ok_or_else(|| ClusterError::missing(format!("packages \"{name}\" not found"), None))?;
         self.prepare(package).await
     }
 }
 
 fn registry(charts: &ChartsArg) -> anyhow::Result<Registry> {
-    let ca_pem = charts.registry_ca.as_deref().map(crate::commands::authority).transpose()?;
+    let ca_pem = charts.registry_ca.as_deref().map(crate::commands::ca_certificate).transpose()?;
     let rule = charts.registry.clone().map(|host| HostRule {
         endpoint: host.clone(),
         host,
@@ -126,7 +126,7 @@ fn registry(charts: &ChartsArg) -> anyhow::Result<Registry> {
         plain_http: charts.plain_http,
         ca_pem: ca_pem.map(String::into_bytes),
     });
-    impatient(rule.into_iter().collect(), docker_config())
+    interactive_client(rule.into_iter().collect(), docker_config())
 }
 
 async fn render(settings: &OnePackage, printer: &Printer) -> anyhow::Result<Status> {
@@ -141,8 +141,8 @@ async fn render(settings: &OnePackage, printer: &Printer) -> anyhow::Result<Stat
     Ok(Status::Done)
 }
 
-/// An object's kind and name, for people.
-fn called(object: &Value) -> String {
+/// An object's kind and name, for messages.
+fn object_label(object: &Value) -> String {
     let text = |at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (kind, name, namespace) = (text("/kind"), text("/metadata/name"), text("/metadata/namespace"));
     if namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") }

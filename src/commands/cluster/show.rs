@@ -1,4 +1,4 @@
-//! `airlock get`, `airlock describe` and `airlock list`: what is in a cluster.
+//! `airlock get`, `airlock describe` and `airlock list`: print resources of a cluster.
 
 use kube::api::{Api, ApiResource, ListParams};
 use kube::{Client, Resource};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::reach::{Answer, connect, told};
+use super::reach::{ClusterError, api_error, connect};
 use super::table::{Table, tabbed};
 use crate::cli::{Describe, Format, Get, List, ListPackages, ReachArg};
 use crate::commands::read;
@@ -32,7 +32,7 @@ pub(crate) async fn get(settings: &Get, printer: &Printer) -> anyhow::Result<Sta
     }
 }
 
-/// The packages of a cluster; where there are none, the cluster must be there.
+/// The packages of a cluster. If there are none, the cluster must exist.
 async fn packages_of(client: &Client, cluster: &str, names: &[String]) -> anyhow::Result<Vec<Package>> {
     let packages = listed::<Package>(client, names, &cluster_namespace(cluster)).await?;
     if packages.is_empty() {
@@ -76,7 +76,7 @@ where
     Ok(Status::Done)
 }
 
-/// Objects of a kind by name, or all; one that is named must be there.
+/// Objects of a kind by name, or all. Named objects must exist.
 pub(super) async fn listed<K>(client: &Client, names: &[String], namespace: &str) -> anyhow::Result<Vec<K>>
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
@@ -87,13 +87,15 @@ where
     let plural = K::plural(&());
     let doing = format!("listing {plural}");
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let all = api.list(&ListParams::default()).await.map_err(|error| told(&doing, &error))?.items;
+    let all = api.list(&ListParams::default()).await.map_err(|error| api_error(&doing, &error))?.items;
     if names.is_empty() {
         return Ok(all);
     }
     let find = |name: &String| {
         let found = all.iter().find(|object| object.meta().name.as_ref() == Some(name)).cloned();
-        found.ok_or_else(|| Answer::missing(format!("{plural} \"{name}\" not found in {namespace}"), None))
+        found.ok_or_else(|| {
+            ClusterError::missing(format!("{plural} \"{name}\" not found in {namespace}"), None)
+        })
     };
     names.iter().map(find).collect()
 }
@@ -103,20 +105,23 @@ pub(super) async fn active_bundle(client: &Client, cluster: &str) -> anyhow::Res
     let settings = settings(client, cluster).await?;
     let name = settings.spec.active_bundle.unwrap_or_default();
     if name.is_empty() {
-        let hint = "`airlock get packagebundlecontrollers` shows why; `airlock upgrade packages` sets one";
-        return Err(Answer::missing(format!("the cluster `{cluster}` has no active bundle"), Some(hint)));
+        let hint = "`airlock get packagebundlecontrollers` shows the reason; `airlock upgrade packages` activates one";
+        return Err(ClusterError::missing(
+            format!("the cluster `{cluster}` has no active bundle"),
+            Some(hint),
+        ));
     }
     let mut found = listed::<PackageBundle>(client, &[name], PACKAGES_NAMESPACE).await?;
-    found.pop().ok_or_else(|| Answer::missing("no bundle".to_owned(), None))
+    found.pop().ok_or_else(|| ClusterError::missing("no bundle".to_owned(), None))
 }
 
 /// A cluster's settings.
 pub(super) async fn settings(client: &Client, cluster: &str) -> anyhow::Result<PackageBundleController> {
     let api: Api<PackageBundleController> = Api::namespaced(client.clone(), PACKAGES_NAMESPACE);
     let doing = format!("getting the settings of cluster `{cluster}`");
-    let found = api.get_opt(cluster).await.map_err(|error| told(&doing, &error))?;
-    let hint = "`airlock get packagebundlecontrollers` lists the clusters there are";
-    found.ok_or_else(|| Answer::missing(format!("there is no cluster `{cluster}`"), Some(hint)))
+    let found = api.get_opt(cluster).await.map_err(|error| api_error(&doing, &error))?;
+    let hint = "`airlock get packagebundlecontrollers` lists the clusters";
+    found.ok_or_else(|| ClusterError::missing(format!("cluster `{cluster}` not found"), Some(hint)))
 }
 
 pub(crate) async fn list(settings: &List, printer: &Printer) -> anyhow::Result<Status> {
@@ -162,7 +167,7 @@ pub(crate) async fn describe(settings: &Describe, printer: &Printer) -> anyhow::
     for package in packages {
         let about = format!("involvedObject.kind=Package,involvedObject.name={}", package.name());
         let found = events.list(&ListParams::default().fields(&about)).await;
-        let mut found = found.map_err(|error| told("listing events", &error))?.items;
+        let mut found = found.map_err(|error| api_error("listing events", &error))?.items;
         found.sort_by_key(|event| (event.last_timestamp.clone(), event.event_time.clone()));
         all.push((package, found));
     }

@@ -6,7 +6,7 @@ use kube::core::Request;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::reach::told;
+use super::reach::api_error;
 
 /// `meta.k8s.io/v1 Table`: the API server's own columns.
 #[derive(Debug, Deserialize)]
@@ -31,16 +31,16 @@ struct Row {
 }
 
 impl Table {
-    /// What the API server has of a kind in a namespace, in its columns.
+    /// Lists the objects of a kind in a namespace, in the API server's columns.
     pub(super) async fn of(client: &Client, resource: &ApiResource, namespace: &str) -> anyhow::Result<Self> {
         let doing = format!("listing {}", resource.plural);
         let path = <DynamicObject as kube::Resource>::url_path(resource, Some(namespace));
         let mut request = Request::new(path)
             .list(&ListParams::default())
-            .map_err(|error| told(&doing, &kube::Error::BuildRequest(error)))?;
+            .map_err(|error| api_error(&doing, &kube::Error::BuildRequest(error)))?;
         let accept = "application/json;as=Table;v=v1;g=meta.k8s.io".parse()?;
         request.headers_mut().insert("accept", accept);
-        client.request(request).await.map_err(|error| told(&doing, &error))
+        client.request(request).await.map_err(|error| api_error(&doing, &error))
     }
 
     /// Keeps rows by the objects' names, in the order of the names.
@@ -48,12 +48,12 @@ impl Table {
         if names.is_empty() {
             return;
         }
-        let place = |row: &Row| {
+        let position = |row: &Row| {
             let name = row.object["metadata"]["name"].as_str();
             names.iter().position(|wanted| Some(wanted.as_str()) == name)
         };
-        self.rows.retain(|row| place(row).is_some());
-        self.rows.sort_by_key(place);
+        self.rows.retain(|row| position(row).is_some());
+        self.rows.sort_by_key(position);
     }
 
     /// As kubectl prints it.
@@ -87,7 +87,7 @@ fn columns(lines: &[Vec<String>]) -> String {
     lines.iter().map(line).collect()
 }
 
-/// `eksctl anywhere`'s tables: Go's tabwriter with cells of at least 16, filled up by tabs of 8.
+/// `eksctl anywhere`'s tables: Go's tabwriter with cells of at least 16, padded with tabs of 8.
 pub(super) fn tabbed(lines: &[[String; 2]]) -> String {
     const LEAST: usize = 16;
     const TAB: usize = 8;
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_printed_in_the_columns_that_the_server_says_without_those_for_wide_output() {
+    fn a_table_has_the_servers_columns_without_those_for_wide_output() {
         let table = serde_json::json!({
             "columnDefinitions": [{"name": "Name", "priority": 0}, {"name": "Wide", "priority": 1}, {"name": "State"}],
             "rows": [

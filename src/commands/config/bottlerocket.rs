@@ -1,5 +1,5 @@
-//! Bottlerocket's settings. Its containerd asks a mirror with `?ns=`, by which airlock finds the repository, so an
-//! endpoint needs a path only where the namespace is another than the host's name.
+//! Bottlerocket settings. Its containerd sends `?ns=` to a mirror, by which airlock finds the repository, so an
+//! endpoint needs a path only if the namespace differs from the host's name.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,8 +31,8 @@ pub(super) fn files(site: &Site) -> Vec<NodeFile> {
         text += &format!("username = {}\n", toml(&credentials.user));
         text += &format!("password = {}\n\n", toml(&credentials.password));
     }
-    if let Some(authority) = &site.authority {
-        let data = STANDARD.encode(authority);
+    if let Some(ca) = &site.ca {
+        let data = STANDARD.encode(ca);
         text += &format!("[settings.pki.airlock]\ndata = \"{data}\"\ntrusted = true\n");
     }
     vec![NodeFile::new("user-data.toml", text).secret(site.credentials.is_some())]

@@ -1,4 +1,4 @@
-//! containerd and kind: one `hosts.toml` for each mirrored host, by which images keep their names.
+//! containerd and kind: one `hosts.toml` for each mirrored host, so that images keep their names.
 
 use oci::{RegistryHost, RepositoryName};
 use serde_json::json;
@@ -6,14 +6,14 @@ use serde_json::json;
 use super::site::Site;
 use super::{NodeFile, toml};
 
-/// Generations of containerd, whose plugins have other names.
+/// Major versions of containerd, whose plugins have different names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     One,
     Two,
 }
 
-/// Where containerd looks, as everywhere in the wild.
+/// The folder that containerd reads by convention.
 const CERTS: &str = "/etc/containerd/certs.d";
 
 pub(super) fn files(site: &Site, version: Version) -> Vec<NodeFile> {
@@ -42,17 +42,17 @@ pub(super) fn kind(site: &Site) -> Vec<NodeFile> {
     files
 }
 
-/// The folder of hosts, which on the node is [`CERTS`].
+/// The folder of hosts, which is [`CERTS`] on the node.
 fn certs(site: &Site, folder: &str) -> Vec<NodeFile> {
     let own = &site.registry.host;
     let mut files = Vec::new();
-    if let Some(authority) = &site.authority {
-        files.push(NodeFile::new(format!("{folder}/{own}/ca.crt"), authority.as_str()));
+    if let Some(ca) = &site.ca {
+        files.push(NodeFile::new(format!("{folder}/{own}/ca.crt"), ca.as_str()));
     }
     let mirrors = site.mirrors.iter().filter(|(host, _)| *host != own);
     let mirrors = mirrors.map(|(host, namespace)| (host, namespace.as_ref()));
     if site.closed_world {
-        // containerd names the registry that it wants by `?ns=`, which airlock's server understands.
+        // containerd passes the original registry in `?ns=`, which airlock's server understands.
         let everything = hosts(site, own, None);
         files.push(
             NodeFile::new(format!("{folder}/_default/hosts.toml"), everything)
@@ -66,19 +66,19 @@ fn certs(site: &Site, folder: &str) -> Vec<NodeFile> {
     files
 }
 
-/// With a way back to the internet, as EKS Anywhere writes it; else the registry is made the host's own server.
+/// With fallback to the internet, as EKS Anywhere writes it; otherwise the registry replaces the host's server.
 pub(super) fn hosts(site: &Site, host: &RegistryHost, namespace: Option<&RepositoryName>) -> String {
     let path = namespace.map(|namespace| format!("/{namespace}")).unwrap_or_default();
-    let place = format!("{}/v2{path}", site.registry.url());
+    let url = format!("{}/v2{path}", site.registry.url());
     let scheme = if site.registry.plain && *host == site.registry.host { "http" } else { "https" };
     let (mut text, indent) = if site.fallback {
         let server = format!("{scheme}://{}", host.endpoint());
-        (format!("server = {}\n\n[host.{}]\n", toml(&server), toml(&place)), "  ")
+        (format!("server = {}\n\n[host.{}]\n", toml(&server), toml(&url)), "  ")
     } else {
-        (format!("server = {}\n", toml(&place)), "")
+        (format!("server = {}\n", toml(&url)), "")
     };
     text += &format!("{indent}capabilities = [\"pull\", \"resolve\"]\n{indent}override_path = true\n");
-    if site.authority.is_some() {
+    if site.ca.is_some() {
         let file = format!("{CERTS}/{}/ca.crt", site.registry.host);
         text += &format!("{indent}ca = {}\n", toml(&file));
     }
@@ -86,11 +86,8 @@ pub(super) fn hosts(site: &Site, host: &RegistryHost, namespace: Option<&Reposit
         text += &format!("{indent}skip_verify = true\n");
     }
     if let Some(credentials) = &site.credentials {
-        let table = if site.fallback {
-            format!("  [host.{}.header]\n", toml(&place))
-        } else {
-            "[header]\n".to_owned()
-        };
+        let table =
+            if site.fallback { format!("  [host.{}.header]\n", toml(&url)) } else { "[header]\n".to_owned() };
         text += &format!("{table}{indent}  authorization = \"Basic {}\"\n", credentials.basic());
     }
     text

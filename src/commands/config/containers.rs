@@ -1,4 +1,4 @@
-//! CRI-O, podman, skopeo and buildah: `registries.conf`, by containers/image.
+//! CRI-O, podman, skopeo and buildah: `registries.conf` of containers/image.
 
 use super::site::Site;
 use super::{NodeFile, toml};
@@ -26,24 +26,24 @@ pub(super) fn podman(site: &Site) -> anyhow::Result<Vec<NodeFile>> {
 fn shared(site: &Site) -> Vec<NodeFile> {
     let mut files =
         vec![NodeFile::new("/etc/containers/registries.conf.d/50-airlock.conf", registries(site))];
-    if let Some(authority) = &site.authority {
+    if let Some(ca) = &site.ca {
         let path = format!("/etc/containers/certs.d/{}/ca.crt", site.registry.host);
-        files.push(NodeFile::new(path, authority.as_str()));
+        files.push(NodeFile::new(path, ca.as_str()));
     }
     files
 }
 
-/// A location stands for the prefix and leaves no way back; a mirror is asked before the registry itself.
+/// A location replaces the prefix, without fallback; a mirror is tried before the registry itself.
 fn registries(site: &Site) -> String {
     let insecure = if site.registry.plain || site.skip_verify { "insecure = true\n" } else { "" };
     let mut text = String::new();
     for (host, namespace) in site.mirrors.iter().filter(|(host, _)| **host != site.registry.host) {
-        let (host, place) = (toml(host.as_str()), toml(&site.location(namespace.as_ref())));
+        let (host, location) = (toml(host.as_str()), toml(&site.location(namespace.as_ref())));
         text += &format!("[[registry]]\nprefix = {host}\n");
         text += &if site.fallback {
-            format!("location = {host}\n\n[[registry.mirror]]\nlocation = {place}\n{insecure}\n")
+            format!("location = {host}\n\n[[registry.mirror]]\nlocation = {location}\n{insecure}\n")
         } else {
-            format!("location = {place}\n{insecure}\n")
+            format!("location = {location}\n{insecure}\n")
         };
     }
     if !insecure.is_empty() {

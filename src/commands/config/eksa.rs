@@ -1,4 +1,4 @@
-//! `registryMirrorConfiguration` of EKS Anywhere's Cluster, by the rules that its own checks have.
+//! `registryMirrorConfiguration` of EKS Anywhere's Cluster, within the rules of its own validation.
 
 use serde_json::{Map, Value, json};
 
@@ -6,26 +6,28 @@ use super::NodeFile;
 use super::site::Site;
 use crate::failure::Usage;
 
-/// The registry that EKS Anywhere itself comes from; with any namespace given it must be named.
+/// The registry of EKS Anywhere itself. If any namespace is given, it must be listed.
 const PUBLIC: &str = "public.ecr.aws";
-/// The account of curated packages, in whatever region.
+/// The account of curated packages, in any region.
 const PACKAGES: (&str, &str) = ("783794618700.dkr.ecr.", ".amazonaws.com");
 
 pub(super) fn files(site: &Site) -> anyhow::Result<Vec<NodeFile>> {
     let usage = |message: &str, hint| Usage { message: message.to_owned(), hint };
     if site.registry.plain {
-        let message = "EKS Anywhere asks a mirror over HTTPS only";
+        let message = "EKS Anywhere uses a registry mirror over HTTPS only";
         return Err(usage(message, "serve with --self-signed or --tls-cert").into());
     }
     let mirrors = || site.mirrors.iter().filter(|(host, _)| **host != site.registry.host);
     if !mirrors().any(|(host, _)| host.as_str() == PUBLIC) {
-        let message = "EKS Anywhere demands that `public.ecr.aws` is among the mirrored registries";
+        let message = "EKS Anywhere requires `public.ecr.aws` among the mirrored registries";
         return Err(usage(message, "mirror its images, and add --mirror public.ecr.aws").into());
     }
     let is_packages = |host: &str| host.starts_with(PACKAGES.0) && host.ends_with(PACKAGES.1);
     if mirrors().filter(|(host, _)| is_packages(host.as_str())).count() > 1 {
-        let message = "EKS Anywhere takes one registry of curated packages, and there are several";
-        return Err(usage(message, "name those that are used by --mirror, without --store and --lock").into());
+        let message = "EKS Anywhere accepts one registry of curated packages, and several are given";
+        return Err(
+            usage(message, "list the registries in use with --mirror, without --store and --lock").into()
+        );
     }
     let namespace = |(host, namespace): (&oci::RegistryHost, &Option<oci::RepositoryName>)| {
         let namespace = namespace.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -36,8 +38,8 @@ pub(super) fn files(site: &Site) -> anyhow::Result<Vec<NodeFile>> {
     mirror.insert("endpoint".to_owned(), json!(endpoint));
     mirror.insert("port".to_owned(), json!(port.unwrap_or_else(|| "443".to_owned())));
     mirror.insert("ociNamespaces".to_owned(), mirrors().map(namespace).collect());
-    if let Some(authority) = &site.authority {
-        mirror.insert("caCertContent".to_owned(), json!(authority));
+    if let Some(ca) = &site.ca {
+        mirror.insert("caCertContent".to_owned(), json!(ca));
     }
     if site.skip_verify {
         mirror.insert("insecureSkipVerify".to_owned(), json!(true));

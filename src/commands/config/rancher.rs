@@ -8,7 +8,7 @@ use super::site::Site;
 /// `product`: the folder below `/etc/rancher`.
 pub(super) fn files(site: &Site, product: &str) -> Vec<NodeFile> {
     let folder = format!("/etc/rancher/{product}");
-    let authority = format!("{folder}/airlock-ca.crt");
+    let ca = format!("{folder}/airlock-ca.crt");
     let mut mirrors = Map::new();
     for (host, namespace) in site.mirrors.iter().filter(|(host, _)| **host != site.registry.host) {
         let mut mirror = json!({ "endpoint": [site.registry.url()] });
@@ -17,7 +17,7 @@ pub(super) fn files(site: &Site, product: &str) -> Vec<NodeFile> {
         }
         mirrors.insert(host.to_string(), mirror);
     }
-    // The registry under its own name: over plain HTTP it is found only so.
+    // The registry under its own name: over plain HTTP, it is only found with this entry.
     mirrors.insert(site.registry.host.to_string(), json!({ "endpoint": [site.registry.url()] }));
     if site.closed_world {
         mirrors.insert("*".to_owned(), json!({ "endpoint": [site.registry.url()] }));
@@ -29,8 +29,8 @@ pub(super) fn files(site: &Site, product: &str) -> Vec<NodeFile> {
             json!({ "username": credentials.user, "password": credentials.password }),
         );
     }
-    if site.authority.is_some() {
-        access.insert("tls".to_owned(), json!({ "ca_file": authority }));
+    if site.ca.is_some() {
+        access.insert("tls".to_owned(), json!({ "ca_file": ca }));
     } else if site.skip_verify {
         access.insert("tls".to_owned(), json!({ "insecure_skip_verify": true }));
     }
@@ -41,8 +41,8 @@ pub(super) fn files(site: &Site, product: &str) -> Vec<NodeFile> {
     let text = gostd::yaml::write(&registries);
     let mut files =
         vec![NodeFile::new(format!("{folder}/registries.yaml"), text).secret(site.credentials.is_some())];
-    if let Some(text) = &site.authority {
-        files.push(NodeFile::new(authority, text.as_str()));
+    if let Some(text) = &site.ca {
+        files.push(NodeFile::new(ca, text.as_str()));
     }
     if !site.fallback {
         let text = "disable-default-registry-endpoint: true\n";

@@ -1,4 +1,4 @@
-//! What every client is told, from what was typed.
+//! The site's values for all clients, from the arguments.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,22 @@ use crate::commands::read;
 use crate::failure::Usage;
 use crate::printer::Printer;
 
-/// A registry that stands for others.
+/// A registry that replaces others.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) registry: Endpoint,
-    /// Each mirrored host with the beginning of its repositories' names in the registry.
+    /// Each mirrored host, with the prefix of its repositories in the registry.
     pub(super) mirrors: BTreeMap<RegistryHost, Option<RepositoryName>>,
-    /// PEM.
-    pub(super) authority: Option<String>,
+    /// The CA certificate, PEM.
+    pub(super) ca: Option<String>,
     pub(super) skip_verify: bool,
     pub(super) credentials: Option<Credentials>,
     pub(super) fallback: bool,
-    /// Whether the registry stands for every other one, too.
+    /// Whether the registry replaces every other one, too.
     pub(super) closed_world: bool,
 }
 
-/// Where the registry is.
+/// The address of the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) plain: bool,
@@ -85,12 +85,12 @@ impl Credentials {
         sound.then(|| Self { user: user.to_owned(), password: password.to_owned() })
     }
 
-    /// As HTTP's Basic scheme wants it.
+    /// The value for HTTP's Basic scheme.
     pub(super) fn basic(&self) -> String {
         STANDARD.encode(format!("{}:{}", self.user, self.password))
     }
 
-    /// A file as docker and podman keep it.
+    /// An auth file in the format of docker and podman.
     pub(super) fn auth_file(&self, host: &RegistryHost) -> anyhow::Result<String> {
         let auths = serde_json::json!({ "auths": { host.as_str(): { "auth": self.basic() } } });
         Ok(format!("{}\n", serde_json::to_string_pretty(&auths)?))
@@ -101,8 +101,12 @@ impl Site {
     pub(super) fn read(settings: &Config, printer: &Printer) -> anyhow::Result<Self> {
         let registry = Endpoint::parse(&settings.registry)?;
         if registry.plain && (settings.ca_file.is_some() || settings.insecure_skip_verify) {
-            let message = "plain HTTP has no certificate to check or not to check".to_owned();
-            return Err(Usage { message, hint: "use https:// in --registry, or leave the flag out" }.into());
+            let message = "plain HTTP has no certificate".to_owned();
+            return Err(Usage {
+                message,
+                hint: "use https:// in --registry, or omit --ca-file and --insecure-skip-verify",
+            }
+            .into());
         }
         let mut mirrors = BTreeMap::new();
         let mut found = Vec::new();
@@ -127,21 +131,23 @@ impl Site {
         }
         if mirrors.is_empty() {
             let message = "no upstream registries given".to_owned();
-            return Err(Usage { message, hint: "name some by --mirror, --store or --lock" }.into());
+            return Err(Usage { message, hint: "give some with --mirror, --store or --lock" }.into());
         }
-        let authority = settings.ca_file.as_deref().map(read).transpose()?;
-        if let Some(text) = &authority
+        let ca = settings.ca_file.as_deref().map(read).transpose()?;
+        if let Some(text) = &ca
             && !text.contains("-----BEGIN CERTIFICATE-----")
         {
-            let message = "--ca-file has no certificate in PEM".to_owned();
-            return Err(
-                Usage { message, hint: "`airlock serve --self-signed` keeps it as `tls/ca.crt`" }.into()
-            );
+            let message = "--ca-file contains no PEM certificate".to_owned();
+            return Err(Usage {
+                message,
+                hint: "`airlock serve --self-signed` keeps its CA in the store: `tls/ca.crt`",
+            }
+            .into());
         }
         Ok(Self {
             registry,
             mirrors,
-            authority,
+            ca,
             skip_verify: settings.insecure_skip_verify,
             credentials: credentials(settings)?,
             fallback: settings.fallback,
@@ -149,7 +155,7 @@ impl Site {
         })
     }
 
-    /// Where a host's repositories begin: `host:port/namespace`.
+    /// The prefix of a host's repositories: `host:port/namespace`.
     pub(super) fn location(&self, namespace: Option<&RepositoryName>) -> String {
         match namespace {
             Some(namespace) => format!("{}/{namespace}", self.registry.host),
@@ -158,7 +164,7 @@ impl Site {
     }
 }
 
-/// Whether a repository has anything but plain files: no node asks a registry for those.
+/// Whether a repository has anything but plain files, which no node pulls.
 fn has_images(store: &Store, name: &RepositoryName) -> anyhow::Result<bool> {
     for row in store.manifests(name)? {
         let manifest = store.manifest(name, &row.digest)?;
@@ -173,8 +179,8 @@ fn credentials(settings: &Config) -> anyhow::Result<Option<Credentials>> {
     let Some(path) = &settings.credentials else { return Ok(None) };
     let credentials = Credentials::parse(&read(path)?);
     let usage = || Usage {
-        message: format!("`{}` does not begin with a line `USER:PASSWORD`", path.display()),
-        hint: "the file's first line is taken, for example `puller:secret`",
+        message: format!("the first line of `{}` is not USER:PASSWORD", path.display()),
+        hint: "write the user and the password to the first line, such as `puller:secret`",
     };
     Ok(Some(credentials.ok_or_else(usage)?))
 }
@@ -182,7 +188,7 @@ fn credentials(settings: &Config) -> anyhow::Result<Option<Credentials>> {
 /// `HOST`, `HOST=NAMESPACE` or `HOST=`.
 fn mirror(text: &str) -> anyhow::Result<(RegistryHost, Option<RepositoryName>)> {
     let usage = || Usage {
-        message: format!("`{text}` does not say which registry is mirrored where"),
+        message: format!("`{text}` is not a valid value of --mirror"),
         hint: "use HOST, HOST=NAMESPACE, or HOST= for no namespace",
     };
     let (host, namespace) = text.split_once('=').map_or((text, None), |(host, name)| (host, Some(name)));
@@ -198,7 +204,7 @@ fn mirror(text: &str) -> anyhow::Result<(RegistryHost, Option<RepositoryName>)> 
     Ok((host, namespace))
 }
 
-/// The registry that a repository of the store was mirrored from, if its name begins with one and it is new.
+/// The registry that a repository of the store was mirrored from, if its name begins with one that is not known yet.
 fn host_of(
     name: &RepositoryName,
     known: &BTreeMap<RegistryHost, Option<RepositoryName>>,
@@ -213,11 +219,10 @@ fn host_of(
     if known.contains_key(&host) {
         return None;
     }
-    // A port is kept as `-5000`, which a name can end with as well.
+    // A port is written as `-5000`, but a name can end like that, too.
     let port = first.rsplit_once('-').is_some_and(|(_, end)| end.parse::<u16>().is_ok());
     if port {
-        printer
-            .say(&format!("note: `{first}` may stand for a host with a port: name it by --mirror HOST:PORT"));
+        printer.say(&format!("note: `{first}` may be a host with a port; if so, give --mirror HOST:PORT"));
         return None;
     }
     Some((host, Some(namespace)))
@@ -247,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_has_its_own_name_as_namespace_unless_told_otherwise() {
+    fn a_mirror_has_its_own_name_as_namespace_by_default() {
         let namespace = |text: &str| mirror(text).unwrap().1.map(|name| name.to_string());
         assert_eq!(namespace("public.ecr.aws").as_deref(), Some("public.ecr.aws"));
         assert_eq!(namespace("registry.local:5000").as_deref(), Some("registry.local-5000"));

@@ -1,4 +1,4 @@
-//! Files for nodes, compared with those of EKS Anywhere and with what each client's manual asks for.
+//! Files for nodes, compared with those of EKS Anywhere and with each client's documentation.
 
 use std::path::PathBuf;
 
@@ -30,11 +30,11 @@ fn temporary(name: &str, content: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+const CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
 
 #[test]
 fn hosts_files_are_those_of_eks_anywhere_byte_by_byte() {
-    let (_folder, ca) = temporary("ca.crt", AUTHORITY);
+    let (_folder, ca) = temporary("ca.crt", CA);
     let (_other, credentials) = temporary("credentials", "username:password\n");
     let (ca, credentials) = (ca.display().to_string(), credentials.display().to_string());
     let packages = "783794618700.dkr.ecr.us-west-2.amazonaws.com";
@@ -81,7 +81,7 @@ fn hosts_files_are_those_of_eks_anywhere_byte_by_byte() {
 }
 
 #[test]
-fn without_fallback_no_file_names_a_place_on_the_internet_to_ask() {
+fn without_fallback_no_file_names_a_registry_on_the_internet() {
     let site =
         site(&["--mirror", "public.ecr.aws", "--mirror", "docker.io", "--mirror", "quay.io=site/quay"]);
     let text = containerd::hosts(&site, &"docker.io".parse().unwrap(), Some(&"docker.io".parse().unwrap()));
@@ -104,7 +104,7 @@ fn without_fallback_no_file_names_a_place_on_the_internet_to_ask() {
 }
 
 #[test]
-fn o35_a_closed_world_sends_every_other_registry_here_too() {
+fn o35_a_closed_world_redirects_every_other_registry() {
     let site = site(&["--mirror", "quay.io", "--closed-world"]);
     for (client, path) in [
         (Client::Containerd, "/etc/containerd/certs.d/_default/hosts.toml"),
@@ -128,7 +128,7 @@ fn o35_a_closed_world_sends_every_other_registry_here_too() {
 }
 
 #[test]
-fn the_two_generations_of_containerd_have_their_own_plugin_ids() {
+fn the_two_major_versions_of_containerd_have_their_own_plugin_ids() {
     let site = site(&["--mirror", "public.ecr.aws"]);
     let text = |client| files(client, &site).unwrap()[0].content.clone();
     assert!(
@@ -146,8 +146,8 @@ fn read(file: &NodeFile) -> serde_json::Value {
 }
 
 #[test]
-fn rancher_rewrites_names_and_knows_the_registry_by_its_own() {
-    let (_folder, ca) = temporary("ca.crt", AUTHORITY);
+fn rancher_rewrites_names_and_lists_the_registry_under_its_own() {
+    let (_folder, ca) = temporary("ca.crt", CA);
     let (_other, credentials) = temporary("credentials", "user:a: #b\n");
     let (ca, credentials) = (ca.display().to_string(), credentials.display().to_string());
     let site = site(&[
@@ -177,21 +177,18 @@ fn rancher_rewrites_names_and_knows_the_registry_by_its_own() {
             }},
         })
     );
-    assert_eq!(
-        (files[1].path.as_str(), files[1].content.as_str()),
-        ("/etc/rancher/rke2/airlock-ca.crt", AUTHORITY)
-    );
+    assert_eq!((files[1].path.as_str(), files[1].content.as_str()), ("/etc/rancher/rke2/airlock-ca.crt", CA));
 }
 
 #[test]
-fn eks_anywhere_gets_what_its_own_checks_let_pass() {
-    let (_folder, ca) = temporary("ca.crt", AUTHORITY);
+fn the_mirror_configuration_passes_eks_anywheres_own_validation() {
+    let (_folder, ca) = temporary("ca.crt", CA);
     let ca = ca.display().to_string();
     let good = site(&["--mirror", "public.ecr.aws=eks", "--mirror", "docker.io=", "--ca-file", &ca]);
     assert_eq!(
         read(&files(Client::EksA, &good).unwrap()[0]),
         json!({"spec": {"registryMirrorConfiguration": {
-            "endpoint": "registry-mirror.test", "port": "443", "caCertContent": AUTHORITY,
+            "endpoint": "registry-mirror.test", "port": "443", "caCertContent": CA,
             "ociNamespaces": [
                 {"registry": "docker.io", "namespace": ""}, {"registry": "public.ecr.aws", "namespace": "eks"},
             ],
@@ -218,8 +215,8 @@ fn eks_anywhere_gets_what_its_own_checks_let_pass() {
 }
 
 #[test]
-fn bottlerocket_and_crio_get_authority_and_credentials() {
-    let (_folder, ca) = temporary("ca.crt", AUTHORITY);
+fn bottlerocket_and_crio_get_ca_and_credentials() {
+    let (_folder, ca) = temporary("ca.crt", CA);
     let (_other, credentials) = temporary("credentials", "user:\"pass\\word\n");
     let (ca, credentials) = (ca.display().to_string(), credentials.display().to_string());
     let site = site(&[
@@ -253,6 +250,6 @@ fn bottlerocket_and_crio_get_authority_and_credentials() {
 }
 
 #[test]
-fn text_of_a_user_cannot_leave_its_string() {
+fn user_text_cannot_escape_its_string() {
     assert_eq!(toml("a\"\\\n\u{1}b"), "\"a\\\"\\\\\\u000a\\u0001b\"");
 }

@@ -1,4 +1,4 @@
-//! A program of airlock as an image: one layer, the same bytes for the same program.
+//! The airlock binary as an image: one layer, reproducible for the same binary.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,15 +12,15 @@ use serde_json::json;
 
 use crate::failure::Usage;
 
-/// Who the program runs as; not root, and nobody else.
+/// The user of the container: not root, and not shared with other programs.
 const USER: &str = "65532:65532";
 const PASSWD: &str = "airlock:x:65532:65532::/:/airlock\n";
 const GROUP: &str = "airlock:x:65532:\n";
 
-/// No build of airlock is larger, with all its debug information.
-const MOST_PROGRAM: u64 = 2 << 30;
+/// The maximum size of the binary. No build of airlock is larger, even with debug information.
+const MAX_BINARY: u64 = 2 << 30;
 
-/// An image that was made, not yet anywhere.
+/// An image that is built, but not yet pushed or stored.
 pub(super) struct Image {
     pub(super) manifest: Manifest,
     pub(super) digest: Digest,
@@ -29,13 +29,13 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Wraps a program. It is held in memory, some ten MB, once.
-    pub(super) fn of(program: &Path) -> anyhow::Result<Self> {
-        let bytes = input::read(program, MOST_PROGRAM)
-            .with_context(|| format!("cannot read `{}`", program.display()))?;
-        let architecture = architecture(&bytes).map_err(|why| Usage {
-            message: format!("`{}` cannot be an image of its own: {why}", program.display()),
-            hint: "give a static Linux build of airlock by --binary",
+    /// Builds the image of a binary. It is held in memory once, a few tens of MB.
+    pub(super) fn of(binary: &Path) -> anyhow::Result<Self> {
+        let bytes =
+            input::read(binary, MAX_BINARY).with_context(|| format!("cannot read `{}`", binary.display()))?;
+        let architecture = architecture(&bytes).map_err(|reason| Usage {
+            message: format!("`{}` cannot be packaged as an image: {reason}", binary.display()),
+            hint: "give a static Linux build of airlock with --binary",
         })?;
         let plain = archive(&bytes)?;
         drop(bytes);
@@ -65,23 +65,24 @@ impl Image {
         Ok(Self { manifest, digest, tag, blobs: vec![config, layer] })
     }
 
-    /// Puts it into a store or registry; says whether it was there.
-    pub(super) async fn put(&mut self, place: &EvidenceSource) -> anyhow::Result<bool> {
+    /// Writes it to a store or registry. Returns whether it existed already.
+    pub(super) async fn put(&mut self, destination: &EvidenceSource) -> anyhow::Result<bool> {
         let selector = Selector::Tag(self.tag.clone());
-        let there = place.manifest(&selector).await?.is_some_and(|there| there.digest() == self.digest);
-        if !there {
+        let exists =
+            destination.manifest(&selector).await?.is_some_and(|found| found.digest() == self.digest);
+        if !exists {
             for blob in std::mem::take(&mut self.blobs) {
-                place.put_blob(blob).await?;
+                destination.put_blob(blob).await?;
             }
-            place.put_manifest(&selector, &self.manifest).await?;
+            destination.put_manifest(&selector, &self.manifest).await?;
         }
-        Ok(there)
+        Ok(exists)
     }
 }
 
-/// The layer: the program, and who it runs as. No time, no owner but root.
-fn archive(program: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::with_capacity(program.len() + 10_240));
+/// The layer: the binary and its user. No timestamps; root owns everything.
+fn archive(binary: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::with_capacity(binary.len() + 10_240));
     let mut add = |path: &str, bytes: &[u8], mode, kind| {
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(kind);
@@ -90,7 +91,7 @@ fn archive(program: &[u8]) -> anyhow::Result<Vec<u8>> {
         header.set_mtime(0);
         archive.append_data(&mut header, path, bytes)
     };
-    add("airlock", program, 0o755, tar::EntryType::Regular)?;
+    add("airlock", binary, 0o755, tar::EntryType::Regular)?;
     add("etc/", &[], 0o755, tar::EntryType::Directory)?;
     add("etc/group", GROUP.as_bytes(), 0o644, tar::EntryType::Regular)?;
     add("etc/passwd", PASSWD.as_bytes(), 0o644, tar::EntryType::Regular)?;
@@ -98,31 +99,31 @@ fn archive(program: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(archive.into_inner()?)
 }
 
-/// Go's name of a program's architecture: of a 64-bit ELF file that asks for no loader, which an image of nothing
-/// else could not give it.
-fn architecture(program: &[u8]) -> Result<&'static str, &'static str> {
-    const NO_PROGRAM: &str = "it is no program for 64-bit Linux";
+/// Go's name for the architecture of a binary. It must be a 64-bit ELF file without a dynamic loader, which the image
+/// does not contain.
+fn architecture(binary: &[u8]) -> Result<&'static str, &'static str> {
+    const NOT_A_BINARY: &str = "it is not a binary for 64-bit Linux";
     const LOADER: u32 = 3;
     let number = |at: usize, size: usize| -> Option<u64> {
-        let bytes = program.get(at..at.checked_add(size)?)?;
+        let bytes = binary.get(at..at.checked_add(size)?)?;
         Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     };
-    if program.get(..6) != Some(b"\x7fELF\x02\x01") {
-        return Err(NO_PROGRAM);
+    if binary.get(..6) != Some(b"\x7fELF\x02\x01") {
+        return Err(NOT_A_BINARY);
     }
     // ELF-64: e_machine at 18, e_phoff at 32, e_phentsize at 54, e_phnum at 56; p_type opens each program header.
     let name = match number(18, 2) {
         Some(62) => "amd64",
         Some(183) => "arm64",
-        _ => return Err("it is for a processor that airlock is not built for"),
+        _ => return Err("it is for a processor architecture that airlock does not support"),
     };
     let header = |index: u64| {
         let at = number(32, 8)?.checked_add(number(54, 2)?.checked_mul(index)?)?;
         number(usize::try_from(at).ok()?, 4)
     };
-    for index in 0..number(56, 2).ok_or(NO_PROGRAM)? {
-        if header(index).ok_or(NO_PROGRAM)? == u64::from(LOADER) {
-            return Err("it needs libraries of the system, which an image of it alone does not have");
+    for index in 0..number(56, 2).ok_or(NOT_A_BINARY)? {
+        if header(index).ok_or(NOT_A_BINARY)? == u64::from(LOADER) {
+            return Err("it needs shared libraries, which the image does not contain");
         }
     }
     Ok(name)
@@ -132,8 +133,8 @@ fn architecture(program: &[u8]) -> Result<&'static str, &'static str> {
 mod tests {
     use super::*;
 
-    /// The head of a program with one program header.
-    fn program(machine: u8, kind: u8) -> Vec<u8> {
+    /// The head of a binary with one program header.
+    fn binary(machine: u8, kind: u8) -> Vec<u8> {
         let mut bytes = vec![0; 128];
         bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
         (bytes[18], bytes[32], bytes[54], bytes[56], bytes[64]) = (machine, 64, 56, 1, kind);
@@ -141,24 +142,24 @@ mod tests {
     }
 
     #[test]
-    fn only_a_program_that_needs_nothing_else_becomes_an_image() {
-        assert_eq!(architecture(&program(62, 1)), Ok("amd64"));
-        assert_eq!(architecture(&program(183, 1)), Ok("arm64"));
-        assert!(architecture(&program(62, 3)).unwrap_err().contains("libraries"));
-        assert!(architecture(&program(3, 1)).unwrap_err().contains("processor"));
-        let mut broken = program(62, 1);
+    fn only_a_static_binary_becomes_an_image() {
+        assert_eq!(architecture(&binary(62, 1)), Ok("amd64"));
+        assert_eq!(architecture(&binary(183, 1)), Ok("arm64"));
+        assert!(architecture(&binary(62, 3)).unwrap_err().contains("libraries"));
+        assert!(architecture(&binary(3, 1)).unwrap_err().contains("processor"));
+        let mut broken = binary(62, 1);
         broken[32..40].fill(0xff);
-        for bytes in [&b"#!/bin/sh"[..], &program(62, 1)[..40], &broken] {
+        for bytes in [&b"#!/bin/sh"[..], &binary(62, 1)[..40], &broken] {
             assert!(architecture(bytes).is_err());
         }
     }
 
     #[test]
-    fn the_same_program_is_the_same_image_and_another_is_another() {
+    fn the_same_binary_gives_the_same_image_and_another_gives_another() {
         let folder = tempfile::tempdir().unwrap();
         let image = |name: &str, kind| {
             let path = folder.path().join(name);
-            std::fs::write(&path, program(62, kind)).unwrap();
+            std::fs::write(&path, binary(62, kind)).unwrap();
             Image::of(&path).unwrap().digest
         };
         let first = image("a", 1);

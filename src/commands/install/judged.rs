@@ -1,4 +1,5 @@
-//! What the cluster has that would lock airlock out: webhooks of others, and policies that refuse airlock's own image.
+//! Checks the cluster for objects that would lock out airlock: foreign webhooks, and policies that refuse airlock's
+//! own image.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +16,16 @@ use serde_json::Value;
 
 use super::lockout::{self, Labels, OwnImage};
 use super::{Prepared, locked_out, policy};
-use crate::commands::cluster::reach::{Answer, told};
+use crate::commands::cluster::reach::{ClusterError, api_error};
 
-/// The cluster's policies; webhooks of others that would ask airlock about its own pods are refused here.
+/// The cluster's policies. Foreign webhook configurations that would call airlock about its own pods are refused.
 pub(super) async fn refuse_others(client: &Client) -> anyhow::Result<Vec<TrustPolicy>> {
     for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
         let resource =
             ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let found =
-            api.list(&ListParams::default()).await.map_err(|error| told("listing webhooks", &error))?;
+            api.list(&ListParams::default()).await.map_err(|error| api_error("listing webhooks", &error))?;
         for configuration in found.items {
             let mut value = serde_json::to_value(&configuration)?;
             let own = |webhook: &Value| {
@@ -42,13 +43,13 @@ pub(super) async fn refuse_others(client: &Client) -> anyhow::Result<Vec<TrustPo
     let api: Api<TrustPolicy> = Api::all(client.clone());
     match api.list(&ListParams::default()).await {
         Ok(found) => Ok(found.items),
-        // The definitions come with this installation.
+        // This installation creates the CRDs.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(error) => Err(told("listing policies", &error)),
+        Err(error) => Err(api_error("listing policies", &error)),
     }
 }
 
-pub(super) fn given(order: &Prepared) -> anyhow::Result<Vec<TrustPolicy>> {
+pub(super) fn policies_from_files(order: &Prepared) -> anyhow::Result<Vec<TrustPolicy>> {
     let policies = order.extra.iter().map(policy).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(policies.into_iter().flatten().collect())
 }
@@ -57,9 +58,9 @@ pub(super) fn given(order: &Prepared) -> anyhow::Result<Vec<TrustPolicy>> {
 pub(super) async fn labels(client: &Client, order: &Prepared) -> anyhow::Result<Labels> {
     let api: Api<Namespace> = Api::all(client.clone());
     let found = api.get_metadata_opt(PACKAGES_NAMESPACE).await;
-    let found = found.map_err(|error| told("reading airlock's namespace", &error))?;
+    let found = found.map_err(|error| api_error("reading airlock's namespace", &error))?;
     let mut labels = found.and_then(|found| found.metadata.labels).unwrap_or_default();
-    let own = order.manifests.definitions.iter().find(|manifest| manifest["kind"] == "Namespace");
+    let own = order.manifests.namespace_and_crds.iter().find(|manifest| manifest["kind"] == "Namespace");
     let own = own.and_then(|own| own.pointer("/metadata/labels")?.as_object());
     for (key, value) in own.into_iter().flatten() {
         labels.insert(key.clone(), value.as_str().unwrap_or_default().to_owned());
@@ -67,17 +68,17 @@ pub(super) async fn labels(client: &Client, order: &Prepared) -> anyhow::Result<
     Ok(labels)
 }
 
-/// That every policy that reaches airlock lets its own image run. One that is given takes the place of the
-/// cluster's of the same name.
-pub(super) async fn judged(
+/// Checks that every policy that applies to airlock accepts its own image. A policy from a file replaces the
+/// cluster's policy of the same name.
+pub(super) async fn check_policies(
     policies: &[TrustPolicy],
     order: &Prepared,
-    place: &EvidenceSource,
+    destination: &EvidenceSource,
     labels: &Labels,
 ) -> anyhow::Result<()> {
     let newest: BTreeMap<_, _> = policies.iter().map(|policy| (policy.name().to_owned(), policy)).collect();
     for (name, policy) in newest {
-        if lockout::of_policy(&name, &policy.spec, &order.name, labels) != Ok(OwnImage::Judged) {
+        if lockout::of_policy(&name, &policy.spec, &order.name, labels) != Ok(OwnImage::MustSatisfy) {
             continue;
         }
         let trust = admission::policy::trust_file(&policy.spec)
@@ -91,17 +92,18 @@ pub(super) async fn judged(
             newest_policy: 0,
         };
         let asked = (&trust, vec![question]);
-        let verdict = evidence::judged(place, &order.image.digest, asked, Until::Settled).await?.remove(0);
+        let verdict =
+            evidence::judged(destination, &order.image.digest, asked, Until::Settled).await?.remove(0);
         if !verdict.decision.allowed {
-            let why: Vec<_> = verdict.decision.why_not.iter().map(ToString::to_string).collect();
-            return Err(Answer::refused(
+            let reasons: Vec<_> = verdict.decision.reasons.iter().map(ToString::to_string).collect();
+            return Err(ClusterError::refused(
                 format!(
                     "the policy `{name}` would refuse airlock's own image {}@{}: {}",
                     order.name,
                     order.image.digest,
-                    why.join("; ")
+                    reasons.join("; ")
                 ),
-                "nothing was applied; sign the image by a key of the policy: --key",
+                "nothing was applied; sign the image with a key that the policy accepts: --key FILE",
             ));
         }
     }

@@ -1,8 +1,8 @@
-//! Configurations by which airlock, or the cluster, would lock itself out. Pure: manifests and facts go in, reasons
-//! come out, and with a reason nothing is applied.
+//! Detects configurations that would lock out airlock or the cluster. Pure: manifests and labels in, reasons out. If there
+//! is a reason, nothing is applied.
 //!
-//! Out is who cannot come back by itself: a webhook that must answer before its own pod may start; a policy that
-//! refuses the image of what enforces it.
+//! A lock-out cannot recover by itself: a webhook that must answer before its own pod can start, or a policy that refuses
+//! the image of the controller that enforces it.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use package_api::name::PACKAGES_NAMESPACE;
 use package_api::trust_policy::PolicyMode;
 use serde_json::Value;
 
-/// Where the cluster's own parts run, that everything else needs: names, network, proxies.
+/// The namespace of the cluster's own components, which everything else needs: DNS, network, proxies.
 const SYSTEM: &str = "kube-system";
-/// The label by which the API server names every namespace.
+/// The label with a namespace's name, which the API server sets.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
-/// The groups of airlock's own kinds, which no part of a cluster needs to come up.
+/// The API groups of airlock's own kinds, which no component of a cluster needs to start.
 const OWN_GROUPS: [&str; 2] = [package_api::EKS_GROUP, package_api::AIRLOCK_GROUP];
 
-/// Why a webhook configuration would lock airlock or the cluster out.
+/// The reason why a webhook configuration would lock out airlock or the cluster.
 pub(super) fn of_webhooks(configuration: &Value) -> Option<String> {
     let name = configuration["metadata"]["name"].as_str().unwrap_or_default();
     let webhooks = configuration["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -27,13 +27,13 @@ pub(super) fn of_webhooks(configuration: &Value) -> Option<String> {
         let hook = webhook["name"].as_str().unwrap_or_default();
         let reached = [PACKAGES_NAMESPACE, SYSTEM].into_iter().find(|namespace| reaches(webhook, namespace))?;
         Some(format!(
-            "the webhook `{hook}` of `{name}` stops what it cannot judge, and judges pods of `{reached}`: while airlock \
-             is down it could not be started again"
+            "the webhook `{hook}` of `{name}` fails closed and matches pods in `{reached}`: if airlock is down, it could \
+             not be started again"
         ))
     })
 }
 
-/// Whether it stops pods, or what makes them, when nobody answers; Kubernetes' default is that it does.
+/// Whether it blocks pods or workloads while its server does not answer, which is Kubernetes' default.
 fn stops(webhook: &Value) -> bool {
     let is_about_others = |rule: &Value| {
         let groups = rule["apiGroups"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -43,7 +43,7 @@ fn stops(webhook: &Value) -> bool {
     webhook["failurePolicy"] != "Ignore" && rules.iter().any(is_about_others)
 }
 
-/// Whether its selector takes a namespace of this name. Labels that the namespace may also have are not known, so an
+/// Whether its selector matches a namespace of this name. Other labels of the namespace are not known, so an
 /// exclusion by them does not count.
 fn reaches(webhook: &Value, namespace: &str) -> bool {
     let selector = &webhook["namespaceSelector"];
@@ -71,17 +71,17 @@ fn expression_takes(expression: &Value, namespace: &str) -> bool {
 /// What a policy means for airlock's own image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OwnImage {
-    /// It says nothing of it.
-    Free,
-    /// It must be satisfied.
-    Judged,
+    /// The policy does not apply to it.
+    Unaffected,
+    /// It must satisfy the policy.
+    MustSatisfy,
 }
 
-/// The labels of airlock's own namespace, as an installation leaves them: those that the cluster has, and its own.
+/// The labels of airlock's own namespace after an installation: the existing ones and those of the manifest.
 pub(super) type Labels = BTreeMap<String, String>;
 
-/// Why a policy would lock the cluster out; else, whether airlock's own image must satisfy it: that is, whether it
-/// chooses airlock's own namespace, which has these labels, and is about the image.
+/// Whether airlock's own image must satisfy a policy: it must if the policy selects airlock's namespace, which has
+/// these labels, and matches the image. The error is the reason why the policy would lock out the cluster.
 pub(super) fn of_policy(
     name: &str,
     policy: &TrustPolicySpec,
@@ -90,15 +90,15 @@ pub(super) fn of_policy(
 ) -> Result<OwnImage, String> {
     let chosen = policy.namespaces.as_ref();
     let mut given = chosen.and_then(|choice| choice.names.as_ref()).into_iter().flatten();
-    // As the webhook has it, which would be asked only after everything was applied.
+    // The webhook checks the same, but only after everything is applied.
     if let Some(exempt) = given.find(|name| [PACKAGES_NAMESPACE, SYSTEM].contains(&name.as_str())) {
         return Err(format!(
-            "the policy `{name}` names `{exempt}`, which is never judged, so that the cluster's own pods and airlock's can \
-             always start: take it from `namespaces.names`"
+            "the policy `{name}` names `{exempt}`, which is always exempt, so that the cluster's own pods and airlock's \
+             can start: remove it from `namespaces.names`"
         ));
     }
     if policy.mode != PolicyMode::Enforce {
-        return Ok(OwnImage::Free);
+        return Ok(OwnImage::Unaffected);
     }
     let names = |namespace: &str| {
         let by_label = chosen.and_then(|choice| choice.match_labels.as_ref());
@@ -107,16 +107,16 @@ pub(super) fn of_policy(
     };
     if names(SYSTEM) {
         return Err(format!(
-            "the policy `{name}` enforces in `{SYSTEM}`, where the cluster's own pods are, which are never judged: \
-             choose other namespaces"
+            "the policy `{name}` enforces in `{SYSTEM}`, the namespace of the cluster's own pods, which is always exempt: \
+             select other namespaces"
         ));
     }
     let about = policy
         .images
         .as_ref()
         .is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, &image.to_string())));
-    // A policy for all namespaces leaves airlock's out today; its image must be good enough to run anywhere. By names it
-    // cannot be chosen, as was seen above.
+    // A policy for all namespaces exempts airlock's today, but its image must be able to run anywhere. Names cannot
+    // select it, as checked above.
     let reached = chosen.is_none_or(|choice| {
         let has = |(key, value): (&String, &String)| {
             let is = if key == NAME_LABEL {
@@ -128,10 +128,10 @@ pub(super) fn of_policy(
         };
         choice.names.is_none() && choice.match_labels.iter().flatten().all(has)
     });
-    Ok(if reached && about { OwnImage::Judged } else { OwnImage::Free })
+    Ok(if reached && about { OwnImage::MustSatisfy } else { OwnImage::Unaffected })
 }
 
-/// `HOST/PATH`: `*` is any one part, `**` at the end all that follow.
+/// `HOST/PATH`: `*` matches one part, `**` at the end all remaining parts.
 fn matches(pattern: &str, name: &str) -> bool {
     let (mut parts, mut names) = (pattern.split('/'), name.split('/'));
     loop {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_that_would_judge_its_own_pod_is_a_lock_out() {
+    fn a_webhook_that_matches_its_own_pod_is_a_lock_out() {
         let all = json!({});
         let out = |values: &[&str]| json!({ "matchExpressions": [{ "key": NAME_LABEL, "operator": "NotIn", "values": values }] });
         let reason = of_webhooks(&webhook("Fail", "", &all)).unwrap();
@@ -174,14 +174,14 @@ mod tests {
         ] {
             assert_eq!(of_webhooks(&fine), None, "{fine}");
         }
-        // What somebody may take off again excludes nothing.
+        // A label that can be removed does not exclude a namespace.
         let label =
             json!({ "matchExpressions": [{ "key": "airlock.dev/exempt", "operator": "DoesNotExist" }] });
         assert!(of_webhooks(&webhook("Fail", "", &label)).is_some());
     }
 
     #[test]
-    fn a_policy_that_reaches_airlock_is_one_that_its_image_must_satisfy() {
+    fn airlocks_image_must_satisfy_a_policy_that_applies_to_it() {
         let image: ImageName = "registry.site:5000/airlock/airlock".parse().unwrap();
         let policy = |names: Option<&[&str]>, images: Option<&[&str]>| {
             let list = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
@@ -195,25 +195,28 @@ mod tests {
         let of_policy = |name: &str, policy: &TrustPolicySpec, image: &ImageName| {
             super::of_policy(name, policy, image, &Labels::new())
         };
-        let judged = |names, images| of_policy("p", &policy(names, images), &image);
-        assert!(judged(Some(&["eksa-packages"]), None).unwrap_err().contains("never judged"));
-        assert_eq!(judged(None, None), Ok(OwnImage::Judged));
-        assert_eq!(judged(None, Some(&["registry.site:5000/**"])), Ok(OwnImage::Judged));
-        assert_eq!(judged(None, Some(&["registry.site:5000/*/airlock"])), Ok(OwnImage::Judged));
-        assert_eq!(judged(None, Some(&["registry.site:5000/airlock", "docker.io/**"])), Ok(OwnImage::Free));
-        assert_eq!(judged(Some(&["team"]), None), Ok(OwnImage::Free));
-        assert!(judged(Some(&["kube-system"]), None).unwrap_err().contains("kube-system"));
+        let effect = |names, images| of_policy("p", &policy(names, images), &image);
+        assert!(effect(Some(&["eksa-packages"]), None).unwrap_err().contains("always exempt"));
+        assert_eq!(effect(None, None), Ok(OwnImage::MustSatisfy));
+        assert_eq!(effect(None, Some(&["registry.site:5000/**"])), Ok(OwnImage::MustSatisfy));
+        assert_eq!(effect(None, Some(&["registry.site:5000/*/airlock"])), Ok(OwnImage::MustSatisfy));
+        assert_eq!(
+            effect(None, Some(&["registry.site:5000/airlock", "docker.io/**"])),
+            Ok(OwnImage::Unaffected)
+        );
+        assert_eq!(effect(Some(&["team"]), None), Ok(OwnImage::Unaffected));
+        assert!(effect(Some(&["kube-system"]), None).unwrap_err().contains("kube-system"));
         let warns = TrustPolicySpec { mode: PolicyMode::Warn, ..policy(Some(&["kube-system"]), None) };
         assert!(of_policy("p", &warns, &image).unwrap_err().contains("`kube-system`"));
         let warns = TrustPolicySpec { mode: PolicyMode::Warn, ..policy(Some(&["team"]), None) };
-        assert_eq!(of_policy("p", &warns, &image), Ok(OwnImage::Free));
+        assert_eq!(of_policy("p", &warns, &image), Ok(OwnImage::Unaffected));
         let labels = Some([(NAME_LABEL.to_owned(), SYSTEM.to_owned())].into());
         let namespaces = Some(NamespaceChoice { names: None, match_labels: labels });
         let labelled = TrustPolicySpec { namespaces, ..TrustPolicySpec::default() };
         assert!(of_policy("p", &labelled, &image).unwrap_err().contains("kube-system"));
     }
     #[test]
-    fn o15_a_policy_by_labels_is_about_airlock_only_where_its_namespace_has_them() {
+    fn o15_a_policy_by_labels_applies_to_airlock_only_if_its_namespace_has_them() {
         let image: ImageName = "registry.site:5000/airlock/airlock".parse().unwrap();
         let label = |key: &str, value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
         let policy = |labels: Labels| TrustPolicySpec {
@@ -221,11 +224,11 @@ mod tests {
             ..TrustPolicySpec::default()
         };
         let prod = policy(label("env", "prod"));
-        assert_eq!(of_policy("p", &prod, &image, &Labels::new()), Ok(OwnImage::Free));
-        assert_eq!(of_policy("p", &prod, &image, &label("env", "test")), Ok(OwnImage::Free));
-        assert_eq!(of_policy("p", &prod, &image, &label("env", "prod")), Ok(OwnImage::Judged));
+        assert_eq!(of_policy("p", &prod, &image, &Labels::new()), Ok(OwnImage::Unaffected));
+        assert_eq!(of_policy("p", &prod, &image, &label("env", "test")), Ok(OwnImage::Unaffected));
+        assert_eq!(of_policy("p", &prod, &image, &label("env", "prod")), Ok(OwnImage::MustSatisfy));
         let own = policy(label(NAME_LABEL, PACKAGES_NAMESPACE));
-        assert_eq!(of_policy("p", &own, &image, &Labels::new()), Ok(OwnImage::Judged));
-        assert_eq!(of_policy("p", &policy(Labels::new()), &image, &Labels::new()), Ok(OwnImage::Judged));
+        assert_eq!(of_policy("p", &own, &image, &Labels::new()), Ok(OwnImage::MustSatisfy));
+        assert_eq!(of_policy("p", &policy(Labels::new()), &image, &Labels::new()), Ok(OwnImage::MustSatisfy));
     }
 }

@@ -1,6 +1,6 @@
-//! What is applied: the files of `manifests`, with a site's values filled in.
+//! The manifests to apply: the files of `manifests`, with a site's values filled in.
 
-use admission::webhook::{Reach, configurations};
+use admission::webhook::{WebhookEndpoint, configurations};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gostd::{Limits, yaml};
@@ -9,15 +9,15 @@ use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
 use package_api::{PackageBundleController, PackageBundleControllerSpec, crd};
 use serde_json::{Map, Value, json};
 
-/// The secret that the controller reads of the registry.
+/// The Secret with the registry's CA and credentials for the controller.
 const REGISTRY_SECRET: &str = "airlock-registry";
-/// The secret that nodes pull the controller's image by.
+/// The Secret that nodes use to pull the controller's image.
 const PULL_SECRET: &str = "airlock-registry-pull";
-/// The secret that the controller keeps its certificate in.
+/// The Secret that contains the controller's certificate.
 const CERTIFICATE: &str = "airlock-webhook-certificate";
-/// The service that the API server reaches the webhooks by.
+/// The Service through which the API server calls the webhooks.
 pub(super) const SERVICE: &str = "airlock-webhook";
-/// Where the registry's secret is in the pod.
+/// The mount path of the registry's Secret in the pod.
 const REGISTRY_FOLDER: &str = "/etc/airlock/registry";
 
 const NAMESPACE: &str = include_str!("../../../manifests/namespace.yaml");
@@ -32,15 +32,15 @@ const CONTROLLER: [&str; 7] = [
     include_str!("../../../manifests/controller/deployment.yaml"),
 ];
 
-/// The controller's rights where the kubeconfigs of other clusters are.
+/// The controller's permissions in the namespace of other clusters' kubeconfigs.
 const WORKLOAD_CLUSTERS: &str = include_str!("../../../manifests/workload-clusters.yaml");
 
-/// What a site fills in.
+/// A site's values.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     pub(super) cluster: String,
     pub(super) registry: RegistryHost,
-    /// What stands before repositories there.
+    /// The repository prefix in the registry.
     pub(super) prefix: Option<RepositoryName>,
     /// PEM.
     pub(super) ca: String,
@@ -49,30 +49,31 @@ pub(super) struct Site {
     /// The key that bundles are signed by: base64 of its DER form.
     pub(super) bundle_key: Option<String>,
     pub(super) replicas: u16,
-    /// By digest.
+    /// The image reference, by digest.
     pub(super) image: String,
-    /// Whether the cluster gets settings for packages.
+    /// Whether to create the cluster's package settings.
     pub(super) settings: bool,
 }
 
 /// Manifests in the order of the steps.
 #[derive(Clone, Debug)]
 pub(super) struct Manifests {
-    /// The namespace and the definitions, which the API server must know before all else.
-    pub(super) definitions: Vec<Value>,
+    /// The namespace and the CRDs, which must exist before everything else.
+    pub(super) namespace_and_crds: Vec<Value>,
     pub(super) controller: Vec<Value>,
-    /// What the controller makes by itself once it answers: before, it would stop what nobody could judge.
+    /// The webhook configurations, which the controller creates once it is ready. Earlier, they would block pods
+    /// without a server to check them.
     pub(super) webhooks: Vec<Value>,
     pub(super) settings: Vec<Value>,
-    /// Only where other clusters are managed from this one.
+    /// Only for a cluster that manages others.
     pub(super) workload: Vec<Value>,
 }
 
 impl Manifests {
-    /// All that is fixed, and what the site fills in.
+    /// The fixed manifests, with the site's values.
     pub(super) fn of(site: &Site) -> anyhow::Result<Self> {
-        let mut definitions = yaml::documents(NAMESPACE, &Limits::default())?;
-        definitions.extend(crd::all());
+        let mut namespace_and_crds = yaml::documents(NAMESPACE, &Limits::default())?;
+        namespace_and_crds.extend(crd::all());
         let mut controller = Vec::new();
         for text in CONTROLLER {
             controller.extend(yaml::documents(text, &Limits::default())?);
@@ -92,17 +93,17 @@ impl Manifests {
             settings = cluster_settings(site)?;
         }
         let workload = yaml::documents(WORKLOAD_CLUSTERS, &Limits::default())?;
-        Ok(Self { definitions, controller, webhooks: webhooks()?, settings, workload })
+        Ok(Self { namespace_and_crds, controller, webhooks: webhooks()?, settings, workload })
     }
 
-    /// What an installation made, in the order in which it goes; with definitions and namespace only if asked for.
-    /// First the controller's rights, so that it does not make its webhooks again.
+    /// The objects of an installation, in the order of deletion; the CRDs and the namespace only if requested. The
+    /// controller's permissions go first, so that it does not create its webhooks again.
     pub(super) fn to_remove(all: bool) -> anyhow::Result<Vec<Value>> {
         let mut gone = Vec::new();
         for text in CONTROLLER {
             gone.extend(yaml::documents(text, &Limits::default())?);
         }
-        // They go first, with those of `webhooks`.
+        // They are deleted with those of `webhooks`, below.
         gone.retain(|manifest| manifest["apiVersion"] != "admissionregistration.k8s.io/v1");
         gone.extend(yaml::documents(WORKLOAD_CLUSTERS, &Limits::default())?);
         gone.sort_by_key(|manifest| match manifest["kind"].as_str() {
@@ -111,8 +112,8 @@ impl Manifests {
             Some("Service") => 3,
             _ => 4,
         });
-        let rights = gone.partition_point(|manifest| manifest["kind"] == "ClusterRoleBinding");
-        gone.splice(rights..rights, webhooks()?);
+        let bindings = gone.partition_point(|manifest| manifest["kind"] == "ClusterRoleBinding");
+        gone.splice(bindings..bindings, webhooks()?);
         let named = |kind: &str, version: &str, name: &str| json!({ "apiVersion": version, "kind": kind, "metadata": { "name": name, "namespace": PACKAGES_NAMESPACE } });
         gone.extend([REGISTRY_SECRET, PULL_SECRET, CERTIFICATE].map(|name| named("Secret", "v1", name)));
         if all {
@@ -122,9 +123,9 @@ impl Manifests {
         Ok(gone)
     }
 
-    /// All that is applied, in order.
+    /// All manifests to apply, in order.
     pub(super) fn all(&self) -> impl Iterator<Item = &Value> {
-        let parts = [&self.definitions, &self.controller, &self.settings];
+        let parts = [&self.namespace_and_crds, &self.controller, &self.settings];
         parts.into_iter().flatten()
     }
 
@@ -134,15 +135,15 @@ impl Manifests {
     }
 }
 
-/// The webhook configurations, which the controller makes by itself once it answers, and puts right.
+/// The webhook configurations, which the controller creates once it is ready, and repairs.
 fn webhooks() -> anyhow::Result<Vec<Value>> {
-    let reach = Reach {
+    let endpoint = WebhookEndpoint {
         namespace: PACKAGES_NAMESPACE.to_owned(),
         service: SERVICE.to_owned(),
         url: None,
-        authorities: None,
+        ca_bundle: None,
     };
-    let (validating, mutating) = configurations(&reach);
+    let (validating, mutating) = configurations(&endpoint);
     Ok(vec![serde_json::to_value(validating)?, serde_json::to_value(mutating)?])
 }
 
@@ -175,11 +176,11 @@ fn fill_container(container: &mut Value, site: &Site) {
     }
 }
 
-/// The registry's port, which the controller must reach.
+/// Allows the registry's port, which the controller must reach.
 fn fill_network_policy(policy: &mut Value, site: &Site) {
     let text = site.registry.to_string();
-    let said = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    let port = json!({ "port": said.unwrap_or(443), "protocol": "TCP" });
+    let registry_port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let port = json!({ "port": registry_port.unwrap_or(443), "protocol": "TCP" });
     let rules = policy["spec"]["egress"].as_array_mut();
     let ports = rules.and_then(|rules| rules.last_mut()).and_then(|rule| rule["ports"].as_array_mut());
     if let Some(ports) = ports.filter(|ports| !ports.contains(&port)) {

@@ -1,4 +1,4 @@
-//! `airlock uninstall controller`: webhooks first, then what answers them.
+//! `airlock uninstall controller`: webhooks first, then their servers.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::manifests::Manifests;
 use crate::cli::UninstallController;
 use crate::commands::cluster::ROLES;
-use crate::commands::cluster::reach::{api, called, connect, object, told};
+use crate::commands::cluster::reach::{api, api_error, connect, object, object_name};
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
@@ -25,15 +25,15 @@ pub(in crate::commands) async fn run(
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     if settings.dry_run {
-        return take_away(settings, None, printer).await;
+        return uninstall(settings, None, printer).await;
     }
     let mut work =
         logs.begin_in_cluster(EventType::ClusterUninstall, ("cluster", "management cluster"), None, printer)?;
-    let result = take_away(settings, Some(&mut work), printer).await;
+    let result = uninstall(settings, Some(&mut work), printer).await;
     work.end(result)
 }
 
-async fn take_away(
+async fn uninstall(
     settings: &UninstallController,
     work: Option<&mut Work<'_>>,
     printer: &Printer,
@@ -41,9 +41,8 @@ async fn take_away(
     let client = &connect(&settings.reach).await?;
     let packages = packages(client).await?;
     if !packages.is_empty() && !settings.leave_packages {
-        let message =
-            format!("packages are there, which nothing would look after any more: {}", packages.join(", "));
-        let hint = "delete them by `airlock delete packages`, or give --leave-packages";
+        let message = format!("packages exist that nothing would manage any more: {}", packages.join(", "));
+        let hint = "delete them with `airlock delete packages`, or give --leave-packages";
         return Err(Usage { message, hint }.into());
     }
     let end = Instant::now() + settings.timeout;
@@ -67,12 +66,15 @@ async fn take_away(
     }
     if !idle.is_empty() {
         printer.complain(&format!(
-            "warning: nobody enforces these policies any more, though they stay: {}",
+            "warning: these policies remain, but are no longer enforced: {}",
             idle.join(", ")
         ));
     }
     if settings.all && !kept.is_empty() {
-        printer.say(&format!("what airlock did not make stays: namespace/{}", kept.join(", namespace/")));
+        printer.say(&format!(
+            "kept, because airlock did not create it: namespace/{}",
+            kept.join(", namespace/")
+        ));
     }
     let value = json!({ "deleted": gone, "dryRun": settings.dry_run });
     let note = if settings.dry_run { " (dry run)" } else { "" };
@@ -80,7 +82,7 @@ async fn take_away(
     Ok(Status::Done)
 }
 
-/// Deletes an object and waits until it is gone; false when it was not there.
+/// Deletes an object and waits until it is gone. Returns false if it did not exist.
 async fn deleted(
     client: &Client,
     manifest: &Value,
@@ -90,18 +92,19 @@ async fn deleted(
     let (object, resource) = object(manifest)?;
     let api = api(client, &object, &resource);
     let name = object.metadata.name.clone().unwrap_or_default();
-    let doing = format!("deleting {}", called(&object));
+    let doing = format!("deleting {}", object_name(&object));
     let params = DeleteParams { dry_run: settings.dry_run, ..DeleteParams::background() };
     match api.delete(&name, &params).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
-        Err(error) => return Err(told(&doing, &error)),
+        Err(error) => return Err(api_error(&doing, &error)),
     }
-    while !settings.dry_run && api.get_opt(&name).await.map_err(|error| told(&doing, &error))?.is_some() {
+    while !settings.dry_run && api.get_opt(&name).await.map_err(|error| api_error(&doing, &error))?.is_some()
+    {
         anyhow::ensure!(
             Instant::now() < end,
-            "{} is marked as deleted and not gone in time",
-            called(&object)
+            "{} is marked for deletion, but still exists after the timeout",
+            object_name(&object)
         );
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
@@ -110,10 +113,10 @@ async fn deleted(
 
 /// What `airlock package rights --apply` granted: bindings first.
 async fn granted(client: &Client) -> anyhow::Result<Vec<Value>> {
-    let told = |error| told("listing what is granted", &error);
+    let api_error = |error| api_error("listing granted permissions", &error);
     let ours = ListParams::default().labels("app.kubernetes.io/part-of=airlock");
-    let bindings = Api::<ClusterRoleBinding>::all(client.clone()).list(&ours).await.map_err(told)?;
-    let roles = Api::<ClusterRole>::all(client.clone()).list(&ours).await.map_err(told)?;
+    let bindings = Api::<ClusterRoleBinding>::all(client.clone()).list(&ours).await.map_err(api_error)?;
+    let roles = Api::<ClusterRole>::all(client.clone()).list(&ours).await.map_err(api_error)?;
     let named = |kind: &'static str, names: Vec<String>| {
         let names = names.into_iter().filter(|name| name.starts_with(ROLES));
         names.map(move |name| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": name } }))
@@ -122,25 +125,25 @@ async fn granted(client: &Client) -> anyhow::Result<Vec<Value>> {
     let everywhere =
         bindings.chain(named("ClusterRole", roles.iter().map(kube::ResourceExt::name_any).collect()));
     let mut gone: Vec<_> = everywhere.collect();
-    let bindings = Api::<RoleBinding>::all(client.clone()).list(&ours).await.map_err(told)?;
-    let roles = Api::<Role>::all(client.clone()).list(&ours).await.map_err(told)?;
-    gone.extend(bindings.iter().filter_map(|binding| inside("RoleBinding", binding)));
-    gone.extend(roles.iter().filter_map(|role| inside("Role", role)));
+    let bindings = Api::<RoleBinding>::all(client.clone()).list(&ours).await.map_err(api_error)?;
+    let roles = Api::<Role>::all(client.clone()).list(&ours).await.map_err(api_error)?;
+    gone.extend(bindings.iter().filter_map(|binding| namespaced("RoleBinding", binding)));
+    gone.extend(roles.iter().filter_map(|role| namespaced("Role", role)));
     Ok(gone)
 }
 
 /// A role for packages in a namespace, or its binding.
-fn inside(kind: &str, object: &impl kube::ResourceExt) -> Option<Value> {
+fn namespaced(kind: &str, object: &impl kube::ResourceExt) -> Option<Value> {
     let (name, namespace) = (object.name_any(), object.namespace());
     let metadata = json!({ "name": name, "namespace": namespace });
     name.starts_with(ROLES)
         .then(|| json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata }))
 }
 
-/// Namespaces of clusters' packages: those that an installation made, and names of others.
+/// Namespaces of clusters' packages: those that an installation created, and the names of others.
 async fn namespaces(client: &Client) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
     let found = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await;
-    let found = found.map_err(|error| told("listing namespaces", &error))?;
+    let found = found.map_err(|error| api_error("listing namespaces", &error))?;
     let below = format!("{PACKAGES_NAMESPACE}-");
     let (mut ours, mut others) = (Vec::new(), Vec::new());
     for namespace in found.items.iter().filter(|namespace| namespace.name_any().starts_with(&below)) {
@@ -154,12 +157,12 @@ async fn namespaces(client: &Client) -> anyhow::Result<(Vec<Value>, Vec<String>)
     Ok((ours, others))
 }
 
-/// Policies that nobody enforces once the controller is gone.
+/// Policies that are not enforced once the controller is gone.
 async fn policies(client: &Client) -> anyhow::Result<Vec<String>> {
     match Api::<TrustPolicy>::all(client.clone()).list(&ListParams::default()).await {
         Ok(found) => Ok(found.items.iter().map(|policy| policy.name().to_owned()).collect()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(error) => Err(told("listing policies", &error)),
+        Err(error) => Err(api_error("listing policies", &error)),
     }
 }
 
@@ -171,8 +174,8 @@ async fn packages(client: &Client) -> anyhow::Result<Vec<String>> {
             let name = |package: &Package| format!("{}/{}", package.namespace(), package.name());
             Ok(found.items.iter().map(name).collect())
         }
-        // Without the definition there is none.
+        // Without the CRD, no packages exist.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(error) => Err(told("listing packages", &error)),
+        Err(error) => Err(api_error("listing packages", &error)),
     }
 }

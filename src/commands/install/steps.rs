@@ -1,4 +1,4 @@
-//! What the API server is asked, step by step, and what is waited for.
+//! The installation's requests to the API server, and waiting for their effects.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -12,45 +12,46 @@ use package_api::name::{PACKAGES_NAMESPACE, SYSTEM_NAMESPACE};
 use package_api::{PackageBundle, PackageBundleSpec};
 use serde_json::Value;
 
-use crate::commands::cluster::reach::{Change, Did, applied, called, told};
+use crate::commands::cluster::reach::{ApplyResult, Change, api_error, applied, object_name};
 
-/// Under which name the installation owns fields; another than that of single changes.
+/// The field manager of the installation; commands for single changes use another.
 const MANAGER: &str = "airlock-install";
 /// The controller's Deployment.
 const DEPLOYMENT: &str = "airlock-controller";
-/// How often something that is waited for is looked at.
+/// The polling interval.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// What became of an object.
+/// The result for one object.
 #[derive(serde::Serialize)]
 pub(super) struct Line {
     pub(super) object: String,
-    pub(super) did: Did,
+    pub(super) did: ApplyResult,
 }
 
 /// Applies manifests, in order.
 pub(super) async fn apply(client: &Client, manifests: &[Value], lines: &mut Vec<Line>) -> anyhow::Result<()> {
     for manifest in manifests {
-        let (after, did): (DynamicObject, Did) = applied(client, manifest, MANAGER, Change::Made).await?;
-        lines.push(Line { object: called(&after), did });
+        let (after, did): (DynamicObject, ApplyResult) =
+            applied(client, manifest, MANAGER, Change::Made).await?;
+        lines.push(Line { object: object_name(&after), did });
     }
     Ok(())
 }
 
-/// Whether other clusters are managed from this one.
-pub(super) async fn manages_others(client: &Client) -> anyhow::Result<bool> {
+/// Whether this cluster manages others.
+pub(super) async fn manages_workload_clusters(client: &Client) -> anyhow::Result<bool> {
     let api: Api<Namespace> = Api::all(client.clone());
     let found = api.get_opt(SYSTEM_NAMESPACE).await;
-    Ok(found.map_err(|error| told("looking for other clusters", &error))?.is_some())
+    Ok(found.map_err(|error| api_error("looking for other clusters", &error))?.is_some())
 }
 
-/// Waits until the API server serves what the definitions define.
-pub(super) async fn established(client: &Client, definitions: &[Value], end: Instant) -> anyhow::Result<()> {
+/// Waits until the API server serves the CRDs.
+pub(super) async fn established(client: &Client, crds: &[Value], end: Instant) -> anyhow::Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for definition in definitions.iter().filter(|manifest| manifest["kind"] == "CustomResourceDefinition") {
-        let name = definition["metadata"]["name"].as_str().unwrap_or_default();
+    for crd in crds.iter().filter(|manifest| manifest["kind"] == "CustomResourceDefinition") {
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
         loop {
-            let found = api.get(name).await.map_err(|error| told("waiting for definitions", &error))?;
+            let found = api.get(name).await.map_err(|error| api_error("waiting for the CRDs", &error))?;
             let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
             if conditions
                 .iter()
@@ -58,18 +59,19 @@ pub(super) async fn established(client: &Client, definitions: &[Value], end: Ins
             {
                 break;
             }
-            in_time(end, || format!("the definition `{name}` is not served"))?;
+            check_deadline(end, || format!("the CRD `{name}` is not served"))?;
             tokio::time::sleep(PAUSE).await;
         }
     }
     Ok(())
 }
 
-/// Waits until every replica of the controller is the new one, and ready.
+/// Waits until every replica of the controller is up to date and ready.
 pub(super) async fn ready(client: &Client, end: Instant) -> anyhow::Result<()> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), PACKAGES_NAMESPACE);
     loop {
-        let found = api.get(DEPLOYMENT).await.map_err(|error| told("waiting for the controller", &error))?;
+        let found =
+            api.get(DEPLOYMENT).await.map_err(|error| api_error("waiting for the controller", &error))?;
         let wanted = found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let status = found.status.unwrap_or_default();
         let seen = status.observed_generation >= found.metadata.generation;
@@ -78,16 +80,18 @@ pub(super) async fn ready(client: &Client, end: Instant) -> anyhow::Result<()> {
             return Ok(());
         }
         if Instant::now() >= end {
-            let why = why_not(client).await.unwrap_or_default();
+            let reasons = unready_reasons(client).await.unwrap_or_default();
             let ready = status.ready_replicas.unwrap_or_default();
-            anyhow::bail!("the controller is not ready in time: {ready} of {wanted} replicas are{why}");
+            anyhow::bail!(
+                "the controller is not ready in time: {ready} of {wanted} replicas are ready{reasons}"
+            );
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// What keeps pods of the controller from being ready.
-async fn why_not(client: &Client) -> anyhow::Result<String> {
+/// The reasons why pods of the controller are not ready.
+async fn unready_reasons(client: &Client) -> anyhow::Result<String> {
     let api: Api<Pod> = Api::namespaced(client.clone(), PACKAGES_NAMESPACE);
     let own =
         ListParams::default().labels("app.kubernetes.io/name=airlock,app.kubernetes.io/component=controller");
@@ -99,14 +103,14 @@ async fn why_not(client: &Client) -> anyhow::Result<String> {
             let state = container.state.as_ref();
             let waiting = state.and_then(|state| state.waiting.as_ref());
             let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-            let told = waiting.map(|waiting| (waiting.reason.clone(), waiting.message.clone()));
-            if let Some((reason, message)) = told {
+            let status = waiting.map(|waiting| (waiting.reason.clone(), waiting.message.clone()));
+            if let Some((reason, message)) = status {
                 let _ =
                     write!(out, "; {name}: {} {}", reason.unwrap_or_default(), message.unwrap_or_default());
             }
             if let Some(ended) = ended {
-                let said = ended.message.as_deref().unwrap_or_default().trim_end();
-                let _ = write!(out, "; {name} ended with {}: {said}", ended.exit_code);
+                let message = ended.message.as_deref().unwrap_or_default().trim_end();
+                let _ = write!(out, "; {name} exited with {}: {message}", ended.exit_code);
             }
         }
         for condition in status.conditions.iter().flatten().filter(|condition| condition.status == "False") {
@@ -118,26 +122,26 @@ async fn why_not(client: &Client) -> anyhow::Result<String> {
     Ok(out)
 }
 
-/// Waits until the API server calls the webhook and gets its answer: a bundle that only the webhook knows to be none
-/// is refused by it. Nothing is made.
+/// Waits until the API server calls the webhook and gets its response: only the webhook refuses this invalid bundle.
+/// Nothing is created.
 pub(super) async fn answers(client: &Client, end: Instant) -> anyhow::Result<()> {
     let api: Api<PackageBundle> = Api::namespaced(client.clone(), PACKAGES_NAMESPACE);
     let mut probe = PackageBundle::new("airlock-probe", PackageBundleSpec::default());
     probe.metadata.namespace = Some(PACKAGES_NAMESPACE.to_owned());
     let params = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
     loop {
-        let said = match api.create(&params, &probe).await {
+        let message = match api.create(&params, &probe).await {
             Ok(_) => "the API server does not call the webhook".to_owned(),
             Err(kube::Error::Api(status)) if status.message.contains("denied the request") => return Ok(()),
             Err(kube::Error::Api(status)) => status.message,
-            Err(error) => return Err(told("asking the webhook", &error)),
+            Err(error) => return Err(api_error("calling the webhook", &error)),
         };
-        in_time(end, || format!("the webhook does not answer: {said}"))?;
+        check_deadline(end, || format!("the webhook does not answer: {message}"))?;
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-fn in_time(end: Instant, what: impl FnOnce() -> String) -> anyhow::Result<()> {
+fn check_deadline(end: Instant, what: impl FnOnce() -> String) -> anyhow::Result<()> {
     anyhow::ensure!(Instant::now() < end, "{} in time", what());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `airlock keys rotate` and `revoke`: keys that change a trust file.
+//! `airlock keys rotate`, `revoke` and `add`: changes to a trust file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
         (None, [only]) => only.name().to_owned(),
         (None, _) => {
             let message = format!("`{}` has several keys", path.display());
-            return Err(Usage { message, hint: "say with --old NAME which one is replaced" }.into());
+            return Err(Usage { message, hint: "name the key to replace with --old NAME" }.into());
         }
     };
     let name = settings.name.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -69,8 +69,8 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
             format!("wrote {} (keep it secret) and {}\n", private.display(), public.display())
         });
         format!(
-            "{made}key hint {hint}\n{written}, number {}: `{name}` stands for `{old}`, and both are accepted\n\
-             sign with `{name}` from now on; when every site has this file and nothing rests on `{old}` any more:\n  \
+            "{made}key hint {hint}\n{written}, sequence {}: `{name}` replaces `{old}`, and both are accepted\n\
+             sign with `{name}` from now on; when every site has this file and nothing depends on `{old}` any more:\n  \
              airlock keys revoke {old} --reason replaced --trust {}\n",
             changed.sequence(),
             written.to.display(),
@@ -84,18 +84,16 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
     let hint = hint_of(&settings.revoked, &file, &path)?;
     if let Some(known) = file.revocations().iter().find(|known| known.hint() == hint) {
         let (key, date, reason) = (&settings.revoked, known.date(), known.reason());
-        let message = format!("`{key}` was revoked on {date} already: {reason}");
-        return Err(
-            Usage { message, hint: "nothing is left to do but to bring the file to every site" }.into()
-        );
+        let message = format!("`{key}` was already revoked on {date}: {reason}");
+        return Err(Usage { message, hint: "distribute the trust file to every site" }.into());
     }
     let today = || OffsetDateTime::now_utc().date().to_string();
     let date = settings.date.clone().unwrap_or_else(today);
     let changed = file.revoked(&hint, &settings.reason, &date)?;
     let kept = keep(&settings.change, &path, &file)?;
     let written = write(&settings.change, &path, kept, &changed)?;
-    // Told, and not refused: a stolen key cannot wait until the rules fit again.
-    let news = news(Some(&file), &changed);
+    // Findings are reported, but do not prevent the change: a stolen key cannot wait until the rules are fixed.
+    let findings = new_findings(Some(&file), &changed);
     let name = file.holder(&hint).map(|holder| holder.name().to_owned());
     work.evidence("key", &hint);
     work.evidence("reason", &settings.reason);
@@ -103,13 +101,13 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
     work.done()?;
     let value = json!({
         "name": name, "keyHint": hint, "reason": settings.reason, "date": date, "trustFile": written.to,
-        "sequence": changed.sequence(), "kept": written.kept, "findings": news,
+        "sequence": changed.sequence(), "kept": written.kept, "findings": findings,
     });
     printer.result(&value, |_| {
         let name = name.as_ref().map_or_else(String::new, |name| format!(" (`{name}`)"));
-        let news: String = news.iter().map(|found| format!("now: {}\n", found.text)).collect();
+        let findings: String = findings.iter().map(|found| format!("now: {}\n", found.text)).collect();
         let sequence = changed.sequence();
-        format!("{written}, number {sequence}: {hint}{name} is revoked\n{news}")
+        format!("{written}, sequence {sequence}: {hint}{name} is revoked\n{findings}")
     })?;
     Ok(Status::Done)
 }
@@ -122,7 +120,7 @@ pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> any
     let known = identities.iter().map(|identity| identity.name().to_owned());
     let named: Vec<String> = logged.cloned().chain(known).collect();
     if named.is_empty() {
-        let message = "nothing was named that could be added".to_owned();
+        let message = "nothing to add was given".to_owned();
         return Err(
             Usage { message, hint: "give public keys, an identity, --log KEY or --witness KEY" }.into()
         );
@@ -134,24 +132,24 @@ pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> any
     work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
     work.done()?;
     let sequence = changed.sequence();
-    let news = news(Some(&file), &changed);
-    warn_of(&news, printer);
+    let findings = new_findings(Some(&file), &changed);
+    print_findings(&findings, printer);
     let value = json!({
-        "added": named, "trustFile": written.to, "sequence": sequence, "kept": written.kept, "findings": news,
+        "added": named, "trustFile": written.to, "sequence": sequence, "kept": written.kept, "findings": findings,
     });
-    printer.result(&value, |_| format!("{written}, number {sequence}: added {}\n", named.join(", ")))?;
+    printer.result(&value, |_| format!("{written}, sequence {sequence}: added {}\n", named.join(", ")))?;
     Ok(Status::Done)
 }
 
-/// What a trust file's writer should know, and did not have to know before the change.
-pub(super) fn news(before: Option<&TrustFile>, after: &TrustFile) -> Vec<Finding> {
+/// The findings about a trust file that the change introduced.
+pub(super) fn new_findings(before: Option<&TrustFile>, after: &TrustFile) -> Vec<Finding> {
     let known = before.map(TrustFile::findings).unwrap_or_default();
     after.findings().into_iter().filter(|found| !known.contains(found)).collect()
 }
 
-/// Says so on standard error, as `airlock trust check` says it.
-pub(super) fn warn_of(news: &[Finding], printer: &Printer) {
-    for found in news {
+/// Prints findings to standard error, as `airlock trust check` words them.
+pub(super) fn print_findings(findings: &[Finding], printer: &Printer) {
+    for found in findings {
         printer.say(&format!("warning: {}", found.text));
     }
 }
@@ -169,22 +167,23 @@ fn hint_of(key: &str, file: &TrustFile, trust: &Path) -> anyhow::Result<String> 
         let failed = || format!("`{key}` cannot be used");
         return Ok(PublicKey::from_pem(&read(path)?).with_context(failed)?.hint());
     }
-    // A key that the file does not have.
+    // The hint of a key that is not in the file.
     if STANDARD.decode(key).is_ok_and(|hash| hash.len() == 32) {
         return Ok(key.to_owned());
     }
     let names: Vec<_> = file.holders().map(|holder| format!("`{}`", holder.name())).collect();
-    let message = format!("`{key}` is no key or identity of `{}`, no hint and no file", trust.display());
-    let message = format!("{message}; it has {}", names.join(", "));
-    Err(Usage { message, hint: "name a key as the trust file does, by its hint, or by its public key file" }
+    let message =
+        format!("unknown key `{key}`: not a key or identity of `{}`, a hint or a file", trust.display());
+    let message = format!("{message}; the trust file has {}", names.join(", "));
+    Err(Usage { message, hint: "give a key's name in the trust file, its hint, or its public key file" }
         .into())
 }
 
-/// The trust file, and the lock on its folder that keeps others from changing it before this change is written.
+/// Opens the trust file, and locks its folder so that no other process changes it before this change is written.
 fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, TrustFile, File)> {
     let Some(path) = change.trust.trust.clone() else {
         let message = "no trust file was given".to_owned();
-        return Err(Usage { message, hint: "give --trust FILE; `airlock keys trust` makes one" }.into());
+        return Err(Usage { message, hint: "give --trust FILE; `airlock keys trust` creates one" }.into());
     };
     let folder = folder_of(&path);
     let opened = File::open(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
@@ -193,10 +192,10 @@ fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, Tru
     Ok((path, file, lock))
 }
 
-/// What was written where.
+/// The written files.
 struct Written {
     to: PathBuf,
-    /// The file as it was.
+    /// The copy of the old file.
     kept: Option<PathBuf>,
 }
 
@@ -205,12 +204,12 @@ impl std::fmt::Display for Written {
         write!(f, "wrote {}", self.to.display())?;
         match &self.kept {
             None => Ok(()),
-            Some(kept) => write!(f, " (the old one is {})", kept.display()),
+            Some(kept) => write!(f, " (the old file is kept as {})", kept.display()),
         }
     }
 }
 
-/// Keeps the file as it is under its number, comments and all, where the change replaces it.
+/// Copies the old file, with comments, to a name with its sequence number, if the change replaces it.
 fn keep(change: &ChangeArg, path: &Path, old: &TrustFile) -> anyhow::Result<Option<PathBuf>> {
     if change.to.is_some() {
         return Ok(None);
@@ -219,13 +218,13 @@ fn keep(change: &ChangeArg, path: &Path, old: &TrustFile) -> anyhow::Result<Opti
     kept.push(format!(".{}", old.sequence()));
     let kept = path.with_file_name(kept);
     let before = read(path)?;
-    if input::read_text(&kept, input::MOST).ok().as_deref() != Some(before.as_str()) {
+    if input::read_text(&kept, input::MAX_SIZE).ok().as_deref() != Some(before.as_str()) {
         write_new(&kept, before.as_bytes(), Readers::All)?;
     }
     Ok(Some(kept))
 }
 
-/// Writes the changed file: beside, or over the old one.
+/// Writes the changed file: to another path, or over the old file.
 fn write(change: &ChangeArg, path: &Path, kept: Option<PathBuf>, new: &TrustFile) -> anyhow::Result<Written> {
     let text = new.to_yaml();
     if let Some(to) = &change.to {

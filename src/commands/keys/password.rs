@@ -10,21 +10,21 @@ use crate::cli::PasswordArg;
 use crate::env;
 use crate::failure::Usage;
 
-/// No password is longer; a wrong file is not read whole.
+/// The maximum length of a password, so that a wrong file is not read whole.
 const MAX_LEN: u64 = 64 * 1024;
 
-/// What is asked for.
+/// The kind of secret to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Secret {
-    /// A password that opens a key.
+    /// The password of an existing key.
     Password,
-    /// One that is chosen now.
+    /// A new password.
     NewPassword,
-    /// The PIN of a token, which locks itself after wrong ones.
+    /// The PIN of a token, which locks itself after wrong PINs.
     Pin,
 }
 
-/// Gets it.
+/// Gets the secret.
 pub(super) fn ask(from: &PasswordArg, secret: Secret) -> anyhow::Result<Vec<u8>> {
     if let Some(path) = &from.password_file {
         return first_line(path);
@@ -53,7 +53,7 @@ pub(super) fn ask(from: &PasswordArg, secret: Secret) -> anyhow::Result<Vec<u8>>
     Ok(password.into_bytes())
 }
 
-/// cosign's variable holds a password for its key files, which would cost a token one of its tries.
+/// cosign's variable has a password for key files. For a token, it would use up one of the attempts.
 fn variables(secret: Secret) -> &'static [&'static str] {
     match secret {
         Secret::Pin => &env::KEY_PASSWORD[..1],
@@ -75,7 +75,7 @@ pub(super) fn first_line(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Where a wrong password came from.
+/// The hint about a wrong password, by its source.
 pub(super) fn tried(from: &PasswordArg) -> &'static str {
     if from.password_file.is_some() {
         return "the password was the first line of --password-file";

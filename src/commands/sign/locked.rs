@@ -1,4 +1,4 @@
-//! `airlock sign --lock`: every item of a lock, by its digest, under the name that its upstream gives it.
+//! `airlock sign --lock`: every item of a lock, by its digest, under its upstream name.
 
 use std::path::Path;
 
@@ -39,11 +39,11 @@ pub(super) fn images(
     nameless.sort();
     nameless.dedup();
     let message = format!("no upstream registry is known for: {}", nameless.join(", "));
-    let hint = "sign them under the name of the registry that will serve them: --registry-name HOST[:PORT]";
+    let hint = "give the name of the registry that will serve them: --registry-name HOST[:PORT]";
     Err(Usage { message, hint }.into())
 }
 
-/// `HOST/REPOSITORY`, if the item's repository in the store is what `airlock mirror` makes of it.
+/// `HOST/REPOSITORY`, if `airlock mirror` maps it to the item's repository in the store.
 fn upstream(item: &LockedItem) -> Option<String> {
     let own = item.repository.as_str();
     let has_host = own.split_once('/').is_some_and(|(host, _)| host.contains('.') || host == "localhost");

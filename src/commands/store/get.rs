@@ -1,4 +1,4 @@
-//! `airlock store get`: a file out of the store, by the name that it has there.
+//! `airlock store get`: copies a file out of the store, by its name in the store.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -19,8 +19,8 @@ const TITLE: &str = "org.opencontainers.image.title";
 
 const BUFFER: usize = 256 * 1024;
 
-/// What is asked for.
-pub(super) struct Wanted<'a> {
+/// The requested file.
+pub(super) struct GetRequest<'a> {
     pub(super) name: &'a str,
     pub(super) to: &'a Path,
     pub(super) title: Option<&'a str>,
@@ -33,7 +33,7 @@ struct Written {
     bytes: u64,
 }
 
-/// Nothing in the store has the name.
+/// No object in the store has this name.
 #[derive(Debug, thiserror::Error)]
 #[error("the store has nothing named `{0}`: `airlock store list` shows the names")]
 pub(crate) struct NoName(String);
@@ -44,10 +44,10 @@ impl Classified for NoName {
     }
 }
 
-pub(super) fn get(store: &Store, wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Status> {
-    let manifest = find(store, wanted.name)?.ok_or_else(|| NoName(wanted.name.to_owned()))?;
-    let layer = choose(&manifest, wanted)?;
-    let file = target(wanted.to, &layer);
+pub(super) fn get(store: &Store, request: &GetRequest<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let manifest = find(store, request.name)?.ok_or_else(|| NoName(request.name.to_owned()))?;
+    let layer = choose(&manifest, request)?;
+    let file = target(request.to, &layer);
     let bytes = copy(store, &layer, &file)?;
     let written = Written { file, digest: layer.digest, bytes };
     printer.result(&written, |written| {
@@ -75,7 +75,7 @@ fn find(store: &Store, name: &str) -> anyhow::Result<Option<Manifest>> {
     found.dedup_by(|a, b| a.1 == b.1);
     if found.len() > 1 {
         let names: Vec<_> = found.into_iter().map(|(name, _)| name).collect();
-        bail!("`{name}` is the name of {} things: name one of {}", names.len(), names.join(", "));
+        bail!("`{name}` is the name of {} artifacts: give one of {}", names.len(), names.join(", "));
     }
     Ok(found.pop().map(|(_, manifest)| manifest))
 }
@@ -92,25 +92,25 @@ fn title(layer: &Descriptor) -> Option<&str> {
     layer.annotations.get(TITLE).map(String::as_str)
 }
 
-fn choose(manifest: &Manifest, wanted: &Wanted<'_>) -> anyhow::Result<Descriptor> {
+fn choose(manifest: &Manifest, request: &GetRequest<'_>) -> anyhow::Result<Descriptor> {
     let oci::Content::Image(image) = manifest.content() else {
-        bail!("`{}` is a list of images, not a file: name one of them by its digest", wanted.name);
+        bail!("`{}` is an index of images, not a file: give one of them by its digest", request.name);
     };
-    let by = wanted.title.or(Some(wanted.name));
+    let by = request.title.or(Some(request.name));
     let is_asked = |layer: &&Descriptor| title(layer) == by || by == Some(layer.digest.to_string().as_str());
     if let Some(layer) = image.layers.iter().find(is_asked) {
         return Ok(layer.clone());
     }
-    match (&image.layers[..], wanted.title) {
+    match (&image.layers[..], request.title) {
         ([layer], None) => Ok(layer.clone()),
-        ([], _) => bail!("`{}` holds no files", wanted.name),
+        ([], _) => bail!("`{}` contains no files", request.name),
         (layers, _) => {
             let names =
                 layers.iter().map(|layer| title(layer).map_or(layer.digest.to_string(), str::to_owned));
             let names: Vec<_> = names.map(|name| name.escape_debug().to_string()).collect();
             bail!(
-                "`{}` holds {} files: name one of them by `--title`: {}",
-                wanted.name,
+                "`{}` contains {} files: select one with `--title`: {}",
+                request.name,
                 names.len(),
                 names.join(", ")
             )
@@ -118,7 +118,7 @@ fn choose(manifest: &Manifest, wanted: &Wanted<'_>) -> anyhow::Result<Descriptor
     }
 }
 
-/// The file that is named, or one in the folder that is named. A title is foreign: only a plain file name is used.
+/// The given file, or a file in the given folder. A title comes from others, so it is only used if it is a plain file name.
 fn target(to: &Path, layer: &Descriptor) -> PathBuf {
     if !to.is_dir() {
         return to.to_owned();
@@ -133,13 +133,13 @@ fn target(to: &Path, layer: &Descriptor) -> PathBuf {
     }
 }
 
-/// Writes a file that is not there yet; one that turns out wrong is removed.
+/// Writes a new file. It is removed if its content is wrong.
 fn copy(store: &Store, layer: &Descriptor, target: &Path) -> anyhow::Result<u64> {
     let blob = store.blob_to_hash(&layer.digest)?;
-    let mut from = blob.with_context(|| format!("the store lacks blob `{}`", layer.digest))?.file;
+    let mut from = blob.with_context(|| format!("the store does not have blob `{}`", layer.digest))?.file;
     let failed = |error: io::Error| {
         let never = match error.kind() {
-            ErrorKind::AlreadyExists => ": a file that is there is never overwritten",
+            ErrorKind::AlreadyExists => ": existing files are never overwritten",
             _ => "",
         };
         anyhow::Error::from(error).context(format!("cannot write `{}`{never}", target.display()))

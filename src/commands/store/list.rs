@@ -14,11 +14,11 @@ use crate::printer::{Printer, size};
 #[serde(rename_all = "camelCase")]
 struct Line {
     repository: RepositoryName,
-    /// None where only the digest names it.
+    /// None if only the digest identifies it.
     tag: Option<Tag>,
     /// None for a repository without manifests.
     digest: Option<Digest>,
-    /// Bytes of the manifest and all that it names and the store has.
+    /// The bytes of the manifest and of everything that it references in the store.
     bytes: u64,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn list(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
     Ok(Status::Done)
 }
 
-/// The tags, then what no tag names: neither a tag nor an index nor, for signatures, a subject leads to it.
+/// The tags, then the manifests that neither a tag nor an index nor, for signatures, a subject leads to.
 fn lines_of(store: &Store, repository: &RepositoryName) -> anyhow::Result<Vec<Line>> {
     let contents = Contents::of(store, repository)?;
     let mut lines = Vec::new();
@@ -65,15 +65,15 @@ fn lines_of(store: &Store, repository: &RepositoryName) -> anyhow::Result<Vec<Li
     Ok(lines)
 }
 
-/// The manifests of a repository, and what they name.
+/// The manifests of a repository, and what they reference.
 #[derive(Default)]
 struct Contents {
-    manifests: BTreeMap<Digest, Named>,
+    manifests: BTreeMap<Digest, ManifestEntry>,
     children: BTreeSet<Digest>,
 }
 
 #[derive(Default)]
-struct Named {
+struct ManifestEntry {
     bytes: u64,
     subject: Option<Digest>,
     children: Vec<Digest>,
@@ -85,31 +85,31 @@ impl Contents {
     fn of(store: &Store, repository: &RepositoryName) -> anyhow::Result<Self> {
         let mut contents = Self::default();
         for row in store.manifests(repository)? {
-            let mut named = Named { bytes: row.size, ..Named::default() };
-            // One that is damaged or cannot be read is listed all the same.
+            let mut entry = ManifestEntry { bytes: row.size, ..ManifestEntry::default() };
+            // A manifest that is damaged or cannot be read is listed, too.
             if let Ok(Some(manifest)) = store.manifest(repository, &row.digest) {
-                named.subject = manifest.subject().map(|subject| subject.digest.clone());
-                named.children = manifest.children().iter().map(|child| child.digest.clone()).collect();
+                entry.subject = manifest.subject().map(|subject| subject.digest.clone());
+                entry.children = manifest.children().iter().map(|child| child.digest.clone()).collect();
                 for blob in manifest.blobs().chain(manifest.children()) {
                     if let Some(bytes) = store.blob_in(repository, &blob.digest)? {
-                        named.blobs.push((blob.digest.clone(), bytes));
+                        entry.blobs.push((blob.digest.clone(), bytes));
                     }
                 }
             }
-            contents.children.extend(named.children.iter().cloned());
-            contents.manifests.insert(row.digest, named);
+            contents.children.extend(entry.children.iter().cloned());
+            contents.manifests.insert(row.digest, entry);
         }
         Ok(contents)
     }
 
-    /// Each content counts once, however often it is named.
+    /// Each blob counts once, however often it is referenced.
     fn bytes(&self, root: &Digest) -> u64 {
         let (mut seen, mut bytes, mut open) = (BTreeSet::new(), 0_u64, vec![root]);
         while let Some(digest) = open.pop() {
-            let Some(named) = self.manifests.get(digest).filter(|_| seen.insert(digest)) else { continue };
-            bytes = bytes.saturating_add(named.bytes);
-            open.extend(&named.children);
-            for (blob, size) in &named.blobs {
+            let Some(entry) = self.manifests.get(digest).filter(|_| seen.insert(digest)) else { continue };
+            bytes = bytes.saturating_add(entry.bytes);
+            open.extend(&entry.children);
+            for (blob, size) in &entry.blobs {
                 if seen.insert(blob) {
                     bytes = bytes.saturating_add(*size);
                 }

@@ -1,8 +1,9 @@
-//! The CA of `airlock serve --self-signed`: made once, it may sign for its own names only, and issues a server
-//! certificate at each start.
+//! The CA of `airlock serve --self-signed`: created once, limited to its own names. It issues a server certificate at
+//! each start.
 //!
 //! In: the folder and the names (DNS names and IP addresses). Out: `ca.crt`, `ca.key`, `server.crt`, `server.key`
-//! (PEM). The CA carries name constraints (RFC 5280, 4.2.1.10): a stolen `ca.key` cannot speak for other hosts.
+//! (PEM). The CA has name constraints (RFC 5280, 4.2.1.10): a stolen `ca.key` cannot issue certificates for other
+//! hosts.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -25,22 +26,22 @@ use time::{Duration, OffsetDateTime};
 use crate::commands::read;
 use crate::failure::Usage;
 
-/// How long clients may trust the CA.
-const AUTHORITY_LIFE: Duration = Duration::days(3650);
+/// The lifetime of the CA.
+const CA_LIFETIME: Duration = Duration::days(3650);
 
-/// How long a server may run without a restart. Some clients refuse certificates that live longer than this.
-const SERVER_LIFE: Duration = Duration::days(825);
+/// The lifetime of a server certificate, and so the longest time without a restart. Some clients refuse a longer lifetime.
+const SERVER_LIFETIME: Duration = Duration::days(825);
 
 /// A client's clock may be a little behind.
 const SKEW: Duration = Duration::hours(1);
 
-/// What each server answers to besides the names that were given.
+/// The names of every server, in addition to the given names.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// Makes the CA once, and a server certificate at each call, for `names`.
+/// Creates the CA once, and a server certificate for `names` at each call.
 ///
 /// # Errors
-/// When a file is missing, broken or of another CA, or when the CA may not sign for one of the names.
+/// A file is missing, broken or of another CA, or the CA may not sign for one of the names.
 pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> anyhow::Result<()> {
     private::create_folders(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     let (ca_path, ca_key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
@@ -64,7 +65,7 @@ pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> any
     let issuer = if ca_path.exists() {
         existing(&ca_path, key, now)?
     } else {
-        let params = authority(&key, &all, now);
+        let params = ca_params(&key, &all, now);
         write(&ca_path, &params.self_signed(&key)?.pem())?;
         Issuer::new(params, key)
     };
@@ -73,7 +74,7 @@ pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> any
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     leaf.use_authority_key_identifier_extension = true;
-    (leaf.not_before, leaf.not_after) = (now - SKEW, now + SERVER_LIFE);
+    (leaf.not_before, leaf.not_after) = (now - SKEW, now + SERVER_LIFETIME);
     let key = KeyPair::generate()?;
     let signed = leaf.signed_by(&key, &issuer)?;
     check(&ca_path, signed.der(), &all, now)?;
@@ -81,7 +82,7 @@ pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> any
     write(&folder.join("server.crt"), &signed.pem())
 }
 
-/// A new CA would not be trusted by the clients of the old one, so none is made in its place.
+/// An error about the CA's files. Clients of the old CA would not trust a new one, so none is created instead.
 pub(super) fn unusable(message: String) -> anyhow::Error {
     let hint =
         "restore the right file; or remove `ca.crt` and `ca.key`, and let every client trust the new CA";
@@ -93,14 +94,14 @@ fn key_from(path: &Path) -> anyhow::Result<KeyPair> {
         .map_err(|_| unusable(format!("`{}` is not a private key", path.display())))
 }
 
-/// Two sites' CAs have two names, so that a client that trusts both can tell them apart.
+/// The name of the CA. It differs between sites, so that a client that trusts two of them can distinguish them.
 fn subject(key: &KeyPair) -> String {
     let fingerprint = Digest::sha256(key.public_key_raw()).to_string();
     let hex = fingerprint.rsplit(':').next().unwrap_or_default();
     format!("airlock CA {}", hex.get(..16).unwrap_or(hex))
 }
 
-/// A CA that was made before, whose certificate must be over this key and still be valid.
+/// Loads the existing CA, whose certificate must be valid and for this key.
 fn existing(path: &Path, key: KeyPair, now: OffsetDateTime) -> anyhow::Result<Issuer<'static, KeyPair>> {
     let refused = |what: &str| unusable(format!("`{}` is {what}", path.display()));
     let der =
@@ -108,27 +109,27 @@ fn existing(path: &Path, key: KeyPair, now: OffsetDateTime) -> anyhow::Result<Is
     let (_, certificate) =
         x509_parser::parse_x509_certificate(&der).map_err(|_| refused("not a certificate"))?;
     if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
-        return Err(refused("not the certificate of the key beside it"));
+        return Err(refused("not the certificate of the key next to it"));
     }
-    // rustls does not look at a CA's validity; Go and OpenSSL do.
+    // rustls does not check a CA's validity; Go and OpenSSL do.
     if certificate.validity().not_after.timestamp() <= now.unix_timestamp() {
         return Err(refused("the certificate of a CA that has expired"));
     }
     Issuer::from_ca_cert_der(&der, key).map_err(|_| refused("not the certificate of a CA"))
 }
 
-fn authority(key: &KeyPair, names: &[String], now: OffsetDateTime) -> CertificateParams {
+fn ca_params(key: &KeyPair, names: &[String], now: OffsetDateTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.distinguished_name.push(DnType::CommonName, subject(key));
-    (params.not_before, params.not_after) = (now - SKEW, now + AUTHORITY_LIFE);
+    (params.not_before, params.not_after) = (now - SKEW, now + CA_LIFETIME);
     let permitted_subtrees = names.iter().map(|name| subtree(name)).collect();
     params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
     params
 }
 
-/// Exactly this address, or this name and what is below it: `*.a.b` needs `a.b`.
+/// Exactly this address, or this name and its subdomains: `*.a.b` needs `a.b`.
 fn subtree(name: &str) -> GeneralSubtree {
     match name.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => {
@@ -141,14 +142,14 @@ fn subtree(name: &str) -> GeneralSubtree {
     }
 }
 
-/// That clients that trust `ca.crt` accept the new certificate for each name, as rustls checks it.
+/// Checks with rustls that clients that trust `ca.crt` accept the new certificate for each name.
 fn check(
     ca_path: &Path,
     certificate: &CertificateDer<'_>,
     names: &[String],
     now: OffsetDateTime,
 ) -> anyhow::Result<()> {
-    // One name that the CA may not sign for spoils the certificate for all of them.
+    // One name that the CA may not sign for makes the certificate unusable for all names.
     let refused = |error: &dyn std::fmt::Display| {
         let (path, names) = (ca_path.display(), names.join("`, `"));
         unusable(format!("the CA in `{path}` cannot sign for `{names}`: {error}"))
@@ -161,7 +162,7 @@ fn check(
     let seconds = u64::try_from(now.unix_timestamp()).unwrap_or_default();
     let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
     for name in names {
-        // A client asks for a host below a wildcard, never for the wildcard itself.
+        // A client connects to a host below a wildcard, never to the wildcard itself.
         let host = name.strip_prefix("*.").map_or_else(|| name.clone(), |rest| format!("host.{rest}"));
         let server = ServerName::try_from(host).map_err(|error| refused(&error))?;
         verifier.verify_server_cert(certificate, &[], &server, &[], at).map_err(|error| refused(&error))?;
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_is_never_replaced_without_its_clients_knowing() {
+    fn an_existing_ca_is_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         issue(folder.path(), &[], now()).unwrap();
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a20_a_ca_signs_for_its_own_names_only_and_not_for_ever() {
+    fn a20_a_ca_signs_for_its_own_names_only_until_it_expires() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["registry.site".to_owned(), "10.0.0.5".to_owned(), "*.nodes.site".to_owned()];
         let ask = |names: &[&str], at: OffsetDateTime| {
@@ -224,14 +225,14 @@ mod tests {
             let error = ask(&[other], now()).expect_err(other).to_string();
             assert!(error.contains("cannot sign for") && error.contains(&format!("`{other}`")), "{error}");
         }
-        // It ends, and what is served stays as it was until then.
-        let error = ask(&["registry.site"], now() + AUTHORITY_LIFE + SKEW).unwrap_err().to_string();
+        // The CA expires, and the server certificate stays unchanged.
+        let error = ask(&["registry.site"], now() + CA_LIFETIME + SKEW).unwrap_err().to_string();
         assert!(error.contains("has expired"), "{error}");
         assert_eq!(fs::read(folder.path().join("server.crt")).unwrap(), kept);
     }
 
     #[test]
-    fn a20_two_sites_have_cas_of_two_names() {
+    fn a20_the_cas_of_two_sites_have_different_names() {
         let subjects = [0, 1].map(|_| subject(&KeyPair::generate().unwrap()));
         assert_ne!(subjects[0], subjects[1]);
     }

@@ -1,4 +1,4 @@
-//! The files that a blob's bytes are in until it is published: a temporary one, or the blob that is there.
+//! The files that hold a blob's bytes until it is published: a temporary file, or the existing blob.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -13,14 +13,14 @@ use crate::layout::Layout;
 use crate::write_behind::write_behind;
 use crate::{Error, Result};
 
-/// What the names of temporary files begin with.
+/// The prefix of the names of temporary files.
 pub(super) const TEMPORARY: &str = "tmp-";
 
-/// A file of a random name. Dropping it removes it.
+/// A file with a random name. Dropping it removes it.
 pub(super) struct Temporary {
     path: PathBuf,
     file: File,
-    /// Whether bytes in it were copied from another file, and so not hashed on their way.
+    /// Whether it contains bytes that were copied from another file, and so not hashed on their way.
     copied: bool,
     published: bool,
 }
@@ -35,12 +35,12 @@ impl Temporary {
         Ok(Self { path, file, copied: false, published: false })
     }
 
-    /// Whether it replaces another file.
+    /// Whether it began as a copy of another file, which it replaces.
     pub(super) fn is_copy(&self) -> bool {
         self.copied
     }
 
-    /// Takes the next bytes after `before` others.
+    /// Writes the next bytes, after the first `before` bytes.
     pub(super) fn write(&mut self, disk: &Disk, bytes: &[u8], before: u64) -> Result<()> {
         disk.step(Step::Write, &self.path).map_err(Error::io("write", &self.path))?;
         self.file.write_all(bytes).map_err(Error::io("write", &self.path))?;
@@ -48,7 +48,7 @@ impl Temporary {
         Ok(())
     }
 
-    /// Makes it the blob `digest`, which the bytes that were taken hash to.
+    /// Publishes the file as the blob `digest`, which is the hash of the written bytes.
     pub(super) fn publish(&mut self, disk: &Disk, digest: &Digest, target: &std::path::Path) -> Result<()> {
         if self.copied {
             let mut hasher = Hasher::new(digest.algorithm());
@@ -72,7 +72,7 @@ impl Drop for Temporary {
     }
 }
 
-/// The blob that is there, compared with the bytes that come.
+/// The existing blob, compared with the incoming bytes.
 pub(super) struct Existing {
     pub(super) target: PathBuf,
     pub(super) file: File,
@@ -93,13 +93,13 @@ impl Existing {
         Ok(Some(Self { target, file, size, durable, buffer: Vec::new() }))
     }
 
-    /// Whether its bytes from `at` on begin with `bytes`. What cannot be read is not the same.
+    /// Whether its content at `at` equals `bytes`. Unreadable content counts as different.
     pub(super) fn continues_with(&mut self, bytes: &[u8], at: u64) -> bool {
         self.buffer.resize(bytes.len(), 0);
         self.file.read_exact_at(&mut self.buffer, at).is_ok() && self.buffer == bytes
     }
 
-    /// Its first `len` bytes in a file of their own.
+    /// Copies its first `len` bytes to a temporary file.
     pub(super) fn copy(&self, len: u64, mut to: Temporary) -> Result<Temporary> {
         let mut buffer = vec![0; BUFFER];
         let mut at = 0;

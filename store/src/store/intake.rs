@@ -1,4 +1,4 @@
-//! Blobs on their way in and out, and upload sessions.
+//! Reading and writing blobs, and upload sessions.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,30 +8,30 @@ use oci::{Algorithm, Digest, Manifest, RepositoryName};
 
 use super::Store;
 use crate::blob::{BlobFile, BlobWriter, PartialBlob};
-use crate::change::{Change, Misfit, misfits};
+use crate::change::{Change, SizeMismatch, size_mismatches};
 use crate::upload::{self, Upload, UploadId, UploadLimits};
 use crate::{Error, Result};
 
 impl Store {
-    /// Starts a blob whose digest comes with its last byte.
+    /// Starts a blob whose digest is known only after its last byte.
     ///
     /// # Errors
-    /// When the temporary file cannot be made.
+    /// When the temporary file cannot be created.
     pub fn writer(&self, algorithm: Algorithm) -> Result<BlobWriter> {
         BlobWriter::create(&self.0.layout, &self.0.disk, algorithm)
     }
 
-    /// Starts a blob of known digest whose bytes come anyway, whether the store has it or not: what is there is
-    /// compared with them, kept if it is the same, and replaced if it is not.
+    /// Starts a blob with a known digest whose bytes arrive whether or not the store has it: an existing blob is compared
+    /// with them, kept if it is equal, and replaced if it is not.
     ///
     /// # Errors
-    /// When the temporary file cannot be made, or the database fails.
+    /// When the temporary file cannot be created, or the database fails.
     pub fn writer_over(&self, digest: &Digest) -> Result<BlobWriter> {
         let durable = self.0.readers.is_named(digest)?;
         BlobWriter::over(&self.0.layout, &self.0.disk, digest, durable)
     }
 
-    /// Starts or goes on with a blob of known digest.
+    /// Starts or resumes a blob with a known digest.
     ///
     /// # Errors
     /// [`Error::PartialBusy`] while another process fetches the same blob.
@@ -39,15 +39,15 @@ impl Store {
         PartialBlob::open(&self.0.layout, &self.0.disk, digest)
     }
 
-    /// Opens a blob, wherever it is linked. One that was found to be damaged is absent.
+    /// Opens a blob, whichever repository it is linked to. A blob that was found to be damaged counts as absent.
     ///
     /// # Errors
-    /// When the file cannot be opened for another reason than that it is not there.
+    /// When the file exists but cannot be opened.
     pub fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>> {
         self.0.readers.blob(digest)
     }
 
-    /// As [`Store::blob`], for callers that hash what they read: nothing is hashed twice.
+    /// As [`Store::blob`], for callers that hash the bytes themselves: nothing is hashed twice.
     ///
     /// # Errors
     /// As [`Store::blob`].
@@ -55,7 +55,7 @@ impl Store {
         BlobFile::open(&self.0.layout, digest)
     }
 
-    /// Hashes a blob, whatever is known of it, and moves it away if it is damaged; says whether a sound one is there.
+    /// Hashes a blob in any case, moves it to the quarantine if it is damaged, and returns whether an intact one exists.
     ///
     /// # Errors
     /// As [`Store::blob`].
@@ -63,7 +63,7 @@ impl Store {
         self.0.readers.verify(digest)
     }
 
-    /// The size of a blob that is on disk, sound or not: see [`Store::blob`].
+    /// The size of a blob that is on disk, intact or not: see [`Store::blob`].
     ///
     /// # Errors
     /// As [`Store::blob`].
@@ -76,14 +76,14 @@ impl Store {
         }
     }
 
-    /// What a manifest gives another size for than the store's content has: [`Store::commit`] refuses it.
+    /// The content whose size in the manifest differs from its size in the store: [`Store::commit`] rejects such a manifest.
     #[must_use]
-    pub fn misfits(&self, manifest: &Manifest) -> Vec<Misfit> {
-        misfits(&self.0.layout, manifest)
+    pub fn size_mismatches(&self, manifest: &Manifest) -> Vec<SizeMismatch> {
+        size_mismatches(&self.0.layout, manifest)
     }
 
-    /// Flushes the blobs that the changes name and that no row names yet: a process that was killed may have left
-    /// them so. What this process published is flushed already.
+    /// Flushes the blobs that the changes name and that no row names yet: a killed process may have left them unflushed.
+    /// Blobs that this process published are already flushed.
     pub(super) fn flush_named(&self, changes: &[Change]) -> Result<()> {
         let mut named = BTreeSet::new();
         for change in changes {
@@ -105,7 +105,7 @@ impl Store {
             }
             match File::open(&path) {
                 Ok(file) => self.0.disk.flush_blob(&file, &path)?,
-                // Whether it may be missing is for the change to say.
+                // The change decides whether it may be missing.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Error::io("open", &path)(error)),
             }
@@ -113,7 +113,7 @@ impl Store {
         Ok(())
     }
 
-    /// Bounds what unfinished uploads may take.
+    /// Sets the limits for unfinished uploads.
     pub fn limit_uploads(&self, limits: UploadLimits) {
         self.0.sessions.limit(limits);
     }
@@ -121,20 +121,20 @@ impl Store {
     /// Starts an upload session.
     ///
     /// # Errors
-    /// [`Error::UploadQuota`], or when its file cannot be made.
+    /// [`Error::UploadQuota`], or when its file cannot be created.
     pub fn create_upload(&self, repository: &RepositoryName) -> Result<UploadId> {
         Upload::create(&self.0.layout, &self.0.disk, &self.0.sessions, repository)
     }
 
-    /// Takes hold of an upload session; `None` if there is none of that name in the repository.
+    /// Claims an upload session; `None` if the repository has no session with that ID.
     ///
     /// # Errors
-    /// [`Error::UploadBusy`] while another request holds it, of this process or another.
+    /// [`Error::UploadBusy`] while another request of this or another process holds it.
     pub fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<Upload>> {
         Upload::open(&self.0.layout, &self.0.disk, &self.0.sessions, repository, id)
     }
 
-    /// How many bytes an upload session holds, also while another request writes to it.
+    /// How many bytes an upload session holds. Works also while another request writes to it.
     ///
     /// # Errors
     /// When its file cannot be read.
@@ -142,8 +142,8 @@ impl Store {
         Upload::offset_of(&self.0.layout, repository, id)
     }
 
-    /// Ends an upload session and forgets its bytes; says whether there was one. A request that holds it cannot
-    /// publish it any more.
+    /// Ends an upload session, discards its bytes, and returns whether it existed. A request that holds it can no longer
+    /// publish it.
     ///
     /// # Errors
     /// When its file cannot be removed.
@@ -151,8 +151,8 @@ impl Store {
         Upload::cancel(&self.0.layout, &self.0.disk, repository, id)
     }
 
-    /// Removes upload sessions that got nothing since `since` and that no request of any process holds; gives how
-    /// many.
+    /// Removes upload sessions that received no data since `since` and that no request of any process holds, and returns
+    /// their number.
     ///
     /// # Errors
     /// When a session's file cannot be removed.

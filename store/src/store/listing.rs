@@ -1,4 +1,4 @@
-//! Referrers, in pages and whole.
+//! Referrers, in pages and as a whole list.
 
 use oci::{Descriptor, Digest, RepositoryName};
 
@@ -6,7 +6,7 @@ use super::Store;
 use crate::Result;
 use crate::referrers::{PageLimits, ReferrerPage, ReferrerPosition};
 
-/// One page that holds everything.
+/// The limits of one page with everything.
 const WHOLE: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX, large: true };
 
 impl Store {
@@ -23,7 +23,7 @@ impl Store {
         Ok(self.referrer_page(repository, subject, artifact_type, None, WHOLE)?.descriptors)
     }
 
-    /// The same in pages, after where the last page ended.
+    /// One page of the same list, after the position where the last page ended.
     ///
     /// # Errors
     /// As [`Store::referrers`].

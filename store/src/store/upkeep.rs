@@ -1,4 +1,4 @@
-//! Check, rebuild, garbage.
+//! Check, rebuild, garbage collection.
 
 use std::path::Path;
 
@@ -16,21 +16,21 @@ impl Store {
     /// Hashes every blob and compares files, rows and journal. Changes nothing.
     ///
     /// # Errors
-    /// When the store cannot be read at all; what is wrong in it is in the report.
+    /// When the store cannot be read at all; faults inside the store are in the report.
     pub fn check(&self, progress: &mut dyn FnMut(Progress)) -> Result<CheckReport> {
         self.0.readers.with(|connection| check::check(&self.0.layout, connection, progress))
     }
 
-    /// Makes the database anew from the blobs and `names.log`, or from its own names where the journal lacks some.
-    /// Blob files that do not hash to their names go to `quarantine/`.
+    /// Rebuilds the database from the blobs and `names.log`, or from its own names if the journal lacks some.
+    /// Blob files that do not hash to their names are moved to `quarantine/`.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process has the store open, [`Error::NamesGone`] when there are no names anywhere.
+    /// [`Error::InUse`] while another process has the store open, [`Error::NamesGone`] when no names are left.
     pub fn rebuild(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RebuildReport> {
         Self::rebuild_as(root, &Disk::default(), false, progress)
     }
 
-    /// As [`Store::rebuild`], and makes a database without names where no names are left.
+    /// As [`Store::rebuild`], but creates a database without names if no names are left.
     ///
     /// # Errors
     /// As [`Store::rebuild`].
@@ -63,8 +63,8 @@ impl Store {
         self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection))
     }
 
-    /// Removes what the plan lists and is still garbage: first the rows, then the files, so that what an interruption
-    /// leaves is garbage too.
+    /// Removes what the plan lists and is still garbage: first the rows, then the files, so that an interruption leaves
+    /// only garbage.
     ///
     /// # Errors
     /// [`Error::InUse`] while another process has the store open.
@@ -82,7 +82,7 @@ impl Store {
             Ok(false) => Err(in_use(layout)),
             Err(error) => Err(error.into()),
         };
-        // Trying for a lock gives up the one that is held, whether it succeeds or not.
+        // Trying to upgrade the lock releases the shared one, whether it succeeds or not.
         let again = lock.try_clone().map_err(Error::io("lock", &path))?;
         private::hold(again, &path, Hold::Shared, PATIENCE)?;
         collected

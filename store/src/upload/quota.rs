@@ -1,4 +1,4 @@
-//! How many upload sessions there may be, and how much they may hold, in one repository and in all.
+//! Limits for the number and size of upload sessions, in one repository and in total.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,22 +8,22 @@ use crate::commit::Disk;
 use crate::layout::Layout;
 use crate::{Error, Result};
 
-/// Where there is no room, sessions that got nothing for so long make some.
-const FORSAKEN: Duration = Duration::from_hours(1);
+/// If the limits are reached, sessions that received no data for this long are removed.
+const IDLE: Duration = Duration::from_hours(1);
 
-/// What the sessions hold is counted again after so many bytes of one of them.
-const COUNTED: u64 = 64 << 20;
+/// The usage is counted again after one session wrote this many bytes.
+const RECOUNT_AFTER: u64 = 64 << 20;
 
-/// What unfinished uploads may take.
+/// The limits for unfinished uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadLimits {
-    /// Open sessions of one repository. 128.
+    /// Open sessions of one repository. Default: 128.
     pub repository_sessions: u64,
-    /// Open sessions in all. 1024.
+    /// Open sessions in total. Default: 1024.
     pub sessions: u64,
-    /// Bytes in the sessions of one repository. 256 GiB.
+    /// Bytes in the sessions of one repository. Default: 256 GiB.
     pub repository_bytes: u64,
-    /// Bytes in all sessions. 1 TiB.
+    /// Bytes in all sessions. Default: 1 TiB.
     pub bytes: u64,
 }
 
@@ -33,7 +33,7 @@ impl Default for UploadLimits {
     }
 }
 
-/// How many sessions, and their bytes.
+/// A number of sessions and their bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Share {
     sessions: u64,
@@ -47,7 +47,7 @@ impl Share {
     }
 }
 
-/// What is taken.
+/// The current usage.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     pub(super) all: Share,
@@ -55,7 +55,7 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    fn leaves_room_for_one(self, limits: UploadLimits) -> Result<()> {
+    fn check_room_for_one(self, limits: UploadLimits) -> Result<()> {
         let counts = [
             (self.repository.sessions, limits.repository_sessions, "open uploads of the repository"),
             (self.all.sessions, limits.sessions, "open uploads"),
@@ -69,28 +69,28 @@ impl Usage {
     }
 }
 
-/// Whether one more session may be opened; those that were given up make room.
+/// Checks whether one more session may be opened; removes abandoned sessions if the limits are reached.
 pub(super) fn make_room(layout: &Layout, disk: &Disk, sessions: &Arc<Sessions>, owner: &str) -> Result<()> {
     let limits = sessions.limits();
-    let Err(full) = Usage::read(layout, owner)?.leaves_room_for_one(limits) else { return Ok(()) };
-    let Some(since) = SystemTime::now().checked_sub(FORSAKEN) else { return Err(full) };
+    let Err(full) = Usage::read(layout, owner)?.check_room_for_one(limits) else { return Ok(()) };
+    let Some(since) = SystemTime::now().checked_sub(IDLE) else { return Err(full) };
     expire(layout, disk, sessions, since)?;
-    Usage::read(layout, owner)?.leaves_room_for_one(limits)
+    Usage::read(layout, owner)?.check_room_for_one(limits)
 }
 
-/// What one session may still take before the others are counted again.
+/// What one session may write before the usage is counted again.
 pub(super) struct Allowance {
     limits: UploadLimits,
     owner: String,
-    /// The session's length at which they are counted again.
+    /// The session's length at which the usage is counted again.
     until: u64,
 }
 
 impl Allowance {
-    /// For a session that holds `len` bytes.
+    /// The allowance of a session that holds `len` bytes.
     pub(super) fn of(layout: &Layout, limits: UploadLimits, owner: &str, len: u64) -> Result<Self> {
         let mut allowance = Self { limits, owner: owner.to_owned(), until: len };
-        // A session that is full already can still be published.
+        // A session that already reached the limit can still be published.
         allowance.count(layout, len)?;
         Ok(allowance)
     }
@@ -104,17 +104,17 @@ impl Allowance {
         let left = |(most, used, what): (u64, u64, &'static str)| (most.saturating_sub(used), most, what);
         let (left, most, what) =
             rooms.map(left).into_iter().min().unwrap_or((u64::MAX, u64::MAX, "bytes in open uploads"));
-        self.until = len + left.min(COUNTED);
+        self.until = len + left.min(RECOUNT_AFTER);
         Ok((most, what))
     }
 
-    /// Takes `count` bytes after `len`.
+    /// Allows `count` bytes after the first `len`, or fails.
     pub(super) fn take(&mut self, layout: &Layout, len: u64, count: u64) -> Result<()> {
         if len + count <= self.until {
             return Ok(());
         }
         let (most, what) = self.count(layout, len)?;
-        if len + count <= self.until || count > COUNTED && self.until == len + COUNTED {
+        if len + count <= self.until || count > RECOUNT_AFTER && self.until == len + RECOUNT_AFTER {
             return Ok(());
         }
         Err(Error::UploadQuota { most, what })

@@ -1,4 +1,4 @@
-//! The disk fails at every step in turn; after reopening, all of a change is there or nothing, and nothing is wrong.
+//! The disk fails at each step in turn. After reopening, a change is complete or absent, and the store has no faults.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use store::{Change, Error, Store};
 use crate::rig::{Recorder, dump, push, repository, tag};
 
 #[test]
-fn a_failure_at_any_step_leaves_a_sound_store() {
+fn a_failure_at_any_step_leaves_an_intact_store() {
     let mut tried = 0;
     for step in 0.. {
         let folder = tempfile::tempdir().unwrap();
@@ -26,12 +26,16 @@ fn a_failure_at_any_step_leaves_a_sound_store() {
         let report = store.check(&mut |_| {}).unwrap();
         assert!(report.faults.is_empty(), "step {step}: {:?}", report.faults);
         let found = dump(&store);
-        assert!(found.is_superset(&before), "step {step}: something older is gone");
+        assert!(found.is_superset(&before), "step {step}: older names are lost");
         let name = repository("new/app");
         let tagged = store.resolve(&name, &Selector::Tag(tag("v1"))).unwrap().is_some();
-        assert_eq!(tagged, !store.manifests(&name).unwrap().is_empty(), "step {step}: half of a push");
+        assert_eq!(
+            tagged,
+            !store.manifests(&name).unwrap().is_empty(),
+            "step {step}: only half of a push is visible"
+        );
         if outcome.is_ok() {
-            assert!(tagged, "step {step}: acknowledged and lost");
+            assert!(tagged, "step {step}: acknowledged but lost");
             break;
         }
         push(&store, "new/app", "v1").unwrap();
@@ -42,7 +46,7 @@ fn a_failure_at_any_step_leaves_a_sound_store() {
 }
 
 #[test]
-fn one_request_that_fails_does_not_fail_those_beside_it() {
+fn a_failing_request_does_not_fail_the_others_in_its_group() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let digest = push(&store, "a/b", "v1").unwrap();
@@ -71,16 +75,16 @@ fn one_request_that_fails_does_not_fail_those_beside_it() {
 }
 
 #[test]
-fn a_torn_journal_line_is_cut_off_and_forgotten() {
+fn a_torn_journal_line_is_truncated() {
     use std::io::Write as _;
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     push(&store, "a/b", "v1").unwrap();
     let journal = folder.path().join("names.log");
-    let sound = std::fs::metadata(&journal).unwrap().len();
+    let intact = std::fs::metadata(&journal).unwrap().len();
     std::fs::OpenOptions::new().append(true).open(&journal).unwrap().write_all(b"{\"sum\":\"12").unwrap();
     push(&store, "a/b", "v2").unwrap();
     let text = std::fs::read_to_string(&journal).unwrap();
     assert_eq!(text.lines().count(), 2);
-    assert!(text.len() as u64 > sound && !text.contains("\"12{"));
+    assert!(text.len() as u64 > intact && !text.contains("\"12{"));
 }

@@ -1,4 +1,4 @@
-//! What is not what its name says is found, moved away and brought back; what may not be durable is made so.
+//! Blobs that do not hash to their names are detected, quarantined and restored; blobs that may not be durable are flushed.
 
 use std::fs;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use store::{BlobWriter, Change, CheckFault, Error, Store};
 
 use crate::rig::{Recorder, file_of, manifest, push, put, repository, tag};
 
-/// Bytes through a writer in pieces, as an import reads them.
+/// Sends bytes through a writer in pieces, as an import does.
 fn feed(mut writer: BlobWriter, bytes: &[u8], digest: &Digest) -> store::Result<()> {
     for piece in bytes.chunks(7) {
         writer.write(piece)?;
@@ -18,7 +18,7 @@ fn feed(mut writer: BlobWriter, bytes: &[u8], digest: &Digest) -> store::Result<
 }
 
 #[test]
-fn a17_bytes_that_are_read_anyway_replace_what_does_not_hash() {
+fn a17_bytes_that_are_read_anyway_replace_a_damaged_blob() {
     let content: Vec<u8> = (0..100).collect();
     let digest = Digest::sha256(&content);
     let mut damaged: Vec<Vec<u8>> =
@@ -44,7 +44,7 @@ fn a17_bytes_that_are_read_anyway_replace_what_does_not_hash() {
 }
 
 #[test]
-fn a17_a_sound_blob_is_not_written_again() {
+fn a17_an_intact_blob_is_not_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Arc::new(Recorder::default());
     let store = Store::open_observed(folder.path(), recorder.clone()).unwrap();
@@ -63,9 +63,9 @@ fn a17_a_sound_blob_is_not_written_again() {
     assert_eq!(fs::read(file_of(folder.path(), &digest)).unwrap(), b"content");
 }
 
-/// A process that was killed may have renamed a blob without flushing its folder: a file is no proof.
+/// A killed process may have renamed a blob without flushing its folder: that a file exists does not prove it durable.
 #[test]
-fn c7_a_blob_that_no_row_names_is_flushed_before_one_does() {
+fn c7_a_blob_without_a_row_is_flushed_before_a_row_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let blob = {
         let store = Store::open(folder.path()).unwrap();
@@ -99,9 +99,9 @@ fn c7_a_blob_that_no_row_names_is_flushed_before_one_does() {
     }
 }
 
-/// The same where an import compares instead of writing.
+/// The same if an import compares instead of writing.
 #[test]
-fn c7_a_blob_that_is_already_there_is_flushed_where_no_row_names_it() {
+fn c7_an_existing_blob_without_a_row_is_flushed() {
     let folder = tempfile::tempdir().unwrap();
     let blob = put(&Store::open(folder.path()).unwrap(), b"left behind").unwrap();
     let recorder = Arc::new(Recorder::default());
@@ -116,8 +116,8 @@ fn r12_a_damaged_manifest_is_absent_quarantined_and_healed_by_the_next_push() {
     let folder = tempfile::tempdir().unwrap();
     let digest = push(&Store::open(folder.path()).unwrap(), "a/b", "v1").unwrap();
     let path = file_of(folder.path(), &digest);
-    let sound = fs::read(&path).unwrap();
-    for bytes in [b"{}".to_vec(), Vec::new(), sound[1..].to_vec(), [b" ", &sound[..]].concat()] {
+    let intact = fs::read(&path).unwrap();
+    for bytes in [b"{}".to_vec(), Vec::new(), intact[1..].to_vec(), [b" ", &intact[..]].concat()] {
         fs::write(&path, &bytes).unwrap();
         let store = Store::open(folder.path()).unwrap();
         assert!(store.manifest(&repository("a/b"), &digest).unwrap().is_none());
@@ -125,7 +125,7 @@ fn r12_a_damaged_manifest_is_absent_quarantined_and_healed_by_the_next_push() {
         assert!(!path.exists());
         assert_eq!(fs::read(folder.path().join("quarantine").join(digest.hex())).unwrap(), bytes);
         push(&store, "a/b", "v1").unwrap();
-        assert_eq!(store.manifest(&repository("a/b"), &digest).unwrap().unwrap().bytes(), &sound[..]);
+        assert_eq!(store.manifest(&repository("a/b"), &digest).unwrap().unwrap().bytes(), &intact[..]);
         assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
     }
 }
@@ -137,7 +137,7 @@ fn r12_a_damaged_blob_is_absent_quarantined_and_healed_by_the_next_push() {
     push(&store, "a/b", "v1").unwrap();
     let digest = Digest::sha256(b"v1");
     let path = file_of(folder.path(), &digest);
-    // By this process, which published it, and by one that meets it first.
+    // For the store handle that published it, and for one that uses it for the first time.
     for store in [store, Store::open(folder.path()).unwrap()] {
         assert!(store.blob(&digest).unwrap().is_some());
         fs::write(&path, b"v2").unwrap();
@@ -148,9 +148,9 @@ fn r12_a_damaged_blob_is_absent_quarantined_and_healed_by_the_next_push() {
     }
 }
 
-/// Who only reads moves nothing.
+/// A reader moves no files.
 #[test]
-fn r12_a_reader_without_the_right_to_write_gives_no_damaged_blob_out() {
+fn r12_a_reader_without_write_permission_returns_no_damaged_blob() {
     let folder = tempfile::tempdir().unwrap();
     let digest = push(&Store::open(folder.path()).unwrap(), "a/b", "v1").unwrap();
     let path = file_of(folder.path(), &digest);
@@ -161,7 +161,7 @@ fn r12_a_reader_without_the_right_to_write_gives_no_damaged_blob_out() {
 }
 
 #[test]
-fn d20_a_manifest_whose_sizes_do_not_fit_is_refused_and_reported() {
+fn d20_a_manifest_with_wrong_sizes_is_rejected_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let blob = put(&store, b"four").unwrap();
@@ -175,13 +175,13 @@ fn d20_a_manifest_whose_sizes_do_not_fit_is_refused_and_reported() {
         assert!(matches!(refused, Error::DescriptorSize { found: 4, .. }) && refused.hint().is_some());
         assert!(store.resolve(&repository("a/b"), &Selector::Tag(tag("v1"))).unwrap().is_none());
     }
-    assert_eq!(store.misfits(&manifest(&blob, 5, "wrong", None)).len(), 1);
-    assert!(store.misfits(&manifest(&blob, 4, "right", None)).is_empty());
+    assert_eq!(store.size_mismatches(&manifest(&blob, 5, "wrong", None)).len(), 1);
+    assert!(store.size_mismatches(&manifest(&blob, 4, "right", None)).is_empty());
 }
 
-/// A manifest that came before its content, and one that an older version took, are found by a check.
+/// A check finds manifests that were pushed before their content, and those that an older version accepted.
 #[test]
-fn d20_a_check_reports_sizes_that_do_not_fit() {
+fn d20_a_check_reports_wrong_sizes() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let early = manifest(&Digest::sha256(b"four"), 5, "early", None);
@@ -193,6 +193,6 @@ fn d20_a_check_reports_sizes_that_do_not_fit() {
     let faults = store.check(&mut |_| {}).unwrap().faults;
     assert_eq!(faults, [CheckFault::DescriptorSize { manifest: digest, digest: blob, said: 5, found: 4 }]);
     drop(store);
-    // A rebuild names again what was named, and does not end half-way.
+    // A rebuild restores the existing names and does not stop half-way.
     assert_eq!(Store::rebuild(folder.path(), &mut |_| {}).unwrap().manifests, 1);
 }

@@ -1,4 +1,4 @@
-//! What the store promises: the order of its steps, what a failure at any of them leaves, and that it can be rebuilt.
+//! Tests of the store's guarantees: the order of its steps, what a failure at any step leaves, and that it can be rebuilt.
 
 #[cfg(test)]
 mod crash;

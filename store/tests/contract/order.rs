@@ -1,4 +1,4 @@
-//! Data, rename, folder, journal, database: in this order, before success is told.
+//! Data, rename, folder, journal, database: in this order, before success is reported.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::rig::{Recorder, push, put};
 const CHILD: &str = "STORE_TEST_CHILD";
 
 #[test]
-fn each_step_comes_after_the_one_that_it_relies_on() {
+fn each_step_follows_the_one_that_it_depends_on() {
     let folder = tempfile::tempdir().unwrap();
     drop(Store::open(folder.path()).unwrap());
     let recorder = Arc::new(Recorder::default());
@@ -23,7 +23,7 @@ fn each_step_comes_after_the_one_that_it_relies_on() {
     assert_eq!(steps, expected);
 }
 
-/// The same by the system's own account: the child pushes under strace.
+/// The same, as the system calls show it: the child pushes under strace.
 #[test]
 fn the_system_calls_are_in_the_promised_order() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ fn the_system_calls_are_in_the_promised_order() {
         hits.next().unwrap_or_else(|| panic!("no {words:?} after line {after}:\n{text}")).0
     };
     let mut at = 0;
-    // Twice: the blob with its link, then the manifest with its names.
+    // Twice: first the blob with its link, then the manifest with its names.
     for names in [false, true] {
         at = position(at, ["fdatasync(", "uploads/tmp-"]);
         at = position(at, ["rename(", "blobs/sha256"]);
@@ -76,7 +76,7 @@ fn the_child_pushes() {
 }
 
 #[test]
-fn many_commits_at_once_share_few_flushes() {
+fn many_concurrent_commits_share_few_flushes() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = Arc::new(Recorder::default());
     let store = Store::open_observed(folder.path(), recorder.clone()).unwrap();

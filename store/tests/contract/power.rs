@@ -1,6 +1,6 @@
-//! Power cuts and kills: a process's calls are recorded, and for every point at which it may be cut, and for every
-//! model of what survives, the store that is left is opened and checked. Nothing acknowledged may be lost, nothing may
-//! need more than the one command that the message names. `AIRLOCK_TEST_LONG=1` tries every point, else a sample.
+//! Power cuts and kills: the tests record the system calls of a process. For every point at which it may be cut, and for
+//! every model of what survives, they open and check the store that is left. Nothing acknowledged may be lost, and a repair
+//! may need only the one command that the message names. `AIRLOCK_TEST_LONG=1` tries every point instead of a sample.
 
 mod disk;
 mod trace;
@@ -19,13 +19,13 @@ use crate::rig::{dump, file_of, long, manifest, push, put, repository, tag};
 
 const CHILD: &str = "STORE_TEST_POWER";
 
-/// Says that what was done so far is acknowledged, and what the store names now.
+/// Prints that everything so far is acknowledged, and the names that the store now has.
 fn acknowledge(step: usize, store: &Store) {
     let lines: Vec<String> = dump(store).into_iter().collect();
     println!("acknowledged {step}: {}", lines.join("; "));
 }
 
-/// Blobs one by one, one of which is there already, and then all names at once.
+/// Publishes blobs one by one, one of which already exists, and then all names at once.
 fn publish_like_an_import(store: &Store) {
     let mut changes = Vec::new();
     for content in ["v1", "imported one", "imported two"] {
@@ -60,9 +60,9 @@ fn upload(store: &Store) {
         .unwrap();
 }
 
-/// A store from its making to its end.
+/// Uses a store from its creation to its last close.
 #[test]
-fn the_child_lives() {
+fn the_child_uses_a_store() {
     let Some(root) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
     if root.ends_with("rebuilt") {
         Store::rebuild(&root, &mut |_| {}).unwrap();
@@ -101,7 +101,7 @@ fn the_child_lives() {
 
 type Names = BTreeSet<String>;
 
-/// What a cut may leave: what was acknowledged last, or what would have been next.
+/// The names that a cut may leave: those acknowledged last, or those that would have been acknowledged next.
 fn expected(calls: &[Call], cut: usize) -> Vec<Names> {
     let names = |call: &Call| match call {
         Call::Said(line) => {
@@ -115,18 +115,18 @@ fn expected(calls: &[Call], cut: usize) -> Vec<Names> {
     std::iter::once(before).chain(next).collect()
 }
 
-/// Opens a store as it was left, with the one command that a message names, and checks it.
+/// Opens a store as the cut left it, runs the one command that an error names, if any, and checks the store.
 fn verify(
     root: &Path,
     allowed: &[Names],
     commands: &mut BTreeMap<&'static str, usize>,
 ) -> Result<(), String> {
-    let rebuild = |why: &Error| {
-        let hint = why.hint().unwrap_or_default();
+    let rebuild = |cause: &Error| {
+        let hint = cause.hint().unwrap_or_default();
         if !hint.contains("airlock store rebuild") {
-            return Err(format!("{why} ({hint})"));
+            return Err(format!("{cause} ({hint})"));
         }
-        let report = Store::rebuild(root, &mut |_| {}).map_err(|error| format!("{why}, then {error}"))?;
+        let report = Store::rebuild(root, &mut |_| {}).map_err(|error| format!("{cause}, then {error}"))?;
         if report.lost.is_empty() { Ok(()) } else { Err(format!("lost {:?}", report.lost)) }
     };
     let store = match Store::open(root) {
@@ -148,7 +148,7 @@ fn verify(
     };
     let found = dump(&store);
     if !allowed.contains(&found) {
-        return Err(format!("names are {found:?}, allowed are {allowed:?}"));
+        return Err(format!("found the names {found:?}, expected one of {allowed:?}"));
     }
     let check = |store: &Store, when: &str| -> Result<(), String> {
         let faults = store.check(&mut |_| {}).map_err(|error| format!("{when}: {error}"))?.faults;
@@ -162,7 +162,7 @@ fn verify(
         .and_then(|plan| store.collect(&plan))
         .map_err(|error| format!("a collection: {error}"))?;
     check(&store, "after a collection")?;
-    if dump(&store) == named { Ok(()) } else { Err("a collection took names".to_owned()) }
+    if dump(&store) == named { Ok(()) } else { Err("a collection removed names".to_owned()) }
 }
 
 fn hash(tree: &Tree, allowed: &[Names]) -> u64 {
@@ -171,13 +171,13 @@ fn hash(tree: &Tree, allowed: &[Names]) -> u64 {
     hasher.finish()
 }
 
-/// Cuts a recorded run at its points; gives how many states were checked.
+/// Cuts a recorded run at its points, and returns the number of checked states.
 fn cut(calls: &[Call], start: &Tree, base: &Path, root: &Path) -> usize {
     let points = calls.len();
     let every = if long() { 1 } else { (points / 24).max(1) };
     let (mut seen, mut commands, mut wrong) = (HashSet::new(), BTreeMap::new(), Vec::new());
     let mut disk = Disk::holding(start, base);
-    let place = root.strip_prefix(base).unwrap();
+    let path = root.strip_prefix(base).unwrap();
     for point in 0..=points {
         if point.is_multiple_of(every) || point == points {
             let allowed = expected(calls, point);
@@ -188,10 +188,10 @@ fn cut(calls: &[Call], start: &Tree, base: &Path, root: &Path) -> usize {
                 }
                 let folder = scratch();
                 disk::write(&tree, folder.path());
-                if let Err(why) = verify(&folder.path().join(place), &allowed, &mut commands) {
+                if let Err(fault) = verify(&folder.path().join(path), &allowed, &mut commands) {
                     let last = calls[..point].last();
                     let last: String = format!("{last:?}").chars().take(160).collect();
-                    wrong.push(format!("cut at {point} of {points}, {model:?}, after {last}: {why}"));
+                    wrong.push(format!("cut at {point} of {points}, {model:?}, after {last}: {fault}"));
                 }
             }
         }
@@ -205,7 +205,7 @@ fn cut(calls: &[Call], start: &Tree, base: &Path, root: &Path) -> usize {
     seen.len()
 }
 
-/// In memory where that is to be had: the disk's own flushes tell nothing here.
+/// A temporary folder, in memory if possible: the real disk's flushes do not matter here.
 fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
@@ -222,7 +222,7 @@ fn has_strace() -> bool {
 
 fn record(base: &Path, root: &Path) -> Vec<Call> {
     let log = base.with_extension("trace");
-    let arguments = ["--exact", "power::the_child_lives", "--nocapture", "--test-threads=1"];
+    let arguments = ["--exact", "power::the_child_uses_a_store", "--nocapture", "--test-threads=1"];
     let mut child = trace::traced(&std::env::current_exe().unwrap(), &arguments, &log);
     let done = child.env(CHILD, root).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
@@ -235,7 +235,7 @@ fn c3_c6_a_cut_anywhere_in_a_stores_life_loses_nothing_acknowledged() {
         return;
     }
     let folder = scratch();
-    // The store's own folder and the one above it are made, too.
+    // The run also creates the store's own folder and its parent.
     let (base, root) = (folder.path().join("base"), folder.path().join("base/above/store"));
     std::fs::create_dir(&base).unwrap();
     let start = tree_of(&base);
@@ -246,7 +246,7 @@ fn c3_c6_a_cut_anywhere_in_a_stores_life_loses_nothing_acknowledged() {
     assert!(states > if long() { 2000 } else { 40 }, "{states}");
 }
 
-/// A rebuild that is cut is finished by another one, whether the journal or the database had the names.
+/// Another rebuild completes one that was cut, whether the journal or the database had the names.
 #[test]
 fn c3_a_cut_anywhere_in_a_rebuild_loses_no_name() {
     if !has_strace() {
@@ -274,7 +274,7 @@ fn c3_a_cut_anywhere_in_a_rebuild_loses_no_name() {
             names.iter().cloned().collect::<Vec<_>>().join("; ")
         ))];
         calls.extend(record(&base, &root));
-        // The rotten file goes to the quarantine in the first run, and is no fault of a cut.
+        // The first run moves the damaged file to the quarantine; this is not an effect of a cut.
         let loose = file_of(Path::new("rebuilt"), &Digest::sha256(b"loose"));
         let mut start = start;
         start.insert(loose, Some(b"loose".to_vec().into()));

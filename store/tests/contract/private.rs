@@ -1,4 +1,4 @@
-//! Only the owner can use a store's files, and whoever waits for a lock is told who holds it.
+//! Only the owner can access a store's files, and an error about a lock names its holder.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,12 +12,12 @@ use crate::rig::{push, put, repository};
 
 const CHILD: &str = "STORE_TEST_PRIVATE";
 
-fn walk(path: &Path, see: &mut dyn FnMut(&Path, u32, bool)) {
+fn walk(path: &Path, visit: &mut dyn FnMut(&Path, u32, bool)) {
     let found = fs::symlink_metadata(path).unwrap();
-    see(path, found.permissions().mode() & 0o777, found.is_dir());
+    visit(path, found.permissions().mode() & 0o777, found.is_dir());
     if found.is_dir() {
         for entry in fs::read_dir(path).unwrap() {
-            walk(&entry.unwrap().path(), see);
+            walk(&entry.unwrap().path(), visit);
         }
     }
 }
@@ -31,7 +31,7 @@ fn assert_private(root: &Path) -> usize {
     seen
 }
 
-/// Everything that a store makes files for.
+/// Creates every kind of file that a store has.
 fn fill(root: &Path) {
     let store = Store::open(root).unwrap();
     push(&store, "a/b", "v1").unwrap();
@@ -41,7 +41,7 @@ fn fill(root: &Path) {
     let rotten = put(&store, b"rotten").unwrap();
     fs::write(crate::rig::file_of(root, &rotten), "else").unwrap();
     assert!(store.blob(&rotten).unwrap().is_none());
-    // While it is open: with the files that SQLite makes beside the database.
+    // While the store is open, with the files that SQLite creates beside the database.
     assert!(assert_private(root) > 520);
 }
 
@@ -95,7 +95,7 @@ fn a16_waiting_for_a_lock_has_a_limit_and_names_the_holder() {
     lock.lock().unwrap();
     let begun = Instant::now();
     let Err(refused) = Store::open_within(&root, Duration::from_millis(300)) else {
-        panic!("the store was opened although it is locked")
+        panic!("the store was opened although it was locked")
     };
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(matches!(refused, Error::Locked { .. }) && refused.hint().is_some(), "{refused:?}");
@@ -105,9 +105,9 @@ fn a16_waiting_for_a_lock_has_a_limit_and_names_the_holder() {
     Store::open_within(&root, Duration::from_millis(300)).unwrap();
 }
 
-/// The same where a store is made, which is done under another lock.
+/// The same for the creation of a store, which uses another lock.
 #[test]
-fn a16_waiting_for_who_makes_a_store_has_a_limit_too() {
+fn a16_waiting_for_the_creation_of_a_store_has_a_limit_too() {
     let folder = tempfile::tempdir().unwrap();
     let lock = File::open(folder.path()).unwrap();
     lock.lock().unwrap();

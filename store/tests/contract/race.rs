@@ -1,6 +1,6 @@
-//! Uploads and downloads that others meddle with at every step, in one process and in two: what is published is what
-//! was hashed, and what was acknowledged stays. `AIRLOCK_TEST_LONG=1` tries 5,000 uploads, else a sample. `calls`: delays
-//! at system calls.
+//! Another client interferes with uploads and downloads at every step, in one process and in two: the published bytes are
+//! the hashed ones, and acknowledged content stays. `AIRLOCK_TEST_LONG=1` tries 5,000 uploads instead of a sample. `calls`:
+//! delays at system calls.
 
 mod calls;
 
@@ -19,7 +19,7 @@ use crate::rig::{file_of, long, repository};
 
 const CHILD: &str = "STORE_TEST_RACE";
 
-/// Every step that an upload takes.
+/// All steps of an upload.
 const STEPS: [Step; 8] = [
     Step::Open,
     Step::Lock,
@@ -51,7 +51,7 @@ impl Observer for Delay {
     }
 }
 
-/// Holds one kind of step, below one folder, until it is let go.
+/// Blocks one kind of step until it is released.
 struct Gate {
     step: Step,
     state: Mutex<(bool, bool)>,
@@ -91,13 +91,13 @@ impl Observer for Gate {
 }
 
 /// A PATCH with other bytes.
-fn meddle(store: &Store, id: &UploadId) -> store::Result<bool> {
+fn interfere(store: &Store, id: &UploadId) -> store::Result<bool> {
     let Some(mut upload) = store.upload(&repository("a/b"), id)? else { return Ok(false) };
     upload.write(b"evil")?;
     Ok(true)
 }
 
-/// A PATCH of the rest, and the PUT that publishes. `None` where others were faster.
+/// A PATCH of the rest, and the PUT that publishes. `None` if other requests were faster.
 fn finish(store: &Store, id: &UploadId, rest: &[u8], digest: &Digest) -> Option<()> {
     let mut upload = store.upload(&repository("a/b"), id).ok()??;
     upload.write(rest).ok()?;
@@ -116,7 +116,7 @@ fn assert_served(store: &Store, root: &Path, digest: &Digest, content: &[u8], wh
     assert!(store.blob(digest).unwrap().is_some(), "{what}");
 }
 
-/// The attack step by step: a PATCH that has opened the file stands still while the upload is published.
+/// The attack step by step: a PATCH that has opened the file pauses while the upload is published.
 #[test]
 fn a5_a_second_process_cannot_change_what_is_published() {
     for step in [Step::Open, Step::Lock] {
@@ -127,19 +127,19 @@ fn a5_a_second_process_cannot_change_what_is_published() {
         let id = good.create_upload(&repository("a/b")).unwrap();
         let digest = Digest::sha256(b"good bytes");
         std::thread::scope(|scope| {
-            let meddling = scope.spawn(|| meddle(&evil, &id));
+            let interfering = scope.spawn(|| interfere(&evil, &id));
             gate.wait_until_held();
             assert!(finish(&good, &id, b"good bytes", &digest).is_some(), "{step:?}");
             gate.open();
-            assert!(!meddling.join().unwrap().unwrap(), "{step:?}: written into a published blob");
+            assert!(!interfering.join().unwrap().unwrap(), "{step:?}: written into a published blob");
         });
         assert_served(&good, folder.path(), &digest, b"good bytes", &format!("{step:?}"));
     }
 }
 
-/// The other way round: who holds the session keeps all others out until the name is gone.
+/// The other way round: the holder of the session excludes all others until the name is gone.
 #[test]
-fn a5_nobody_writes_between_the_hash_and_the_publication() {
+fn a5_no_request_writes_between_the_hash_and_the_publication() {
     for step in [Step::Verify, Step::SyncData, Step::Rename, Step::SyncDirectory] {
         let folder = tempfile::tempdir().unwrap();
         let gate = Gate::at(step);
@@ -151,8 +151,8 @@ fn a5_nobody_writes_between_the_hash_and_the_publication() {
         std::thread::scope(|scope| {
             let publishing = scope.spawn(|| publish(&good, &id, &digest));
             gate.wait_until_held();
-            let meddled = meddle(&evil, &id);
-            assert!(matches!(meddled, Ok(false) | Err(Error::UploadBusy(_))), "{step:?}: {meddled:?}");
+            let outcome = interfere(&evil, &id);
+            assert!(matches!(outcome, Ok(false) | Err(Error::UploadBusy(_))), "{step:?}: {outcome:?}");
             assert_eq!(
                 evil.expire_uploads(std::time::SystemTime::now() + Duration::from_hours(1)).unwrap(),
                 0
@@ -164,7 +164,7 @@ fn a5_nobody_writes_between_the_hash_and_the_publication() {
     }
 }
 
-/// Two servers behind one name: each goes on where the other one stopped, with the right hash.
+/// Two servers behind one name: each continues where the other one stopped, with the right hash.
 #[test]
 fn a5_two_processes_take_turns_at_one_upload() {
     let folder = tempfile::tempdir().unwrap();
@@ -205,9 +205,9 @@ fn a5_a_cancelled_upload_is_not_published() {
     assert!(store.upload(&repository("a/b"), &id).unwrap().is_none());
 }
 
-/// The same kind on the way of a download: the file that was opened is a published blob by now.
+/// The same attack on a download: the file that was opened is meanwhile a published blob.
 #[test]
-fn a5_a_second_download_cannot_cut_what_the_first_one_published() {
+fn a5_a_second_download_cannot_truncate_what_the_first_one_published() {
     let folder = tempfile::tempdir().unwrap();
     let gate = Gate::at(Step::Lock);
     let first = Store::open(folder.path()).unwrap();
@@ -231,7 +231,7 @@ fn a5_a_second_download_cannot_cut_what_the_first_one_published() {
     assert_eq!(std::fs::read(file_of(folder.path(), &digest)).unwrap(), b"whole");
 }
 
-/// One upload: its rest and its publication, a second publication and other bytes all at once.
+/// One upload: its rest and its publication, a second publication, and other bytes, all concurrently.
 fn round(stores: [&Store; 2], root: &Path, number: usize, others: impl FnOnce(&UploadId, &Digest)) -> bool {
     let content = format!("first half of {number}, second half");
     let (first, rest) = content.split_at(content.len() - 11);
@@ -241,11 +241,11 @@ fn round(stores: [&Store; 2], root: &Path, number: usize, others: impl FnOnce(&U
     let acknowledged = std::thread::scope(|scope| {
         let (id, digest) = (&id, &digest);
         let finishing = scope.spawn(move || finish(stores[0], id, rest.as_bytes(), digest));
-        let meddling = scope.spawn(move || meddle(stores[1], id));
+        let interfering = scope.spawn(move || interfere(stores[1], id));
         let again = scope.spawn(move || publish(stores[1], id, digest));
         others(id, digest);
         let finished = finishing.join().unwrap().is_some();
-        let _ = meddling.join().unwrap();
+        let _ = interfering.join().unwrap();
         again.join().unwrap().is_some() || finished
     });
     if acknowledged {
@@ -265,34 +265,34 @@ fn a5_uploads_with_delays_at_every_step_serve_no_wrong_byte() {
     let stores = delays.clone().map(|delay| Store::open_observed(folder.path(), delay).unwrap());
     let mut acknowledged = 0;
     for number in 0..rounds {
-        // One of the two is slow at one step, the other one at none.
+        // One of the two is slow at one step; the other one is never slow.
         let (slow, step) = (number % 2, number / 2 % STEPS.len());
         delays[slow].set(step);
         delays[1 - slow].0.store(0, Ordering::SeqCst);
-        let meddler = if number / 16 % 2 == 0 { &stores[0] } else { &stores[1] };
-        acknowledged += usize::from(round([&stores[0], meddler], folder.path(), number, |_, _| {}));
+        let interferer = if number / 16 % 2 == 0 { &stores[0] } else { &stores[1] };
+        acknowledged += usize::from(round([&stores[0], interferer], folder.path(), number, |_, _| {}));
     }
     println!("{rounds} uploads, {acknowledged} acknowledged");
     assert!(acknowledged > rounds / 20, "{acknowledged} of {rounds}");
     assert!(stores[0].check(&mut |_| {}).unwrap().faults.is_empty());
 }
 
-/// The same with a real second process, which is told by lines what to meddle with.
+/// The same with a real second process, which receives its commands as lines.
 #[test]
-fn a5_uploads_that_a_second_process_meddles_with_serve_no_wrong_byte() {
+fn a5_uploads_that_a_second_process_interferes_with_serve_no_wrong_byte() {
     let rounds = if long() { 2000 } else { 80 };
     let folder = tempfile::tempdir().unwrap();
     let delay = Arc::new(Delay::default());
     let store = Store::open_observed(folder.path(), delay.clone()).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "race::the_child_meddles", "--nocapture"])
+        .args(["--exact", "race::the_child_interferes", "--nocapture"])
         .env(CHILD, folder.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut tell = child.stdin.take().unwrap();
-    let mut heard = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut commands = child.stdin.take().unwrap();
+    let mut replies = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = 0;
     for number in 0..rounds {
         let step = number / 2 % STEPS.len();
@@ -300,12 +300,12 @@ fn a5_uploads_that_a_second_process_meddles_with_serve_no_wrong_byte() {
         delay.0.store(if slow_child { 0 } else { step + 1 }, Ordering::SeqCst);
         let theirs = if slow_child { step + 1 } else { 0 };
         acknowledged += usize::from(round([&store, &store], folder.path(), number, |id, digest| {
-            writeln!(tell, "{id} {digest} {theirs} ").unwrap();
-            assert!(heard.any(|line| line.unwrap().contains("meddled")), "the child ended");
+            writeln!(commands, "{id} {digest} {theirs} ").unwrap();
+            assert!(replies.any(|line| line.unwrap().contains("interfered")), "the child ended");
         }));
     }
-    drop(tell);
-    let rest = heard.map(|line| line.unwrap()).collect::<Vec<_>>();
+    drop(commands);
+    let rest = replies.map(|line| line.unwrap()).collect::<Vec<_>>();
     assert!(child.wait().unwrap().success(), "{rest:?}");
     println!("{rounds} uploads, {acknowledged} acknowledged");
     assert!(acknowledged > rounds / 20, "{acknowledged} of {rounds}");
@@ -313,7 +313,7 @@ fn a5_uploads_that_a_second_process_meddles_with_serve_no_wrong_byte() {
 }
 
 #[test]
-fn the_child_meddles() {
+fn the_child_interferes() {
     let Some(root) = std::env::var_os(CHILD) else { return };
     let delay = Arc::new(Delay::default());
     let store = Store::open_observed(Path::new(&root), delay.clone()).unwrap();
@@ -323,15 +323,15 @@ fn the_child_meddles() {
         let (id, digest): (UploadId, Digest) = (id.parse().unwrap(), digest.parse().unwrap());
         delay.0.store(step.parse().unwrap(), Ordering::SeqCst);
         let finished = std::thread::scope(|scope| {
-            // Told the rest, this process is the honest one.
+            // If the line contains the rest of the upload, this process is the honest one.
             let finishing =
                 scope.spawn(|| !rest.is_empty() && finish(&store, &id, rest.as_bytes(), &digest).is_some());
             if rest.is_empty() {
-                scope.spawn(|| meddle(&store, &id));
+                scope.spawn(|| interfere(&store, &id));
                 scope.spawn(|| publish(&store, &id, &digest));
             }
             finishing.join().unwrap()
         });
-        println!("meddled {finished}");
+        println!("interfered {finished}");
     }
 }

@@ -1,4 +1,4 @@
-//! Lists of referrers in pages: signatures first, large entries last, nothing twice and nothing left out.
+//! Lists of referrers in pages: signatures first, large entries last, no duplicates and no omissions.
 
 use std::collections::BTreeSet;
 
@@ -56,9 +56,9 @@ fn r5_signatures_come_first_and_pages_hold_bounded_bytes() {
     assert_eq!(store.referrers(&repository("a/b"), &subject, Some(bundle)).unwrap().len(), 2);
 }
 
-/// One damaged manifest hides no other.
+/// A damaged manifest does not hide the others.
 #[test]
-fn r5_a_damaged_referrer_is_left_out() {
+fn r5_a_damaged_referrer_is_omitted() {
     let folder = tempfile::tempdir().unwrap();
     let subject = Digest::sha256(b"subject");
     let manifests: Vec<Manifest> =
@@ -90,7 +90,7 @@ fn pushes(store: &Store, manifest: &Manifest, pusher: &str, most: NamingLimits) 
 }
 
 #[test]
-fn a9_one_user_puts_only_so_many_manifests_beside_another() {
+fn a9_the_manifests_of_one_user_that_name_another_manifest_are_limited() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let (subject, kind) = (Digest::sha256(b"subject"), "application/vnd.dev.sigstore.bundle.v0.3+json");
@@ -105,21 +105,21 @@ fn a9_one_user_puts_only_so_many_manifests_beside_another() {
         pushes(&store, &of(number), "ann", most).unwrap();
     }
     refused(&of(3), "ann", "no more than 3 manifests");
-    // Indexes that list it are counted with them, under whichever user does not exceed the limit.
+    // Indexes that list it count as well; a user below the limit can still push one.
     let index = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{subject}","size":1}}]}}"#
     );
     let index = Manifest::parse(index.into_bytes().into(), None).unwrap();
     refused(&index, "ann", "no more than 3 manifests");
     pushes(&store, &index, "ben", most).unwrap();
-    // Others have a share of their own; what is there is nobody's burden; another subject is another count.
+    // Each user has a separate limit; pushing an existing manifest again does not count; each subject has its own count.
     pushes(&store, &of(3), "ben", most).unwrap();
     for number in 0..4 {
         pushes(&store, &of(number), "ann", most).unwrap();
     }
     pushes(&store, &referrer(&Digest::sha256(b"other"), kind, 0, 0), "ann", most).unwrap();
     refused(&referrer(&subject, kind, 9, 1 << 20), "ben", "no more than 1048576 bytes");
-    // What is deleted makes room.
+    // Deleting a manifest makes room.
     let gone = of(0).digest();
     store.commit(vec![Change::DeleteManifest { repository: repository("a/b"), digest: gone }]).unwrap();
     pushes(&store, &of(7), "ann", most).unwrap();
@@ -149,12 +149,12 @@ fn a9_a_referrer_with_many_signatures_counts_for_each() {
     let kind = "application/vnd.dev.cosign.artifact.sig.v1+json";
     pushes(&store, &with(kind, 4), "ann", most).unwrap();
     assert!(pushes(&store, &with(kind, 2), "ann", most).is_err());
-    // Layers of other artifacts are not read by a search for signatures.
+    // A search for signatures does not read the layers of other artifacts.
     pushes(&store, &with("application/vnd.example.model", 60), "ann", most).unwrap();
     assert!(pushes(&store, &with("application/vnd.example.model", 61), "ann", most).is_err());
 }
 
-/// The pages of a list, each with the digests on it.
+/// The pages of a list, each as its digests.
 fn pages(store: &Store, subject: &Digest, entries: usize) -> Vec<Vec<Digest>> {
     let limits = PageLimits { entries, bytes: 1 << 20, large: true };
     let (mut pages, mut after) = (Vec::new(), None);
@@ -169,7 +169,7 @@ fn pages(store: &Store, subject: &Digest, entries: usize) -> Vec<Vec<Digest>> {
 }
 
 #[test]
-fn a9_one_user_s_many_signatures_do_not_stand_before_those_of_others() {
+fn a9_many_signatures_of_one_user_do_not_precede_those_of_others() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let (subject, kind) = (Digest::sha256(b"subject"), "application/vnd.dev.sigstore.bundle.v0.3+json");
@@ -179,7 +179,7 @@ fn a9_one_user_s_many_signatures_do_not_stand_before_those_of_others() {
         pushes(&store, &of(number), "mallory", most).unwrap();
     }
     pushes(&store, &of(1000), "ann", most).unwrap();
-    // One user cannot put another's behind their own by pushing it, too.
+    // Pushing another user's signature again does not move it behind one's own signatures.
     pushes(&store, &of(1000), "mallory", most).unwrap();
     let signed_here = of(2000);
     let (digest, manifest) = (signed_here.digest(), signed_here.clone());
@@ -194,7 +194,7 @@ fn a9_one_user_s_many_signatures_do_not_stand_before_those_of_others() {
 }
 
 #[test]
-fn r5_what_is_deleted_and_pushed_while_a_list_is_read_hides_nothing_and_repeats_nothing() {
+fn r5_deletions_and_pushes_while_a_list_is_read_hide_and_repeat_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let (subject, kind) = (Digest::sha256(b"subject"), "application/vnd.dev.sigstore.bundle.v0.3+json");

@@ -1,4 +1,4 @@
-//! Content for a store, an observer of its steps, and a dump of what it names.
+//! Content for a store, an observer of its steps, and a dump of its names.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,7 +9,7 @@ use oci::{Algorithm, Digest, Manifest, RepositoryName, Tag};
 use store::commit::{Observer, Step};
 use store::{Change, Store};
 
-/// Remembers steps; makes the n-th and all later ones fail, as a dead disk does.
+/// Records the steps, and makes the n-th and all later ones fail, as a dead disk does.
 #[derive(Default)]
 pub(crate) struct Recorder {
     steps: Mutex<Vec<(Step, PathBuf)>>,
@@ -62,7 +62,7 @@ pub(crate) fn manifest(blob: &Digest, size: usize, note: &str, subject: Option<&
     Manifest::parse(text.into_bytes().into(), None).unwrap()
 }
 
-/// Blob, link, manifest and tag, as a push does it.
+/// Stores blob, link, manifest and tag, as a push does.
 pub(crate) fn push(store: &Store, name: &str, note: &str) -> store::Result<Digest> {
     let blob = put(store, note.as_bytes())?;
     store.commit(vec![Change::LinkBlob { repository: repository(name), digest: blob.clone() }])?;
@@ -75,7 +75,7 @@ pub(crate) fn push(store: &Store, name: &str, note: &str) -> store::Result<Diges
     Ok(digest)
 }
 
-/// Everything named, as sorted lines.
+/// All names in the store, as sorted lines.
 pub(crate) fn dump(store: &Store) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for name in store.repositories(None, None).unwrap() {
@@ -97,13 +97,13 @@ pub(crate) fn dump(store: &Store) -> BTreeSet<String> {
     lines
 }
 
-/// Where a blob's file is.
+/// The path of a blob's file.
 pub(crate) fn file_of(root: &Path, digest: &Digest) -> PathBuf {
     let algorithm = digest.algorithm().as_str();
     root.join("blobs").join(algorithm).join(&digest.hex()[..2]).join(digest.hex())
 }
 
-/// Whether every case is to be tried, and not a sample.
+/// Whether to try every case instead of a sample.
 pub(crate) fn long() -> bool {
     std::env::var_os("AIRLOCK_TEST_LONG").is_some()
 }

@@ -1,4 +1,4 @@
-//! Several openings of one store, uploads and downloads that go on, and blobs that turn out wrong.
+//! Several handles of one store, uploads and downloads that resume, and damaged blobs.
 
 use oci::{Algorithm, Digest};
 use store::{Change, CheckFault, Error, Store};
@@ -6,7 +6,7 @@ use store::{Change, CheckFault, Error, Store};
 use crate::rig::{dump, push, put, repository};
 
 #[test]
-fn two_openings_see_each_others_commits() {
+fn two_handles_see_each_others_commits() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
     for number in 0..10 {
@@ -17,7 +17,7 @@ fn two_openings_see_each_others_commits() {
 }
 
 #[test]
-fn many_that_make_one_store_at_once_all_open_it() {
+fn concurrent_creations_of_one_store_all_open_it() {
     for _ in 0..5 {
         let folder = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
@@ -33,7 +33,7 @@ fn many_that_make_one_store_at_once_all_open_it() {
 }
 
 #[test]
-fn an_upload_goes_on_after_a_restart() {
+fn an_upload_resumes_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let name = repository("a/b");
     let id = {
@@ -60,7 +60,7 @@ fn an_upload_goes_on_after_a_restart() {
 }
 
 #[test]
-fn a_download_goes_on_and_starts_over_when_it_was_wrong() {
+fn a_download_resumes_and_starts_over_if_it_was_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let digest = Digest::sha256(b"hello world");
@@ -77,7 +77,7 @@ fn a_download_goes_on_and_starts_over_when_it_was_wrong() {
 }
 
 #[test]
-fn a_rotten_blob_is_reported_and_mended_by_the_same_content() {
+fn a_damaged_blob_is_reported_and_repaired_by_the_same_content() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     push(&store, "a/b", "v1").unwrap();
@@ -91,7 +91,7 @@ fn a_rotten_blob_is_reported_and_mended_by_the_same_content() {
 }
 
 #[test]
-fn a_folder_with_other_things_is_no_store() {
+fn a_folder_with_other_content_is_not_a_store() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("letter.txt"), "dear").unwrap();
     assert!(matches!(Store::open(folder.path()), Err(Error::NotAStore(_))));
@@ -99,7 +99,7 @@ fn a_folder_with_other_things_is_no_store() {
 }
 
 #[test]
-fn an_upload_that_was_given_up_is_removed_and_one_in_use_is_not() {
+fn an_abandoned_upload_is_removed_and_one_in_use_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let name = repository("a/b");
@@ -114,12 +114,12 @@ fn an_upload_that_was_given_up_is_removed_and_one_in_use_is_not() {
     upload.publish(&Digest::sha256(b"still here")).unwrap();
 }
 
-/// As on a read-only file system, where SQLite could make no files beside the database.
+/// As on a read-only file system, where SQLite cannot create files beside the database.
 #[test]
-fn an_unchanging_store_is_read_without_a_trace() {
+fn reading_an_immutable_store_creates_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("a %3f#?b");
-    assert!(matches!(Store::open_unchanging(&root), Err(Error::Absent(_))));
+    assert!(matches!(Store::open_immutable(&root), Err(Error::Absent(_))));
     let before = {
         let store = Store::open(&root).unwrap();
         push(&store, "a/b", "v1").unwrap();
@@ -128,16 +128,16 @@ fn an_unchanging_store_is_read_without_a_trace() {
     let listing =
         || std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     let files = listing();
-    let store = Store::open_unchanging(&root).unwrap();
+    let store = Store::open_immutable(&root).unwrap();
     assert_eq!(dump(&store), before);
     assert!(store.is_read_only() && store.check(&mut |_| {}).unwrap().faults.is_empty());
     assert!(matches!(store.commit(Vec::new()), Err(Error::ReadOnly(_))));
     assert_eq!(listing(), files);
     std::fs::write(root.join("airlock.db-wal"), "not in the database yet").unwrap();
-    assert!(matches!(Store::open_unchanging(&root), Err(Error::Unfinished(_))));
+    assert!(matches!(Store::open_immutable(&root), Err(Error::Unfinished(_))));
 }
 
-/// A reader with no right to write sees what a writer that is still there has written.
+/// A reader without write permission sees what a running writer has written.
 #[test]
 fn a_store_is_read_while_another_process_writes() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,7 +152,7 @@ fn a_store_is_read_while_another_process_writes() {
 }
 
 #[test]
-fn notes_are_kept_replaced_and_forgotten_and_outlive_the_database() {
+fn notes_are_stored_replaced_and_deleted_and_survive_a_rebuild() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let note = |name: &str, value| Change::Note { name: name.to_owned(), value };

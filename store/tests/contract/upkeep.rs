@@ -15,10 +15,10 @@ fn remove_database(folder: &std::path::Path) {
     }
 }
 
-/// Random pushes, moves and deletes over few names.
+/// Random pushes, moved tags and deletions over few names.
 fn operate(store: &Store, operations: &[(u8, u8, u8)]) {
-    for (kind, place, note) in operations {
-        let name = repository(&format!("r{}/app", place % 3));
+    for (kind, number, note) in operations {
+        let name = repository(&format!("r{}/app", number % 3));
         let blob = put(store, &[b'n', note % 5]).unwrap();
         let image = manifest(&blob, 2, &format!("n{}", note % 5), None);
         let digest = image.digest();
@@ -43,7 +43,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_rebuilt_store_names_what_the_lost_database_named(operations in prop::collection::vec(any::<(u8, u8, u8)>(), 1..40)) {
+    fn a_rebuilt_store_has_the_names_of_the_lost_database(operations in prop::collection::vec(any::<(u8, u8, u8)>(), 1..40)) {
         let folder = tempfile::tempdir().unwrap();
         let before = {
             let store = Store::open(folder.path()).unwrap();
@@ -62,9 +62,9 @@ proptest! {
     }
 }
 
-/// The database is sound and the journal is not: the better of the two is the truth. Until then nothing is written.
+/// If the database is intact and the journal is not, the database is the source of truth. Until the rebuild, writes fail.
 #[test]
-fn c3_a_rebuild_takes_the_names_that_only_the_database_has() {
+fn c3_a_rebuild_keeps_the_names_that_only_the_database_has() {
     let folder = tempfile::tempdir().unwrap();
     let before = {
         let store = Store::open(folder.path()).unwrap();
@@ -94,9 +94,9 @@ fn c3_a_rebuild_takes_the_names_that_only_the_database_has() {
     assert_eq!(Store::rebuild(folder.path(), &mut |_| {}).unwrap().unreadable_lines, 1);
 }
 
-/// No names at all and success would look like a store that was mended.
+/// A successful rebuild without any names would look like a repaired store.
 #[test]
-fn a_rebuild_without_database_and_journal_is_not_taken_for_a_success() {
+fn a_rebuild_without_database_and_journal_fails() {
     let folder = tempfile::tempdir().unwrap();
     push(&Store::open(folder.path()).unwrap(), "a/b", "v1").unwrap();
     remove_database(folder.path());
@@ -113,7 +113,7 @@ fn a_rebuild_without_database_and_journal_is_not_taken_for_a_success() {
 }
 
 #[test]
-fn a_rebuild_moves_rotten_files_aside_and_says_what_is_lost() {
+fn a_rebuild_quarantines_damaged_files_and_reports_lost_names() {
     let folder = tempfile::tempdir().unwrap();
     let digest = {
         let store = Store::open(folder.path()).unwrap();
@@ -153,9 +153,9 @@ fn garbage_is_what_nothing_names_and_no_lease_keeps() {
     assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
 }
 
-/// The rows go first: an interruption leaves files that nothing names, and the next collection finishes the work.
+/// Rows are removed first: an interruption leaves files that nothing names, and the next collection finishes the work.
 #[test]
-fn c2_an_interrupted_collection_leaves_nothing_that_a_check_complains_about() {
+fn c2_an_interrupted_collection_leaves_no_faults() {
     for interrupted_at in 0..4 {
         let folder = tempfile::tempdir().unwrap();
         let blobs: Vec<Digest> = {
@@ -187,9 +187,9 @@ fn c2_an_interrupted_collection_leaves_nothing_that_a_check_complains_about() {
     }
 }
 
-/// What an older version left behind: rows whose files a collection removed before it was interrupted.
+/// An older version could leave rows whose files an interrupted collection had removed.
 #[test]
-fn c2_a_collection_removes_links_whose_files_are_gone() {
+fn c2_a_collection_removes_links_whose_files_are_missing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     push(&store, "a/b", "v1").unwrap();
@@ -204,9 +204,9 @@ fn c2_a_collection_removes_links_whose_files_are_gone() {
     assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
 }
 
-/// A collection that is refused must not give up the lock that keeps others from collecting.
+/// A rejected collection must not release the lock that prevents other processes from collecting.
 #[test]
-fn c2_a_refused_collection_still_keeps_the_store_from_others() {
+fn c2_a_rejected_collection_keeps_its_lock_on_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
     assert!(matches!(one.collect(&one.garbage().unwrap()), Err(Error::InUse { .. })));

@@ -1,4 +1,4 @@
-//! The twelve known ways around an image policy, each tried.
+//! The twelve known ways to bypass an image policy.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::{FRESH, MINUTE, MULTI, SIGNED, Site, TWIN, UNSIGNED, alone, image_of, pod, shared};
 use crate::rig::wait;
 
-const DENIED: &str = "is refused by TrustPolicy `release`";
+const DENIED: &str = "is rejected by TrustPolicy `release`";
 
-/// Which image, which rule, what to do.
+/// The message names the image, the rule and the remedy.
 #[test]
-fn an_unsigned_image_is_refused_in_words_that_help_and_a_signed_one_is_pinned() {
+fn an_unsigned_image_is_rejected_with_a_remedy_and_a_signed_one_is_pinned() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("plain");
+    let space = site.verified_namespace("plain");
     let said = site.refuses(
         &pod(&space, "bad", UNSIGNED),
         &[
@@ -21,9 +21,9 @@ fn an_unsigned_image_is_refused_in_words_that_help_and_a_signed_one_is_pinned() 
             "image `registry.example/team/other:v1@sha256:",
             "of container `main`",
             DENIED,
-            "asks for a signature by one of its keys",
+            "requires a signature by one of its keys",
             "it is not signed. What to do: sign it with `airlock sign registry.example/team/other@sha256:",
-            " --store STORE --key KEY`, by a key that the policy knows",
+            " --store STORE --key KEY`, with a key that the policy trusts",
         ],
     );
     println!("{said}");
@@ -31,17 +31,17 @@ fn an_unsigned_image_is_refused_in_words_that_help_and_a_signed_one_is_pinned() 
     assert_eq!(image_of(&made, "/spec/containers/0/image"), format!("{SIGNED}@{}", site.digest(SIGNED)));
     let mut none = pod(&space, "none", "registry.example/team/app:v9");
     none["spec"]["initContainers"] = json!([{"name": "also", "image": UNSIGNED}]);
-    let there = format!("the registry `{}` has no such tag: `registry.example/team/app:v9`", site.registry);
+    let missing = format!("the registry `{}` has no such tag: `registry.example/team/app:v9`", site.registry);
     let said = site.refuses(
         &none,
         &[
             "`registry.example/team/app:v9` of container `main`",
-            &there,
-            "What to do: mirror the image, or name a tag that is there",
-            "of init container `also` is refused",
+            &missing,
+            "What to do: mirror the image, or use a tag that exists",
+            "of init container `also` is rejected",
         ],
     );
-    assert_eq!(said.matches(" is refused by ").count(), 2, "{said}");
+    assert_eq!(said.matches(" is rejected by ").count(), 2, "{said}");
     let none = format!("registry.example/team/app@sha256:{}", "1".repeat(64));
     let none =
         site.refuses(&pod(&space, "none", &none), &["has no such image in", "What to do: mirror the image"]);
@@ -51,14 +51,14 @@ fn an_unsigned_image_is_refused_in_words_that_help_and_a_signed_one_is_pinned() 
         &["What to do: sign it with `airlock sign registry.example/elsewhere/app@"],
     );
     println!("{twin}");
-    site.refuses(&pod(&space, "odd", "UP/ER:x"), &["its name cannot be read"]);
+    site.refuses(&pod(&space, "odd", "UP/ER:x"), &["its image reference is invalid"]);
 }
 
-/// What is said is done word for word, and helps.
+/// Runs the command of the message as printed.
 #[test]
-fn the_command_that_a_refusal_advises_makes_the_image_pass() {
+fn the_command_in_a_rejection_makes_the_image_pass() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("advised");
+    let space = site.verified_namespace("advised");
     let image = FRESH;
     let advised = |said: &str| -> Vec<String> {
         let command = said.split("with `airlock ").nth(1).unwrap().split('`').next().unwrap();
@@ -80,7 +80,7 @@ fn the_command_that_a_refusal_advises_makes_the_image_pass() {
     };
     let (other, release) = (hint("other.pub"), hint("release.pub"));
     let words = format!(
-        "it is signed only by key {other}, which the policy does not know; it knows `release` ({release}). What to do"
+        "it is signed only by key {other}, which the policy does not trust; it trusts `release` ({release}). What to do"
     );
     assert!(unknown.contains(&words), "{unknown}");
     run(&unknown, "release.key");
@@ -88,9 +88,9 @@ fn the_command_that_a_refusal_advises_makes_the_image_pass() {
 }
 
 #[test]
-fn way_1_an_ephemeral_container_is_judged() {
+fn way_1_an_ephemeral_container_is_verified() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-1");
+    let space = site.verified_namespace("way-1");
     site.makes(&pod(&space, "web", SIGNED));
     let debug = |image: &str| {
         let (image, name) =
@@ -117,9 +117,9 @@ fn way_1_an_ephemeral_container_is_judged() {
 }
 
 #[test]
-fn way_2_an_image_volume_is_judged() {
+fn way_2_an_image_volume_is_verified() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-2");
+    let space = site.verified_namespace("way-2");
     let with = |image: &str| {
         let mut pod = pod(&space, "web", SIGNED);
         pod["spec"]["volumes"] = json!([{"name": "data", "image": {"reference": image}}]);
@@ -131,9 +131,9 @@ fn way_2_an_image_volume_is_judged() {
 }
 
 #[test]
-fn way_3_an_init_container_and_a_sidecar_are_judged() {
+fn way_3_an_init_container_and_a_sidecar_are_verified() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-3");
+    let space = site.verified_namespace("way-3");
     for more in [json!({}), json!({"restartPolicy": "Always"})] {
         let mut pod = pod(&space, "web", SIGNED);
         let mut container = json!({"name": "first", "image": UNSIGNED});
@@ -143,22 +143,22 @@ fn way_3_an_init_container_and_a_sidecar_are_judged() {
     }
 }
 
-/// Who claims to be a static pod's mirror gains nothing; of a real one the message says that it runs already.
+/// Claiming to be the mirror of a static pod does not help. For a real one, the message says that it is already running.
 #[test]
-fn way_4_the_mirror_of_a_static_pod_is_judged() {
+fn way_4_the_mirror_of_a_static_pod_is_verified() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-4");
+    let space = site.verified_namespace("way-4");
     let mut pod = pod(&space, "static-n1", UNSIGNED);
     pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "0123"});
     pod["spec"]["nodeName"] = json!("fake-0");
-    site.refuses(&pod, &[DENIED, "the mirror of a static pod, which runs already"]);
+    site.refuses(&pod, &[DENIED, "the mirror pod of a static pod, which is already running"]);
 }
 
-/// What exempts is a label that the API server sets itself.
+/// The exemption uses a label that the API server sets itself.
 #[test]
 fn way_5_a_namespace_cannot_exempt_itself() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-5");
+    let space = site.verified_namespace("way-5");
     let label = "kubernetes.io/metadata.name=kube-system";
     site.cluster.tries(&["label", "namespace", &space, label, "--overwrite"]);
     let own = site.cluster.get(&["namespace", &space]).unwrap();
@@ -170,9 +170,9 @@ fn way_5_a_namespace_cannot_exempt_itself() {
 }
 
 #[test]
-fn way_6_an_update_of_nothing_but_the_image_is_judged() {
+fn way_6_an_update_of_nothing_but_the_image_is_verified() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-6");
+    let space = site.verified_namespace("way-6");
     site.makes(&pod(&space, "web", SIGNED));
     site.makes(&workload(&space, "apps/v1", "Deployment", SIGNED));
     for object in ["pod/web", "deployment/web"] {
@@ -186,9 +186,9 @@ fn way_6_an_update_of_nothing_but_the_image_is_judged() {
 }
 
 #[test]
-fn way_7_a_child_that_names_a_verified_owner_is_judged() {
+fn way_7_a_child_that_names_a_verified_owner_is_verified() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-7");
+    let space = site.verified_namespace("way-7");
     let owner = site.makes(&workload(&space, "apps/v1", "Deployment", SIGNED));
     let owners = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "controller": true,
         "uid": owner["metadata"]["uid"]}]);
@@ -200,11 +200,11 @@ fn way_7_a_child_that_names_a_verified_owner_is_judged() {
     site.refuses(&set, &[DENIED]);
 }
 
-/// A digest is no name that a node's cache could hold something else under.
+/// A node's cache cannot hold other content under a digest.
 #[test]
-fn way_8_a_pull_policy_does_not_free_an_image_from_its_digest() {
+fn way_8_a_pull_policy_does_not_bypass_the_digest() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-8");
+    let space = site.verified_namespace("way-8");
     for policy in ["Never", "IfNotPresent"] {
         let with = |image: &str| {
             let mut pod = pod(&space, &policy.to_lowercase(), image);
@@ -218,9 +218,9 @@ fn way_8_a_pull_policy_does_not_free_an_image_from_its_digest() {
 }
 
 #[test]
-fn way_9_a_tag_that_moves_moves_nothing_that_was_verified() {
+fn way_9_a_moved_tag_does_not_change_verified_objects() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-9");
+    let space = site.verified_namespace("way-9");
     let image = "registry.example/team/moving:v1";
     let put = |digest_of: &str| {
         let accept = format!("Accept: {}", super::KIND);
@@ -248,22 +248,22 @@ fn way_9_a_tag_that_moves_moves_nothing_that_was_verified() {
     let made = site.makes(&pod(&space, "before", image));
     let pinned = image_of(&made, "/spec/containers/0/image");
     put(UNSIGNED);
-    // What was pinned stays what it was, and stays good.
+    // The pinned reference stays valid.
     site.makes(&pod(&space, "same", &pinned));
-    // The tag is seen to have moved within seconds, and what it is now is not signed.
+    // The moved tag is noticed within seconds, and its new content is not signed.
     wait("the moved tag", Duration::from_secs(20), || {
         let said = site.create(&pod(&space, "after", image), true).err()?;
         assert!(said.contains(DENIED) && said.contains(&site.digest(UNSIGNED)), "{said}");
         Some(())
     });
-    // Pinned by hand to the old digest under the moved tag: the digest is what counts.
+    // A reference with the moved tag and the old digest: the digest counts.
     site.makes(&pod(&space, "mixed", &format!("{image}@{}", site.digest(SIGNED))));
 }
 
 #[test]
-fn way_10_a_signed_index_does_not_sign_what_it_lists() {
+fn way_10_the_signature_of_an_index_does_not_cover_its_manifests() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-10");
+    let space = site.verified_namespace("way-10");
     let made = site.makes(&pod(&space, "web", MULTI));
     assert_eq!(image_of(&made, "/spec/containers/0/image"), format!("{MULTI}@{}", site.digest(MULTI)));
     let index = std::fs::read(site.folder.path().join("multi/index.json")).unwrap();
@@ -278,8 +278,8 @@ fn way_10_a_signed_index_does_not_sign_what_it_lists() {
 #[test]
 fn way_11_the_same_digest_under_another_name_is_another_image() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("way-11");
-    // The verdict about the good name is in memory when the other is asked about.
+    let space = site.verified_namespace("way-11");
+    // The verdict for the signed name is cached when the other name is verified.
     site.makes(&pod(&space, "web", SIGNED));
     assert_eq!(site.digest(SIGNED), site.digest(TWIN));
     site.refuses(&pod(&space, "twin", TWIN), &[DENIED]);
@@ -288,9 +288,9 @@ fn way_11_the_same_digest_under_another_name_is_another_image() {
 }
 
 #[test]
-fn way_12_a_webhook_configuration_that_is_edited_or_deleted_comes_back() {
+fn way_12_a_webhook_configuration_that_is_edited_or_deleted_is_restored() {
     let Some((_turn, site)) = alone() else { return };
-    let space = site.judged("way-12");
+    let space = site.verified_namespace("way-12");
     let metric =
         |what: &str| site.metric(&format!("airlock_webhook_configuration_repairs_total{{what=\"{what}\"}}"));
     let edits = [
@@ -320,15 +320,15 @@ fn way_12_a_webhook_configuration_that_is_edited_or_deleted_comes_back() {
     }
     wait("a refusal", MINUTE, || site.create(&pod(&space, "web", UNSIGNED), true).err());
     let log = std::fs::read_to_string(site.cluster.path("controller.log")).unwrap();
-    assert!(log.contains("somebody deleted the validating webhook configuration"), "{log}");
-    assert!(log.contains("somebody changed the mutating webhook configuration"), "{log}");
+    assert!(log.contains("the validating webhook configuration was deleted"), "{log}");
+    assert!(log.contains("the mutating webhook configuration was changed"), "{log}");
 }
 
-/// Every kind that makes pods, so that none is the way around.
+/// Checks every workload kind, so that none bypasses the policy.
 #[test]
-fn every_kind_that_makes_pods_is_judged_and_pinned() {
+fn every_workload_kind_is_verified_and_pinned() {
     let Some((_turn, site)) = shared() else { return };
-    let space = site.judged("kinds");
+    let space = site.verified_namespace("kinds");
     for (version, kind, template) in [
         ("apps/v1", "Deployment", "/spec/template"),
         ("apps/v1", "StatefulSet", "/spec/template"),
@@ -372,8 +372,8 @@ pub(super) fn workload(space: &str, version: &str, kind: &str, image: &str) -> V
 }
 
 impl Site {
-    /// The bundle of authorities that the API server trusts now.
-    pub(super) fn authorities(&self) -> String {
+    /// The CA bundle that the API server trusts now.
+    pub(super) fn ca_bundle(&self) -> String {
         let found = self.cluster.get(&["validatingwebhookconfiguration", "airlock"]).unwrap();
         image_of(&found, "/webhooks/0/clientConfig/caBundle")
     }

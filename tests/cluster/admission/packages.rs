@@ -1,4 +1,4 @@
-//! EKS Anywhere's manifests and bundles, as its users apply them.
+//! EKS Anywhere's manifests and bundles, applied as its users do.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ fn read(name: &str) -> Value {
 }
 
 fn bundle(name: &str, key: &PrivateKey) -> Value {
-    // As AWS packed it for the same package.
+    // The schema of the same package in AWS's bundle.
     let schema = read("v1-24-116-aws.yaml")["spec"]["packages"][0]["source"]["versions"][0]["schema"].clone();
     let package = |name: &str, more: Value| {
         let mut package = json!({"name": name, "source": {"repository": name, "versions": [
@@ -44,14 +44,14 @@ fn of_kind(kind: &str, name: &str, namespace: &str, spec: &Value) -> Value {
 }
 
 impl Site {
-    /// A bundle of ours for this API server, active.
+    /// Creates and activates a bundle for this API server; returns its name.
     pub(super) fn active(&self) -> String {
         let version = self.cluster.get(&["--raw", "/version"]);
         let minor =
             version.map_or("36".to_owned(), |version| version["minor"].as_str().unwrap().replace('+', ""));
         let name = format!("v1-{minor}-1");
         if self.cluster.get(&["packagebundle", &name, "-n", "eksa-packages"]).is_none() {
-            // Another test may be faster.
+            // A concurrent test may have created it.
             let _ = self.create(&bundle(&name, &self.bundles), false);
         }
         let controller =
@@ -63,22 +63,22 @@ impl Site {
 }
 
 #[test]
-fn the_upstream_definitions_and_manifests_apply_unchanged() {
+fn the_upstream_crds_and_manifests_apply_unchanged() {
     let Some((_turn, site)) = shared() else { return };
     site.active();
-    let definitions = file("packages.eks.amazonaws.com.yaml");
-    site.cluster.kubectl(&["apply", "--dry-run=server", "-f", definitions.to_str().unwrap()]);
+    let crds = file("packages.eks.amazonaws.com.yaml");
+    site.cluster.kubectl(&["apply", "--dry-run=server", "-f", crds.to_str().unwrap()]);
     let aws = file("v1-24-116-aws.yaml");
     let (good, said) = site.cluster.tries(&["apply", "-f", aws.to_str().unwrap()]);
     assert!(good, "{said}");
-    // Another test may have been faster.
-    let told = said.contains("Warning: the signature does not cover");
-    assert!(told || said.contains("unchanged"), "{said}");
+    // A concurrent test may have applied it.
+    let is_warned = said.contains("Warning: the signature does not cover");
+    assert!(is_warned || said.contains("unchanged"), "{said}");
     let valid = file("package_webhook_valid_config.yaml");
     site.cluster.kubectl(&["apply", "--dry-run=server", "-f", valid.to_str().unwrap()]);
 }
 
-/// Each value that the signature covers, changed alone.
+/// Changes each value that the signature covers, one at a time.
 #[test]
 fn aws_s_bundle_is_refused_when_any_signed_field_changes() {
     let Some((_turn, site)) = shared() else { return };
@@ -99,7 +99,7 @@ fn aws_s_bundle_is_refused_when_any_signed_field_changes() {
         });
         tries.buffer_unordered(4).count().await
     });
-    println!("{refused} signed fields, each changed alone: {refused} refusals");
+    println!("{refused} signed fields, each changed separately: {refused} rejections");
     assert!(refused >= 80, "{refused}");
     site.refuses(&read("v1-24-116-tampered.yaml"), &["The signature is invalid"]);
 }
@@ -109,7 +109,7 @@ fn with_changed(whole: &Value, pointer: &str) -> Value {
     let value = other.pointer_mut(pointer).unwrap();
     *value = match &*value {
         Value::Bool(is) => json!(!*is),
-        // It says where the object is made.
+        // The namespace in which the object is created.
         Value::String(_) if pointer == "/metadata/namespace" => json!("eksa-packages-cluster01"),
         Value::String(text) => json!(changed(text)),
         other => panic!("{pointer}: {other}"),
@@ -133,7 +133,7 @@ fn collect(value: &Value, pointer: &str, leaves: &mut Vec<String>) {
     }
 }
 
-/// Another letter of the same sort, so that names stay names and base64 stays base64.
+/// Replaces a character by one of the same kind, so that names and base64 stay valid.
 fn changed(text: &str) -> String {
     let at = text
         .rfind(|c: char| c.is_ascii_digit())
@@ -148,7 +148,7 @@ fn changed(text: &str) -> String {
 }
 
 #[test]
-fn bundles_are_refused_in_the_contract_s_words() {
+fn bundles_are_rejected_with_the_texts_of_the_contract() {
     let Some((_turn, site)) = shared() else { return };
     let with = |change: &dyn Fn(&mut Value)| {
         let mut object = read("v1-24-116-aws.yaml");
@@ -167,7 +167,7 @@ fn bundles_are_refused_in_the_contract_s_words() {
     site.refuses(&annotation("eksa.aws.com/signature", ""), &[&format!("{begins}Missing signature")]);
     let text = format!("{begins}signature in metadata isn't base64 encoded");
     site.refuses(&annotation("eksa.aws.com/signature", "*"), &[&text]);
-    // Upstream ignores that a selector fails, and hashes a constant.
+    // Upstream ignores a failing selector and hashes a constant.
     let selector = "LnNwZWMucGFja2FnZXNbXS5uYW1lW10=";
     site.refuses(&annotation("eksa.aws.com/excludes", selector), &[begins]);
     let stranger = PrivateKey::generate().unwrap();
@@ -186,7 +186,7 @@ fn bundles_are_refused_in_the_contract_s_words() {
 }
 
 #[test]
-fn settings_of_clusters_are_refused_in_the_contract_s_words() {
+fn settings_of_clusters_are_rejected_with_the_texts_of_the_contract() {
     let Some((_turn, site)) = shared() else { return };
     let name = site.active();
     let with = |cluster: &str, bundle: &str| {
@@ -210,7 +210,7 @@ fn settings_of_clusters_are_refused_in_the_contract_s_words() {
 }
 
 #[test]
-fn packages_are_refused_in_the_contract_s_words() {
+fn packages_are_rejected_with_the_texts_of_the_contract() {
     let Some((_turn, site)) = shared() else { return };
     let nowhere = of_kind("Package", "x", "eksa-packages-nowhere", &json!({"packageName": "harbor"}));
     site.cluster.tries(&["create", "namespace", "eksa-packages-nowhere"]);
@@ -227,12 +227,12 @@ fn packages_are_refused_in_the_contract_s_words() {
     refuses(&package(&version), &words);
     let words = "package my-hello-eks-anywhere should only be installed on a workload cluster";
     refuses(&package(&json!({"packageName": "away"})), words);
-    // One release is one package's, though the cluster has two namespaces of packages.
+    // A release name is unique, although the cluster has two namespaces for packages.
     let plain = read("package_webhook_valid_config.yaml")["spec"].clone();
     let twin = |namespace: &str| of_kind("Package", "twin", namespace, &plain);
     site.create(&twin("eksa-packages-cluster01"), false).unwrap();
-    let taken = "package twin failed validation with error: the release twin of cluster cluster01 is that of package \
-                 eksa-packages-cluster01/twin already; choose another name";
+    let taken = "package twin failed validation with error: the release twin in cluster cluster01 already belongs to the \
+                 package eksa-packages-cluster01/twin; choose another name";
     site.refuses(&twin("eksa-packages"), &["vpackage.kb.io", taken]);
     let words = "error validating configurations - (root): Additional property fakeConfig is not allowed";
     refuses(&read("package_webhook_invalid_config.yaml"), words);
@@ -242,12 +242,12 @@ fn packages_are_refused_in_the_contract_s_words() {
     );
 }
 
-/// Upstream lets everybody pass who writes the annotation.
+/// Upstream skips the checks for every user who sets the annotation.
 #[test]
-fn the_annotation_that_skips_the_checks_is_for_those_who_may() {
+fn the_annotation_that_skips_the_checks_requires_a_permission() {
     let Some((_turn, site)) = shared() else { return };
     site.active();
-    let somebody = site.cluster.somebody().display().to_string();
+    let somebody = site.cluster.unprivileged().display().to_string();
     let mut package =
         of_kind("Package", "skipping", "eksa-packages-cluster01", &json!({"packageName": "none"}));
     package["metadata"]["annotations"] = json!({"anywhere.eks.aws.com/internal": "true"});
@@ -267,9 +267,11 @@ fn the_annotation_that_skips_the_checks_is_for_those_who_may() {
         ]);
     };
     role("makes-packages", "create,get");
-    wait("the right to make packages", super::MINUTE, || (!tries().1.contains("Forbidden")).then_some(()));
+    wait("the permission to create packages", super::MINUTE, || {
+        (!tries().1.contains("Forbidden")).then_some(())
+    });
     let (good, said) = tries();
     assert!(!good && said.contains("package not found in bundle"), "{said}");
     role("bypasses", "bypass");
-    wait("the right to bypass", super::MINUTE, || tries().0.then_some(()));
+    wait("the permission to bypass", super::MINUTE, || tries().0.then_some(()));
 }

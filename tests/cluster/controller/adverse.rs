@@ -1,4 +1,4 @@
-//! What others do to a package: a registry that sends other bytes, a namespace that is deleted.
+//! External faults: a registry that sends wrong content, and a deleted namespace.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use super::{MINUTE, Shard, site};
 use crate::rig::wait;
 
 #[test]
-fn of_a_registry_that_sends_other_bytes_nothing_is_installed() {
+fn nothing_is_installed_from_a_registry_that_sends_wrong_content() {
     let Some(site) = site() else { return };
     let mut shard = Shard::new(&site, "lies", "v1-36-2");
     let lies = Arc::<AtomicBool>::default();
@@ -24,10 +24,10 @@ fn of_a_registry_that_sends_other_bytes_nothing_is_installed() {
     });
     lies.store(true, Ordering::SeqCst);
     shard.package("lies-plain", "plain", "1.0.0", "word: x", "");
-    let words = "is not what was asked for: sha256:";
-    let told =
-        |package: &Value| package["status"]["detail"].as_str().is_some_and(|told| told.contains(words));
-    shard.until("lies-plain", MINUTE, told);
+    let words = "the registry sent other content for the chart `";
+    let is_reported =
+        |package: &Value| package["status"]["detail"].as_str().is_some_and(|detail| detail.contains(words));
+    shard.until("lies-plain", MINUTE, is_reported);
     assert!(shard.revisions("lies-plain").is_empty());
     assert!(site.get(&["namespace", "at-lies-plain"]).is_none());
     lies.store(false, Ordering::SeqCst);
@@ -35,7 +35,7 @@ fn of_a_registry_that_sends_other_bytes_nothing_is_installed() {
     assert_eq!(shard.revisions("lies-plain"), ["\"1\" \"deployed\""]);
 }
 
-/// A way to a registry, on which the last byte of each blob is changed while it lies.
+/// Starts a proxy to a registry that changes the last byte of each blob while `lies` is set; returns its address.
 fn liar(registry: &str, lies: &Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -43,14 +43,14 @@ fn liar(registry: &str, lies: &Arc<AtomicBool>) -> String {
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let (registry, lies) = (registry.clone(), Arc::clone(&lies));
-            std::thread::spawn(move || pass(client, &registry, &lies));
+            std::thread::spawn(move || forward(client, &registry, &lies));
         }
     });
     address
 }
 
-/// One request without a body, and its answer.
-fn pass(mut client: TcpStream, registry: &str, lies: &AtomicBool) -> Option<()> {
+/// Forwards one request without a body, and its response.
+fn forward(mut client: TcpStream, registry: &str, lies: &AtomicBool) -> Option<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -71,11 +71,11 @@ fn pass(mut client: TcpStream, registry: &str, lies: &AtomicBool) -> Option<()> 
 }
 
 #[test]
-fn a_namespace_that_is_deleted_meanwhile_is_waited_for_and_made_again() {
+fn a_namespace_that_is_deleted_during_an_installation_is_created_again() {
     let Some(site) = site() else { return };
     let shard = Shard::new(&site, "going", "v1-36-2");
     let controller = shard.start();
-    // Its pods fit on no node: the installation stays under way.
+    // Its pods fit on no node, so the installation does not complete.
     shard.package("going-base", "base", "1.0.0", "os: none", "");
     let deployed = || site.get(&["deployment", "going-base", "-n", "at-going-base"]);
     wait("the deployment", MINUTE, || deployed().map(drop));
@@ -90,20 +90,20 @@ fn a_namespace_that_is_deleted_meanwhile_is_waited_for_and_made_again() {
     site.apply(&held.to_string());
     site.kubectl(&["delete", "namespace", "at-going-base", "--wait=false"]);
     wait("the end of the deployment", MINUTE, || deployed().is_none().then_some(()));
-    // Another goes on with the same revision, in a namespace that takes nothing.
+    // Another controller continues with the same revision, in a namespace that is being deleted.
     drop(controller);
-    shard.forget_lease();
+    shard.delete_lease();
     let _controller = shard.start();
-    let told = |package: &Value| {
-        package["status"]["detail"].as_str().is_some_and(|told| told.contains("it is being terminated"))
+    let is_terminating = |package: &Value| {
+        package["status"]["detail"].as_str().is_some_and(|detail| detail.contains("it is being terminated"))
     };
-    let package = shard.until("going-base", MINUTE, told);
+    let package = shard.until("going-base", MINUTE, is_terminating);
     let conditions = package["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let failed = conditions.iter().any(|one| one["type"] == "Failed" && one["status"] == "True");
     assert!(!failed, "it was given up: {package:#}");
     let release = r#"{"metadata":{"finalizers":null}}"#;
     site.kubectl(&["patch", "configmap", "held", "-n", "at-going-base", "--type=merge", "-p", release]);
-    // By itself: nobody changes the package.
+    // Without any change of the package.
     wait("the deployment in a new namespace", 2 * MINUTE, || deployed().map(drop));
     shard.change("going-base", &json!({ "config": "os: linux\n" }));
     shard.until("going-base", Duration::from_mins(2), |package| super::is_installed(package, "1.0.0"));

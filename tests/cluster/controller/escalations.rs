@@ -1,5 +1,5 @@
-//! A person who may create packages and nothing else tries to have the controller do more. The controller has all
-//! permissions here, so that only its own guard stands between.
+//! Privilege escalation: a user who may only create packages tries to make the controller do more. The controller has all
+//! permissions here, so that only its own guard prevents the attacks.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const WORD: &str = "s3cr3t-of-others";
 const EVIL: &str = "evil.example/disk.example/team/app:v1";
 const GOOD: &str = "disk.example/team/app:v1";
 
-/// A package that somebody tries.
+/// A package that an attacker creates.
 struct Attack {
     name: String,
     target: String,
@@ -21,7 +21,7 @@ struct Attack {
 }
 
 #[test]
-fn a2_who_may_only_create_packages_gets_nothing_more_in_sixty_ways() {
+fn a2_sixty_attacks_by_a_user_who_may_only_create_packages_have_no_effect() {
     let Some(site) = site() else { return };
     let shard = Shard::new(&site, "esc", "v1-36-2");
     victims(&site, &shard);
@@ -31,7 +31,7 @@ fn a2_who_may_only_create_packages_gets_nothing_more_in_sixty_ways() {
     for attack in &attacks {
         create(&site, &shard, attack);
     }
-    // One that asks for nothing is installed: the others are not refused for another reason.
+    // A package without an attack is installed, so the others are not refused for another reason.
     let fair = Attack { name: "fair".to_owned(), target: "at-fair".to_owned(), ..plain("fair") };
     create(&site, &shard, &fair);
     shard.installed("fair", "2.0.0");
@@ -46,13 +46,13 @@ fn a2_who_may_only_create_packages_gets_nothing_more_in_sixty_ways() {
             refused += 1;
         }
     }
-    nothing_is_there(&site);
+    no_attack_had_an_effect(&site);
     println!("{} attacks, {refused} refused, none had an effect", attacks.len());
-    // Only lookups are installed, without what they looked for.
+    // Only the lookups are installed, without the objects that they look for.
     assert_eq!(attacks.len() - refused, lookups().count());
 }
 
-/// What is nobody's business, and who may create packages.
+/// Creates the objects to protect, and the user who may create packages.
 fn victims(site: &Site, shard: &Shard) {
     let namespace = shard.namespace();
     let mut all = vec![
@@ -82,7 +82,7 @@ fn victim(kind: &str, namespace: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": "victim", "namespace": namespace }, data: { "word": WORD } })
 }
 
-/// Objects that a chart takes from its values, in each way that a chart has to bring objects.
+/// Objects that a chart renders from its values, in every way in which a chart can contain objects.
 fn objects() -> impl Iterator<Item = Attack> {
     payloads().into_iter().enumerate().flat_map(|(number, object)| {
         carriers(&object).into_iter().enumerate().map(move |(way, objects)| {
@@ -92,7 +92,7 @@ fn objects() -> impl Iterator<Item = Attack> {
     })
 }
 
-/// What nobody who may only create packages can have.
+/// Objects that a user who may only create packages must not be able to create.
 fn payloads() -> Vec<Value> {
     let job = |spec: Value| json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "x" }, "spec": { "template": { "spec": spec } } });
     let pod =
@@ -136,7 +136,7 @@ fn payloads() -> Vec<Value> {
     ]
 }
 
-/// Every way in which a chart brings an object. What came through is found by its label.
+/// Every way in which a chart can contain an object. The label identifies objects that were created.
 fn carriers(object: &Value) -> Vec<Value> {
     let mut object = object.clone();
     object["metadata"]["labels"] = json!({ "attack": "yes" });
@@ -172,7 +172,7 @@ fn targets() -> impl Iterator<Item = Attack> {
     .map(|(number, target)| Attack { target: target.to_owned(), ..plain(&format!("esc-to-{number}")) })
 }
 
-/// Values that a chart evaluates.
+/// Values that a chart evaluates as templates.
 fn lookups() -> impl Iterator<Item = Attack> {
     [
         r#"{{ lookup "v1" "Secret" "eksa-packages" "victim" | toJson }}"#,
@@ -189,7 +189,7 @@ fn lookups() -> impl Iterator<Item = Attack> {
     .map(|(number, text)| Attack { config: json!({ "text": text }), ..plain(&format!("esc-look-{number}")) })
 }
 
-/// Annotations that mean something to the controller, with an image that the bundle does not list.
+/// Annotations with a meaning for the controller, with an image that the bundle does not list.
 fn annotations() -> impl Iterator<Item = Attack> {
     [
         json!({ "anywhere.eks.aws.com/internal": "true" }),
@@ -209,7 +209,7 @@ fn plain(name: &str) -> Attack {
     Attack { name: name.to_owned(), target: format!("at-{name}"), annotations: json!({}), config: json!({}) }
 }
 
-/// Creates a package as somebody who may do nothing else.
+/// Creates a package as the user who may do nothing else.
 fn create(site: &Site, shard: &Shard, attack: &Attack) {
     use std::io::Write as _;
     let package = json!({
@@ -229,8 +229,8 @@ fn create(site: &Site, shard: &Shard, attack: &Attack) {
     assert!(output.status.success(), "{}: {}", attack.name, String::from_utf8_lossy(&output.stderr));
 }
 
-/// Nothing that an attack brought is in the cluster, and nothing that it looked for was copied.
-fn nothing_is_there(site: &Site) {
+/// Checks that no object of an attack exists, and that no protected data was copied.
+fn no_attack_had_an_effect(site: &Site) {
     const KINDS: &str = "pods,jobs,configmaps,secrets,namespaces,clusterrolebindings,validatingwebhookconfigurations,\
                          packagebundlecontrollers";
     let found = site.get(&[KINDS, "-A", "-l", "attack=yes"]).unwrap();

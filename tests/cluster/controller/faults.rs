@@ -1,4 +1,4 @@
-//! What goes wrong, and that it comes right.
+//! Faults, and recovery from them.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,14 +10,14 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use super::{MINUTE, Shard, is_installed, site};
 use crate::rig::{Running, wait};
 
-/// Kills that are tried at each of the three kinds of work.
+/// The number of kill points for each operation.
 const POINTS: usize = 24;
-/// Controllers at a time.
+/// The number of concurrent controllers.
 const AT_ONCE: usize = 4;
 
-/// One package's work, and what is there after it.
+/// An operation on a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum Operation {
     Install,
     Upgrade,
     Delete,
@@ -43,7 +43,7 @@ fn a_controller_killed_at_any_request_leaves_nothing_half_done() {
     assert!(hits >= 50, "only {hits} of the points were reached");
 }
 
-/// One controller after the other, each to be killed.
+/// Runs controllers one after the other and kills them.
 struct Killer {
     shard: Shard,
     running: RefCell<Running>,
@@ -55,62 +55,62 @@ impl Killer {
         Self { shard, running }
     }
 
-    /// Every `AT_ONCE`-th point of each deed; says how many were reached.
+    /// Tries every `AT_ONCE`-th kill point of each operation; returns the number of points that were reached.
     fn tries(&self, worker: usize) -> usize {
         let points: Vec<_> = (1..=POINTS).skip(worker).step_by(AT_ONCE).collect();
-        let deeds = [Deed::Install, Deed::Upgrade, Deed::Delete];
-        let name = |deed: Deed, at: usize| {
-            format!("{}-{}-{at}-", self.shard.name, format!("{deed:?}").to_lowercase()) + "x"
+        let operations = [Operation::Install, Operation::Upgrade, Operation::Delete];
+        let name = |operation: Operation, at: usize| {
+            format!("{}-{}-{at}-", self.shard.name, format!("{operation:?}").to_lowercase()) + "x"
         };
-        for deed in &deeds[1..] {
+        for operation in &operations[1..] {
             for at in &points {
-                self.shard.package(&name(*deed, *at), "plain", "1.0.0", "word: x", "");
+                self.shard.package(&name(*operation, *at), "plain", "1.0.0", "word: x", "");
             }
         }
-        for deed in &deeds[1..] {
+        for operation in &operations[1..] {
             for at in &points {
-                self.shard.installed(&name(*deed, *at), "1.0.0");
+                self.shard.installed(&name(*operation, *at), "1.0.0");
             }
         }
-        let tried = deeds.iter().flat_map(|deed| points.iter().map(move |at| (*deed, *at)));
-        tried.filter(|(deed, at)| self.try_point(*deed, &name(*deed, *at), *at)).count()
+        let tried = operations.iter().flat_map(|operation| points.iter().map(move |at| (*operation, *at)));
+        tried.filter(|(operation, at)| self.try_point(*operation, &name(*operation, *at), *at)).count()
     }
 
-    /// Kills the controller at its n-th request of a deed, starts another, and looks at what is there when all is
-    /// done. Says whether there were so many requests.
-    fn try_point(&self, deed: Deed, name: &str, at: usize) -> bool {
+    /// Kills the controller at the n-th request of an operation, starts another one, and checks the result. Returns whether
+    /// the operation took that many requests.
+    fn try_point(&self, operation: Operation, name: &str, at: usize) -> bool {
         let shard = &self.shard;
-        shard.between.ends(self.running.borrow().0.id(), at, name);
-        match deed {
-            Deed::Install => shard.package(name, "plain", "1.0.0", "word: x", ""),
-            Deed::Upgrade => shard.change(name, &serde_json::json!({ "packageVersion": "2.0.0" })),
-            Deed::Delete => shard.delete(name),
+        shard.proxy.kill_at(self.running.borrow().0.id(), at, name);
+        match operation {
+            Operation::Install => shard.package(name, "plain", "1.0.0", "word: x", ""),
+            Operation::Upgrade => shard.change(name, &serde_json::json!({ "packageVersion": "2.0.0" })),
+            Operation::Delete => shard.delete(name),
         }
-        let done = || match deed {
-            Deed::Install => shard.found(name).is_some_and(|package| is_installed(&package, "1.0.0")),
-            Deed::Upgrade => shard.found(name).is_some_and(|package| is_installed(&package, "2.0.0")),
-            Deed::Delete => shard.found(name).is_none(),
+        let done = || match operation {
+            Operation::Install => shard.found(name).is_some_and(|package| is_installed(&package, "1.0.0")),
+            Operation::Upgrade => shard.found(name).is_some_and(|package| is_installed(&package, "2.0.0")),
+            Operation::Delete => shard.found(name).is_none(),
         };
-        wait("the kill, or the end", MINUTE, || (shard.between.has_ended() || done()).then_some(()));
-        let reached = shard.between.has_ended();
-        shard.between.spares();
+        wait("the kill, or the end", MINUTE, || (shard.proxy.has_killed() || done()).then_some(()));
+        let reached = shard.proxy.has_killed();
+        shard.proxy.cancel();
         if reached {
             let _ = self.running.borrow_mut().0.wait();
-            shard.forget_lease();
+            shard.delete_lease();
             *self.running.borrow_mut() = shard.start();
         }
-        match deed {
-            Deed::Install => drop(shard.installed(name, "1.0.0")),
-            Deed::Upgrade => drop(shard.installed(name, "2.0.0")),
-            Deed::Delete => shard.gone(name),
+        match operation {
+            Operation::Install => drop(shard.installed(name, "1.0.0")),
+            Operation::Upgrade => drop(shard.installed(name, "2.0.0")),
+            Operation::Delete => shard.gone(name),
         }
-        check(shard, deed, name, &format!("killed at request {at}"));
+        check(shard, operation, name, &format!("killed at request {at}"));
         reached
     }
 }
 
-/// One revision for each change, no object that the chart does not have, none missing.
-fn check(shard: &Shard, deed: Deed, name: &str, when: &str) {
+/// Checks that there is one revision for each change, and exactly the objects of the chart.
+fn check(shard: &Shard, operation: Operation, name: &str, when: &str) {
     let objects: BTreeSet<_> = shard
         .site
         .get(&["configmaps", "-n", &format!("at-{name}")])
@@ -121,23 +121,23 @@ fn check(shard: &Shard, deed: Deed, name: &str, when: &str) {
         .filter(|object| object != "kube-root-ca.crt")
         .collect();
     let old = format!("{name}-old");
-    let wanted: BTreeSet<String> = match deed {
-        Deed::Install => [name.to_owned(), old].into(),
-        Deed::Upgrade => [name.to_owned()].into(),
-        Deed::Delete => BTreeSet::new(),
+    let wanted: BTreeSet<String> = match operation {
+        Operation::Install => [name.to_owned(), old].into(),
+        Operation::Upgrade => [name.to_owned()].into(),
+        Operation::Delete => BTreeSet::new(),
     };
-    assert_eq!(objects, wanted, "{deed:?} of {name} {when}");
+    assert_eq!(objects, wanted, "{operation:?} of {name} {when}");
     let revisions = shard.revisions(name);
-    let wanted: &[&str] = match deed {
-        Deed::Install => &["\"1\" \"deployed\""],
-        Deed::Upgrade => &["\"1\" \"superseded\"", "\"2\" \"deployed\""],
-        Deed::Delete => &[],
+    let wanted: &[&str] = match operation {
+        Operation::Install => &["\"1\" \"deployed\""],
+        Operation::Upgrade => &["\"1\" \"superseded\"", "\"2\" \"deployed\""],
+        Operation::Delete => &[],
     };
-    assert_eq!(revisions, wanted, "{deed:?} of {name} {when}");
+    assert_eq!(revisions, wanted, "{operation:?} of {name} {when}");
 }
 
 #[test]
-fn a_package_that_never_gets_ready_is_given_up_rolled_back_and_delays_no_other() {
+fn a_package_that_never_becomes_ready_is_given_up_rolled_back_and_delays_no_other() {
     let Some(site) = site() else { return };
     let shard = Shard::new(&site, "stuck", "v1-36-2");
     let _controller = shard.start();
@@ -151,7 +151,7 @@ fn a_package_that_never_gets_ready_is_given_up_rolled_back_and_delays_no_other()
     shard.package("stuck-base", "base", "1.0.0", "word: bad\nos: none", "airlock.dev/timeout: 6s");
     shard.package("quick", "plain", "1.0.0", "word: x", "");
     shard.installed("quick", "1.0.0");
-    println!("the other took {:.1} s beside 11 that are stuck", begun.elapsed().as_secs_f64());
+    println!("the other took {:.1} s while 11 are stuck", begun.elapsed().as_secs_f64());
 
     let failed = |package: &serde_json::Value| {
         let conditions = package["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -160,21 +160,28 @@ fn a_package_that_never_gets_ready_is_given_up_rolled_back_and_delays_no_other()
     let package = shard.until("stuck-base", MINUTE, failed);
     let detail = package["status"]["detail"].as_str().unwrap();
     assert!(detail.contains("not ready after 6 s: Deployment at-stuck-base/stuck-base"), "{detail}");
-    // The evidence is gone with the pod, so it is told.
+    // The pod is gone, so the detail must contain its last warning.
     assert!(detail.starts_with("given up: ") && detail.contains("FailedScheduling: "), "{detail}");
     let settings = site.get(&["configmap", "stuck-base", "-n", "at-stuck-base"]).unwrap();
-    assert_eq!(settings["data"]["word"], "good", "what was there before is there again");
-    let told = shard.events("stuck-base");
-    // First for the bundle, which the controller gets from the registry, perhaps.
-    let reasons = told.iter().map(|(reason, _)| reason.as_str()).filter(|reason| *reason != "Waiting");
+    assert_eq!(settings["data"]["word"], "good", "the previous version was not restored");
+    let events = shard.events("stuck-base");
+    // There may be a `Waiting` event first, until the controller has the bundle.
+    let reasons = events.iter().map(|(reason, _)| reason.as_str()).filter(|reason| *reason != "Waiting");
     let reasons: Vec<_> = reasons.collect();
-    assert_eq!(reasons, ["Installing", "Installed", "Upgrading", "UpgradeFailed", "RolledBack"], "{told:#?}");
+    assert_eq!(
+        reasons,
+        ["Installing", "Installed", "Upgrading", "UpgradeFailed", "RolledBack"],
+        "{events:#?}"
+    );
     for number in 0..10 {
         let name = format!("stuck-{number}");
         shard.until(&name, MINUTE, failed);
-        assert!(site.get(&["deployment", &name, "-n", &format!("at-{name}")]).is_none(), "it was taken away");
+        assert!(
+            site.get(&["deployment", &name, "-n", &format!("at-{name}")]).is_none(),
+            "it was not removed"
+        );
     }
-    // Who asks for another try gets one, and no more than that.
+    // The annotation `airlock.dev/retry` causes exactly one more attempt.
     let when = |package: &serde_json::Value| {
         let conditions = package["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let failed = conditions.into_iter().find(|one| one["type"] == "Failed" && one["status"] == "True");
@@ -190,14 +197,14 @@ fn a_package_that_never_gets_ready_is_given_up_rolled_back_and_delays_no_other()
     let again = shard.until("stuck-0", MINUTE, |package| failed(package) && noted(package));
     assert!(when(&again) != first, "{again:#}");
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(when(&shard.found("stuck-0").unwrap()), when(&again), "it rests again");
-    // Somebody who mends it is heard at once.
+    assert_eq!(when(&shard.found("stuck-0").unwrap()), when(&again), "it was retried again");
+    // A corrected package is installed immediately.
     shard.package("stuck-base", "base", "1.0.0", "word: mended", "airlock.dev/timeout: 6s");
     shard.installed("stuck-base", "1.0.0");
 }
 
 #[test]
-fn without_a_registry_what_is_installed_stays_in_order_and_what_is_not_waits_for_it() {
+fn without_a_registry_installed_packages_are_maintained_and_new_ones_wait() {
     let Some(site) = site() else { return };
     let mut shard = Shard::new(&site, "alone", "v1-36-2");
     shard.more = vec!["--drift-interval".to_owned(), "2s".to_owned()];
@@ -205,10 +212,10 @@ fn without_a_registry_what_is_installed_stays_in_order_and_what_is_not_waits_for
     shard.package("alone-plain", "plain", "1.0.0", "word: x", "");
     shard.installed("alone-plain", "1.0.0");
     drop(controller);
-    shard.forget_lease();
-    // As if the registry were gone: nobody listens there.
-    let nobody = crate::rig::free_port();
-    shard.registry = format!("127.0.0.1:{nobody}");
+    shard.delete_lease();
+    // An address without a listener, as if the registry were down.
+    let unused = crate::rig::free_port();
+    shard.registry = format!("127.0.0.1:{unused}");
     let controller = shard.start();
     wait("the state", MINUTE, || {
         let settings = site.get(&["packagebundlecontrollers", "alone", "-n", "eksa-packages"])?;
@@ -227,7 +234,7 @@ fn without_a_registry_what_is_installed_stays_in_order_and_what_is_not_waits_for
     shard.delete("alone-plain");
     shard.gone("alone-plain");
     drop(controller);
-    shard.forget_lease();
+    shard.delete_lease();
     shard.registry.clone_from(&site.registry);
     let _controller = shard.start();
     shard.installed("alone-base", "1.0.0");
@@ -252,19 +259,19 @@ fn the_second_replica_takes_over_when_the_leader_is_killed() {
     shard.package("two-base", "base", "1.0.0", "word: x", "");
     shard.until("two-base", MINUTE, |package| is_installed(package, "1.0.0"));
     let taken = begun.elapsed();
-    println!("the second replica led and had installed after {:.1} s", taken.as_secs_f64());
+    println!("the second replica took over and had installed after {:.1} s", taken.as_secs_f64());
     assert!(taken < Duration::from_secs(20), "{taken:?}");
 }
 
 #[test]
-fn what_somebody_changes_or_removes_is_put_right_or_told() {
+fn changed_and_deleted_objects_are_restored_or_reported() {
     let Some(site) = site() else { return };
     let mut shard = Shard::new(&site, "drift", "v1-36-2");
     shard.more = vec!["--drift-interval".to_owned(), "2s".to_owned()];
     let _controller = shard.start();
     shard.package("drift-plain", "plain", "1.0.0", "word: x", "");
-    shard.package("drift-told", "plain", "1.0.0", "word: x", "airlock.dev/drift: tell");
-    for name in ["drift-plain", "drift-told"] {
+    shard.package("drift-reported", "plain", "1.0.0", "word: x", "airlock.dev/drift: tell");
+    for name in ["drift-plain", "drift-reported"] {
         shard.installed(name, "1.0.0");
         let (at, patch) = (format!("at-{name}"), r#"{"data":{"word":"changed"}}"#);
         site.kubectl(&["patch", "configmap", name, "-n", &at, "--type=merge", "-p", patch]);
@@ -277,26 +284,26 @@ fn what_somebody_changes_or_removes_is_put_right_or_told() {
         let back = site.get(&["configmap", "drift-plain-old", "-n", "at-drift-plain"]).is_some();
         (back && word("drift-plain")? == "x").then_some(())
     });
-    let told = shard.until("drift-told", MINUTE, |package| {
+    let drifted = shard.until("drift-reported", MINUTE, |package| {
         let conditions = package["status"]["conditions"].as_array().cloned().unwrap_or_default();
         conditions.iter().any(|one| one["type"] == "Drifted" && one["status"] == "True")
     });
-    assert_eq!(word("drift-told").unwrap(), "changed", "{told:#}");
-    let events = shard.events("drift-told");
+    assert_eq!(word("drift-reported").unwrap(), "changed", "{drifted:#}");
+    let events = shard.events("drift-reported");
     assert!(
         events.iter().any(|(reason, note)| reason == "Drifted"
-            && note.contains("ConfigMap at-drift-told/drift-told-old is gone")),
+            && note.contains("ConfigMap at-drift-reported/drift-reported-old was deleted")),
         "{events:#?}"
     );
     assert!(shard.events("drift-plain").iter().any(|(reason, _)| reason == "DriftRepaired"));
 }
 
 #[test]
-fn an_api_server_that_goes_and_comes_back_is_gone_on_with() {
+fn work_continues_after_a_restart_of_the_api_server() {
     if !crate::rig::possible(false) {
         return;
     }
-    // A cluster of its own, because others would not like it.
+    // A separate cluster, because this would disturb other tests.
     let site = std::sync::Arc::new(super::Site::start());
     let shard = Shard::new(&site, "again", "v1-36-2");
     let _controller = shard.start();
@@ -322,51 +329,53 @@ fn a_slow_etcd_leaves_neither_orphans_nor_two_installations() {
     if !crate::rig::possible(false) {
         return;
     }
-    // A cluster of its own, because others would not like it.
+    // A separate cluster, because this would disturb other tests.
     let site = std::sync::Arc::new(super::Site::start());
     let shard = Shard::new(&site, "slow", "v1-36-2");
     let etcd = {
         let mut cluster = site.cluster.lock().unwrap();
-        // It tells who waits longer that there is no answer, and the write may come to pass all the same.
-        cluster.patience = Some("5s");
+        // After this time, the API server returns an error, although the write may still take effect.
+        cluster.request_timeout = Some("5s");
         cluster.kill("kube-apiserver");
         cluster.api_server();
         cluster.process("etcd")
     };
-    // Two, so that each may think that it leads.
+    // Two replicas, each of which may believe that it is the leader.
     let _replicas = [shard.start(), shard.controller("b", crate::rig::free_port())];
     shard.package("slow-first", "plain", "1.0.0", "word: x", "");
     shard.installed("slow-first", "1.0.0");
     let begun = Instant::now();
     let names: Vec<_> = (0..6).map(|number| format!("slow-{number}")).collect();
-    let mut stood = Duration::ZERO;
-    for (deed, version) in [(Deed::Install, "1.0.0"), (Deed::Upgrade, "2.0.0"), (Deed::Delete, "")] {
-        stood += while_slow(etcd, || {
+    let mut paused = Duration::ZERO;
+    for (operation, version) in
+        [(Operation::Install, "1.0.0"), (Operation::Upgrade, "2.0.0"), (Operation::Delete, "")]
+    {
+        paused += while_slow(etcd, || {
             for name in &names {
-                wait("the API server", 2 * MINUTE, || asks(&shard, deed, name).then_some(()));
+                wait("the API server", 2 * MINUTE, || request(&shard, operation, name).then_some(()));
             }
             for name in &names {
-                let done = || match (shard.looked(name).ok()?, deed) {
-                    (package, Deed::Delete) => package.is_none().then_some(()),
+                let done = || match (shard.find(name).ok()?, operation) {
+                    (package, Operation::Delete) => package.is_none().then_some(()),
                     (package, _) => is_installed(&package?, version).then_some(()),
                 };
-                wait(&format!("{deed:?} of {name}"), 3 * MINUTE, done);
+                wait(&format!("{operation:?} of {name}"), 3 * MINUTE, done);
             }
         });
         for name in &names {
-            check(&shard, deed, name, "while etcd was slow");
+            check(&shard, operation, name, "while etcd was slow");
         }
     }
-    let led = site.get(&["lease", "airlock-controller", "-n", "airlock-slow"]).unwrap();
+    let lease = site.get(&["lease", "airlock-controller", "-n", "airlock-slow"]).unwrap();
     println!(
-        "etcd stood still for {:.0} s of {:.0}; the lease changed hands {} times",
-        stood.as_secs_f64(),
+        "etcd was paused for {:.0} s of {:.0}; the lease changed hands {} times",
+        paused.as_secs_f64(),
         begun.elapsed().as_secs_f64(),
-        led["spec"]["leaseTransitions"]
+        lease["spec"]["leaseTransitions"]
     );
 }
 
-/// Says that a thing is over when it ends, in whatever way.
+/// Sets a flag on drop.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -375,36 +384,36 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Does some work while etcd stands still for 3 s of every 5, and now and then for longer than a lease holds and than
-/// the API server waits. Says for how long it stood.
+/// Runs `work` while etcd is paused for 3 s of every 5 s, and sometimes for longer than the lease and the API server's
+/// timeout last. Returns the total time of the pauses.
 fn while_slow(etcd: u32, work: impl FnOnce()) -> Duration {
     let over = AtomicBool::new(false);
-    let halts = || {
-        let mut stood = Duration::ZERO;
+    let pauses = || {
+        let mut paused = Duration::ZERO;
         std::thread::sleep(Duration::from_secs(1));
         for seconds in [12, 3, 3].into_iter().cycle() {
-            crate::rig::halt(etcd, true);
+            crate::rig::pause(etcd, true);
             std::thread::sleep(Duration::from_secs(seconds));
-            crate::rig::halt(etcd, false);
-            stood += Duration::from_secs(seconds);
+            crate::rig::pause(etcd, false);
+            paused += Duration::from_secs(seconds);
             std::thread::sleep(Duration::from_secs(2));
             if over.load(Ordering::SeqCst) {
                 break;
             }
         }
-        stood
+        paused
     };
     std::thread::scope(|scope| {
-        let halts = scope.spawn(halts);
+        let pauses = scope.spawn(pauses);
         let end = Over(&over);
         work();
         drop(end);
-        halts.join().unwrap()
+        pauses.join().unwrap()
     })
 }
 
-/// Asks the API server for a deed; whether it is asked for now.
-fn asks(shard: &Shard, deed: Deed, name: &str) -> bool {
+/// Requests an operation from the API server; returns whether it was accepted, now or before.
+fn request(shard: &Shard, operation: Operation, name: &str) -> bool {
     let api = shard.site.packages(&shard.namespace());
     let spec = package_api::PackageSpec {
         package_name: "base".to_owned(),
@@ -413,40 +422,40 @@ fn asks(shard: &Shard, deed: Deed, name: &str) -> bool {
         config: None,
     };
     let patch = Patch::Merge(serde_json::json!({ "spec": { "packageVersion": "2.0.0" } }));
-    let answer = shard.site.runtime.block_on(async {
-        match deed {
-            Deed::Install => {
+    let result = shard.site.runtime.block_on(async {
+        match operation {
+            Operation::Install => {
                 api.create(&PostParams::default(), &package_api::Package::new(name, spec)).await.map(drop)
             }
-            Deed::Upgrade => api.patch(name, &PatchParams::default(), &patch).await.map(drop),
-            Deed::Delete => api.delete(name, &DeleteParams::default()).await.map(drop),
+            Operation::Upgrade => api.patch(name, &PatchParams::default(), &patch).await.map(drop),
+            Operation::Delete => api.delete(name, &DeleteParams::default()).await.map(drop),
         }
     });
-    match answer {
+    match result {
         Ok(()) => true,
-        Err(kube::Error::Api(status)) => match deed {
-            Deed::Install => status.is_already_exists(),
-            Deed::Upgrade => false,
-            Deed::Delete => status.is_not_found(),
+        Err(kube::Error::Api(status)) => match operation {
+            Operation::Install => status.is_already_exists(),
+            Operation::Upgrade => false,
+            Operation::Delete => status.is_not_found(),
         },
         Err(_) => false,
     }
 }
 
 #[test]
-fn packages_of_another_cluster_go_where_its_kubeconfig_leads() {
+fn packages_of_a_workload_cluster_are_installed_with_its_kubeconfig() {
     let Some(site) = site() else { return };
     let mut shard = Shard::new(&site, "billy", "v1-36-2");
     shard.as_workload = true;
     let _controller = shard.start();
     shard.package("far-plain", "plain", "1.0.0", "word: x", "");
-    let told = shard.until("far-plain", MINUTE, |package| {
+    let waiting = shard.until("far-plain", MINUTE, |package| {
         let detail = package["status"]["detail"].as_str().unwrap_or_default();
         detail.contains("getting kubeconfig for cluster \"billy\": secrets \"billy-kubeconfig\" not found")
             || detail.contains("packagebundles")
     });
-    assert!(told["status"]["state"] != "installed");
-    // The other cluster is this one, under another user's name.
+    assert!(waiting["status"]["state"] != "installed");
+    // The workload cluster is the same cluster.
     let config = std::fs::read_to_string(site.cluster.lock().unwrap().kubeconfig()).unwrap();
     let file = site.folder.path().join("billy-value");
     std::fs::write(&file, config).unwrap();

@@ -1,14 +1,14 @@
-//! What a controller does is in its audit log before it passes for done.
+//! The controller reports an operation as complete only after its event is in the audit log.
 
 use std::fs;
 
 use serde_json::Value;
 
-use super::by_hand::airlock;
+use super::package_commands::airlock;
 use super::{MINUTE, Shard, site};
 
 #[test]
-fn nothing_passes_for_done_before_it_is_in_the_audit_log() {
+fn an_operation_is_complete_only_after_its_event_is_in_the_audit_log() {
     let Some(site) = site() else { return };
     let above = site.folder.path().join("logs");
     let (folder, away) = (above.join("log"), above.join("away"));
@@ -19,15 +19,15 @@ fn nothing_passes_for_done_before_it_is_in_the_audit_log() {
     shard.package("logged", "plain", "1.0.0", "word: x", "");
     let begun = std::time::Instant::now();
     let said = || fs::read_to_string(shard.log_file("a")).unwrap();
-    while !said().contains("packages wait: what is done to them cannot be logged") {
+    while !said().contains("packages are not reconciled: the audit log cannot be opened") {
         assert!(begun.elapsed() < MINUTE, "{}", said());
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    assert!(shard.found("logged").unwrap()["status"].is_null(), "nobody works on it");
+    assert!(shard.found("logged").unwrap()["status"].is_null(), "no controller may work on it");
     fs::create_dir(&above).unwrap();
     shard.installed("logged", "1.0.0");
 
-    // As a disk that fails: what is done meanwhile is done, but is not said to be.
+    // Simulates a failing disk: the upgrade is made, but not reported as complete.
     fs::rename(&folder, &away).unwrap();
     fs::write(&folder, "").unwrap();
     shard.package("logged", "plain", "2.0.0", "word: y", "");
@@ -57,7 +57,7 @@ fn nothing_passes_for_done_before_it_is_in_the_audit_log() {
             (event["event"].as_str().unwrap(), event["outcome"]["result"].as_str().unwrap_or_default())
         })
         .collect();
-    // What was written when the disk failed may be there twice.
+    // The event that was being written when the disk failed may be logged twice.
     kinds.sort_unstable();
     kinds.dedup();
     let good = ["package.install", "package.uninstall", "package.upgrade"].map(|kind| (kind, "success"));

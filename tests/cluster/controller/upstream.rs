@@ -1,5 +1,5 @@
-//! A cluster of its own, with EKS Anywhere's definitions instead of ours: what a controller must know though they keep
-//! less; and what needs all of a cluster to be seen.
+//! A separate cluster with EKS Anywhere's CRDs, which have fewer status fields than airlock's; and tests that need a whole
+//! cluster.
 
 use std::fs;
 use std::path::Path;
@@ -8,42 +8,42 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::by_hand::airlock;
+use super::package_commands::airlock;
 use super::{AIRLOCK, MINUTE, Shard, Site};
 use crate::rig::{Running, free_port, possible, wait};
 
 #[test]
-fn a_cluster_with_eks_anywhere_s_definitions_is_served_as_well() {
+fn a_cluster_with_the_crds_of_eks_anywhere_is_supported() {
     if !possible(false) {
         return;
     }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let definitions = [
+    let crds = [
         here.join("package-api/tests/data/packages.eks.amazonaws.com.yaml"),
         here.join("manifests/crds/airlock.dev_trustpolicies.yaml"),
     ];
-    let site = Arc::new(Site::with(&[&definitions[0], &definitions[1]]));
+    let site = Arc::new(Site::with(&[&crds[0], &crds[1]]));
     let shard = Shard::new(&site, "given", "v1-36-2");
-    shard.between.shows_all();
+    shard.proxy.show_all();
     let controller = shard.start();
     gives_up_once(&shard, controller);
-    shard.forget_lease();
+    shard.delete_lease();
     let controller = shard.start();
     one_release_is_one_package_s(&shard);
-    workload_clusters_by_hand(&site);
+    package_commands_for_workload_clusters(&site);
     drop(controller);
     drop(shard);
     configurations_wait_for_the_service(&site);
 }
 
-/// By the fields that these definitions have.
+/// Waits for an installation, using only the fields of these CRDs.
 fn installed(shard: &Shard, name: &str, version: &str) {
     shard.until(name, MINUTE, |package| {
         package["status"]["state"] == "installed" && package["status"]["currentVersion"] == version
     });
 }
 
-/// EKS Anywhere's definitions have no conditions, so that what was given up is remembered elsewhere.
+/// EKS Anywhere's CRDs have no conditions, so an annotation records that a package was given up.
 fn gives_up_once(shard: &Shard, controller: Running) {
     shard.package("never", "base", "1.0.0", "os: windows", "airlock.dev/timeout: 1s");
     let failed = shard.until("never", MINUTE, |package| {
@@ -53,15 +53,15 @@ fn gives_up_once(shard: &Shard, controller: Running) {
     assert!(failed["status"]["detail"].as_str().unwrap().contains("not ready after 1 s"), "{failed:#}");
     let begun = || shard.events("never").iter().filter(|(reason, _)| reason == "Installing").count();
     assert_eq!(begun(), 1);
-    // A controller that starts looks at all packages: the one that was given up first.
+    // A restarted controller checks all packages, beginning with the one that was given up.
     drop(controller);
-    shard.forget_lease();
+    shard.delete_lease();
     let _controller = shard.start();
     shard.package("after", "plain", "1.0.0", "word: x", "");
     installed(shard, "after", "1.0.0");
     assert_eq!(begun(), 1);
     assert!(shard.revisions("never").is_empty());
-    // What changes is tried again, and then nothing is given up any more.
+    // A changed package is retried, and the annotation is removed on success.
     shard.change("never", &json!({ "config": "os: linux" }));
     shard.until("never", MINUTE, |package| package["status"]["state"] == "installed");
     let found = shard.until("never", MINUTE, |package| {
@@ -70,7 +70,7 @@ fn gives_up_once(shard: &Shard, controller: Running) {
     assert_eq!(found["status"]["currentVersion"], "1.0.0");
 }
 
-/// Two packages of one name in the two namespaces of the managing cluster, made past admission.
+/// Two packages with the same name in the two namespaces of the management cluster, created without admission.
 fn one_release_is_one_package_s(shard: &Shard) {
     let site = &shard.site;
     let word = |name: &str| {
@@ -92,16 +92,18 @@ fn one_release_is_one_package_s(shard: &Shard) {
     shard.package("twin", "plain", "1.0.0", "word: first", "");
     installed(shard, "twin", "1.0.0");
     second();
-    wait("the second to be told", MINUTE, || {
-        detail()?.contains("is that of the package eksa-packages-given/twin").then_some(())
+    wait("the second package to be refused", MINUTE, || {
+        detail()?.contains("belongs to the package eksa-packages-given/twin").then_some(())
     });
-    // It goes without touching the other's release.
+    // Deleting it does not affect the other release.
     delete();
     assert_eq!(word("at-twin"), Some(json!("first")));
     assert_eq!(shard.revisions("twin"), ["\"1\" \"deployed\""]);
-    // And takes the name when it is free.
+    // It gets the name when it is free.
     second();
-    wait("the second to be told", MINUTE, || detail()?.contains("eksa-packages-given/twin").then_some(()));
+    wait("the second package to be refused", MINUTE, || {
+        detail()?.contains("eksa-packages-given/twin").then_some(())
+    });
     shard.delete("twin");
     shard.gone("twin");
     wait("the second's release", MINUTE, || (word("at-second")? == "second").then_some(()));
@@ -110,8 +112,8 @@ fn one_release_is_one_package_s(shard: &Shard) {
     assert!(shard.revisions("twin").is_empty());
 }
 
-/// `airlock package` finds other clusters as the controller does.
-fn workload_clusters_by_hand(site: &Arc<Site>) {
+/// `airlock package` finds workload clusters as the controller does.
+fn package_commands_for_workload_clusters(site: &Arc<Site>) {
     let far = Shard::new(site, "far", "v1-36-2");
     let charts = ["--cluster", "far", "--registry", &site.registry, "--plain-http"];
     let package =
@@ -121,14 +123,15 @@ fn workload_clusters_by_hand(site: &Arc<Site>) {
     let (code, said) = package("render", &["away"]);
     assert!(
         code == 4
-            && said.contains("no secret `far-kubeconfig` in `eksa-system`, and this cluster is `given`"),
+            && said
+                .contains("secret `far-kubeconfig` not found in `eksa-system`, and this cluster is `given`"),
         "{said}"
     );
 
-    // The other cluster is this one, as somebody else.
-    let somebody = site.cluster.lock().unwrap().somebody();
+    // The workload cluster is the same cluster, with another user.
+    let unprivileged = site.cluster.lock().unwrap().unprivileged();
     site.kubectl(&["create", "namespace", "eksa-system"]);
-    let from = format!("--from-file=value={}", somebody.display());
+    let from = format!("--from-file=value={}", unprivileged.display());
     site.kubectl(&["create", "secret", "generic", "far-kubeconfig", "-n", "eksa-system", &from]);
     let (code, said) = package("diff", &["away"]);
     assert!(code == 1 && said.contains("User \"somebody\" cannot"), "{code}: {said}");
@@ -144,7 +147,7 @@ fn workload_clusters_by_hand(site: &Arc<Site>) {
     let (code, said) = package("diff", &["away"]);
     assert!(code == 0 && said.starts_with("no difference\n"), "{said}");
     let (code, said) = airlock(site, &["package", "rollback", "away", "--cluster", "far"]);
-    assert!(code == 0 && said.contains("goes back to revision 1, chart 1.0.0"), "{said}");
+    assert!(code == 0 && said.contains("returns to revision 1, chart 1.0.0"), "{said}");
     installed(&far, "away", "1.0.0");
     let (code, said) = package("rights", &[]);
     assert!(
@@ -158,7 +161,7 @@ fn workload_clusters_by_hand(site: &Arc<Site>) {
     );
 }
 
-/// What tells the command line what this cluster is called.
+/// The Deployment from which the command line reads the name of the cluster.
 fn controller_of(cluster: &str) -> String {
     let labels = json!({ "app": "airlock" });
     let container =
@@ -173,7 +176,7 @@ fn controller_of(cluster: &str) -> String {
     .to_string()
 }
 
-/// A replica that the API server reaches by a service.
+/// Starts a replica with a service for its webhooks.
 fn replica(site: &Site, identity: &str, service: &str, health: u16) -> Running {
     let log = fs::File::create(site.folder.path().join(format!("order-{identity}.log"))).unwrap();
     let mut command = Command::new(AIRLOCK);
@@ -190,7 +193,7 @@ fn replica(site: &Site, identity: &str, service: &str, health: u16) -> Running {
     Running(command.spawn().unwrap())
 }
 
-/// The service's one endpoint, which is the pod of this name.
+/// An EndpointSlice whose only endpoint is the pod with this name.
 fn endpoint(service: &str, pod: &str, ready: bool) -> String {
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
@@ -203,8 +206,8 @@ fn endpoint(service: &str, pod: &str, ready: bool) -> String {
     .to_string()
 }
 
-/// Configurations that come before the service leads to a webhook refuse every pod meanwhile; and replicas that are
-/// told different services do not fight.
+/// The webhook configurations are written only when the service routes to a webhook, because they would block every pod
+/// before. Replicas with different services do not overwrite each other.
 fn configurations_wait_for_the_service(site: &Arc<Site>) {
     site.kubectl(&["create", "namespace", "airlock-order"]);
     site.apply(&endpoint("hook", "a", false));
@@ -219,9 +222,13 @@ fn configurations_wait_for_the_service(site: &Arc<Site>) {
         let url = format!("http://127.0.0.1:{health}/readyz");
         Command::new("curl").args(["-sf", &url]).output().unwrap().status.success().then_some(())
     });
-    assert!(said("a").contains("wait until the service has this pod as a ready endpoint"), "{}", said("a"));
+    assert!(
+        said("a").contains("stay empty until this pod is a ready endpoint of the service"),
+        "{}",
+        said("a")
+    );
     assert!(configuration().is_none(), "{}", said("a"));
-    // Another's endpoint is not this replica's.
+    // The endpoint of another replica does not count.
     site.apply(&endpoint("hook", "other", true));
     std::thread::sleep(std::time::Duration::from_secs(4));
     assert!(configuration().is_none(), "{}", said("a"));
@@ -231,7 +238,7 @@ fn configurations_wait_for_the_service(site: &Arc<Site>) {
 
     site.apply(&endpoint("elsewhere", "b", true));
     let _second = replica(site, "b", "elsewhere", free_port());
-    wait("the second replica", MINUTE, || said("b").contains("who leads decides").then_some(()));
+    wait("the second replica", MINUTE, || said("b").contains("the leader decides").then_some(()));
     std::thread::sleep(std::time::Duration::from_secs(3));
     let still = configuration().unwrap();
     assert_eq!(still["metadata"]["generation"], made["metadata"]["generation"]);

@@ -1,5 +1,5 @@
-//! The curated packages in a cluster: installed by the controller from the store alone, brought to the next bundle,
-//! where only what changed changes, and back.
+//! The curated packages in a cluster: the controller installs them from the store alone, upgrades them to the next bundle,
+//! which changes only what differs, and rolls them back.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,13 +22,13 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// The bundle after [`BUNDLE`].
 const NEXT: &str = "v1-36-2";
 const METRICS: &str = "registry.k8s.io/metrics-server/metrics-server";
-/// Kinds whose status others write whenever they like.
+/// Kinds whose status other controllers write at any time.
 const LIVELY: [&str; 5] = ["Deployment", "DaemonSet", "StatefulSet", "APIService", "PersistentVolumeClaim"];
 
-/// By package and name: what the manifest says of an object, and the object's mark in the cluster.
+/// By package and name: an object's manifest, and its mark in the cluster (see [`mark`]).
 type Objects = BTreeMap<(&'static str, String), (Value, Value)>;
 
-/// A cluster whose images must be signed, its registry, and the controller.
+/// A cluster that requires signed images, with a registry and a controller.
 struct Site {
     cluster: Cluster,
     folder: tempfile::TempDir,
@@ -63,7 +63,7 @@ impl Site {
         let controller = controller(&cluster, &folder, &registry);
         let settings = json!({
             "apiVersion": "packages.eks.amazonaws.com/v1alpha1", "kind": "PackageBundleController",
-            // Both have a part of theirs there.
+            // Both packages have objects there.
             "metadata": { "name": "mgmt", "namespace": "eksa-packages", "annotations": {
                 "airlock.dev/allow": "cert-manager:namespace/kube-system, metrics-server:namespace/kube-system" } },
             "spec": { "defaultRegistry": registry, "defaultImageRegistry": registry, "createNamespace": true,
@@ -89,7 +89,7 @@ impl Site {
         self.cluster.get(&["pbc", "mgmt", "-n", "eksa-packages"]).unwrap()
     }
 
-    /// Waits until the cluster's settings are in a state.
+    /// Waits until the `PackageBundleController` has this state and detail.
     fn until(&self, state: &str, detail: &str) {
         let begun = Instant::now();
         loop {
@@ -106,7 +106,7 @@ impl Site {
         fs::read_to_string(self.folder.path().join("controller.log")).unwrap_or_default()
     }
 
-    /// Waits until every package is installed, in the revision that is told.
+    /// Waits until every package is installed in the given revision.
     fn installed(&self, revisions: &BTreeMap<&str, u32>) {
         let begun = Instant::now();
         loop {
@@ -134,7 +134,7 @@ impl Site {
         }
     }
 
-    /// The records of all releases, the oldest first.
+    /// The records of all releases, oldest first.
     fn records(&self) -> BTreeMap<String, Vec<Revision>> {
         let found = self.cluster.get(&["secrets", "-n", "eksa-packages", "-l", "owner=helm"]).unwrap();
         let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -153,27 +153,28 @@ impl Site {
         all
     }
 
-    /// Every object of every package, by package and name: what its manifest says, and its mark in the cluster.
+    /// The objects of all packages.
     fn objects(&self) -> Objects {
         let (mut all, records) = (BTreeMap::new(), self.records());
         for offer in &OFFERS {
             let manifest = records[offer.name].last().unwrap().manifest();
             let live = self.cluster.live(&manifest, offer.namespace);
             let documents = gostd::yaml::documents(&manifest, &Limits::default()).unwrap();
-            let said: BTreeMap<_, _> = documents.into_iter().map(|value| (called(&value), value)).collect();
+            let said: BTreeMap<_, _> =
+                documents.into_iter().map(|value| (kind_and_name(&value), value)).collect();
             assert_eq!(said.len(), live.len(), "{}", offer.name);
             for object in live {
-                let name = called(&object);
+                let name = kind_and_name(&object);
                 all.insert((offer.name, name.clone()), (said[&name].clone(), mark(&object)));
             }
         }
         all
     }
 
-    /// The same, when nobody works on anything any more.
-    fn calm(&self) -> Objects {
+    /// The objects of all packages, when they no longer change.
+    fn settled(&self) -> Objects {
         let mut before = self.objects();
-        wait("the objects to be left alone", MINUTE, || {
+        wait("the objects to settle", MINUTE, || {
             std::thread::sleep(Duration::from_secs(1));
             let now = self.objects();
             let same = now == before;
@@ -200,7 +201,7 @@ impl Site {
     }
 }
 
-/// A record of Helm's.
+/// A release record of Helm.
 struct Revision {
     revision: u32,
     status: String,
@@ -208,7 +209,7 @@ struct Revision {
 }
 
 impl Revision {
-    /// The manifest that it holds.
+    /// The manifest in the record.
     fn manifest(&self) -> String {
         let packed = STANDARD.decode(STANDARD.decode(&self.packed).unwrap()).unwrap();
         let mut text = String::new();
@@ -218,11 +219,11 @@ impl Revision {
 }
 
 /// An object's kind and name.
-fn called(object: &Value) -> String {
+fn kind_and_name(object: &Value) -> String {
     format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap())
 }
 
-/// What changes with every write to an object; for kinds of which others write the status, with every other write.
+/// A value that changes with every write to an object, except with writes of other controllers to its status.
 fn mark(object: &Value) -> Value {
     let meta = &object["metadata"];
     if !LIVELY.contains(&object["kind"].as_str().unwrap()) {
@@ -234,7 +235,7 @@ fn mark(object: &Value) -> Value {
     json!([meta["uid"], meta["generation"], writes.len(), annotations, ours(&writes)])
 }
 
-/// When airlock wrote last.
+/// The times of airlock's own writes.
 fn ours(writes: &[&Value]) -> Vec<Value> {
     let ours = writes.iter().filter(|write| write["operation"] == "Apply");
     ours.map(|write| json!([write["manager"], write["time"]])).collect()
@@ -253,13 +254,13 @@ fn controller(cluster: &Cluster, folder: &tempfile::TempDir, registry: &str) -> 
     let running = Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     wait("the controller", MINUTE, || {
         let url = format!("http://127.0.0.1:{health}/readyz");
-        let asked = cluster.command("curl").args(["-sf", "-o", "/dev/null", &url]).status();
-        asked.unwrap().success().then_some(())
+        let probe = cluster.command("curl").args(["-sf", "-o", "/dev/null", &url]).status();
+        probe.unwrap().success().then_some(())
     });
     running
 }
 
-/// Signs images in the store, some at a time.
+/// Signs images in the store, in parallel.
 fn sign(folder: &tempfile::TempDir, all: impl Iterator<Item = &'static str>) {
     let all: Vec<_> = all.collect();
     std::thread::scope(|scope| {
@@ -276,7 +277,7 @@ fn sign(folder: &tempfile::TempDir, all: impl Iterator<Item = &'static str>) {
     });
 }
 
-/// Volumes for Harbor's claims, which no provisioner makes here.
+/// Volumes for Harbor's claims, because there is no provisioner.
 fn volumes() -> String {
     let volume = |number: usize| {
         format!(
@@ -287,7 +288,7 @@ fn volumes() -> String {
     (0..6).map(volume).collect::<Vec<_>>().join("---\n")
 }
 
-/// Packs a fixture's chart again, with texts of its files replaced; gives the archive's name in the folder.
+/// Packages a fixture's chart with replacements in its files; returns the name of the archive.
 fn repack(folder: &Path, offer: &Offer, changes: &[(&str, &str, &str)]) -> String {
     let read = fs::File::open(charts().unwrap().join(offer.archive)).unwrap();
     let name = format!("next-{}.tgz", offer.chart);
@@ -314,8 +315,8 @@ fn repack(folder: &Path, offer: &Offer, changes: &[(&str, &str, &str)]) -> Strin
     name
 }
 
-/// The bundle after the first: hello in another version with another title, and the chart of metrics-server anew under
-/// its version, with another image by its digest. All else is as it was.
+/// Publishes the next bundle: hello has a new version with another title, and metrics-server has a changed chart with the
+/// same version and another image digest. Everything else is unchanged.
 fn publish_next(folder: &tempfile::TempDir) {
     let path = folder.path();
     let offer = |name: &str| OFFERS.iter().find(|offer| offer.name == name).unwrap();
@@ -353,14 +354,14 @@ fn publish_next(folder: &tempfile::TempDir) {
 }
 
 #[test]
-fn curated_packages_are_installed_from_the_store_upgraded_where_they_changed_and_brought_back() {
+fn curated_packages_are_installed_from_the_store_upgraded_where_they_changed_and_rolled_back() {
     let begun = Instant::now();
     let Some(site) = Site::start() else { return };
     println!("the site took {:.1} s", begun.elapsed().as_secs_f32());
     let mut revisions: BTreeMap<_, _> = OFFERS.iter().map(|offer| (offer.name, 1)).collect();
     let begun = Instant::now();
     site.until("active", "");
-    // `emissary-crds` is for `emissary` to ask for.
+    // `emissary-crds` is installed as a dependency of `emissary`.
     let wanted: Vec<_> = OFFERS
         .iter()
         .filter(|offer| offer.name != "emissary-crds")
@@ -369,11 +370,11 @@ fn curated_packages_are_installed_from_the_store_upgraded_where_they_changed_and
     site.applies(&wanted.join("---\n"));
     site.installed(&revisions);
     println!("{} packages installed in {:.1} s", OFFERS.len(), begun.elapsed().as_secs_f32());
-    is_as_the_bundle_says(&site, &OFFERS.map(|offer| offer.name));
+    matches_the_bundle(&site, &OFFERS.map(|offer| offer.name));
 
     publish_next(&site.folder);
     site.until("upgrade available", &format!("{NEXT} available"));
-    let before = site.calm();
+    let before = site.settled();
     let upgrade = ["upgrade", "packages", "--cluster", "mgmt", "--bundle-version"];
     works(&site.cluster, &[&upgrade[..], &[NEXT]].concat());
     revisions.insert("hello-eks-anywhere", 2);
@@ -381,25 +382,25 @@ fn curated_packages_are_installed_from_the_store_upgraded_where_they_changed_and
     site.installed(&revisions);
     println!("upgraded after {:.1} s", begun.elapsed().as_secs_f32());
     site.until("active", "");
-    let after = site.calm();
+    let after = site.settled();
     let expected = ["Deployment/hello-eks-anywhere", "Deployment/metrics-server"];
     assert_eq!(only_what_changed(&before, &after), expected);
-    is_as_the_bundle_says(&site, &["hello-eks-anywhere", "metrics-server"]);
+    matches_the_bundle(&site, &["hello-eks-anywhere", "metrics-server"]);
 
-    back(&site, &mut revisions, &after);
-    println!("back after {:.1} s", begun.elapsed().as_secs_f32());
+    roll_back(&site, &mut revisions, &after);
+    println!("rolled back after {:.1} s", begun.elapsed().as_secs_f32());
     read_by_helm(&site, &revisions);
 }
 
-/// The active bundle is usable, objects are as rendered, and pods run the bundle's images by their digests.
-fn is_as_the_bundle_says(site: &Site, packages: &[&str]) {
+/// Checks that the active bundle is available, that objects are as rendered, and that pods use the bundle's images by digest.
+fn matches_the_bundle(site: &Site, packages: &[&str]) {
     let active = site.settings()["spec"]["activeBundle"].as_str().unwrap().to_owned();
     let bundle = site.cluster.get(&["packagebundle", &active, "-n", "eksa-packages"]).unwrap();
     assert_eq!(bundle["status"]["state"], "available");
     let records = site.records();
     for offer in OFFERS.iter().filter(|offer| packages.contains(&offer.name)) {
         let manifest = records[offer.name].last().unwrap().manifest();
-        let same = site.cluster.is_as(&manifest, offer.namespace);
+        let same = site.cluster.matches_manifest(&manifest, offer.namespace);
         assert_eq!(same, Ok(()), "{}", offer.name);
     }
     let offered = bundle["spec"]["packages"].as_array().unwrap().iter();
@@ -423,7 +424,7 @@ fn is_as_the_bundle_says(site: &Site, packages: &[&str]) {
     assert!(used > 25, "{used}");
 }
 
-/// The objects that are others by now: exactly those of which the manifest says something else.
+/// Returns the changed objects, and checks that they are exactly those whose manifest differs.
 fn only_what_changed(before: &Objects, after: &Objects) -> Vec<String> {
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
     assert!(before.len() > 120, "{}", before.len());
@@ -438,12 +439,12 @@ fn only_what_changed(before: &Objects, after: &Objects) -> Vec<String> {
     changed
 }
 
-/// A package's way back, and a cluster's.
-fn back(site: &Site, revisions: &mut BTreeMap<&str, u32>, upgraded: &Objects) {
+/// Rolls back packages, and then the cluster to the older bundle.
+fn roll_back(site: &Site, revisions: &mut BTreeMap<&str, u32>, upgraded: &Objects) {
     let rollback = |name: &str| {
         works(&site.cluster, &["package", "rollback", name, "--cluster", "mgmt"]);
     };
-    // hello goes back within the newer bundle, which offers both charts; Harbor's values were changed by mistake.
+    // hello is rolled back within the newer bundle, which offers both charts; Harbor's values were changed by mistake.
     let portal = json!({ "spec": { "config": "portal: {replicas: 2}\n" } }).to_string();
     let harbor = ["packages.packages.eks.amazonaws.com", "harbor", "-n", "eksa-packages-mgmt"];
     site.cluster.kubectl(&[&["patch"], &harbor[..], &["--type", "merge", "-p", &portal]].concat());
@@ -474,13 +475,13 @@ fn back(site: &Site, revisions: &mut BTreeMap<&str, u32>, upgraded: &Objects) {
     site.installed(revisions);
     site.until("upgrade available", &format!("{NEXT} available"));
     assert!(same("metrics-server", 1, 3));
-    let brought_back = ["harbor", "hello-eks-anywhere", "metrics-server"];
-    let others = |name: &str| !brought_back.contains(&name);
-    for ((package, name), (_, mark)) in site.calm() {
+    let rolled_back = ["harbor", "hello-eks-anywhere", "metrics-server"];
+    let others = |name: &str| !rolled_back.contains(&name);
+    for ((package, name), (_, mark)) in site.settled() {
         let was = &upgraded[&(package, name.clone())].1;
         assert!(!others(package) || *was == mark, "{package}: {name}\n{was:#}\n{mark:#}");
     }
-    is_as_the_bundle_says(site, &brought_back);
+    matches_the_bundle(site, &rolled_back);
 }
 
 fn read_by_helm(site: &Site, revisions: &BTreeMap<&str, u32>) {

@@ -1,4 +1,4 @@
-//! What the engine does where Helm leaves it open, or where something goes wrong.
+//! The behaviour of the engine where Helm leaves it open, and on failures.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Chart, RECORDS, World, done};
 
-/// A configuration, and a deployment that `selector` can keep from ever getting ready.
+/// ConfigMaps, and a Deployment that never becomes ready if `selector` matches no node.
 const PARTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {text: {{ .Values.text | quote }}}\n---\n\
     apiVersion: v1\nkind: ConfigMap\nmetadata: {name: still}\ndata: {text: same}\n---\n\
     apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: {{ .Values.replicas }}\n\
@@ -63,23 +63,23 @@ fn soon() -> Limits {
 }
 
 #[test]
-fn releases_fail_conflict_drift_and_come_back_as_they_should() {
+fn releases_are_upgraded_rolled_back_and_repaired_as_documented() {
     let Some(world) = World::start() else { return };
     let engine = world.engine();
     let web = world.chart("web", "1.0.0", &[("values.yaml", VALUES), ("templates/parts.yaml", PARTS)]);
     let bench = Bench { world, engine, web };
     an_upgrade_changes_only_what_changed(&bench);
-    what_others_changed_is_not_overwritten_unasked(&bench);
-    what_belongs_to_others_is_refused_before_anything_is_written(&bench);
-    what_never_gets_ready_goes_back_or_away(&bench);
-    drift_is_told_and_put_right(&bench);
+    fields_of_other_managers_are_not_overwritten_by_default(&bench);
+    foreign_objects_are_refused_before_anything_is_written(&bench);
+    a_release_that_never_becomes_ready_is_rolled_back_or_removed(&bench);
+    drift_is_reported_and_repaired(&bench);
     hooks_run_in_order_and_are_deleted_by_their_policies(&bench);
-    what_asks_to_be_kept_is_kept(&bench);
-    definitions_come_first_and_stay(&bench);
+    objects_with_the_keep_policy_are_kept(&bench);
+    crds_are_created_first_and_kept(&bench);
     a_release_of_real_helm_is_taken_over(&bench);
-    another_programs_operation_is_waited_for(&bench);
-    a_chart_is_what_its_digest_says_or_nothing(&bench);
-    the_api_server_may_go_away_meanwhile(bench);
+    a_pending_operation_of_another_program_is_awaited(&bench);
+    a_chart_must_match_its_digest(&bench);
+    an_installation_survives_a_restart_of_the_api_server(bench);
 }
 
 fn an_upgrade_changes_only_what_changed(bench: &Bench) {
@@ -98,7 +98,7 @@ fn an_upgrade_changes_only_what_changed(bench: &Bench) {
     bench.away("only");
 }
 
-fn what_others_changed_is_not_overwritten_unasked(bench: &Bench) {
+fn fields_of_other_managers_are_not_overwritten_by_default(bench: &Bench) {
     bench.good(&bench.plan("conflict", json!({})));
     let patch = r#"{"data": {"text": "theirs"}}"#;
     bench.world.cluster.kubectl(&[
@@ -127,7 +127,7 @@ fn what_others_changed_is_not_overwritten_unasked(bench: &Bench) {
     bench.away("conflict");
 }
 
-fn what_belongs_to_others_is_refused_before_anything_is_written(bench: &Bench) {
+fn foreign_objects_are_refused_before_anything_is_written(bench: &Bench) {
     bench.world.cluster.kubectl(&["create", "namespace", "foreign"]);
     bench.world.cluster.kubectl(&["create", "configmap", "c", "-n", "foreign"]);
     let error = bench.tries(&bench.plan("foreign", json!({})), &Limits::default()).unwrap_err().to_string();
@@ -145,12 +145,12 @@ fn what_belongs_to_others_is_refused_before_anything_is_written(bench: &Bench) {
     assert_eq!(bench.states("missing"), Vec::<&str>::new());
 }
 
-fn what_never_gets_ready_goes_back_or_away(bench: &Bench) {
+fn a_release_that_never_becomes_ready_is_rolled_back_or_removed(bench: &Bench) {
     let nowhere = json!({"selector": {"on": "no-node"}});
-    let error = gone_on_with(bench, &bench.plan("fails", nowhere.clone()));
+    let error = continued_after_an_hour(bench, &bench.plan("fails", nowhere.clone()));
     assert!(
         error.starts_with(
-            "revision 1 failed; what was installed is gone again: not ready after 16 s: Deployment fails/d:"
+            "revision 1 failed; what was installed was removed: not ready after 16 s: Deployment fails/d:"
         ),
         "{error}"
     );
@@ -162,7 +162,7 @@ fn what_never_gets_ready_goes_back_or_away(bench: &Bench) {
     assert_eq!(bench.states("fails"), ["superseded", "failed", "deployed"]);
     let current = bench.world.runtime.block_on(bench.engine.current(RECORDS, "fails")).unwrap().unwrap();
     assert_eq!((current.manifest, current.description.as_str()), (first.manifest.clone(), "Rollback to 1"));
-    assert_eq!(bench.world.is_as(&first.manifest, "fails"), Ok(()));
+    assert_eq!(bench.world.matches_manifest(&first.manifest, "fails"), Ok(()));
     let mut limits = soon();
     limits.on_failure = OnFailure::Leave;
     bench.tries(&bench.plan("fails", nowhere), &limits).unwrap_err();
@@ -174,9 +174,9 @@ fn what_never_gets_ready_goes_back_or_away(bench: &Bench) {
     bench.away("fails");
 }
 
-/// An installation that another process began an hour ago, and that never gets ready: the time counts from there. Gives
-/// how it fails.
-fn gone_on_with(bench: &Bench, plan: &Install) -> String {
+/// Continues an installation that another process started an hour ago and that never becomes ready: the timeout counts from
+/// the start. Returns the error.
+fn continued_after_an_hour(bench: &Bench, plan: &Install) -> String {
     let mut limits = Limits::default();
     limits.timeout = Duration::from_secs(16);
     let world = &bench.world;
@@ -190,12 +190,12 @@ fn gone_on_with(bench: &Bench, plan: &Install) -> String {
     let earlier = format!("createdAt={}", begun - 3600);
     world.cluster.kubectl(&["label", "secret", &record, "-n", RECORDS, "--overwrite", &earlier]);
     let now = std::time::Instant::now();
-    let error = bench.tries(plan, &limits).unwrap_err().words();
+    let error = bench.tries(plan, &limits).unwrap_err().one_line();
     assert!(killed && now.elapsed() < Duration::from_secs(12), "{:?}: {error}", now.elapsed());
     error
 }
 
-fn drift_is_told_and_put_right(bench: &Bench) {
+fn drift_is_reported_and_repaired(bench: &Bench) {
     let record = bench.good(&bench.plan("drift", json!({})));
     let found = || {
         let drift = bench.world.runtime.block_on(bench.engine.drift(&record)).unwrap();
@@ -266,28 +266,30 @@ fn hooks_run_in_order_and_are_deleted_by_their_policies(bench: &Bench) {
         "1.0.0",
         &[("templates/late.yaml", late.as_str()), ("templates/map.yaml", parts[3].1)],
     );
-    let error =
-        bench.tries(&world.plan("late", "late", &chart, json!({})), &Limits::default()).unwrap_err().words();
-    let words = "revision 1 failed; what was installed is gone again: the post-install hook Job late/late failed: DeadlineExceeded";
+    let error = bench
+        .tries(&world.plan("late", "late", &chart, json!({})), &Limits::default())
+        .unwrap_err()
+        .one_line();
+    let words = "revision 1 failed; what was installed was removed: the post-install hook Job late/late failed: DeadlineExceeded";
     assert!(error.starts_with(words), "{error}");
     assert_eq!(world.objects("jobs,configmaps", "late"), Vec::<String>::new());
 }
 
-fn what_asks_to_be_kept_is_kept(bench: &Bench) {
+fn objects_with_the_keep_policy_are_kept(bench: &Bench) {
     let world = &bench.world;
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
     let with = [("templates/kept.yaml", KEPT), ("templates/map.yaml", map)];
-    let old = world.chart("keeper", "1.0.0", &with);
-    let new = world.chart("keeper", "2.0.0", &with[1..]);
-    bench.good(&world.plan("keeper", "keeper", &old, json!({})));
-    bench.good(&world.plan("keeper", "keeper", &new, json!({})));
-    assert_eq!(world.objects("secrets,configmaps", "keeper"), ["secret/kept", "configmap/c"]);
-    bench.good(&world.plan("keeper", "keeper", &old, json!({})));
-    bench.away("keeper");
-    assert_eq!(world.objects("secrets,configmaps", "keeper"), ["secret/kept"]);
+    let old = world.chart("keeps", "1.0.0", &with);
+    let new = world.chart("keeps", "2.0.0", &with[1..]);
+    bench.good(&world.plan("keeps", "keeps", &old, json!({})));
+    bench.good(&world.plan("keeps", "keeps", &new, json!({})));
+    assert_eq!(world.objects("secrets,configmaps", "keeps"), ["secret/kept", "configmap/c"]);
+    bench.good(&world.plan("keeps", "keeps", &old, json!({})));
+    bench.away("keeps");
+    assert_eq!(world.objects("secrets,configmaps", "keeps"), ["secret/kept"]);
 }
 
-fn definitions_come_first_and_stay(bench: &Bench) {
+fn crds_are_created_first_and_kept(bench: &Bench) {
     let world = &bench.world;
     let definition = |group: &str, field: &str| {
         format!(
@@ -314,7 +316,7 @@ fn definitions_come_first_and_stay(bench: &Bench) {
     assert_eq!(left.trim(), "customresourcedefinition.apiextensions.k8s.io/things.a.example");
 }
 
-/// Both of Helm's ways to apply.
+/// Tests both of Helm's apply modes.
 fn a_release_of_real_helm_is_taken_over(bench: &Bench) {
     let world = &bench.world;
     let old = world.folder.path().join("web-1.0.0/web").display().to_string();
@@ -322,12 +324,12 @@ fn a_release_of_real_helm_is_taken_over(bench: &Bench) {
         world.cluster.kubectl(&["create", "namespace", release]);
         let way = format!("--server-side={server_side}");
         world.helm(&["install", release, &old, "-n", release, "--set", "text=helm", &way]);
-        // EKS Anywhere keeps records elsewhere; here they are where the command line puts them.
+        // EKS Anywhere has another namespace for records; here they are in the namespace that Helm's command line uses.
         let mut plan = bench.plan(release, json!({"text": "ours", "replicas": 2}));
         plan.release_namespace = if release == "mine" { "mine" } else { "yours" };
         let record = done(&bench.engine, world, &plan, &Limits::default()).1;
         assert_eq!((record.revision, record.status), (2, Status::Deployed));
-        assert_eq!(world.is_as(&record.manifest, release), Ok(()));
+        assert_eq!(world.matches_manifest(&record.manifest, release), Ok(()));
         let deployment =
             world.cluster.get(&["deployment", "d", "-n", release, "--show-managed-fields"]).unwrap();
         let managers = deployment["metadata"]["managedFields"].as_array().unwrap().iter();
@@ -343,7 +345,7 @@ fn a_release_of_real_helm_is_taken_over(bench: &Bench) {
     }
 }
 
-fn another_programs_operation_is_waited_for(bench: &Bench) {
+fn a_pending_operation_of_another_program_is_awaited(bench: &Bench) {
     let world = &bench.world;
     world.cluster.kubectl(&["create", "namespace", "busy"]);
     let chart = world.folder.path().join("web-1.0.0/web").display().to_string();
@@ -381,7 +383,7 @@ fn another_programs_operation_is_waited_for(bench: &Bench) {
     bench.away("busy");
 }
 
-fn a_chart_is_what_its_digest_says_or_nothing(bench: &Bench) {
+fn a_chart_must_match_its_digest(bench: &Bench) {
     let prepare = |change: fn(&mut Install)| {
         let mut plan = bench.plan("digest", json!({}));
         change(&mut plan);
@@ -391,9 +393,9 @@ fn a_chart_is_what_its_digest_says_or_nothing(bench: &Bench) {
     let error = prepare(|plan| plan.source.digest = format!("sha256:{}", "0".repeat(64)));
     assert!(error.starts_with("the registry has no chart") && error.contains(&none), "{error}");
     let error = prepare(|plan| "1.0.0".clone_into(&mut plan.source.digest));
-    assert!(error.ends_with("is not a place of a chart"), "{error}");
+    assert!(error.ends_with("is not a valid location of a chart"), "{error}");
     let world = &bench.world;
-    // As `airlock mirror` puts it, and as EKS Anywhere's own mirrors have it.
+    // The repository as `airlock mirror` names it, and as EKS Anywhere's own mirrors do.
     let archive = world.folder.path().join("web-1.0.0/web-1.0.0.tgz").display().to_string();
     for place in ["public.ecr.aws/eks-anywhere", "eks-anywhere-too"] {
         let target = format!("oci://{}/{place}", world.registry);
@@ -406,13 +408,15 @@ fn a_chart_is_what_its_digest_says_or_nothing(bench: &Bench) {
         let mut plan = bench.plan("digest", json!({}));
         place.clone_into(&mut plan.chart_registry);
         plan.source.repository = "web".to_owned();
-        let prepared =
-            world.runtime.block_on(engine.prepare(&plan)).unwrap_or_else(|error| panic!("{}", error.words()));
+        let prepared = world
+            .runtime
+            .block_on(engine.prepare(&plan))
+            .unwrap_or_else(|error| panic!("{}", error.one_line()));
         assert_eq!(prepared.chart, "web");
     }
 }
 
-fn the_api_server_may_go_away_meanwhile(mut bench: Bench) {
+fn an_installation_survives_a_restart_of_the_api_server(mut bench: Bench) {
     let plan = bench.plan("outage", json!({"replicas": 3}));
     let (engine, going) = (bench.engine.clone(), plan.clone());
     let work = bench.world.runtime.spawn(async move {
@@ -425,7 +429,7 @@ fn the_api_server_may_go_away_meanwhile(mut bench: Bench) {
     bench.world.cluster.kill("kube-apiserver");
     bench.world.cluster.api_server();
     let record =
-        bench.world.runtime.block_on(work).unwrap().unwrap_or_else(|error| panic!("{}", error.words()));
+        bench.world.runtime.block_on(work).unwrap().unwrap_or_else(|error| panic!("{}", error.one_line()));
     assert_eq!((record.revision, bench.states("outage")), (1, vec!["deployed"]));
-    assert_eq!(bench.world.is_as(&record.manifest, "outage"), Ok(()));
+    assert_eq!(bench.world.matches_manifest(&record.manifest, "outage"), Ok(()));
 }

@@ -1,11 +1,11 @@
-//! The charts of the curated packages: installed, compared, upgraded, rolled back, taken away; and read by real Helm.
+//! The charts of the curated packages: installed, compared, upgraded, rolled back and removed; real Helm reads the records.
 
 use installer::{Drift, Engine, Limits, Status};
 use serde_json::{Value, json};
 
 use super::{Chart, RECORDS, World, done, fixture};
 
-/// Package, archive, namespace, values of the first installation, values of the upgrade.
+/// For each package: name, archive, namespace, values of the first installation, and values of the upgrade.
 fn packages() -> Vec<(&'static str, &'static str, &'static str, Value, Value)> {
     vec![
         ("hello", "hello-eks-anywhere-0.1.0.tgz", "hello", json!({}), json!({"title": "again"})),
@@ -24,7 +24,7 @@ fn packages() -> Vec<(&'static str, &'static str, &'static str, Value, Value)> {
     ]
 }
 
-/// Volumes for the claims of Harbor, which no provisioner makes here.
+/// Creates volumes for Harbor's claims, because there is no provisioner.
 fn volumes(world: &World) {
     let volume = |number: usize| {
         format!(
@@ -54,7 +54,7 @@ fn curated_charts_are_installed_as_rendered_and_helm_reads_their_records() {
             (record.revision, record.status, &record.manifest),
             (1, Status::Deployed, &prepared.manifest)
         );
-        assert_eq!(world.is_as(&record.manifest, namespace), Ok(()), "{release}");
+        assert_eq!(world.matches_manifest(&record.manifest, namespace), Ok(()), "{release}");
         installed.push((release, namespace, chart, plan, record, upgrade));
     }
     let names: Vec<_> = installed.iter().map(|(release, ..)| *release).collect();
@@ -69,12 +69,12 @@ fn curated_charts_are_installed_as_rendered_and_helm_reads_their_records() {
         let (_, second) = done(&engine, &world, &plan, &Limits::default());
         let changes = plan.values != json!({});
         assert_eq!(second.revision, if changes { 2 } else { 1 }, "{release}");
-        assert_eq!(world.is_as(&second.manifest, namespace), Ok(()), "{release}");
+        assert_eq!(world.matches_manifest(&second.manifest, namespace), Ok(()), "{release}");
         if changes {
             let (runtime, limits) = (&world.runtime, Limits::default());
             let third = runtime.block_on(engine.rollback(RECORDS, release, Some(1), &limits)).unwrap();
             assert_eq!((third.revision, &third.manifest), (3, &first.manifest), "{release}");
-            assert_eq!(world.is_as(&third.manifest, namespace), Ok(()), "{release}");
+            assert_eq!(world.matches_manifest(&third.manifest, namespace), Ok(()), "{release}");
             let states: Vec<_> = world
                 .helm_json(&["history", release])
                 .as_array()
@@ -90,14 +90,14 @@ fn curated_charts_are_installed_as_rendered_and_helm_reads_their_records() {
         }
         assert_eq!(runtime_drift(&world, &engine, release), []);
     }
-    all_go_away(&world, &engine, &names);
+    all_are_removed(&world, &engine, &names);
 }
 
-fn all_go_away(world: &World, engine: &Engine, names: &[&str]) {
+fn all_are_removed(world: &World, engine: &Engine, names: &[&str]) {
     let limits = Limits::default();
     for release in names.iter().rev() {
         let gone = world.runtime.block_on(engine.uninstall(RECORDS, release, &limits));
-        gone.unwrap_or_else(|error| panic!("{release}: {}", error.words()));
+        gone.unwrap_or_else(|error| panic!("{release}: {}", error.one_line()));
         assert_eq!(world.runtime.block_on(engine.current(RECORDS, release)).unwrap(), None);
     }
     let kinds = "all,configmaps,secrets,ingresses,roles,rolebindings,serviceaccounts,clusterroles,clusterrolebindings,\

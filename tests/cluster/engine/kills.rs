@@ -1,5 +1,5 @@
-//! The process killed before its n-th call, for every n of an installation, an upgrade, a rollback and a removal: the next process
-//! finishes the same revision, runs no hook twice, and leaves nothing behind.
+//! Kills the process before its n-th call, for every n of an installation, an upgrade, a rollback and a removal. The next
+//! process completes the same revision, runs no hook twice, and leaves nothing behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ const PARTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:
 const OLD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: old}\n";
 const NEW: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new}\ndata: {release: {{ .Release.Revision | quote }}}\n";
 
-/// A job that runs at an event and stays.
+/// A Job that runs at an event and is not deleted.
 fn hook(name: &str, event: &str) -> String {
     format!(
         "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations: {{helm.sh/hook: {event}}}\n\
@@ -31,8 +31,8 @@ fn hook(name: &str, event: &str) -> String {
     )
 }
 
-/// A client whose process is killed before its n-th call.
-async fn doomed(world: &World, before: usize, killed: Arc<Notify>) -> kube::Client {
+/// A client that simulates a kill of the process before the n-th call.
+async fn killed_client(world: &World, before: usize, killed: Arc<Notify>) -> kube::Client {
     let client = world.kube().await;
     let calls = Arc::new(AtomicUsize::new(0));
     let service = tower::service_fn(move |request| {
@@ -49,10 +49,11 @@ async fn doomed(world: &World, before: usize, killed: Arc<Notify>) -> kube::Clie
     kube::Client::new(service, "default")
 }
 
-/// What is done, and whether it was killed on the way.
+/// Runs a step with such a client; returns whether it was killed.
 async fn interrupted(world: &World, before: usize, step: &Step<'_>) -> bool {
     let killed = Arc::new(Notify::new());
-    let engine = Engine::new(doomed(world, before, Arc::clone(&killed)).await, world.pulls(), None, MANAGER);
+    let engine =
+        Engine::new(killed_client(world, before, Arc::clone(&killed)).await, world.pulls(), None, MANAGER);
     tokio::select! {
         result = step.run(&engine) => {
             let failed = matches!(result, Err(Error::Failed { .. }));
@@ -87,7 +88,7 @@ impl Step<'_> {
     }
 }
 
-/// Kinds that the charts make, with the UID of each object.
+/// The objects of the kinds that the charts contain, with their UIDs.
 async fn objects(kube: &kube::Client, namespace: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for path in [
@@ -127,8 +128,9 @@ async fn get(kube: &kube::Client, path: &str) -> serde_json::Value {
     json!({ "items": list.items })
 }
 
-/// One life of a release, killed once in each of its steps: installed, upgraded, rolled back, taken away; how many of them were killed.
-async fn life(world: &World, kube: &kube::Client, plans: &[Install; 2], before: usize) -> usize {
+/// Installs, upgrades, rolls back and removes a release, and kills each step once; returns the number of steps that were
+/// killed.
+async fn lifecycle(world: &World, kube: &kube::Client, plans: &[Install; 2], before: usize) -> usize {
     let release = format!("r{before}");
     let plans = plans.clone().map(|plan| Install {
         release: release.clone(),
@@ -146,12 +148,13 @@ async fn life(world: &World, kube: &kube::Client, plans: &[Install; 2], before: 
         let step = Step::Install(plan);
         killed += usize::from(interrupted(world, before, &step).await);
         let then = objects(kube, &release).await;
-        let record = step.run(&engine()).await.unwrap_or_else(|error| panic!("{release}: {}", error.words()));
+        let record =
+            step.run(&engine()).await.unwrap_or_else(|error| panic!("{release}: {}", error.one_line()));
         let now = objects(kube, &release).await;
         let names: Vec<_> = now.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, expected[index], "{release} after step {index}");
         for object in then.iter().filter(|(name, _)| name != "configmaps/old") {
-            assert!(now.contains(object), "{release}: {object:?} was made twice");
+            assert!(now.contains(object), "{release}: {object:?} was created twice");
         }
         let record = record.unwrap();
         let history = engine().history(RECORDS, &release).await.unwrap();
@@ -163,7 +166,7 @@ async fn life(world: &World, kube: &kube::Client, plans: &[Install; 2], before: 
     }
     let back = Step::Rollback(&release);
     killed += usize::from(interrupted(world, before, &back).await);
-    let record = back.run(&engine()).await.unwrap_or_else(|error| panic!("{release}: {}", error.words()));
+    let record = back.run(&engine()).await.unwrap_or_else(|error| panic!("{release}: {}", error.one_line()));
     let history = engine().history(RECORDS, &release).await.unwrap();
     let states: Vec<_> = history.iter().map(|record| record.status.as_str()).collect();
     assert_eq!(states, ["superseded", "superseded", "deployed"], "{release}");
@@ -174,14 +177,14 @@ async fn life(world: &World, kube: &kube::Client, plans: &[Install; 2], before: 
     Step::Uninstall(&release).run(&engine()).await.unwrap();
     let left = objects(kube, &release).await;
     let names: Vec<_> = left.iter().map(|(name, _)| name.as_str()).collect();
-    // As with Helm, hooks that do not ask to be deleted stay.
+    // As with Helm, hooks without a deletion policy are kept.
     assert_eq!(names, ["jobs/first", "jobs/second"], "{release}");
     assert_eq!(engine().history(RECORDS, &release).await.unwrap(), []);
     killed
 }
 
 #[test]
-fn a_kill_before_any_call_is_made_good_by_the_next_process() {
+fn the_next_process_recovers_from_a_kill_before_any_call() {
     let Some(world) = World::start() else { return };
     let first = [("values.yaml", VALUES), ("templates/parts.yaml", PARTS), ("templates/old.yaml", OLD)];
     let first_hook = hook("first", "post-install");
@@ -200,7 +203,7 @@ fn a_kill_before_any_call_is_made_good_by_the_next_process() {
     let points = world.runtime.block_on(async {
         let kube = world.kube().await;
         let mut lives =
-            stream::iter(1..).map(|before| life(&world, &kube, &plans, before)).buffered(CHAINS_AT_ONCE);
+            stream::iter(1..).map(|before| lifecycle(&world, &kube, &plans, before)).buffered(CHAINS_AT_ONCE);
         let mut points = 0;
         while let Some(killed) = lives.next().await {
             if killed == 0 {
@@ -214,7 +217,7 @@ fn a_kill_before_any_call_is_made_good_by_the_next_process() {
     assert!(points >= 50, "{points}");
 }
 
-/// An upgrade that never gets ready, killed on its way there or back; whether it was.
+/// Kills an upgrade that never becomes ready, or its rollback; returns whether it was killed.
 async fn failure(world: &World, kube: &kube::Client, plans: &[Install; 2], before: usize) -> bool {
     let release = format!("f{before}");
     let named = |plan: &Install| Install {
@@ -238,7 +241,7 @@ async fn failure(world: &World, kube: &kube::Client, plans: &[Install; 2], befor
     let deployed =
         history.iter().filter(|record| record.status == Status::Deployed || record.status.is_pending());
     assert_eq!(deployed.count(), 1, "{release}");
-    // What failed is not begun anew before it is undone.
+    // A failed revision is undone before it is attempted again.
     let undone = then.status == Status::Deployed && then.revision == 3;
     let states: Vec<_> = history.iter().map(|record| record.status).collect();
     assert_eq!(states.len(), if undone { 5 } else { 3 }, "{release}: {states:?}");
@@ -246,7 +249,7 @@ async fn failure(world: &World, kube: &kube::Client, plans: &[Install; 2], befor
 }
 
 #[test]
-fn a_kill_on_the_way_back_from_a_failure_is_made_good_too() {
+fn the_next_process_recovers_from_a_kill_during_a_rollback() {
     let Some(world) = World::start() else { return };
     let parts = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: {{ .Values.replicas }}\n\
         \x20 selector: {matchLabels: {app: x}}\n  template:\n    metadata: {labels: {app: x}}\n    spec:\n\

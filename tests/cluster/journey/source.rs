@@ -1,5 +1,5 @@
-//! The connected side: a registry with the curated charts, their images and the signed bundle, mirrored and packed onto
-//! a drive.
+//! The connected side: a registry with the curated charts, their images and the signed bundle, which is mirrored and packed
+//! onto a drive.
 
 use std::collections::BTreeSet;
 use std::net::TcpStream;
@@ -12,18 +12,18 @@ use crate::curated::{self, OFFERS, Offer};
 use crate::images;
 use crate::rig::{Running, free_port, wait};
 
-/// The registry of packages, as the connected side calls it.
+/// The name of the package registry on the connected side.
 pub(super) const PACKAGES: &str = "packages.example";
-/// What pods' sandboxes are made of. Nobody has signed it.
+/// The image of pod sandboxes; it is not signed.
 pub(super) const SANDBOX: &str = "registry.k8s.io/pause:3.10";
 
-/// A drive, and what goes to the site by another way.
+/// A drive, and the files that reach the site through another channel.
 pub(super) struct Source {
     folder: tempfile::TempDir,
 }
 
 impl Source {
-    /// Makes all of it for these packages; nothing, where the charts are not there.
+    /// Creates everything for these packages; returns `None` if the charts are missing.
     pub(super) fn make(wanted: &[&str]) -> Option<Self> {
         let source = Self { folder: tempfile::tempdir().unwrap() };
         let made = source.path("made");
@@ -74,7 +74,7 @@ impl Source {
         running
     }
 
-    /// The bundle with its charts, and the images under the names that the charts have for them.
+    /// Mirrors the bundle with its charts, and the images under the names that the charts use.
     fn mirror(&self, port: u16, hosts: &BTreeSet<&str>, offers: &[&Offer]) {
         let reached = |host: &str, below: &str| {
             format!("- {{host: {host}, mirror: '127.0.0.1:{port}{below}', plainHTTP: true}}\n")

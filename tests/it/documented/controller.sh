@@ -36,10 +36,10 @@ install=$(grep -h -m1 -- '--bundle-key release.pub' "$FOLDER"/blocks/*.cluster)
 for _ in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/6443) 2>/dev/null && break || sleep 0.1; done
 KUBECONFIG=api.kubeconfig bash -c "exec $install" >installed 2>&1 &
 for _ in $(seq 300); do
-  ! grep -q 'was made' installed && kill -0 $! || break
+  ! grep -q '^image .* created' installed && kill -0 $! || break
   sleep 0.1
 done
 kill $! $(cat api.pid) || true
 cat installed
-grep -q 'image registry.site:5000/airlock/airlock@sha256:.* was made' installed
+grep -q 'image registry.site:5000/airlock/airlock@sha256:.* created' installed
 END

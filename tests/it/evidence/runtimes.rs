@@ -1,4 +1,4 @@
-//! Real runtimes, asked about what passes the gates unsigned: they unpack none of it.
+//! Real runtimes unpack nothing that passes the gates unsigned.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{CONFIG, SAID, attachment, blob, digest, guarded, gzip, tar};
+use super::{CONFIG, STATEMENT_TYPES, attachment, blob, digest, guarded, gzip, tar};
 use crate::gates::{KIND, REPOSITORY, Served};
 use crate::programs::{missing, program, require};
 
-/// Types of layers that runtimes unpack.
+/// Layer media types that runtimes unpack.
 const UNPACKED: [&str; 4] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.oci.image.layer.v1.tar+zstd",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 ];
-/// Runtimes are asked about so many, beside all that passes.
+/// The number of cases to try with runtimes, in addition to all that pass the gates.
 const SAMPLE: usize = 24;
 
 fn most() -> usize {
     if std::env::var_os("AIRLOCK_TEST_LONG").is_some() { 200 } else { SAMPLE }
 }
 
-/// JSON that is a tar of the seventh edition as well.
+/// Bytes that are both JSON and a tar archive in the format of Unix V7.
 fn both() -> Vec<u8> {
     let mut block = vec![b' '; 512];
     let mut put = |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
@@ -37,15 +37,15 @@ fn both() -> Vec<u8> {
     block
 }
 
-/// A manifest that is tried, with the contents of its blobs.
+/// A manifest to try, with the contents of its blobs.
 struct Case {
     manifest: Value,
     config: Vec<u8>,
     layer: Vec<u8>,
 }
 
-/// Everything that might be taken for a layer, under each type, beside configurations that describe an image and those
-/// that do not; in the registry.
+/// Pushes everything that might be accepted as a layer, with each media type, with configurations that describe an image
+/// and with others.
 fn cases(served: &Served) -> Vec<Case> {
     let long = format!("{{\"payload\":\"{}\"}}", "A".repeat(2000)).into_bytes();
     let contents = [
@@ -62,7 +62,7 @@ fn cases(served: &Served) -> Vec<Case> {
     ];
     let (mut real, mut others) = (Vec::new(), Vec::new());
     let each = contents.iter().enumerate();
-    let kinds = SAID.iter().chain(&UNPACKED);
+    let kinds = STATEMENT_TYPES.iter().chain(&UNPACKED);
     for (kind, (at, layer)) in kinds.flat_map(|kind| each.clone().map(move |content| (kind, content))) {
         for describes in [true, false] {
             let (os, architecture) = if describes { ("linux", "amd64") } else { ("", "") };
@@ -79,7 +79,7 @@ fn cases(served: &Served) -> Vec<Case> {
             cases.push(Case { manifest, config, layer: layer.clone() });
         }
     }
-    // Spread and alternating, so that a sample has some of each kind, and real layers too.
+    // Mixed, so that a sample contains some of each kind, including real layers.
     others.sort_by_key(|case| digest(case.manifest.to_string().as_bytes()));
     let mut others = others.into_iter();
     let mixed = real.into_iter().flat_map(|case| [Some(case), others.next()]).flatten();
@@ -88,7 +88,7 @@ fn cases(served: &Served) -> Vec<Case> {
     cases
 }
 
-/// Whether podman takes a manifest for an image, unpacked.
+/// Whether podman accepts a manifest as an image and unpacks it.
 fn podman(folder: &Path, number: usize, case: &Case) -> Result<(), String> {
     let layout = folder.join(number.to_string());
     std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
@@ -119,12 +119,12 @@ fn a1_nothing_that_podman_unpacks_passes_the_gate_unsigned() {
     if !require(&["podman"]) {
         return;
     }
-    // podman makes a name of the path, and names are in lower case.
+    // podman derives a name from the path, and names must be in lower case.
     let pid = std::process::id().to_string();
     let folder = tempfile::Builder::new().prefix("airlock-").rand_bytes(0).suffix(&pid).tempdir().unwrap();
     if let Err(said) = good(&run_podman(folder.path(), &["info"])) {
         println!("{said}");
-        return missing("a podman that can keep images");
+        return missing("a podman that can store images");
     }
     let (_folder, served) = guarded();
     let (mut passed, mut taken, mut number, mut first) = (0, 0, 0, None);
@@ -132,7 +132,7 @@ fn a1_nothing_that_podman_unpacks_passes_the_gate_unsigned() {
         let text = case.manifest.to_string();
         let passes = served.put(REPOSITORY, &attachment(text.as_bytes()), (KIND, &text)).0 == 201;
         passed += usize::from(passes);
-        // What passes is asked about first of all; of the rest a sample.
+        // All cases that pass are tried, and a sample of the others.
         if !passes && number >= most() {
             continue;
         }
@@ -142,11 +142,11 @@ fn a1_nothing_that_podman_unpacks_passes_the_gate_unsigned() {
         assert!(!(passes && unpacked.is_ok()), "it passes unsigned, and podman unpacks it: {text}");
         first = first.or(unpacked.err());
     }
-    println!("{passed} passed the gate; podman was asked about {number} and took {taken}");
-    assert!(passed >= 5 && taken >= 5, "{passed} passed the gate, podman took {taken}: {first:?}");
+    println!("{passed} passed the gate; podman tried {number} and unpacked {taken}");
+    assert!(passed >= 5 && taken >= 5, "{passed} passed the gate, podman unpacked {taken}: {first:?}");
 }
 
-/// A containerd of its own, with nothing in it.
+/// A separate, empty containerd.
 struct Containerd {
     child: Child,
     folder: tempfile::TempDir,
@@ -163,7 +163,7 @@ impl Containerd {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display();
-        // What Kubernetes asks is not asked here.
+        // The plugins for Kubernetes are not needed.
         let config = format!(
             "version = 3\nroot = '{at}/root'\nstate = '{at}/state'\ndisabled_plugins = ['io.containerd.cri.v1.images', \
              'io.containerd.cri.v1.runtime', 'io.containerd.grpc.v1.cri']\n[grpc]\naddress = '{at}/socket'\n"
@@ -203,7 +203,7 @@ impl Containerd {
         text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
     }
 
-    /// Pulls an image and unpacks it; what came of it is removed again.
+    /// Pulls an image, unpacks it, and removes the result.
     fn pull(&self, image: &str) -> Result<(), String> {
         let pull = ["images", "pull", "--local", "--plain-http", "--snapshotter", "native", image];
         let pulled = good(&self.run(&pull));
@@ -212,7 +212,7 @@ impl Containerd {
             let _ = self.run(&["snapshots", "--snapshotter", "native", "remove", snapshot]);
         }
         let _ = self.run(&["images", "remove", "--sync", image]);
-        // What was unpacked is there, whatever the command said at its end.
+        // The snapshots show what was unpacked, whatever the command reported.
         if snapshots.is_empty() { pulled.and(Err("nothing was unpacked".to_owned())) } else { Ok(()) }
     }
 }
@@ -223,17 +223,17 @@ fn a1_nothing_that_containerd_pulls_and_unpacks_passes_the_gates_unsigned() {
         return;
     }
     if !Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n") {
-        return missing("the right to mount, which containerd needs: run as root");
+        return missing("the permission to mount, which containerd needs: run as root");
     }
     let (folder, guarded) = guarded();
-    // The same store without gates: what containerd takes from there, it must not get here.
+    // The same store without gates. Content that containerd unpacks from there must not pass the gates unsigned.
     let open = Served::of(folder.path(), "release.yaml");
     let containerd = Containerd::start();
     let (mut passed, mut taken, mut number, mut first) = (0, 0, 0, None);
     for case in cases(&guarded) {
         let text = case.manifest.to_string();
         let name = digest(text.as_bytes());
-        // Pushed by digest, as all images are before their signatures; and by a tag as signatures have it.
+        // Pushed by digest, as images are before they are signed, and under the tag of a signature.
         assert_eq!(guarded.put(REPOSITORY, &name, (KIND, &text)).0, 201);
         let tagged = guarded.put(REPOSITORY, &attachment(text.as_bytes()), (KIND, &text)).0 == 201;
         let passes = tagged || guarded.get(&name).0 == 200;
@@ -244,14 +244,12 @@ fn a1_nothing_that_containerd_pulls_and_unpacks_passes_the_gates_unsigned() {
         number += 1;
         let image = |served: &Served| format!("{}/{REPOSITORY}@{name}", served.address());
         let got = containerd.pull(&image(&guarded));
-        assert!(got.is_err(), "containerd unpacks what nobody signed: {text}");
+        assert!(got.is_err(), "containerd unpacks an unsigned image: {text}");
         let takes = containerd.pull(&image(&open));
         assert!(!(passes && takes.is_ok()), "it passes unsigned, and containerd unpacks it: {text}");
         taken += usize::from(takes.is_ok());
         first = first.or(takes.err());
     }
-    println!(
-        "{passed} passed the gates; containerd was asked about {number} and took {taken} where there are none"
-    );
-    assert!(passed >= 5 && taken >= 2, "{passed} passed the gates, containerd took {taken}: {first:?}");
+    println!("{passed} passed the gates; containerd tried {number} and unpacked {taken} without gates");
+    assert!(passed >= 5 && taken >= 2, "{passed} passed the gates, containerd unpacked {taken}: {first:?}");
 }

@@ -1,4 +1,4 @@
-//! How many requests the signatures of an image cost.
+//! The number of requests that finding the signatures of an image takes.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use super::{Content, INDEX, MANIFEST, Upstream, image, mirror, put, reply, tag};
 use crate::cli::airlock;
 use crate::signing::works;
 
-/// A two-platform image, signed under cosign's tag, with an attestation as a referrer of the index; gives the index's
-/// digest.
+/// Adds an image with two platforms, signed under cosign's tag, with an attestation as a referrer of the index; returns the
+/// digest of the index.
 fn two_platforms(content: &mut Content) -> String {
     let child = |content: &mut Content, architecture: &str| {
         let mut child = image(content, "a", architecture.as_bytes());
@@ -42,7 +42,7 @@ fn two_platforms(content: &mut Content) -> String {
     digest
 }
 
-/// An upstream with that image, with the referrers API or without.
+/// An upstream with that image, with or without the referrers API.
 fn upstream(api: bool) -> (Upstream, String) {
     let mut content = Content::new();
     let digest = two_platforms(&mut content);
@@ -59,27 +59,31 @@ fn upstream(api: bool) -> (Upstream, String) {
     (Upstream::start(content, Box::new(twist)), digest)
 }
 
-/// Requests that look for signatures, attestations and SBOMs; fails when one is made twice.
-fn lookups(asked: &[String]) -> Vec<&String> {
-    let different: BTreeSet<_> = asked.iter().collect();
-    assert_eq!(different.len(), asked.len(), "asked twice: {asked:#?}");
+/// The requests that look for signatures, attestations and SBOMs. Fails if one is made twice.
+fn lookups(requests: &[String]) -> Vec<&String> {
+    let different: BTreeSet<_> = requests.iter().collect();
+    assert_eq!(different.len(), requests.len(), "requested twice: {requests:#?}");
     let looks = |request: &&String| request.contains("/referrers/") || request.contains("/manifests/sha256-");
-    asked.iter().filter(looks).collect()
+    requests.iter().filter(looks).collect()
 }
 
 #[test]
-fn o36_signatures_of_a_two_platform_image_cost_four_look_ups_a_manifest() {
+fn o36_the_signatures_of_a_two_platform_image_cost_four_lookups_per_manifest() {
     for api in [true, false] {
         let (upstream, digest) = upstream(api);
         let folder = tempfile::tempdir().unwrap();
         let output = mirror(folder.path(), &upstream, "[{images: ['r.example/a:v1']}]", &[]);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-        let asked = upstream.asked();
-        let looked = lookups(&asked);
-        println!("api: {api}; {} requests, of them {} look-ups: {looked:#?}", asked.len(), looked.len());
-        // The index, its two children, the signature and the attestation: three tags and the list of referrers of each.
-        // Tags that are there are asked for by HEAD and read by digest. Without the API: that there is none is asked once,
-        // and the list under the index's tag is read after it was found.
+        let requests = upstream.requests();
+        let looked = lookups(&requests);
+        println!(
+            "api: {api}; {} requests, of which {} look for signatures: {looked:#?}",
+            requests.len(),
+            looked.len()
+        );
+        // For each of the index, its two children, the signature and the attestation: three tags and the list of referrers.
+        // Existing tags are requested by HEAD and read by digest. Without the API, one more request finds that it is missing,
+        // and one reads the list under the index's fallback tag.
         let manifests = 5;
         assert_eq!(looked.len(), 4 * manifests + if api { 0 } else { 2 });
         let store = store::Store::open(&folder.path().join("s")).unwrap();
@@ -89,7 +93,7 @@ fn o36_signatures_of_a_two_platform_image_cost_four_look_ups_a_manifest() {
 }
 
 #[test]
-fn o36_a_verified_image_costs_three_look_ups() {
+fn o36_a_verified_image_costs_three_lookups() {
     let (upstream, digest) = upstream(true);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -99,9 +103,9 @@ fn o36_a_verified_image_costs_three_look_ups() {
     let verify = ["verify-image", &image, "--plain-http", "--trust", "release.yaml"];
     let output = airlock(path, &verify);
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
-    let asked = upstream.asked();
-    let looked = lookups(&asked);
-    println!("{} requests, of them {} look-ups: {looked:#?}", asked.len(), looked.len());
-    // Two tags, and the referrers: this registry lists all of them whatever type is asked for.
+    let requests = upstream.requests();
+    let looked = lookups(&requests);
+    println!("{} requests, of which {} look for signatures: {looked:#?}", requests.len(), looked.len());
+    // Two tags and the referrers; this registry ignores the type filter and lists all referrers.
     assert_eq!(looked.len(), 3, "{digest}: {looked:#?}");
 }

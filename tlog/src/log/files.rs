@@ -1,4 +1,4 @@
-//! How a log's files come to be.
+//! Writing the files of a log.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,10 +10,10 @@ use private::{Existing, Hold, Readers, Temporary, folder_of};
 use crate::tile::{HEIGHT, TileId, WIDTH};
 use crate::{Error, Result};
 
-/// The name of the file by which processes take turns.
+/// The name of the lock file.
 pub(super) const LOCK: &str = "lock";
 
-/// The turn of this process, as long as the file is open.
+/// Locks the log for this process, as long as the returned file is open.
 pub(super) fn lock(folder: &Path, limit: Duration) -> Result<File> {
     let path = folder.join(LOCK);
     let mut options = OpenOptions::new();
@@ -22,7 +22,7 @@ pub(super) fn lock(folder: &Path, limit: Duration) -> Result<File> {
     Ok(private::hold(file, &path, Hold::Alone, limit)?)
 }
 
-/// Writes a file that can be made again from others: whole or not at all, but not flushed.
+/// Writes a file atomically, but without a flush: it can be rebuilt from other files.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     written(path, bytes)?.rename().map_err(Error::io("rename", path))
 }
@@ -46,7 +46,7 @@ fn written(path: &Path, bytes: &[u8]) -> Result<Temporary> {
     Ok(new)
 }
 
-/// Makes a folder and those above it, each durable in the one above.
+/// Creates a folder and its missing parents, each durable in its parent.
 fn create_folder(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -64,8 +64,8 @@ pub(super) fn sync_folder(path: &Path) -> Result<()> {
     private::sync_folder(folder).map_err(Error::io("flush", folder))
 }
 
-/// Drops partial files that wider ones replaced between the sizes `before` and `after`. What cannot be removed is
-/// only left over.
+/// Removes partial files that wider ones replaced between the sizes `before` and `after`. A file that cannot be
+/// removed does no harm.
 pub(super) fn remove_narrower(log: &Path, before: u64, after: u64) {
     let levels =
         [(None, 0_u32)].into_iter().chain((0_u8..8).map(|l| (Some(l), u32::from(l) * u32::from(HEIGHT))));

@@ -1,4 +1,4 @@
-//! The entries since the last full bundle, made durable before anything else knows of them.
+//! The entries since the last full bundle, made durable before they are used anywhere else.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -34,7 +34,7 @@ impl Tail {
         Ok(Self::open(log)?.0)
     }
 
-    /// Opens the tail and gives its entries. What a torn write left at its end is cut off: it was never
+    /// Opens the tail and returns its entries. The remains of a torn write at its end are cut off: they were never
     /// acknowledged.
     pub(super) fn open(log: &Path) -> Result<(Self, Vec<Vec<u8>>)> {
         let path = log.join(NAME);
@@ -48,7 +48,7 @@ impl Tail {
         Ok((Self { path, file, inode, length, base, entries: entries.clone() }, entries))
     }
 
-    /// Whether the file is still the one that was read and written here.
+    /// Whether the file is unchanged since this process read or wrote it.
     pub(super) fn is_current(&self, log: &Path) -> Result<bool> {
         match fs::metadata(log.join(NAME)) {
             Ok(found) => Ok(found.ino() == self.inode && found.len() == self.length),
@@ -80,13 +80,13 @@ impl Tail {
     }
 }
 
-/// What a tail's file holds.
+/// The content of a tail file.
 struct Records {
     base: u64,
     entries: Vec<Vec<u8>>,
     /// Bytes up to the end of the last whole record.
     length: u64,
-    /// Whether something else follows.
+    /// Whether an incomplete record follows.
     torn: bool,
 }
 
@@ -110,8 +110,8 @@ impl Records {
     }
 }
 
-/// The entries that a log's writer keeps beside the tree, the newest, with the index of the first. Changes nothing.
-/// Where writers may be at work, ask [`super::between_batches`].
+/// The newest entries, which the writer of a log keeps beside the tree, with the index of the first. Only reads.
+/// If writers may be active, call it within [`super::between_batches`].
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Damaged`].

@@ -1,4 +1,4 @@
-//! Hostile clients at the webhooks' socket, which anything in the cluster may reach.
+//! Hostile clients of the webhooks' listener, which every pod in the cluster can reach.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -18,18 +18,18 @@ use crate::webhook::body;
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// A certificate that is served, and a client that trusts it.
-fn tls() -> (Served, Arc<ClientConfig>) {
+/// A resolver for a certificate, and the configuration of a client that trusts it.
+fn tls() -> (CertificateResolver, Arc<ClientConfig>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider).unwrap();
-    let served = Served::default();
-    *served.0.write().unwrap() = Some(Arc::new(key));
+    let generated = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(generated.signing_key.serialize_der()).unwrap();
+    let key = CertifiedKey::from_der(vec![generated.cert.der().clone()], key, &provider).unwrap();
+    let resolver = CertificateResolver::default();
+    *resolver.0.write().unwrap() = Some(Arc::new(key));
     let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
+    roots.add(generated.cert.der().clone()).unwrap();
     let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    (served, Arc::new(client.with_root_certificates(roots).with_no_client_auth()))
+    (resolver, Arc::new(client.with_root_certificates(roots).with_no_client_auth()))
 }
 
 async fn connect(from: Ipv4Addr, to: SocketAddr, client: &Arc<ClientConfig>) -> Stream {
@@ -42,7 +42,7 @@ async fn connect(from: Ipv4Addr, to: SocketAddr, client: &Arc<ClientConfig>) -> 
     StreamOwned::new(ClientConnection::new(Arc::clone(client), name).unwrap(), stream)
 }
 
-/// Sends a review of so many bytes, without the last `less`; gives the answer's first line.
+/// Sends a review of `len` bytes without the last `less` bytes, and returns the first line of the response.
 fn review(mut stream: Stream, len: usize, less: usize) -> String {
     let start = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"kind":"Pod"},"operation":"CREATE","name":""#;
     let end = r#""}}"#;
@@ -55,12 +55,12 @@ fn review(mut stream: Stream, len: usize, less: usize) -> String {
         left -= piece;
     }
     let _ = stream.write_all(&end.as_bytes()[..end.len() - less]).and_then(|()| stream.flush());
-    let mut answer = [0; 64];
-    let read = stream.read(&mut answer).unwrap_or(0);
-    String::from_utf8_lossy(&answer[..read]).lines().next().unwrap_or_default().to_owned()
+    let mut response = [0; 64];
+    let read = stream.read(&mut response).unwrap_or(0);
+    String::from_utf8_lossy(&response[..read]).lines().next().unwrap_or_default().to_owned()
 }
 
-/// Memory of this process in MiB.
+/// A memory statistic of this process, in MiB.
 fn memory(what: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(what)).unwrap();
@@ -68,22 +68,22 @@ fn memory(what: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a7_bodies_that_are_held_back_leave_room_for_the_api_server() {
-    let (served, client) = tls();
+async fn a7_incomplete_bodies_do_not_block_the_api_server() {
+    let (resolver, client) = tls();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route(
         "/verify",
-        post(|asked: Request| async {
-            match body::read(asked).await {
+        post(|http: Request| async {
+            match body::read(http).await {
                 Ok((request, _held)) => (StatusCode::OK, request.uid),
-                Err(refused) => refused,
+                Err(rejection) => rejection,
             }
         }),
     );
     let (end, ended) = oneshot::channel::<()>();
     let stop = async { drop(ended.await) };
-    let tls = Some(Arc::new(config(served).unwrap()));
+    let tls = Some(Arc::new(config(resolver).unwrap()));
     let task = tokio::spawn(SOCKETS.serve(listener, tls, Proxies::default(), router, stop));
     let before = memory("VmRSS");
     let mut attackers = Vec::new();
@@ -92,21 +92,21 @@ async fn a7_bodies_that_are_held_back_leave_room_for_the_api_server() {
         attackers.push(tokio::task::spawn_blocking(move || review(stream, 8 << 20, 1)));
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let (mut slowest, mut most) = (Duration::ZERO, 0);
+    let (mut slowest, mut peak) = (Duration::ZERO, 0);
     for _ in 0..20 {
         let stream = connect(Ipv4Addr::LOCALHOST, address, &client).await;
         let begun = Instant::now();
-        let answer = tokio::task::spawn_blocking(move || review(stream, 200_000, 0)).await.unwrap();
-        assert_eq!(answer, "HTTP/1.1 200 OK");
+        let response = tokio::task::spawn_blocking(move || review(stream, 200_000, 0)).await.unwrap();
+        assert_eq!(response, "HTTP/1.1 200 OK");
         slowest = slowest.max(begun.elapsed());
-        most = most.max(memory("VmRSS"));
+        peak = peak.max(memory("VmRSS"));
     }
-    let refused: Vec<_> =
+    let responses: Vec<_> =
         futures::future::join_all(attackers).await.into_iter().map(Result::unwrap).collect();
-    assert!(refused.iter().all(|answer| !answer.contains("200")), "{refused:?}");
-    let more = most.saturating_sub(before);
+    assert!(responses.iter().all(|response| !response.contains("200")), "{responses:?}");
+    let more = peak.saturating_sub(before);
     println!(
-        "48 connections held 8 MiB back: the slowest review took {slowest:?}, {more} MiB more in memory"
+        "48 connections with incomplete bodies of 8 MiB: the slowest review took {slowest:?}, memory grew by {more} MiB"
     );
     assert!(more < 192, "{more} MiB more");
     assert!(slowest < Duration::from_secs(8), "{slowest:?}");

@@ -1,4 +1,4 @@
-//! What a record must tell, and in which order records must come.
+//! The required fields of records, and their required order.
 
 use time::OffsetDateTime;
 
@@ -6,37 +6,37 @@ use super::super::moment;
 use super::Class;
 use crate::{Ending, Event, EventType, Part};
 
-/// What was done, and to what.
-pub(super) fn what(event: &Event) -> bool {
+/// Whether the record names its object.
+pub(super) fn has_object(event: &Event) -> bool {
     !event.object.kind.is_empty()
 }
 
-/// A time that can be read; its form has seconds.
-pub(super) fn when(event: &Event) -> bool {
+/// Whether the record has a valid time, whose format includes seconds.
+pub(super) fn has_time(event: &Event) -> bool {
     moment(&event.time).is_some()
 }
 
-/// Where it took place.
-pub(super) fn place(event: &Event) -> bool {
+/// Whether the record names the host and the program.
+pub(super) fn has_host(event: &Event) -> bool {
     !event.host.is_empty() && !event.component.name.is_empty()
 }
 
-/// From where it was asked for. A name alone is no place.
-pub(super) fn source(event: &Event) -> bool {
+/// Whether the record has the source of the request. A user name alone is not a source.
+pub(super) fn has_source(event: &Event) -> bool {
     event.actor.uid.is_some() || event.actor.address.as_ref().is_some_and(|address| !address.is_empty())
 }
 
-/// How it ended; what was not done has a reason.
-pub(super) fn outcome(event: &Event) -> bool {
+/// Whether the record has an outcome, with a reason for a refusal or failure.
+pub(super) fn has_outcome(event: &Event) -> bool {
     let outcome = &event.outcome;
-    let told = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
-    outcome.result == Ending::Success || told(&outcome.reason) || told(&outcome.detail)
+    let has_text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+    outcome.result == Ending::Success || has_text(&outcome.reason) || has_text(&outcome.detail)
 }
 
-/// All that NIST SP 800-53 AU-3 asks for. Who is not known by name is known by address.
+/// Whether the record has all fields that NIST SP 800-53 AU-3 requires. An address can replace the user name.
 pub(super) fn six_fields(event: &Event) -> bool {
-    let who = event.actor.user.is_some() || source(event);
-    what(event) && when(event) && place(event) && outcome(event) && who
+    let has_user = event.actor.user.is_some() || has_source(event);
+    has_object(event) && has_time(event) && has_host(event) && has_outcome(event) && has_user
 }
 
 /// Whether the time is in UTC.
@@ -44,93 +44,94 @@ pub(super) fn is_utc(event: &Event) -> bool {
     moment(&event.time).is_some_and(|time| time.offset().is_utc())
 }
 
-/// Whether events are dated in the order in which they were logged.
+/// Whether the times of events have the order in which they were logged.
 #[derive(Debug, Default)]
-pub(super) struct Order(Option<OffsetDateTime>);
+pub(super) struct TimeOrder(Option<OffsetDateTime>);
 
-impl Order {
-    /// Whether the next event is dated, and not before those before it.
+impl TimeOrder {
+    /// Whether the next event has a time, and not an earlier one than the events before it.
     pub(super) fn take(&mut self, event: &Event) -> bool {
         let time = moment(&event.time);
-        let is_good = time.is_some() && self.0.is_none_or(|last| time >= Some(last));
+        let is_ordered = time.is_some() && self.0.is_none_or(|last| time >= Some(last));
         self.0 = self.0.max(time);
-        is_good
+        is_ordered
     }
 }
 
-/// Whether the parts of an event are leaves that follow each other.
+/// Whether the parts of an event are consecutive leaves.
 #[derive(Debug, Default)]
-pub(super) struct Parts(Option<Piece>);
+pub(super) struct Parts(Option<PartLeaf>);
 
 #[derive(Debug)]
-struct Piece {
+struct PartLeaf {
     index: u64,
     part: Part,
     class: Class,
-    /// Whether the one before it is there.
+    /// Whether the part before it exists.
     follows: bool,
 }
 
-impl Piece {
-    fn goes_on(&self, index: u64, part: Part) -> bool {
+impl PartLeaf {
+    fn is_followed_by(&self, index: u64, part: Part) -> bool {
         (index, part.number, part.of) == (self.index + 1, self.part.number + 1, self.part.of)
     }
 }
 
 impl Parts {
-    /// Takes the next event; gives the leaf before it, if that lacks the one before or after it.
+    /// Takes the next event and returns the leaf before it, if that lacks the part before or after it.
     pub(super) fn take(&mut self, index: u64, event: &Event) -> Option<(u64, Class)> {
-        let next = event.part.map(|part| Piece {
+        let next = event.part.map(|part| PartLeaf {
             index,
             part,
             class: (event.event, event.outcome.result),
-            follows: part.number == 1 || self.0.as_ref().is_some_and(|before| before.goes_on(index, part)),
+            follows: part.number == 1
+                || self.0.as_ref().is_some_and(|before| before.is_followed_by(index, part)),
         });
         let before = std::mem::replace(&mut self.0, next)?;
-        let goes_on = self.0.as_ref().is_some_and(|next| before.goes_on(next.index, next.part));
-        judge(&before, goes_on)
+        let is_followed = self.0.as_ref().is_some_and(|next| before.is_followed_by(next.index, next.part));
+        incomplete(&before, is_followed)
     }
 
-    /// The last leaf, if it lacks the one before or after it.
+    /// The last leaf, if it lacks the part before or after it.
     pub(super) fn end(&mut self) -> Option<(u64, Class)> {
-        judge(&self.0.take()?, false)
+        incomplete(&self.0.take()?, false)
     }
 }
 
-fn judge(piece: &Piece, goes_on: bool) -> Option<(u64, Class)> {
-    let is_whole = piece.follows && (goes_on || piece.part.number == piece.part.of);
-    (!is_whole).then_some((piece.index, piece.class))
+fn incomplete(leaf: &PartLeaf, is_followed: bool) -> Option<(u64, Class)> {
+    let is_complete = leaf.follows && (is_followed || leaf.part.number == leaf.part.of);
+    (!is_complete).then_some((leaf.index, leaf.class))
 }
 
-/// Openings of the registry that no closing follows before the next one. That of a registry that still serves is the
-/// last leaf of its kind, and is not counted.
+/// The starts of the registry that are not followed by a stop before the next start. The start of a registry that is
+/// still running is not counted.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Option<u64>);
+pub(super) struct RegistryRuns(Option<u64>);
 
-/// What an event is of openings and closings.
+/// The role of an event for the runs of the registry.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turn {
-    /// It is an opening.
-    pub(super) begins: bool,
-    /// The opening before it, which nothing closed.
-    pub(super) open: Option<u64>,
+pub(super) struct RunChange {
+    /// Whether the event is a start.
+    pub(super) is_start: bool,
+    /// The index of the start before it, if no stop followed that.
+    pub(super) unstopped: Option<u64>,
 }
 
-impl Turns {
-    pub(super) fn take(&mut self, index: u64, event: &Event) -> Turn {
+impl RegistryRuns {
+    pub(super) fn take(&mut self, index: u64, event: &Event) -> RunChange {
         match event.event {
             EventType::ServeStart if event.outcome.result == Ending::Success => {
-                Turn { begins: true, open: self.0.replace(index) }
+                RunChange { is_start: true, unstopped: self.0.replace(index) }
             }
             EventType::ServeStop if event.outcome.result == Ending::Success => {
                 self.0 = None;
-                Turn::default()
+                RunChange::default()
             }
-            _ => Turn::default(),
+            _ => RunChange::default(),
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.0.is_some()
     }
 }

@@ -1,21 +1,21 @@
-//! Counts of one pass over the events, with the first and the last indexes of what is counted.
+//! The counts of one pass over the events, with the first and the last indexes of the counted events.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
-use super::records::{Order, Parts, Turns};
-use super::{Check, Known, may_wait};
+use super::records::{Parts, RegistryRuns, TimeOrder};
+use super::{Check, LogState, can_be_verified_later};
 use crate::report::Counts;
 use crate::{Ending, Event, EventType, Reader};
 
-/// What decides for which controls an event is evidence: what was done, and how it ended.
+/// The event type and the result, which determine the controls that an event is evidence for.
 pub(crate) type Class = (EventType, Ending);
 
-/// The class of a push that was done.
+/// The class of a successful push.
 const PUSHED: Class = (EventType::Push, Ending::Success);
 
-/// Indexes, of which the first and the last are kept.
+/// A number of indexes, of which only the first and the last are kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ends {
     count: u64,
@@ -23,65 +23,65 @@ pub(crate) struct Ends {
     last: VecDeque<u64>,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Checked {
+pub struct CheckResult {
     /// Its name for programs.
     pub name: &'static str,
-    /// What should be so.
+    /// The condition.
     pub title: &'static str,
-    /// Of how many it should be.
+    /// The number of events that must meet the condition.
     pub expected: u64,
-    /// Of how many it is.
+    /// The number of events that meet it.
     pub found: u64,
-    /// The leaves of which it is not: of each event and outcome the first and the last ones.
+    /// The leaves that do not meet it: the first and the last of each event type and result.
     pub exceptions: Vec<u64>,
-    /// How many leaves more there are of which it is not.
+    /// The number of other leaves that do not meet it.
     pub exceptions_left_out: u64,
     #[serde(skip)]
     pub(crate) check: Check,
     #[serde(skip)]
     pub(crate) by_class: BTreeMap<Class, Ends>,
-    /// Of which events there is one that it is so of, or not.
+    /// The classes of events that can show or contradict the condition.
     #[serde(skip)]
     pub(crate) bears_on: BTreeSet<Class>,
 }
 
-/// The checks that a report needs, while events come in.
+/// The checks of a report, during the pass over the events.
 #[derive(Debug)]
 pub(crate) struct Checks {
-    running: Vec<Running>,
-    /// How many indexes are kept at each end.
+    running: Vec<RunningCheck>,
+    /// The number of indexes that are kept at each end.
     kept: usize,
-    order: Order,
+    order: TimeOrder,
     parts: Parts,
-    turns: Turns,
+    runs: RegistryRuns,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningCheck {
     check: Check,
     expected: u64,
     by_class: BTreeMap<Class, Ends>,
     bears_on: BTreeSet<Class>,
 }
 
-/// Who vouches for the log.
+/// The signatures by which a checkpoint was verified.
 #[derive(Clone, Copy, Debug)]
-pub struct Vouched {
-    /// Whether the log itself gave the key that its signature was checked by.
+pub struct CheckpointTrust {
+    /// Whether the checkpoint was verified with the log's own key.
     pub own_key: bool,
-    /// Whether witnesses had to sign the checkpoint, too, and did.
+    /// Whether cosignatures of witnesses were required, and verified.
     pub witnessed: bool,
 }
 
-impl Vouched {
-    /// As a reader found it.
+impl CheckpointTrust {
+    /// The signatures that a reader verified.
     #[must_use]
-    pub fn by(reader: &Reader) -> Self {
-        let belief = reader.belief();
-        Self { own_key: belief.is_own(), witnessed: belief.policy().has_quorum() }
+    pub fn of(reader: &Reader) -> Self {
+        let trust = reader.trust();
+        Self { own_key: trust.is_own(), witnessed: trust.policy().has_quorum() }
     }
 }
 
@@ -98,12 +98,12 @@ impl Ends {
         }
     }
 
-    /// How many there were.
+    /// The number of all indexes.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Those that are kept, in order.
+    /// The kept indexes, in order.
     pub(crate) fn kept(&self) -> impl Iterator<Item = u64> {
         self.first.iter().chain(&self.last).copied()
     }
@@ -112,23 +112,23 @@ impl Ends {
 impl Checks {
     pub(crate) fn new(wanted: impl Iterator<Item = Check>, kept: usize) -> Self {
         let running =
-            |check| Running { check, expected: 0, by_class: BTreeMap::new(), bears_on: BTreeSet::new() };
+            |check| RunningCheck { check, expected: 0, by_class: BTreeMap::new(), bears_on: BTreeSet::new() };
         Self {
             running: wanted.map(running).collect(),
             kept,
-            order: Order::default(),
+            order: TimeOrder::default(),
             parts: Parts::default(),
-            turns: Turns::default(),
+            runs: RegistryRuns::default(),
         }
     }
 
-    /// Takes an event of the period; `known` is what the log said before it.
-    pub(crate) fn take(&mut self, index: u64, event: &Event, known: &Known) {
+    /// Takes an event of the period; `state` is the state of the log before it.
+    pub(crate) fn take(&mut self, index: u64, event: &Event, state: &LogState) {
         let class = (event.event, event.outcome.result);
         let is_ordered = self.order.take(event);
-        let broken = self.parts.take(index, event);
-        let unclosed = self.turns.take(index, event);
-        // An event that is several leaves is counted by the first of them.
+        let incomplete = self.parts.take(index, event);
+        let run = self.runs.take(index, event);
+        // An event with several leaves is counted with its first leaf.
         let is_first = event.part.is_none_or(|part| part.number == 1);
         for running in &mut self.running {
             let check = running.check;
@@ -139,21 +139,21 @@ impl Checks {
                 Check::TimeOrder => running.count(index, class, is_ordered, self.kept),
                 Check::Parts => {
                     running.expected += 1;
-                    if let Some((index, class)) = broken {
-                        running.except(index, class, self.kept);
+                    if let Some((index, class)) = incomplete {
+                        running.add_exception(index, class, self.kept);
                     }
                 }
                 Check::ServeClosed => {
-                    running.expected += u64::from(unclosed.begins);
-                    if let Some(open) = unclosed.open {
-                        running.except(open, class, self.kept);
+                    running.expected += u64::from(run.is_start);
+                    if let Some(start) = run.unstopped {
+                        running.add_exception(start, class, self.kept);
                     }
                 }
                 _ if is_first && check.concerns(event) => {
-                    let holds = check.holds(known, event);
-                    let waits = !holds && may_wait(check, event);
+                    let holds = check.holds(state, event);
+                    let waits = !holds && can_be_verified_later(check, event);
                     if waits {
-                        known.wait(index, &event.object.digests);
+                        state.wait(index, &event.object.digests);
                     }
                     running.count(index, class, holds || waits, self.kept);
                 }
@@ -162,66 +162,71 @@ impl Checks {
         }
     }
 
-    /// What all checks came to.
-    pub(crate) fn end(mut self, counts: &Counts, known: &Known, vouched: Vouched) -> Vec<Checked> {
+    /// The results of all checks.
+    pub(crate) fn end(
+        mut self,
+        counts: &Counts,
+        state: &LogState,
+        trust: CheckpointTrust,
+    ) -> Vec<CheckResult> {
         let last = self.parts.end();
-        let still_open = u64::from(self.turns.is_open());
+        let still_running = u64::from(self.runs.is_running());
         let kept = self.kept;
-        let end = |mut running: Running| {
-            let whole = match running.check {
+        let end = |mut running: RunningCheck| {
+            let of_log = match running.check {
                 Check::Gapless => Some((counts.leaves, counts.leaves - counts.no_events)),
-                Check::FirstLeaf => Some((1, u64::from(known.begins()))),
-                Check::TrustedKey => Some((1, u64::from(!vouched.own_key))),
-                Check::Cosigned => Some((1, u64::from(vouched.witnessed))),
+                Check::FirstLeaf => Some((1, u64::from(state.has_start()))),
+                Check::TrustedKey => Some((1, u64::from(!trust.own_key))),
+                Check::Cosigned => Some((1, u64::from(trust.witnessed))),
                 Check::Parts => {
                     if let Some((index, class)) = last {
-                        running.except(index, class, kept);
+                        running.add_exception(index, class, kept);
                     }
                     None
                 }
                 Check::ServeClosed => {
-                    running.expected = running.expected.saturating_sub(still_open);
+                    running.expected = running.expected.saturating_sub(still_running);
                     None
                 }
                 Check::PushesJudged => {
-                    known.never_verified(|index| running.except(index, PUSHED, kept));
+                    state.never_verified(|index| running.add_exception(index, PUSHED, kept));
                     None
                 }
                 _ => None,
             };
-            let mut checked = running.end();
-            if let Some((expected, found)) = whole {
-                (checked.expected, checked.found) = (expected, found);
+            let mut result = running.end();
+            if let Some((expected, found)) = of_log {
+                (result.expected, result.found) = (expected, found);
             }
-            checked
+            result
         };
         self.running.drain(..).map(end).collect()
     }
 }
 
-impl Running {
+impl RunningCheck {
     fn count(&mut self, index: u64, class: Class, holds: bool, kept: usize) {
         self.expected += 1;
         if !holds {
-            self.except(index, class, kept);
+            self.add_exception(index, class, kept);
         }
     }
 
-    fn except(&mut self, index: u64, class: Class, kept: usize) {
+    fn add_exception(&mut self, index: u64, class: Class, kept: usize) {
         self.by_class.entry(class).or_default().push(index, kept);
     }
 
-    fn end(self) -> Checked {
+    fn end(self) -> CheckResult {
         let Self { check, expected, by_class, bears_on } = self;
-        let bad: u64 = by_class.values().map(Ends::count).sum();
+        let failed: u64 = by_class.values().map(Ends::count).sum();
         let mut exceptions: Vec<u64> = by_class.values().flat_map(Ends::kept).collect();
         exceptions.sort_unstable();
-        Checked {
+        CheckResult {
             name: check.name(),
             title: check.title(),
             expected,
-            found: expected.saturating_sub(bad),
-            exceptions_left_out: bad - exceptions.len() as u64,
+            found: expected.saturating_sub(failed),
+            exceptions_left_out: failed - exceptions.len() as u64,
             exceptions,
             check,
             by_class,
@@ -235,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a6_of_many_indexes_the_first_and_the_last_are_kept_and_all_are_counted() {
+    fn a6_all_indexes_are_counted_and_the_first_and_the_last_are_kept() {
         let mut ends = Ends::default();
         (0..1000).for_each(|index| ends.push(index, 2));
         assert_eq!((ends.count(), ends.kept().collect::<Vec<_>>()), (1000, vec![0, 1, 998, 999]));

@@ -37,7 +37,7 @@ impl Classified for Error {
             | Self::NoIssuer
             | Self::Subject { .. }
             | Self::Issuer { .. }
-            | Self::Stranger { .. }
+            | Self::UnknownIdentity { .. }
             | Self::Unsupported(_)
             | Self::Unchecked
             | Self::LayerMediaType(_)

@@ -1,4 +1,4 @@
-// Makes fmt.json, what Go's fmt prints for the values of templates: go run generate.go >fmt.json
+// Generates fmt.json, what Go's fmt prints for template values: go run generate.go >fmt.json
 package main
 
 import (
@@ -10,7 +10,7 @@ import (
 
 type value = map[string]any
 
-// The value that the table writes as v.
+// decode returns the Go value that v describes.
 func decode(v value) any {
 	for kind, x := range v {
 		switch kind {

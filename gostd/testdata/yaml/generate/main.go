@@ -1,5 +1,5 @@
-// Command generate answers, line by line, what sigs.k8s.io/yaml makes of a document, with the versions that
-// Helm 4.3.0 is built of. Anew:
+// Command generate writes, line by line, the results of sigs.k8s.io/yaml for a document, with the versions that
+// Helm 4.3.0 is built with. To regenerate the cases:
 //
 //	go run . < ../cases.jsonl > new.jsonl
 package main
@@ -15,25 +15,25 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A document and what became of it.
-type answer struct {
+// A document and its results.
+type result struct {
 	ID string `json:"id,omitempty"`
-	// The same in base64, for documents that are not UTF-8.
+	// The document in base64, if it is not UTF-8.
 	Src  []byte `json:"src,omitempty"`
 	Text string `json:"text,omitempty"`
 	// "json": the document is read as JSON.
 	Mode string `json:"mode,omitempty"`
-	// What yaml.Unmarshal into any gives, as JSON.
+	// The result of yaml.Unmarshal into any, as JSON.
 	JSON *string `json:"json,omitempty"`
-	// What yaml.YAMLToJSON gives, where it differs: whole numbers beyond 2^53.
+	// The result of yaml.YAMLToJSON, if it differs: whole numbers beyond 2^53.
 	Exact *string `json:"exact,omitempty"`
 	Err   string  `json:"err,omitempty"`
 	// The error of yaml.YAMLToJSONStrict.
 	Strict string `json:"strict,omitempty"`
-	// What yaml.Marshal makes of the value, and its error.
+	// The result of yaml.Marshal for the value, and its error.
 	YAML *string `json:"yaml,omitempty"`
 	YErr string  `json:"yerr,omitempty"`
-	// What toYamlPretty makes of it, where it differs.
+	// The result of toYamlPretty, if it differs.
 	Pretty *string `json:"pretty,omitempty"`
 }
 
@@ -43,18 +43,18 @@ func main() {
 	out := json.NewEncoder(os.Stdout)
 	out.SetEscapeHTML(false)
 	for in.Scan() {
-		var question answer
-		if err := json.Unmarshal(in.Bytes(), &question); err != nil {
+		var input result
+		if err := json.Unmarshal(in.Bytes(), &input); err != nil {
 			panic(err)
 		}
-		if err := out.Encode(ask(question)); err != nil {
+		if err := out.Encode(run(input)); err != nil {
 			panic(err)
 		}
 	}
 }
 
-func ask(question answer) answer {
-	a := answer{ID: question.ID, Src: question.Src, Text: question.Text, Mode: question.Mode}
+func run(input result) result {
+	a := result{ID: input.ID, Src: input.Src, Text: input.Text, Mode: input.Mode}
 	source := a.Src
 	if source == nil {
 		source = []byte(a.Text)

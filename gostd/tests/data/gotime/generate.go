@@ -1,5 +1,5 @@
-// Generates cases.tsv: what Go's package time makes of layouts, values, zones and durations.
-// Run with the local zone UTC: TZ=UTC go run generate.go > cases.tsv
+// Generates cases.tsv: the results of Go's package time for layouts, values, zones and durations.
+// Run it with UTC as the local zone: TZ=UTC go run generate.go > cases.tsv
 //
 // Columns, each as a Go string literal:
 //   format  <unix seconds> <nanoseconds> <zone> <layout> <text>
@@ -50,7 +50,7 @@ func main() {
 	for i, at := range instants {
 		for j, zone := range zones {
 			for k, layout := range layouts {
-				// A slice of the product, every element with every other at least once.
+				// A sample of the product that pairs every element with every other at least once.
 				if (i*7+j*3+k)%13 != 0 {
 					continue
 				}

@@ -1,4 +1,4 @@
-//! A chart's metadata as the templates' `.Chart`.
+//! A chart's metadata as `.Chart` in templates.
 //!
 //! Source: `pkg/chart/common.go`, `structToMap`: Go's field names, every slice a `[]any`.
 

@@ -1,20 +1,21 @@
-//! References of a schema that lead back to it without a step into the values.
+//! Reference cycles: references of a schema that lead back to it without a step into the values.
 //!
-//! Helm's validator refuses a value when it comes back to a schema that it is checking the same value by; where that is
-//! within one of several schemas (`anyOf`, `oneOf`, `not`, `if`), only that one fails. The validator used here would take it
-//! for true. So what closes a circle is replaced by what no value is, and says so in Helm's words.
+//! Helm's validator rejects a value when it returns to a schema against which it is already validating the same value.
+//! Inside one of several schemas (`anyOf`, `oneOf`, `not`, `if`), only that schema fails. The validator used here would
+//! accept the value instead. So each reference that closes a cycle is replaced by a schema that no value matches, which
+//! contains Helm's error text.
 
 use std::collections::{BTreeMap, HashSet};
 
 use gostd::limits::Limits;
 use serde_json::{Value as Json, json};
 
-/// The base of all references, as Helm has it.
+/// The base of all references, as in Helm.
 pub(super) const BASE: &str = "file:///values.schema.json";
-/// What a schema is called that closes a circle.
+/// The key that marks a schema that closes a cycle.
 const MARK: &str = "\u{0}reference cycle";
 
-/// The schema with every circle cut.
+/// Cuts every cycle of the schema.
 pub(super) fn cut(schema: &Json, limits: &Limits) -> Json {
     let drafts = ["draft-04", "draft-06", "draft-07"];
     let named = schema.get("$schema").and_then(Json::as_str).unwrap_or_default();
@@ -22,26 +23,26 @@ pub(super) fn cut(schema: &Json, limits: &Limits) -> Json {
     let mut walk = Walk { root: schema, alone, depth: limits.value_depth, ..Walk::default() };
     walk.visit("", "", &[]);
     let mut schema = schema.clone();
-    for (at, words) in walk.cuts {
+    for (at, message) in walk.cuts {
         if let Some(part) = schema.pointer_mut(&at) {
-            *part = json!({ "const": { MARK: words } });
+            *part = json!({ "const": { MARK: message } });
         }
     }
     schema
 }
 
-/// What Helm says of a circle, if `expected` stands for one.
-pub(super) fn told(expected: &Json) -> Option<&str> {
+/// Helm's error text for a cycle, if `expected` marks one.
+pub(super) fn cycle_message(expected: &Json) -> Option<&str> {
     expected.as_object()?.get(MARK)?.as_str()
 }
 
 struct Walk<'a> {
     root: &'a Json,
-    /// Whether keywords beside `$ref` are ignored, as to draft 7.
+    /// Whether keywords next to `$ref` are ignored, as up to draft 7.
     alone: bool,
     depth: usize,
     done: HashSet<String>,
-    /// Where a circle is cut, with what is said of it.
+    /// The location of each cut, with its error text.
     cuts: BTreeMap<String, String>,
 }
 
@@ -51,11 +52,11 @@ impl Default for Walk<'_> {
     }
 }
 
-/// A schema that a value is being checked by: its place, and the keywords that led there.
+/// A schema against which a value is being validated: its location, and the keywords that led to it.
 type Open = (String, String);
 
 impl Walk<'_> {
-    /// Looks at the schema at a place; `open` are those that the same value is being checked by.
+    /// Visits the schema at a location. `open` are the schemas against which the same value is already being validated.
     fn visit(&mut self, at: &str, path: &str, open: &[Open]) {
         if open.len() > self.depth || !self.done.insert(at.to_owned()) {
             return;
@@ -92,7 +93,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Schemas of what is in a value, where nothing is open.
+    /// Visits the schemas for members of the value, for which no schema is open yet.
     fn step(&mut self, keyword: &str, value: &Json, at: &str, path: &str) {
         match (keyword, value) {
             ("properties" | "patternProperties", Json::Object(members)) => {
@@ -121,15 +122,15 @@ impl Walk<'_> {
 
     fn follow(&mut self, at: &str, target: &str, path: &str, open: &[Open]) {
         if let Some((_, before)) = open.iter().find(|(open, _)| open == target) {
-            let words =
+            let message =
                 format!("both {path} and {before} resolve to \"{BASE}#{target}\" causing reference cycle");
-            self.cuts.insert(at.to_owned(), words);
+            self.cuts.insert(at.to_owned(), message);
         } else {
             self.visit(target, path, open);
         }
     }
 
-    /// The place that a reference names, as far as it is within the schema.
+    /// The location that a reference resolves to, if it is within the schema.
     fn target(&self, from: &str, reference: &str) -> Option<String> {
         let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let resource = if base.is_empty() { self.resource_of(from) } else { self.resource(base)? };
@@ -148,7 +149,7 @@ impl Walk<'_> {
         })
     }
 
-    /// The innermost schema around a place that has an identifier of its own.
+    /// The innermost schema around a location that has its own identifier.
     fn resource_of(&self, from: &str) -> String {
         let mut at = from;
         loop {
@@ -163,7 +164,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The schema that is called so.
+    /// The schema with this identifier.
     fn resource(&self, base: &str) -> Option<String> {
         let base = base.trim_start_matches("./");
         if base == BASE || BASE.ends_with(&format!("/{base}")) {
@@ -176,15 +177,15 @@ impl Walk<'_> {
     }
 }
 
-/// The first schema in `within`, which is at the place `at`, that is so.
-fn find(within: &Json, at: &str, is_it: &dyn Fn(&Json) -> bool) -> Option<String> {
+/// The first schema in `within`, which is at the location `at`, that satisfies the predicate.
+fn find(within: &Json, at: &str, matches: &dyn Fn(&Json) -> bool) -> Option<String> {
     match within {
-        Json::Object(table) if is_it(within) && !table.is_empty() => Some(at.to_owned()),
+        Json::Object(table) if matches(within) && !table.is_empty() => Some(at.to_owned()),
         Json::Object(table) => {
-            table.iter().find_map(|(key, value)| find(value, &format!("{at}/{}", escaped(key)), is_it))
+            table.iter().find_map(|(key, value)| find(value, &format!("{at}/{}", escaped(key)), matches))
         }
         Json::Array(items) => {
-            items.iter().enumerate().find_map(|(index, item)| find(item, &format!("{at}/{index}"), is_it))
+            items.iter().enumerate().find_map(|(index, item)| find(item, &format!("{at}/{index}"), matches))
         }
         _ => None,
     }
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h10_circles_are_cut_and_what_steps_into_the_values_is_none() {
+    fn h10_cycles_are_cut_and_recursion_into_the_values_is_not_a_cycle() {
         let limits = Limits::default();
         let same = |schema: Json| assert_eq!(cut(&schema, &limits), schema);
         same(json!({"properties": {"a": {"$ref": "#"}}}));
@@ -210,7 +211,7 @@ mod tests {
         let words = |schema: Json, at: &str| {
             let cut = cut(&schema, &limits);
             let expected = cut.pointer(at).and_then(|part| part.get("const")).cloned();
-            told(&expected.unwrap_or_default()).map(str::to_owned)
+            cycle_message(&expected.unwrap_or_default()).map(str::to_owned)
         };
         let circle =
             json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"});
@@ -220,7 +221,7 @@ mod tests {
         );
         let branch = json!({"not": {"$ref": "#"}});
         assert!(words(branch, "/not").unwrap().starts_with("both /not/$ref and  resolve to"));
-        // Each level twice: no more work than levels.
+        // Each level refers to the next one twice, but is visited once.
         let mut levels = serde_json::Map::new();
         for level in 0..200 {
             let next = json!({"$ref": format!("#/$defs/{}", level + 1)});

@@ -1,4 +1,4 @@
-//! What is wrong with values, in the words of `santhosh-tekuri/jsonschema`, which Helm shows its users.
+//! Describes schema violations with the texts of `santhosh-tekuri/jsonschema`, which Helm shows to its users.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value as Json;
 
-/// One line for each fault, in the order of the values' names.
+/// One line for each violation, in the order of the paths of the values.
 pub(super) fn describe(errors: &[ValidationError<'_>]) -> String {
     let mut out = String::new();
     let mut errors: Vec<&ValidationError<'_>> = errors.iter().collect();
@@ -23,7 +23,7 @@ fn lines(errors: &[&ValidationError<'_>], indent: usize, out: &mut String) {
         let same = |error: &&&ValidationError<'_>| error.instance_path().as_str() == path;
         rest = after;
         if let Kind::Required { property } = first.kind() {
-            // Missing properties of one object come as one fault.
+            // Missing properties of one object are one violation.
             let is_required = |error: &&ValidationError<'_>| matches!(error.kind(), Kind::Required { .. });
             let more = after.iter().take_while(same).take_while(|error| is_required(error)).count();
             let (joined, other) = after.split_at(more);
@@ -50,7 +50,7 @@ fn line(indent: usize, path: &str, text: &str, out: &mut String) {
     let _ = writeln!(out, "{margin}- at {}: {text}", quoted(path));
 }
 
-/// Why none of several schemas took the value.
+/// Adds the violations of each alternative if none of them accepts the value.
 fn alternatives(error: &ValidationError<'_>, indent: usize, out: &mut String) {
     let (Kind::AnyOf { context } | Kind::OneOfNotValid { context }) = error.kind() else { return };
     for branch in context {
@@ -67,7 +67,7 @@ fn words(error: &ValidationError<'_>) -> String {
             format!("additional properties {} not allowed", names.join(", "))
         }
         Kind::Enum { options } => enumerated(options),
-        Kind::Constant { expected_value } => match super::cycle::told(expected_value) {
+        Kind::Constant { expected_value } => match super::cycle::cycle_message(expected_value) {
             Some(words) => words.to_owned(),
             None => format!("value must be {}", shown(expected_value)),
         },
@@ -147,7 +147,7 @@ fn shown(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), quoted)
 }
 
-/// Quoted as `santhosh-tekuri/jsonschema` quotes: `%q` with single quotes.
+/// Quotes a text as `santhosh-tekuri/jsonschema` does: `%q` with single quotes.
 fn quoted(text: &str) -> String {
     let inner = format!("{text:?}").replace("\\\"", "\"").replace('\'', "\\'");
     let inner = inner.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&inner);

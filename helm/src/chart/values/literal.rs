@@ -1,20 +1,20 @@
 //! The grammar of `--set-literal`: a key, and everything after its `=` is the text.
 //!
-//! Source: `pkg/strvals/literal_parser.go`. Nothing escapes, so commas and backslashes need no care.
+//! Source: `pkg/strvals/literal_parser.go`. There are no escapes, so commas and backslashes have no special meaning.
 
 use serde_json::{Map as Table, Value as Json};
 
-use super::set::{MAX_INDEXES, Stop, number, place, position, put};
+use super::set::{MAX_INDEXES, Stop, number, position, put, set_element};
 
-/// Sets in `data` what the expression says.
+/// Applies the expression to `data`.
 pub(super) fn parse(expression: &str, data: &mut Table<String, Json>) -> Result<(), String> {
     match key(expression, data, 0) {
         Ok(()) | Err(Stop::End) => Ok(()),
-        Err(Stop::Said(reason)) => Err(reason),
+        Err(Stop::Message(reason)) => Err(reason),
     }
 }
 
-/// The text up to one of `stops`, which it is, and what follows.
+/// The text before the first of `stops`, that character, and the text after it.
 fn until<'a>(text: &'a str, stops: &[char]) -> (&'a str, Option<char>, &'a str) {
     match text.find(stops) {
         None => (text, None, ""),
@@ -98,7 +98,7 @@ fn item(text: &str, list: &mut Vec<Json>, depth: usize) -> Result<(), Stop> {
             Json::Array(inner)
         }
     };
-    place(list, position, value);
+    set_element(list, position, value);
     Ok(())
 }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_value_and_a_bad_index_are_refused() {
+    fn a_key_without_value_and_a_bad_index_are_rejected() {
         for expression in ["name", "a.b", "l[x]=1", "l[-1]=1", "l[0]y=1"] {
             assert!(literal(expression).is_err(), "{expression}");
         }

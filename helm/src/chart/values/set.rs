@@ -1,45 +1,45 @@
 //! The grammar of `--set`, `--set-string`, `--set-json` and `--set-file`.
 //!
-//! Source: `pkg/strvals/parser.go`, with its leniency: input may end inside an index, and then says nothing.
+//! Source: `pkg/strvals/parser.go`, with its leniency: input that ends inside an index is ignored without an error.
 
 use serde_json::{Map as Table, Value as Json};
 
 use super::{ReadFile, floats};
 
-/// The highest index of a list, as Helm has it.
+/// The highest index of a list, as in Helm.
 pub(super) const MAX_INDEX: usize = 65_536;
-/// Names within names, as Helm has it.
+/// The maximum nesting of names, as in Helm.
 const MAX_NAMES: usize = 30;
-/// Indexes within indexes; Helm has no bound here.
+/// The maximum nesting of indexes; Helm has no limit here.
 pub(super) const MAX_INDEXES: usize = 200;
 
-/// What the text after `=` means.
+/// How to interpret the text after `=`.
 pub(super) enum Style<'a> {
-    /// Booleans, integers and null are what they look like.
+    /// Booleans, integers and null are recognized.
     Typed,
-    /// All is text.
+    /// Every value is text.
     Text,
     /// A JSON value.
     Json,
-    /// A path, whose file's text is the value.
+    /// The path of a file whose text is the value.
     File(ReadFile<'a>),
 }
 
-/// Why parsing ends.
+/// The reason why parsing ends.
 pub(super) enum Stop {
-    /// Nothing is left.
+    /// The end of the input.
     End,
-    /// The expression is wrong.
-    Said(String),
+    /// The expression is invalid.
+    Message(String),
 }
 
 impl From<String> for Stop {
     fn from(text: String) -> Self {
-        Self::Said(text)
+        Self::Message(text)
     }
 }
 
-/// Sets in `data` what the expression says.
+/// Applies the expression to `data`.
 pub(super) fn parse(
     expression: &str,
     style: &mut Style<'_>,
@@ -50,7 +50,7 @@ pub(super) fn parse(
         match parser.key(data, 0) {
             Ok(()) => {}
             Err(Stop::End) => return Ok(()),
-            Err(Stop::Said(reason)) => return Err(reason),
+            Err(Stop::Message(reason)) => return Err(reason),
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn parse(
 struct Parser<'a, 'b, 'c> {
     rest: &'a str,
     style: &'b mut Style<'c>,
-    /// Indexes within each other around what is being parsed.
+    /// The current nesting of indexes.
     indexes: usize,
 }
 
@@ -74,7 +74,8 @@ impl Parser<'_, '_, '_> {
         self.rest.chars().next()
     }
 
-    /// The text up to one of `stops`, and which; none at the end of input. A backslash takes the next as it is.
+    /// The text before one of `stops`, and that character; `None` at the end of the input. A backslash escapes the next
+    /// character.
     fn until(&mut self, stops: &[char]) -> (String, Option<char>) {
         let mut text = String::new();
         while let Some(character) = self.next() {
@@ -157,9 +158,9 @@ impl Parser<'_, '_, '_> {
         match stop {
             None => Err(Stop::End),
             Some('=') => {
-                // A list's element takes an empty value where a name's would end the parse.
+                // An empty value ends the parse after a name, but not after a list element.
                 let (value, result) = self.value()?;
-                place(list, position, value);
+                set_element(list, position, value);
                 if matches!(result, Err(Stop::End)) { Ok(()) } else { result }
             }
             Some('[') => {
@@ -185,7 +186,7 @@ impl Parser<'_, '_, '_> {
         }
     }
 
-    /// The value after `=`, and whether the parse goes on after it is set.
+    /// The value after `=`, and whether parsing continues after the value is set.
     fn value(&mut self) -> Result<(Json, Result<(), Stop>), Stop> {
         if matches!(self.style, Style::Json) {
             return Ok((self.json()?, Ok(())));
@@ -234,7 +235,7 @@ impl Parser<'_, '_, '_> {
         Ok(floats(value))
     }
 
-    /// Skips blanks and one comma; false if something else stands there.
+    /// Skips blanks and one comma; returns false if other text follows.
     fn is_blank(&mut self) -> bool {
         self.rest = self.rest.trim_start();
         match self.rest.strip_prefix(',') {
@@ -255,7 +256,7 @@ impl Parser<'_, '_, '_> {
     }
 }
 
-/// Booleans, null and integers that do not begin with a zero; all else is text.
+/// Recognizes booleans, null and integers without a leading zero; everything else is text.
 fn guess(text: String) -> Json {
     if text.eq_ignore_ascii_case("true") {
         return Json::Bool(true);
@@ -272,7 +273,7 @@ fn guess(text: String) -> Json {
     }
 }
 
-/// Gives the list its inner value back, whether or not more of it could be parsed.
+/// Puts the inner value back into the list, even if parsing it failed.
 fn put_back(
     list: &mut Vec<Json>,
     position: usize,
@@ -280,7 +281,7 @@ fn put_back(
     result: Result<(), Stop>,
 ) -> Result<(), Stop> {
     if result.is_ok() || position < list.len() {
-        place(list, position, inner);
+        set_element(list, position, inner);
     }
     result
 }
@@ -292,7 +293,7 @@ pub(super) fn put(data: &mut Table<String, Json>, key: String, value: Json) {
     }
 }
 
-/// The number between brackets; an index without an end is the end of input.
+/// The number between brackets; an index without a closing bracket ends the input.
 pub(super) fn number((text, stop): &(String, Option<char>)) -> Result<i64, Stop> {
     if stop.is_none() {
         return Err(Stop::End);
@@ -301,7 +302,7 @@ pub(super) fn number((text, stop): &(String, Option<char>)) -> Result<i64, Stop>
         .map_err(|_| format!("error parsing index: strconv.Atoi: parsing {text:?}: invalid syntax").into())
 }
 
-/// The index, if a list may have it.
+/// The index, if it is within the allowed range.
 pub(super) fn position(index: i64) -> Result<usize, Stop> {
     match usize::try_from(index) {
         Err(_) => Err(format!("negative {index} index not allowed").into()),
@@ -312,8 +313,8 @@ pub(super) fn position(index: i64) -> Result<usize, Stop> {
     }
 }
 
-/// Sets an element, with null in the gap before it.
-pub(super) fn place(list: &mut Vec<Json>, position: usize, value: Json) {
+/// Sets an element, and fills a gap before it with null.
+pub(super) fn set_element(list: &mut Vec<Json>, position: usize, value: Json) {
     if list.len() <= position {
         list.resize(position + 1, Json::Null);
     }
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_mean_what_they_mean_to_helm() {
+    fn expressions_have_the_same_results_as_in_helm() {
         // From the tables of pkg/strvals/parser_test.go.
         for (expression, expected) in [
             ("name1=null,f=false,t=true", json!({"name1": null, "f": false, "t": true})),
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_helm_refuses_is_refused() {
+    fn expressions_that_helm_rejects_are_rejected() {
         for expression in [
             "name1,name2=",
             "name1,name2",
@@ -403,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn text_stays_text_and_files_are_read() {
+    fn text_remains_text_and_files_are_read() {
         assert_eq!(set(json!({}), "a=1,b=true", Style::Text).unwrap(), json!({"a": "1", "b": "true"}));
         let mut read = |path: &str| Ok(format!("<{path}>"));
         let taken = set(json!({}), "a=x.txt,b={y,z}", Style::File(&mut read)).unwrap();
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn json_values_stand_in_for_text() {
+    fn json_values_replace_text() {
         let base = json!({"list": [1.0, 2.0]});
         let taken = set(base, r#"list[1]={"a":[true]} ,x= ,y.z= "q""#, Style::Json).unwrap();
         assert_eq!(taken, json!({"list": [1.0, {"a": [true]}], "x": null, "y": {"z": "q"}}));

@@ -1,4 +1,4 @@
-//! `eq ne lt le gt ge`: values of the same basic kind only, but integers whatever their sign.
+//! `eq ne lt le gt ge`: these compare only values of the same basic kind, but signed with unsigned integers.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ enum Basic<'v> {
     Integer(i128),
     Float(f64),
     Text(&'v [u8]),
-    /// Whatever has no order.
+    /// Values without an order.
     Other,
 }
 
@@ -93,12 +93,12 @@ fn equal_others(scope: &Scope<'_>, left: &Value, right: &Value) -> Result<bool, 
             let names = [left.type_name().into(), right.type_name().into()];
             let [left_type, right_type] = names;
             let values = [left.clone(), left_type, right_type, right.clone()];
-            Err(said(&fmt::sprintf(scope, b"non-comparable types %s: %v, %s: %v", &values)?))
+            Err(failure(&fmt::sprintf(scope, b"non-comparable types %s: %v, %s: %v", &values)?))
         }
         (Value::Object(left), Value::Object(right)) => Ok(Rc::ptr_eq(left, right)),
         _ => {
             let values = [right.clone(), right.type_name().into()];
-            Err(said(&fmt::sprintf(scope, b"non-comparable type %s: %v", &values)?))
+            Err(failure(&fmt::sprintf(scope, b"non-comparable type %s: %v", &values)?))
         }
     }
 }
@@ -120,6 +120,6 @@ fn incompatible(left: &Value, right: &Value) -> Failure {
     format!("incompatible types for comparison: {} and {}", left.type_name(), right.type_name()).into()
 }
 
-fn said(text: &Value) -> Failure {
+fn failure(text: &Value) -> Failure {
     String::from_utf8_lossy(text.bytes().unwrap_or_default()).into_owned().into()
 }

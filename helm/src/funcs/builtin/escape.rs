@@ -1,11 +1,11 @@
-//! `html js urlquery`: what their arguments print, escaped.
+//! `html js urlquery`: escape the printed form of their arguments.
 
 use gostd::fmt;
 use gostd::value::Value;
 
 use crate::function::{Arguments, Failure, Scope};
 
-/// `evalArgs`: nil prints as in an action.
+/// `evalArgs`: nil is printed as in an action.
 fn text(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Vec<u8>, Failure> {
     let values: Vec<Value> = arguments
         .0
@@ -46,7 +46,7 @@ pub(super) fn js(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, F
                 '<' | '>' | '&' | '=' | '\0'..' ' => {
                     out.extend_from_slice(format!("\\u{:04X}", u32::from(character)).as_bytes());
                 }
-                // Only what is not ASCII is asked whether it prints.
+                // Go checks only non-ASCII characters for whether they are printable.
                 '\u{7f}' => out.push(0x7f),
                 _ if fmt::is_print(character) => {
                     out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());

@@ -1,4 +1,4 @@
-//! `len` and `index`. Sprig has a `slice` of its own, which hides Go's.
+//! `len` and `index`. Sprig's own `slice` replaces Go's.
 
 use gostd::value::Value;
 
@@ -19,7 +19,7 @@ pub(super) fn len(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Fail
     }
 }
 
-/// Of what has elements in order.
+/// The number of elements or bytes.
 fn length(value: &Value) -> Option<usize> {
     match value {
         Value::List(list) => Some(list.items.len()),
@@ -78,7 +78,7 @@ fn not_indexed(item: &Value) -> Failure {
     format!("can't index item of type {}", item.type_name()).into()
 }
 
-/// `indexArg`: one past the end is let through, as in Go.
+/// `indexArg`: as in Go, it accepts an index one past the end.
 fn position(key: &Value, length: usize) -> Result<usize, Failure> {
     let number = match key {
         Value::Int(number) | Value::Int64(number) => *number,

@@ -1,12 +1,12 @@
-//! What a hostile chart may ask of the functions is refused with the name of the bound.
+//! Calls that a hostile chart could make are rejected with the name of the limit.
 
 use super::*;
 
 fn refused(limits: &Limits, name: &str, arguments: &[Value]) -> &'static str {
     match call_with(limits, name, arguments) {
         Err(Failure::Limit(limit)) => limit,
-        Err(Failure::Said(text)) => panic!("{name} says {text}"),
-        Ok(_) => panic!("{name} is not refused"),
+        Err(Failure::Message(text)) => panic!("{name} fails with {text}"),
+        Ok(_) => panic!("{name} is not rejected"),
     }
 }
 
@@ -14,7 +14,7 @@ fn text(count: usize) -> Value {
     "a".repeat(count).into()
 }
 
-/// A map that holds itself.
+/// A map that contains itself.
 fn cycle() -> Value {
     let map = Value::map([("other", Value::Int(1))]);
     call("set", &[map.clone(), "self".into(), map.clone()]).unwrap();
@@ -22,7 +22,7 @@ fn cycle() -> Value {
 }
 
 #[test]
-fn text_that_multiplies_is_refused_before_it_is_made() {
+fn text_that_multiplies_is_rejected_before_it_is_produced() {
     let limits = Limits { output_bytes: 1 << 20, ..Limits::default() };
     let huge = Value::Int(i64::MAX);
     for name in ["repeat", "indent", "nindent"] {
@@ -41,12 +41,12 @@ fn text_that_multiplies_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn ranges_without_end_are_refused() {
+fn endless_ranges_are_rejected() {
     let limits = Limits { steps: 100_000, ..Limits::default() };
     let [zero, top, big] = [0, i64::MAX, i64::MAX - 1].map(Value::Int);
     assert_eq!(refused(&limits, "until", std::slice::from_ref(&top)), "steps");
     assert_eq!(refused(&limits, "seq", std::slice::from_ref(&big)), "steps");
-    // In Go the counter wraps around here and goes on for ever.
+    // In Go the counter wraps around here, and the loop never ends.
     assert_eq!(refused(&limits, "untilStep", &[zero, top, big]), "steps");
 }
 
@@ -58,7 +58,7 @@ fn comparing_each_with_each_is_accounted_for() {
 }
 
 #[test]
-fn maps_that_hold_themselves_do_not_recurse_for_ever() {
+fn maps_that_contain_themselves_do_not_recurse_forever() {
     let limits = Limits { value_depth: 100, ..Limits::default() };
     let run = || {
         assert_eq!(refused(&limits, "deepCopy", &[cycle()]), "value_depth");
@@ -82,7 +82,7 @@ fn default_depth_fits_a_small_stack() {
 }
 
 #[test]
-fn large_expressions_are_refused() {
+fn large_expressions_are_rejected() {
     let limits = Limits::default();
     for pattern in ["((a{10}){10}){10}(\\pL{100}){10}", "(\\pL{1000}|\\pN{1000}|.{1000})"] {
         assert_eq!(refused(&limits, "regexMatch", &[pattern.into(), "a".into()]), "regex_bytes");
@@ -96,12 +96,12 @@ fn large_expressions_are_refused() {
 }
 
 #[test]
-fn slow_searches_are_refused() {
+fn slow_searches_are_rejected() {
     let limits = Limits { steps: 1_000_000, ..Limits::default() };
     let haystack = text(1 << 20);
     let arguments = ["(a|b|ab){50}c".into(), haystack.clone()];
     assert_eq!(refused(&limits, "regexMatch", &arguments), "steps");
-    // Every search of the second alternative looks at all that is left.
+    // Every search for the second alternative scans the whole rest.
     let quadratic = [".*c|a".into(), haystack, Value::Int(-1)];
     assert_eq!(refused(&limits, "regexFindAll", &quadratic), "steps");
 }

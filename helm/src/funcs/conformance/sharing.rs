@@ -1,4 +1,4 @@
-//! What records cannot show: changes in place, shared maps, methods, and where Helm differs from Sprig.
+//! Tests that records cannot express: changes in place, shared maps, methods, and differences between Helm and Sprig.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn map(entries: &[(&str, Value)]) -> Value {
 }
 
 #[test]
-fn set_and_unset_change_the_map_they_are_given() {
+fn set_and_unset_change_their_argument() {
     let shared = map(&[("a", Value::Int(1))]);
     call("set", &[shared.clone(), "b".into(), true.into()]).unwrap();
     call("unset", &[shared.clone(), "a".into()]).unwrap();
@@ -20,7 +20,7 @@ fn merge_changes_the_destination_and_shares_maps_of_the_source() {
     let (destination, source) = (map(&[("a", map(&[]))]), map(&[("b", inner.clone()), ("a", inner.clone())]));
     let merged = call("merge", &[destination.clone(), source]).unwrap();
     call("set", &[inner, "y".into(), "2".into()]).unwrap();
-    // `b` is the source's map itself, `a` was there before and got its entries.
+    // `b` is the source's own map; `a` existed before and received its entries.
     let all = json!(["map", "any", { "x": "1", "y": "2" }]);
     let was = json!(["map", "any", { "x": "1" }]);
     assert_eq!(encode(&merged), json!(["map", "any", { "a": was, "b": all }]));
@@ -44,7 +44,7 @@ fn keys_and_values_come_in_one_order() {
 }
 
 #[test]
-fn no_host_has_an_address_and_no_variable_is_known() {
+fn no_host_is_resolved_and_no_environment_variable_is_read() {
     assert_eq!(encode(&call("getHostByName", &["localhost".into()]).unwrap()), json!(""));
     for name in ["env", "expandenv"] {
         assert!(crate::funcs::find(name).is_none());

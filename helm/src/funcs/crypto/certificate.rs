@@ -1,7 +1,8 @@
-//! X.509 certificates with the fields that Sprig sets, in the form in which Go 1.25 and later writes them.
+//! X.509 certificates with the fields that Sprig sets, in the layout of Go 1.25 and later.
 //!
-//! Source: Sprig 3.3 `crypto.go`, Go `crypto/x509` (`CreateCertificate`, `buildCertExtensions`), RFC 5280. Read by
-//! `x509-cert`, which is strict; written here, since no builder lays extensions out as Go does.
+//! Source: Sprig 3.3 `crypto.go`, Go `crypto/x509` (`CreateCertificate`, `buildCertExtensions`), RFC 5280. The crate
+//! `x509-cert`, which is strict, reads certificates. This module writes them, because no builder lays out extensions as
+//! Go does.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -35,7 +36,7 @@ pub(super) struct Certificate {
     pub(super) key: Rc<str>,
 }
 
-/// What a new certificate is to say.
+/// The content of a new certificate.
 pub(super) struct Request {
     /// The common name.
     pub(super) name: String,
@@ -45,12 +46,12 @@ pub(super) struct Request {
     pub(super) not_before: i64,
     pub(super) not_after: i64,
     pub(super) serial: [u8; 16],
-    /// Which issue of it this is.
+    /// The number of this issue of the certificate.
     pub(super) issue: u64,
-    pub(super) authority: bool,
+    pub(super) is_ca: bool,
 }
 
-/// Who signs.
+/// The signing CA.
 pub(super) struct Issuer {
     key: Key,
     subject: Vec<u8>,
@@ -58,40 +59,40 @@ pub(super) struct Issuer {
 }
 
 impl Issuer {
-    /// The authority that `certificate` holds.
+    /// Reads the CA in `certificate`.
     ///
     /// # Errors
-    /// Certificate or key cannot be read, or do not belong together.
+    /// The certificate or key cannot be read, or they do not belong together.
     pub(super) fn read(certificate: &Certificate) -> Result<Self, String> {
         let block =
             pem::parse(certificate.cert.as_bytes()).map_err(|_| "unable to decode certificate".to_owned())?;
-        let refused = |error: x509_cert::der::Error| {
+        let invalid = |error: x509_cert::der::Error| {
             format!("error parsing certificate: decodedSignerCert.Bytes: {error}")
         };
-        let parsed = Parsed::from_der(block.contents()).map_err(refused)?;
+        let parsed = Parsed::from_der(block.contents()).map_err(invalid)?;
         let key =
             Key::from_pem(&certificate.key).map_err(|error| format!("error parsing private key: {error}"))?;
         let body = &parsed.tbs_certificate;
-        let info = body.subject_public_key_info.to_der().map_err(refused)?;
+        let info = body.subject_public_key_info.to_der().map_err(invalid)?;
         if !matches!(key, Key::Dsa(_)) && key.public_info()? != info {
             return Err(
                 "error creating certificate: x509: provided PrivateKey doesn't match parent's PublicKey"
                     .into(),
             );
         }
-        let key_id = body.get::<SubjectKeyIdentifier>().map_err(refused)?;
+        let key_id = body.get::<SubjectKeyIdentifier>().map_err(invalid)?;
         Ok(Self {
             key,
-            subject: body.subject.to_der().map_err(refused)?,
+            subject: body.subject.to_der().map_err(invalid)?,
             key_id: key_id.map(|(_, id)| id.0.as_bytes().to_vec()),
         })
     }
 }
 
-/// Whether `text` holds a certificate that can be read.
+/// Checks that `text` holds a certificate that can be read.
 ///
 /// # Errors
-/// Sprig's text; the part that would come from Go's reader is our own.
+/// Sprig's text; the part that would come from Go's parser is our own.
 pub(super) fn check(text: &str) -> Result<(), String> {
     let block = pem::parse(text).map_err(|_| "unable to decode certificate".to_owned())?;
     Parsed::from_der(block.contents())
@@ -99,7 +100,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
         .map_err(|error| format!("error parsing certificate: decodedCert.Bytes: {error}"))
 }
 
-/// Whether `text` holds a certificate in PEM of whose time less than a third is left at `now`, in seconds since 1970.
+/// Whether `text` holds a PEM certificate with less than a third of its lifetime left at `now`, in seconds since 1970.
 #[must_use]
 pub fn is_due(text: &str, now: i64) -> bool {
     let blocks = pem::parse_many(text).unwrap_or_default();
@@ -113,10 +114,10 @@ pub fn is_due(text: &str, now: i64) -> bool {
     })
 }
 
-/// A certificate for `key`: signed by `issuer`, or by itself.
+/// Issues a certificate for `key`, signed by `issuer` or by itself.
 ///
 /// # Errors
-/// A name has letters that certificates do not take, or a key is of a kind that they do not.
+/// Certificates do not support a character of a name, or the type of a key.
 pub(super) fn issue(request: &Request, key: &Key, issuer: Option<&Issuer>) -> Result<Certificate, String> {
     let created = |error: String| format!("error creating certificate: {error}");
     let signer = issuer.map_or(key, |issuer| &issuer.key);
@@ -134,7 +135,7 @@ fn body(request: &Request, key: &Key, issuer: Option<&Issuer>, algorithm: &[u8])
         Some(issuer) => (issuer.subject.clone(), issuer.key_id.clone()),
         None => (subject.clone(), None),
     };
-    // Go names the authority's key only when the authority has another name.
+    // Go includes the CA's key identifier only if the CA has another name.
     let key_id = key_id.filter(|id| !id.is_empty() && issuer_name != subject);
     Ok(write::sequence(&[
         write::explicit(0, &write::integer(&[2])),
@@ -152,13 +153,13 @@ fn subject(name: &str) -> Vec<u8> {
     if name.is_empty() {
         return write::sequence(&[]);
     }
-    // Go's `asn1.isPrintable`, which leaves asterisk and ampersand to UTF8String.
+    // Go's `asn1.isPrintable`, which excludes asterisk and ampersand; these need a UTF8String.
     let printable = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte));
     let text = write::element(if printable { 0x13 } else { 0x0c }, name.as_bytes());
     write::sequence(&[write::set(&[write::sequence(&[write::oid(COMMON_NAME), text])])])
 }
 
-/// RFC 5280 section 4.1.2.5: two digits of the year up to 2049, four from 2050 on.
+/// RFC 5280 section 4.1.2.5: a two-digit year up to 2049, a four-digit year from 2050 on.
 fn instant(seconds: i64) -> Vec<u8> {
     let Civil { year, month, day, hour, minute, second } = Civil::from_seconds(seconds);
     let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
@@ -169,11 +170,11 @@ fn instant(seconds: i64) -> Vec<u8> {
     }
 }
 
-/// In Go's order.
+/// The extensions, in Go's order.
 fn extensions(request: &Request, key: &Key, key_id: Option<&[u8]>) -> Result<Vec<Vec<u8>>, String> {
-    // Digital signature, key encipherment, for an authority also certificate signing; unused bits first.
-    let usage: &[u8] = if request.authority { &[2, 0xa4] } else { &[5, 0xa0] };
-    let authority = if request.authority { vec![write::element(0x01, &[0xff])] } else { Vec::new() };
+    // Digital signature and key encipherment, and for a CA also certificate signing. The first byte counts unused bits.
+    let usage: &[u8] = if request.is_ca { &[2, 0xa4] } else { &[5, 0xa0] };
+    let constraints = if request.is_ca { vec![write::element(0x01, &[0xff])] } else { Vec::new() };
     let mut extensions = vec![
         extension(KEY_USAGE, true, &write::element(0x03, usage)),
         extension(
@@ -181,9 +182,9 @@ fn extensions(request: &Request, key: &Key, key_id: Option<&[u8]>) -> Result<Vec
             false,
             &write::sequence(&[write::oid(SERVER_AUTH), write::oid(CLIENT_AUTH)]),
         ),
-        extension(BASIC_CONSTRAINTS, true, &write::sequence(&authority)),
+        extension(BASIC_CONSTRAINTS, true, &write::sequence(&constraints)),
     ];
-    if request.authority {
+    if request.is_ca {
         // RFC 7093 section 2 method 1, Go's choice since 1.25.
         let hash = digest(&SHA256, &key.public());
         let id = hash.as_ref().get(..20).unwrap_or_default();

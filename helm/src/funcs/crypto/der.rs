@@ -1,4 +1,4 @@
-//! DER, as much as keys and certificates need: X.690 section 10.
+//! The subset of DER that keys and certificates need: X.690 section 10.
 
 /// One element: tag, length, content.
 pub(super) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -23,7 +23,7 @@ pub(super) fn set(parts: &[Vec<u8>]) -> Vec<u8> {
     element(0x31, &parts.concat())
 }
 
-/// A number of any size that is not negative, from its bytes, the highest first.
+/// A nonnegative number of any size, from its big-endian bytes.
 pub(super) fn integer(bytes: &[u8]) -> Vec<u8> {
     let mut content: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
     if content.first().is_none_or(|byte| byte & 0x80 != 0) {

@@ -1,7 +1,7 @@
-//! DSA parameters and keys of 2048 and 256 bits, as Go's `crypto/dsa` makes them: FIPS 186-4 appendix A without
-//! the seed that would let others verify the choice. No certificate takes such a key; Sprig only prints it.
+//! DSA parameters and keys of 2048 and 256 bits, as Go's `crypto/dsa` generates them: FIPS 186-4 appendix A, without
+//! the seed that would let others verify the choice. No certificate supports such a key; Sprig only prints it.
 //!
-//! Not by the crate `dsa`, which tries every candidate at full cost and takes half a minute.
+//! This does not use the crate `dsa`, which tests every candidate at full cost and takes half a minute.
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, ConcatenatingMul, Limb, NonZero, Odd, Resize};
@@ -12,7 +12,7 @@ use rand_chacha::rand_core::Rng;
 const P_BITS: u32 = 2048;
 const Q_BITS: u32 = 256;
 
-/// p, q, g, y, x, each as its bytes, the highest first.
+/// p, q, g, y, x, each as its big-endian bytes.
 #[expect(clippy::many_single_char_names, reason = "the standard's names")]
 pub(super) fn generate(random: &mut ChaCha20Rng) -> Result<[Vec<u8>; 5], String> {
     let impossible = || "failed to generate dsa params: no generator".to_owned();
@@ -33,7 +33,7 @@ pub(super) fn generate(random: &mut ChaCha20Rng) -> Result<[Vec<u8>; 5], String>
     Ok([p, q, g, y, x].map(|number| number.to_be_bytes_trimmed_vartime().into_vec()))
 }
 
-/// A prime p with q in p-1.
+/// A prime p for which q divides p-1.
 fn modulus(random: &mut ChaCha20Rng, q: &BoxedUint) -> Option<BoxedUint> {
     let step = NonZero::new(q.concatenating_mul(BoxedUint::from(2_u64)).resize(P_BITS)).into_option()?;
     let small: Vec<NonZero<Limb>> = (3_u32..4000)
@@ -47,6 +47,7 @@ fn modulus(random: &mut ChaCha20Rng, q: &BoxedUint) -> Option<BoxedUint> {
         bytes[0] |= 0x80;
         let start = BoxedUint::from_be_slice_vartime(&bytes).resize(P_BITS);
         let candidate = start.wrapping_sub(start.rem(&step)).wrapping_add(BoxedUint::one());
+        // Trial division rejects most candidates at a fraction of the cost of a primality test.
         let divisible = small.iter().any(|prime| candidate.rem_limb(*prime) == Limb::ZERO);
         if !divisible && candidate.bits_vartime() == P_BITS && is_prime(Flavor::Any, &candidate) {
             return Some(candidate);
@@ -54,7 +55,7 @@ fn modulus(random: &mut ChaCha20Rng, q: &BoxedUint) -> Option<BoxedUint> {
     }
 }
 
-/// A number from 1 to below q.
+/// A random number from 1 to q-1.
 fn secret(random: &mut ChaCha20Rng, q: &BoxedUint) -> BoxedUint {
     loop {
         let mut bytes = [0; Q_BITS as usize / 8];

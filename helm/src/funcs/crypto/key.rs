@@ -1,4 +1,4 @@
-//! Private keys: made, read from PEM, written as Go writes them, signing.
+//! Private keys: generating, reading from PEM, writing as Go does, signing.
 
 use der::asn1::{AnyRef, BitStringRef, ContextSpecific, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Decode, Reader, SliceReader, TagNumber};
@@ -22,21 +22,21 @@ const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
-/// A private key of a kind that Go's `x509` and Sprig know.
+/// A private key of a type that Go's `x509` and Sprig know.
 pub(super) enum Key {
     Rsa(RsaKey),
     P256(p256::SecretKey),
     P384(p384::SecretKey),
     Ed25519([u8; 32]),
-    /// p, q, g, y, x: written and read, but no certificate takes it, in Go neither.
+    /// p, q, g, y, x. It can be written and read, but as in Go, no certificate supports it.
     Dsa([Vec<u8>; 5]),
 }
 
 impl Key {
-    /// A new key of the kind that `genPrivateKey` names.
+    /// Generates a key of a type that `genPrivateKey` accepts.
     ///
     /// # Errors
-    /// The kind is unknown, or the making failed: the text that Sprig gives as the result.
+    /// The type is unknown, or the generation failed. The error is the text that Sprig returns as the result.
     pub(super) fn generate(kind: &str, random: &mut ChaCha20Rng) -> Result<Self, String> {
         Ok(match kind {
             "" | "rsa" => {
@@ -53,12 +53,12 @@ impl Key {
         })
     }
 
-    /// The RSA key of 2048 bits that certificates get.
+    /// A 2048-bit RSA key for a certificate.
     pub(super) fn for_certificate(primes: &Primes) -> Self {
         Self::Rsa(RsaKey::generate(primes))
     }
 
-    /// The same, of a certificate that has a seed of its own.
+    /// A 2048-bit RSA key for a certificate with its own seed.
     pub(super) fn of_seed(seed: [u8; 32]) -> Result<Self, String> {
         Ok(Self::Rsa(RsaKey::of_seed(seed).ok_or("failed to generate private key: no prime found")?))
     }
@@ -66,7 +66,7 @@ impl Key {
     /// Sprig's `parsePrivateKeyPEM`.
     ///
     /// # Errors
-    /// Sprig's text; the part that would come from Go's DER reader is our own.
+    /// Sprig's text; the part that would come from Go's DER parser is our own.
     pub(super) fn from_pem(text: &str) -> Result<Self, String> {
         let block = pem::parse(text).map_err(|_| "no PEM data in input".to_owned())?;
         let tag = block.tag();
@@ -85,7 +85,7 @@ impl Key {
         key.map_err(|error| format!("parsing {kind} private key from PEM: {error}"))
     }
 
-    /// Sprig's `pemBlockForKey`: PKCS #1, SEC 1 or PKCS #8 by kind.
+    /// Sprig's `pemBlockForKey`: PKCS #1, SEC 1 or PKCS #8, depending on the type.
     pub(super) fn to_pem(&self) -> String {
         let (tag, bytes) = match self {
             Self::Rsa(key) => ("RSA PRIVATE KEY", key.to_pkcs1()),
@@ -104,7 +104,7 @@ impl Key {
         to_pem(tag, bytes)
     }
 
-    /// The bits of the public key, as they stand in a certificate.
+    /// The bits of the public key, as in a certificate.
     pub(super) fn public(&self) -> Vec<u8> {
         match self {
             Self::Rsa(key) => key.public(),
@@ -131,7 +131,7 @@ impl Key {
     /// The `SubjectPublicKeyInfo`.
     ///
     /// # Errors
-    /// Go's certificates hold no key of this kind.
+    /// Go's certificates do not support this type of key.
     pub(super) fn public_info(&self) -> Result<Vec<u8>, String> {
         if matches!(self, Self::Dsa(_)) {
             return Err("x509: unsupported public key type: *dsa.PublicKey".into());
@@ -139,10 +139,10 @@ impl Key {
         Ok(write::sequence(&[self.algorithm(), write::bit_string(&self.public())]))
     }
 
-    /// The `AlgorithmIdentifier` of the signatures that Go makes with such a key.
+    /// The `AlgorithmIdentifier` of the signatures that Go creates with such a key.
     ///
     /// # Errors
-    /// Go does not sign certificates with a key of this kind.
+    /// Go does not sign certificates with this type of key.
     pub(super) fn signature_algorithm(&self) -> Result<Vec<u8>, String> {
         Ok(match self {
             Self::Rsa(_) => write::sequence(&[write::oid(SHA256_WITH_RSA), write::null()]),
@@ -155,7 +155,7 @@ impl Key {
         })
     }
 
-    /// A signature without randomness of its own: ECDSA by RFC 6979.
+    /// A deterministic signature: ECDSA follows RFC 6979.
     ///
     /// # Errors
     /// The key cannot sign.
@@ -184,7 +184,7 @@ impl Key {
     }
 }
 
-/// Lines of 64 characters that end in a line feed, as Go's `pem` writes them.
+/// PEM with lines of 64 characters that end in a line feed, as in Go's `pem`.
 pub(super) fn to_pem(tag: &str, bytes: Vec<u8>) -> String {
     let form = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     pem::encode_config(&pem::Pem::new(tag, bytes), form)
@@ -229,7 +229,7 @@ fn from_pkcs8(bytes: &[u8]) -> Result<Key, String> {
             Ok::<_, der::Error>((algorithm, parameters))
         })?;
         let secret = <&OctetStringRef>::decode(reader)?;
-        // Attributes and the public key, which PKCS #8 may hold, say nothing more.
+        // Attributes and the public key, which PKCS #8 may contain, are not needed.
         while !reader.is_finished() {
             AnyRef::decode(reader)?;
         }

@@ -1,4 +1,4 @@
-//! Passwords: bcrypt, htpasswd, derived ones, and AES under one.
+//! Passwords: bcrypt, htpasswd, derived passwords, and AES encryption with a password.
 //!
 //! Source: Sprig 3.3 `crypto.go`.
 
@@ -74,7 +74,7 @@ fn hash(scope: &Scope<'_>, password: &[u8]) -> Result<String, Failure> {
     let mut salt = [0; 16];
     scope.draws.stream("salt").fill(&mut salt);
     let parts = bcrypt::hash_with_salt(password, BCRYPT_COST, salt);
-    // Go writes the older version mark; the hash is the same.
+    // Go writes the older version prefix; the hash is the same.
     Ok(parts.map_or_else(
         |error| format!("failed to encrypt string with bcrypt: {error}"),
         |parts| parts.format_for_version(Version::TwoA),
@@ -107,7 +107,7 @@ pub(super) fn derive(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Valu
     Ok(password.into())
 }
 
-/// The seed of the algorithm, then `text` with its length.
+/// The fixed prefix of the algorithm, then the length of `text` and `text`.
 fn salted(text: &[u8]) -> Vec<u8> {
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
     [b"com.lyndir.masterpassword", length.to_be_bytes().as_slice(), text].concat()
@@ -130,7 +130,7 @@ fn characters(class: char) -> &'static [u8] {
     }
 }
 
-/// AES-256-CBC; the key is the password's first 32 bytes, zeros after it.
+/// The key for AES-256-CBC: the first 32 bytes of the password, padded with zeros.
 fn aes_key(password: &[u8]) -> [u8; 32] {
     let mut key = [0; 32];
     key.iter_mut().zip(password).for_each(|(slot, byte)| *slot = *byte);
@@ -156,7 +156,7 @@ pub(super) fn decrypt_aes(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result
         return Ok("".into());
     }
     scope.produce(text.len())?;
-    // Go's decoder takes line breaks.
+    // Go's decoder ignores line breaks.
     let plain: Vec<u8> = text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     let bytes = STANDARD.decode(plain).map_err(|error| format!("illegal base64 data: {error}"))?;
     let out_of_range = || Failure::from("runtime error: slice bounds out of range");
@@ -165,7 +165,7 @@ pub(super) fn decrypt_aes(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result
     let opened = cipher
         .decrypt_padded_vec::<NoPadding>(sealed)
         .map_err(|_| Failure::from("crypto/cipher: input not full blocks"))?;
-    // Sprig takes the padding's word for its length and checks no more.
+    // Sprig trusts the last byte as the length of the padding, without further checks.
     let padding =
         usize::from(*opened.last().ok_or_else(|| Failure::from("runtime error: index out of range [-1]"))?);
     let kept = opened.len().checked_sub(padding).ok_or_else(out_of_range)?;

@@ -1,6 +1,6 @@
-//! RSA keys: PKCS #1 (RFC 8017), made from the render's seed, signing by ring.
+//! RSA keys: PKCS #1 (RFC 8017), generated from the render's seed; ring signs.
 //!
-//! Not by the crate `rsa`, which has no release without an open advisory (RUSTSEC-2023-0071).
+//! This does not use the crate `rsa`, which has no release without an open advisory (RUSTSEC-2023-0071).
 
 use crypto_bigint::{BoxedUint, ConcatenatingMul, Gcd, NonZero, Resize};
 use der::asn1::UintRef;
@@ -13,10 +13,10 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use super::der as write;
 use crate::primes::{EXPONENT, Primes, large_pair, pair_of};
 
-/// How often two primes may turn out to be the same, which happens never.
+/// How many unusable pairs of primes are tolerated; in practice, none occurs.
 const ATTEMPTS: u64 = 4;
 
-/// An RSA private key of two primes. Each number is its bytes, the highest first.
+/// An RSA private key with two primes. Each number is its big-endian bytes.
 pub(super) struct RsaKey {
     modulus: Vec<u8>,
     exponent: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) struct RsaKey {
 }
 
 impl RsaKey {
-    /// A new key of 2048 bits.
+    /// Generates a 2048-bit key.
     pub(super) fn generate(primes: &Primes) -> Self {
         loop {
             let (first, second) = primes.pair();
@@ -35,12 +35,12 @@ impl RsaKey {
         }
     }
 
-    /// The key of 2048 bits that a seed stands for.
+    /// The 2048-bit key of a seed.
     pub(super) fn of_seed(seed: [u8; 32]) -> Option<Self> {
         (0..ATTEMPTS).find_map(|attempt| pair_of(seed, attempt).and_then(|(p, q)| Self::from_primes(p, q)))
     }
 
-    /// A new key of 4096 bits.
+    /// Generates a 4096-bit key.
     pub(super) fn large(random: &mut ChaCha20Rng) -> Option<Self> {
         let mut seed = [0; 32];
         random.fill_bytes(&mut seed);
@@ -48,9 +48,9 @@ impl RsaKey {
         Self::from_primes(first, second)
     }
 
-    /// `None` when the primes are the same.
+    /// `None` if the primes are equal or do not fit the exponent.
     fn from_primes(first: BoxedUint, second: BoxedUint) -> Option<Self> {
-        // ring, like OpenSSL, wants the larger prime first.
+        // ring, like OpenSSL, requires the larger prime first.
         let (p, q) = if first > second { (first, second) } else { (second, first) };
         let (p, q) = (&p, &q);
         let modulus = p.concatenating_mul(q);
@@ -60,7 +60,7 @@ impl RsaKey {
         let order = (&before_p / &common).concatenating_mul(&before_q);
         let order = NonZero::new(order.resize(modulus.bits_precision())).into_option()?;
         let exponent = BoxedUint::from(EXPONENT).resize(modulus.bits_precision());
-        // None when the exponent divides p-1 or q-1.
+        // None if the exponent divides p-1 or q-1.
         let secret = exponent.invert_mod(&order).into_option()?;
         let modulo = |number: &BoxedUint| NonZero::new(number.clone()).into_option().map(|n| secret.rem(&n));
         let private = [
@@ -74,13 +74,13 @@ impl RsaKey {
         Some(Self { modulus: bytes(&modulus), exponent: bytes(&BoxedUint::from(EXPONENT)), private })
     }
 
-    /// Reads a `RSAPrivateKey`.
+    /// Reads an `RSAPrivateKey`.
     ///
     /// # Errors
-    /// It is not DER, or has more than two primes.
+    /// It is not valid DER, or has more than two primes.
     pub(super) fn from_pkcs1(bytes: &[u8]) -> Result<Self, String> {
-        let refused = |error: der::Error| error.to_string();
-        let mut reader = SliceReader::new(bytes).map_err(refused)?;
+        let invalid = |error: der::Error| error.to_string();
+        let mut reader = SliceReader::new(bytes).map_err(invalid)?;
         let numbers = reader.sequence(|reader| {
             let mut numbers: Vec<Vec<u8>> = Vec::with_capacity(9);
             while !reader.is_finished() && numbers.len() < 9 {
@@ -88,8 +88,8 @@ impl RsaKey {
             }
             Ok::<_, der::Error>(numbers)
         });
-        let numbers = numbers.map_err(refused)?;
-        reader.finish().map_err(refused)?;
+        let numbers = numbers.map_err(invalid)?;
+        reader.finish().map_err(invalid)?;
         let [version, modulus, exponent, private @ ..] = numbers.as_slice() else {
             return Err("key is incomplete".into());
         };
@@ -100,32 +100,32 @@ impl RsaKey {
         Ok(Self { modulus: modulus.clone(), exponent: exponent.clone(), private })
     }
 
-    /// A `RSAPrivateKey`.
+    /// Writes an `RSAPrivateKey`.
     pub(super) fn to_pkcs1(&self) -> Vec<u8> {
         let head = [write::integer(&[0]), write::integer(&self.modulus), write::integer(&self.exponent)];
         let private = self.private.iter().map(|number| write::integer(number));
         write::sequence(&head.into_iter().chain(private).collect::<Vec<_>>())
     }
 
-    /// A `RSAPublicKey`.
+    /// Writes an `RSAPublicKey`.
     pub(super) fn public(&self) -> Vec<u8> {
         write::sequence(&[write::integer(&self.modulus), write::integer(&self.exponent)])
     }
 
-    /// RSASSA-PKCS1-v1_5 with SHA-256, which has no randomness in it.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, which is deterministic.
     ///
     /// # Errors
-    /// ring refuses the key: it takes 2048 to 4096 bits.
+    /// ring rejects the key: it supports 2048 to 4096 bits.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let pair = RsaKeyPair::from_der(&self.ordered().to_pkcs1())
-            .map_err(|error| format!("rsa key refused: {error}"))?;
+            .map_err(|error| format!("rsa key rejected: {error}"))?;
         let mut signature = vec![0; pair.public().modulus_len()];
         pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .map_err(|_| "rsa signing failed".to_owned())?;
         Ok(signature)
     }
 
-    /// The same key with the larger prime first. Go writes the primes as it found them.
+    /// The same key with the larger prime first. Go writes the primes in the order in which it found them.
     fn ordered(&self) -> Self {
         let number = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(bytes);
         let [secret, p, q, dp, dq, _] = &self.private;
@@ -154,7 +154,7 @@ fn bytes(number: &BoxedUint) -> Vec<u8> {
 
 #[cfg(test)]
 impl RsaKey {
-    /// The same key with its primes in the other order, as Go may have found them.
+    /// The same key with its primes in the opposite order, as Go may write them.
     pub(super) fn with_primes_swapped(&self) -> Self {
         let number = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(bytes);
         let [secret, p, q, dp, dq, _] = &self.private;

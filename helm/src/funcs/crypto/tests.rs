@@ -29,14 +29,14 @@ fn der_of(text: &str) -> Vec<u8> {
     pem::parse(text).unwrap().into_contents()
 }
 
-fn said(result: Result<Value, Failure>) -> String {
+fn error_text(result: Result<Value, Failure>) -> String {
     match result.err() {
-        Some(Failure::Said(text)) => text,
+        Some(Failure::Message(text)) => text,
         other => panic!("{other:?}"),
     }
 }
 
-fn authority_of(seed: u8) -> Value {
+fn ca_of(seed: u8) -> Value {
     with_seed(seed, FUNCTIONS, "genCA", &["my-ca".into(), Value::Int(365)]).unwrap()
 }
 
@@ -48,14 +48,14 @@ fn names() -> Value {
     Value::list(vec!["a.b".into(), "*.c".into()])
 }
 
-/// Runs OpenSSL over files named by letters; `false` when there is no OpenSSL here.
+/// Runs OpenSSL in a directory with these files; `None` if OpenSSL is not installed.
 fn openssl(files: &[(&str, &str)], arguments: &[&str]) -> Option<String> {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(directory.path().join(name), text).unwrap();
     }
     let Ok(output) = Command::new("openssl").args(arguments).current_dir(&directory).output() else {
-        println!("skipped: no openssl here");
+        println!("skipped: openssl is not installed");
         return None;
     };
     let text = [output.stdout, output.stderr].concat();
@@ -65,17 +65,17 @@ fn openssl(files: &[(&str, &str)], arguments: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn an_authority_signs_a_certificate_that_verifies() {
-    let ca = authority_of(1);
+fn a_ca_signs_a_certificate_that_verifies() {
+    let ca = ca_of(1);
     let arguments = ["leaf*.x".into(), addresses(), names(), Value::Int(30), ca.clone()];
     let leaf = with_seed(2, FUNCTIONS, "genSignedCert", &arguments).unwrap();
     let ((ca_cert, _), (cert, key)) = (object(&ca), object(&leaf));
     let (ca_der, der) = (der_of(&ca_cert), der_of(&cert));
-    let (_, authority) = parse_x509_certificate(&ca_der).unwrap();
+    let (_, issuer) = parse_x509_certificate(&ca_der).unwrap();
     let (_, parsed) = parse_x509_certificate(&der).unwrap();
 
-    parsed.verify_signature(Some(authority.public_key())).unwrap();
-    authority.verify_signature(None).unwrap();
+    parsed.verify_signature(Some(issuer.public_key())).unwrap();
+    issuer.verify_signature(None).unwrap();
     assert_eq!(parsed.version(), X509Version::V3);
     assert_eq!(parsed.subject().to_string(), "CN=leaf*.x");
     assert_eq!(parsed.issuer().to_string(), "CN=my-ca");
@@ -88,8 +88,8 @@ fn an_authority_signs_a_certificate_that_verifies() {
     let wanted = ["DNSName(a.b)", "DNSName(*.c)", "IPAddress(0a:00:00:01)"];
     assert_eq!(found[..3], wanted);
     assert_eq!(found.len(), 4);
-    assert!(!parsed.is_ca() && authority.is_ca());
-    let usage = authority.key_usage().unwrap().unwrap().value;
+    assert!(!parsed.is_ca() && issuer.is_ca());
+    let usage = issuer.key_usage().unwrap().unwrap().value;
     assert!(usage.key_cert_sign() && usage.digital_signature() && usage.key_encipherment());
     let public = Key::from_pem(&key).unwrap().public_info().unwrap();
     assert_eq!(parsed.public_key().raw, public);
@@ -106,7 +106,8 @@ fn an_authority_signs_a_certificate_that_verifies() {
     }
 }
 
-/// Two certificates of real Helm 4.3, and the same made here: equal but for numbers, keys and dates.
+/// Compares two certificates of real Helm 4.3 with the same ones created here: only serial numbers, keys and dates
+/// differ.
 #[test]
 fn certificates_have_the_layout_of_helms() {
     let shape = |der: &[u8]| {
@@ -120,7 +121,7 @@ fn certificates_have_the_layout_of_helms() {
             (parsed.signature_algorithm.algorithm.to_string(), parsed.subject().as_raw().to_vec());
         (extensions.collect::<Vec<_>>(), algorithm, parsed.issuer().as_raw().to_vec())
     };
-    let ca = authority_of(1);
+    let ca = ca_of(1);
     let arguments = ["leaf*.x".into(), addresses(), names(), Value::Int(30), ca.clone()];
     let leaf = call(FUNCTIONS, "genSignedCert", &arguments).unwrap();
     let helms = include_str!("../../../tests/data/crypto/helm-certificates.pem");
@@ -130,9 +131,9 @@ fn certificates_have_the_layout_of_helms() {
 }
 
 #[test]
-fn the_seed_decides_all_bytes() {
-    assert_eq!(object(&authority_of(3)), object(&authority_of(3)));
-    assert_ne!(object(&authority_of(3)).1, object(&authority_of(4)).1);
+fn the_seed_determines_all_bytes() {
+    assert_eq!(object(&ca_of(3)), object(&ca_of(3)));
+    assert_ne!(object(&ca_of(3)).1, object(&ca_of(4)).1);
     for kind in ["ecdsa", "ed25519"] {
         let key = |seed| text_of(with_seed(seed, FUNCTIONS, "genPrivateKey", &[kind.into()]).unwrap());
         assert_eq!(key(1), key(1), "{kind}");
@@ -148,7 +149,7 @@ fn the_seed_decides_all_bytes() {
 }
 
 #[test]
-fn keys_of_all_kinds_carry_certificates() {
+fn keys_of_all_types_work_in_certificates() {
     for (kind, tag) in [("rsa", "RSA"), ("ecdsa", "EC"), ("ed25519", "")] {
         let key = text_of(call(FUNCTIONS, "genPrivateKey", &[kind.into()]).unwrap());
         assert!(key.starts_with(&format!("-----BEGIN {tag} PRIVATE KEY-----\n").replace("  ", " ")), "{key}");
@@ -157,7 +158,7 @@ fn keys_of_all_kinds_carry_certificates() {
         let leaf = call(FUNCTIONS, "genSignedCertWithKey", &arguments).unwrap();
         let arguments = ["s".into(), Value::Nil, names(), Value::Int(9), key.clone().into()];
         let own = call(FUNCTIONS, "genSelfSignedCertWithKey", &arguments).unwrap();
-        assert_eq!(object(&own).1, key, "{kind}: the key is written as it was");
+        assert_eq!(object(&own).1, key, "{kind}: the key is written unchanged");
         let ders = [&ca, &leaf, &own].map(|value| der_of(&object(value).0));
         let [ca, leaf, own] = ders.each_ref().map(|der| parse_x509_certificate(der).unwrap().1);
         leaf.verify_signature(Some(ca.public_key())).unwrap();
@@ -191,7 +192,7 @@ fn keys_of_openssl_are_read() {
     }
 }
 
-/// A key may name its primes in any order, as Go's do.
+/// The primes of a key can be in any order, as in Go's keys.
 #[test]
 fn rsa_keys_with_the_smaller_prime_first_sign() {
     let key = rsa::RsaKey::generate(&Primes::new([9; 32]));
@@ -207,13 +208,16 @@ fn dsa_keys_are_well_formed() {
     assert!(key.starts_with("-----BEGIN DSA PRIVATE KEY-----\n"), "{key}");
     openssl(&[("key", &key)], &["dsa", "-in", "key", "-noout", "-text"]);
     let refused = call(FUNCTIONS, "genCAWithKey", &["ca".into(), Value::Int(9), key.into()]);
-    assert!(said(refused).contains("does not implement crypto.Signer"));
+    assert!(error_text(refused).contains("does not implement crypto.Signer"));
 }
 
 #[test]
-fn wrong_arguments_give_sprigs_errors() {
+fn wrong_arguments_cause_sprigs_errors() {
     let ca = |days| ["x".into(), Value::Int(days), "no key".into()];
-    assert_eq!(said(call(FUNCTIONS, "genCAWithKey", &ca(1))), "parsing private key: no PEM data in input");
+    assert_eq!(
+        error_text(call(FUNCTIONS, "genCAWithKey", &ca(1))),
+        "parsing private key: no PEM data in input"
+    );
     let request = |addresses: Value, names: Value| {
         let key = text_of(call(FUNCTIONS, "genPrivateKey", &["ed25519".into()]).unwrap());
         call(
@@ -223,33 +227,33 @@ fn wrong_arguments_give_sprigs_errors() {
         )
     };
     let list = |text: &str| Value::list(vec![text.into()]);
-    assert_eq!(said(request(list("1.2.3"), Value::Nil)), "error parsing ip: 1.2.3");
-    assert!(said(request(Value::Nil, list("ä"))).ends_with("\"ä\" cannot be encoded as an IA5String"));
+    assert_eq!(error_text(request(list("1.2.3"), Value::Nil)), "error parsing ip: 1.2.3");
+    assert!(error_text(request(Value::Nil, list("ä"))).ends_with("\"ä\" cannot be encoded as an IA5String"));
     let number = || Value::list(vec![Value::Int(1)]);
-    assert_eq!(said(request(number(), Value::Nil)), "error parsing ip: 1 is not a string");
-    let refused = said(request(Value::Nil, number()));
+    assert_eq!(error_text(request(number(), Value::Nil)), "error parsing ip: 1 is not a string");
+    let refused = error_text(request(Value::Nil, number()));
     assert_eq!(refused, "error processing alternate dns name: 1 is not a string");
     let arguments = ["x".into(), Value::Nil, Value::Nil, Value::Int(1), "ca".into()];
-    assert!(said(call(FUNCTIONS, "genSignedCert", &arguments)).contains("expected sprig.certificate"));
+    assert!(error_text(call(FUNCTIONS, "genSignedCert", &arguments)).contains("expected sprig.certificate"));
     assert_eq!(text_of(call(FUNCTIONS, "genPrivateKey", &["x".into()]).unwrap()), "Unknown type x");
 }
 
 #[test]
-fn an_authority_with_a_foreign_key_is_refused() {
-    let (cert, _) = object(&authority_of(1));
-    let (_, key) = object(&authority_of(2));
+fn a_ca_with_a_foreign_key_is_rejected() {
+    let (cert, _) = object(&ca_of(1));
+    let (_, key) = object(&ca_of(2));
     let encoded = [cert, key].map(|text| Value::from(STANDARD.encode(text)));
     let ca = call(FUNCTIONS, "buildCustomCert", &encoded).unwrap();
     let refused = call(FUNCTIONS, "genSignedCert", &["x".into(), Value::Nil, Value::Nil, Value::Int(1), ca]);
-    assert!(said(refused).ends_with("provided PrivateKey doesn't match parent's PublicKey"));
+    assert!(error_text(refused).ends_with("provided PrivateKey doesn't match parent's PublicKey"));
     let refused = call(FUNCTIONS, "buildCustomCert", &["?".into(), "".into()]);
-    assert_eq!(said(refused), "unable to decode base64 certificate");
+    assert_eq!(error_text(refused), "unable to decode base64 certificate");
     let refused = call(FUNCTIONS, "buildCustomCert", &["eA==".into(), "eA==".into()]);
-    assert_eq!(said(refused), "unable to decode certificate");
+    assert_eq!(error_text(refused), "unable to decode certificate");
 }
 
 #[test]
-fn certificates_of_far_years_are_written() {
+fn certificates_with_distant_years_are_written() {
     let key = text_of(call(FUNCTIONS, "genPrivateKey", &["ed25519".into()]).unwrap());
     let year = |days| {
         let arguments = ["".into(), Value::Int(days), key.clone().into()];
@@ -259,7 +263,7 @@ fn certificates_of_far_years_are_written() {
     };
     assert_eq!(year(36_500), 2124);
     assert_eq!(year(-400), 2023);
-    // 1000 years of nanoseconds wrap in Go's time.Duration.
+    // 1000 years overflow Go's time.Duration, which counts nanoseconds.
     assert_eq!(year(365_000), 1854);
     for days in [i64::MIN, i64::MAX, 106_751, -106_751] {
         year(days);
@@ -267,7 +271,7 @@ fn certificates_of_far_years_are_written() {
 }
 
 #[test]
-fn a_loop_over_keys_meets_the_bound() {
+fn a_loop_over_keys_exceeds_the_limit() {
     let limits = Limits { steps: 300_000, ..Limits::default() };
     let scope = Scope::new(&limits, NOW, &Random::new([0; 32]), &Deny);
     let arguments = ["x".into(), Value::Int(1)];
@@ -277,13 +281,13 @@ fn a_loop_over_keys_meets_the_bound() {
 }
 
 #[test]
-fn htpasswd_verifies_and_has_gos_mark() {
+fn htpasswd_verifies_and_has_the_version_prefix_of_go() {
     let text = text_of(call(FUNCTIONS, "htpasswd", &["u".into(), "pässword".into()]).unwrap());
     let hash = text.strip_prefix("u:").unwrap();
     assert!(hash.starts_with("$2a$10$"), "{hash}");
     assert!(bcrypt::verify("pässword", hash).unwrap());
     assert!(!bcrypt::verify("password", hash).unwrap());
-    // Made by real Helm.
+    // Created by real Helm.
     assert!(bcrypt::verify("p", "$2a$10$MjOxrdyxsTCKUZggtZXJMuyK7legY6TEKADC7oMu8Evy4dwdWiL0u").unwrap());
     let refused = text_of(call(FUNCTIONS, "htpasswd", &["a:b".into(), "p".into()]).unwrap());
     assert_eq!(refused, "invalid username: a:b");
@@ -294,8 +298,8 @@ fn htpasswd_verifies_and_has_gos_mark() {
 }
 
 #[test]
-fn what_helm_encrypted_is_decrypted() {
-    // Made by real Helm: encryptAES "secretkey" "plaintext é".
+fn text_encrypted_by_helm_is_decrypted() {
+    // Created by real Helm: encryptAES "secretkey" "plaintext é".
     let sealed = "c7E1xBgQupa54HyA8SUpLhpygXvTAW9zZ+O0JD4rakI=";
     let opened = call(FUNCTIONS, "decryptAES", &["secretkey".into(), sealed.into()]).unwrap();
     assert_eq!(text_of(opened), "plaintext é");
@@ -312,12 +316,12 @@ fn what_helm_encrypted_is_decrypted() {
 }
 
 #[test]
-fn derives_helms_passwords() {
+fn derived_passwords_are_those_of_helm() {
     let derive = |counter: i64, kind: &str, site: &str| {
         let arguments = [Value::Int(counter), kind.into(), "password".into(), "user".into(), site.into()];
         text_of(call(FUNCTIONS, "derivePassword", &arguments).unwrap())
     };
-    // Made by real Helm.
+    // Created by real Helm.
     for (counter, kind, site, password) in DERIVED {
         assert_eq!(derive(*counter, kind, site), *password, "{kind}");
     }
@@ -336,7 +340,7 @@ const DERIVED: &[(i64, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn h9_forty_of_the_dearest_keys_cost_less_than_a_render_may() {
+fn h9_forty_of_the_most_expensive_keys_stay_within_the_limits() {
     let limits = Limits::default();
     let scope = Scope::new(&limits, NOW, &Random::new([0; 32]), &Deny);
     for _ in 0..40 {

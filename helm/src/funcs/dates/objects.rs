@@ -107,7 +107,7 @@ fn plain_member(time: &Time, name: &str, arguments: &[Value]) -> Result<Option<V
     Ok(Some(value))
 }
 
-/// In units of so many nanoseconds; what does not fit wraps, as in Go.
+/// The time in units of `size` nanoseconds; it wraps on overflow, as in Go.
 fn units(time: &Time, size: i64) -> i64 {
     let per_second = 1_000_000_000 / size;
     time.seconds.wrapping_mul(per_second).wrapping_add(i64::from(time.nanos) / size)
@@ -265,7 +265,7 @@ fn int(value: &Value) -> Result<i64, Failure> {
     if let Value::Int(number) = value { Ok(*number) } else { Err(wrong("int", value)) }
 }
 
-/// A duration; a whole number is one of nanoseconds.
+/// A duration; an integer counts nanoseconds.
 fn nanos(value: &Value) -> Result<i64, Failure> {
     match value {
         Value::Int(nanos) => Ok(*nanos),

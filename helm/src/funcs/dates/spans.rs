@@ -1,4 +1,4 @@
-//! Functions that take a length of time.
+//! The functions for durations.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::now;
 use super::objects::{Duration, Instant};
 use crate::function::{Arguments, Failure, Scope};
 
-/// Sprig's `duration`: seconds as text or `int64`; anything else, an `int` too, is none.
+/// Sprig's `duration`: seconds as text or `int64`. Anything else, even an `int`, is zero.
 pub(super) fn duration(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let seconds = match arguments.any(0) {
         Value::Str(text) => integer(text),
@@ -19,7 +19,7 @@ pub(super) fn duration(_: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value,
     Ok(go::print(seconds.wrapping_mul(go::SECOND)).into())
 }
 
-/// `strconv.ParseInt(text, 10, 64)` with its error dropped: too large a number is the nearest that fits.
+/// `strconv.ParseInt(text, 10, 64)` without its error: a number out of range becomes the nearest one in range.
 fn integer(text: &str) -> i64 {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -31,7 +31,7 @@ fn integer(text: &str) -> i64 {
     text.parse().unwrap_or(if negative { i64::MIN } else { i64::MAX })
 }
 
-/// Sprig's `durationRound`: the largest unit alone.
+/// Sprig's `durationRound`: only the largest unit.
 pub(super) fn round(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let nanos = match arguments.any(0) {
         Value::Str(text) => go::parse(text).unwrap_or(0),
@@ -98,7 +98,7 @@ fn from_seconds(seconds: i128) -> Result<i64, String> {
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
-    reason = "as Go, within the range just checked"
+    reason = "as Go, within the range checked above"
 )]
 fn from_float(seconds: f64) -> Result<i64, String> {
     if !seconds.is_finite() {

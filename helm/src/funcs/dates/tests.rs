@@ -32,7 +32,7 @@ fn shows_times_and_seconds() {
     assert_eq!(done("now", &[]), "2024-05-06 07:08:09.123456789 +0000 UTC");
     assert_eq!(done("date", &["2006-01-02 15:04".into(), Value::Int(0)]), "1970-01-01 00:00");
     assert_eq!(done("date", &["2006-01-02".into(), Value::Int64(86_400)]), "1970-01-02");
-    // What is no date is now, a float from YAML too.
+    // Anything that is not a date, even a float from YAML, means now.
     assert_eq!(done("date", &["2006-01-02".into(), Value::Float64(0.0)]), "2024-05-06");
     assert_eq!(done("htmlDate", &["x".into()]), "2024-05-06");
     let zoned = [Value::Int(1_717_200_000), "Asia/Tokyo".into()];
@@ -64,12 +64,12 @@ fn reads_dates() {
 }
 
 #[test]
-fn tells_lengths() {
+fn prints_durations() {
     assert_eq!(done("ago", &[time("2024-05-06T07:00:00Z")]), "8m9s");
     assert_eq!(done("ago", &[Value::Int(1_714_979_288)]), "1s");
     assert_eq!(done("duration", &["95".into()]), "1m35s");
     assert_eq!(done("duration", &[Value::Int64(95)]), "1m35s");
-    // An `int` and a float are nothing to Sprig.
+    // Sprig treats an `int` and a float as zero.
     assert_eq!(done("duration", &[Value::Int(95)]), "0s");
     assert_eq!(done("duration", &["99999999999999999999".into()]), "-1s");
     for (text, round) in

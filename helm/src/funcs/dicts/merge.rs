@@ -1,7 +1,7 @@
 //! The merges, by the rules of mergo 1.0 for maps.
 //!
-//! The destination is changed in place and returned. A source's maps and lists are not copied: where the
-//! destination had nothing, both share them afterwards.
+//! The destination is changed in place and returned. Maps and lists of a source are not copied: where the destination
+//! had no entry, both share them afterwards.
 
 use std::rc::Rc;
 
@@ -9,21 +9,21 @@ use gostd::value::{Element, Map, Value};
 
 use crate::function::{Arguments, Failure, Scope};
 
-/// What to do with what the destination already has.
+/// How to handle the existing entries of the destination.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Existing {
-    /// Keep what is not empty.
+    /// Keep those that are not empty.
     Keep,
-    /// Overwrite, even with what is empty.
+    /// Overwrite them, even with empty values.
     Replace,
 }
 
-/// `merge`, which gives an empty string where mergo fails.
+/// `merge`, which returns an empty string where mergo fails.
 pub(crate) fn fill(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     swallow(merge(scope, arguments, Existing::Keep))
 }
 
-/// `mergeOverwrite`, which gives an empty string where mergo fails.
+/// `mergeOverwrite`, which returns an empty string where mergo fails.
 pub(crate) fn overwrite(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     swallow(merge(scope, arguments, Existing::Replace))
 }
@@ -42,7 +42,7 @@ const DIFFERENT_TYPES: &str = "src and dst must be of same type";
 
 fn swallow(merged: Result<Value, Failure>) -> Result<Value, Failure> {
     match merged {
-        Err(Failure::Said(text)) if text == DIFFERENT_TYPES => Ok("".into()),
+        Err(Failure::Message(text)) if text == DIFFERENT_TYPES => Ok("".into()),
         other => other,
     }
 }
@@ -68,21 +68,21 @@ fn merge_maps(
     if Rc::ptr_eq(&destination.entries, &source.entries) {
         return Ok(());
     }
-    // A copy of the list of entries: a map below may be this very map.
+    // A copy of the list of entries, because a nested map may be this same map.
     let entries: Vec<_> =
         source.entries.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     scope.step(1 + entries.len() as u64)?;
     for (key, value) in entries {
         let old = destination.entries.borrow().get(&key).cloned();
-        if takes(scope, old.as_ref(), &value, existing, depth)? {
+        if replaces(scope, old.as_ref(), &value, existing, depth)? {
             insert(destination, source, key, value)?;
         }
     }
     Ok(())
 }
 
-/// Whether `new` replaces `old`; maps on both sides are merged instead.
-fn takes(
+/// Whether `new` replaces `old`; two maps are merged instead.
+fn replaces(
     scope: &Scope<'_>,
     old: Option<&Value>,
     new: &Value,
@@ -106,7 +106,7 @@ fn takes(
     Ok(existing == Existing::Replace || !old.truth())
 }
 
-/// Go refuses to put an `interface {}` into a `map[string]string`, whatever it holds.
+/// Go does not insert an `interface {}` into a `map[string]string`, whatever value it holds.
 fn insert(destination: &Map, source: &Map, key: Rc<str>, value: Value) -> Result<(), Failure> {
     if !matches!(destination.element, Element::Any | Element::Values) && destination.element != source.element
     {

@@ -1,18 +1,18 @@
-//! Base64 of RFC 4648 as Go's `encoding/base64` reads it: line breaks anywhere, loose last bits, and the
-//! offset of the first wrong byte.
+//! Base64 of RFC 4648 as Go's `encoding/base64` reads it: it allows line breaks anywhere and nonzero trailing bits, and
+//! reports the offset of the first invalid byte.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The text of `bytes`.
+/// Encodes `bytes`.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The bytes of `text`.
+/// Decodes `text`.
 ///
 /// # Errors
-/// The offset that Go names as wrong.
+/// The offset that Go reports.
 pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, usize> {
     let mut decoded = Vec::with_capacity(text.len() / 4 * 3);
     let mut input = text.iter().enumerate().filter(|(_, byte)| !matches!(byte, b'\n' | b'\r'));
@@ -32,7 +32,7 @@ pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, usize> {
         if count == 2 {
             match input.next() {
                 Some((_, b'=')) => {}
-                // Go names the byte before the one that should have been padding.
+                // Go reports the byte before the one that should be padding.
                 Some((other, _)) => return Err(other - 1),
                 None => return Err(text.len()),
             }
@@ -44,7 +44,7 @@ pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, usize> {
         decoded.extend(bytes.into_iter().skip(1).take(count - 1));
         return Ok(decoded);
     }
-    // The position in the text, less the digits that are left over.
+    // The end of the text, minus the leftover digits.
     if count == 0 { Ok(decoded) } else { Err(text.len() - count) }
 }
 

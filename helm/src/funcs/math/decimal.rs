@@ -1,4 +1,4 @@
-//! Sums, products and quotients in decimal, as shopspring/decimal 1.5 computes them: `addf 0.1 0.2` is 0.3.
+//! Decimal sums, products and quotients, as shopspring/decimal 1.5 computes them: `addf 0.1 0.2` is 0.3.
 
 use gostd::value::Value;
 use num_bigint::{BigInt, Sign};
@@ -6,13 +6,13 @@ use num_bigint::{BigInt, Sign};
 use crate::funcs::cast;
 use crate::function::{Arguments, Failure, Scope};
 
-/// `digits` times ten to the `exponent`.
+/// A decimal number, `digits` * 10^`exponent`.
 struct Decimal {
     digits: BigInt,
     exponent: i64,
 }
 
-/// Digits after the point that a quotient has.
+/// The number of decimal places of a quotient.
 const PRECISION: i64 = 16;
 
 type Operation = fn(Decimal, Decimal) -> Result<Decimal, Failure>;
@@ -49,7 +49,7 @@ pub(crate) fn div(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, 
 fn fold(scope: &Scope<'_>, first: &Value, rest: &[Value], operation: Operation) -> Result<Value, Failure> {
     let mut result = Decimal::new(cast::to_float(first))?;
     for operand in rest {
-        // Digits grow with each operation; what that costs is accounted for.
+        // The number of digits grows with each operation, and so does its cost.
         scope.step(1 + result.digits.bits() / 64 + result.exponent.unsigned_abs() / 16)?;
         result = operation(result, Decimal::new(cast::to_float(operand))?)?;
     }
@@ -57,7 +57,7 @@ fn fold(scope: &Scope<'_>, first: &Value, rest: &[Value], operation: Operation) 
 }
 
 impl Decimal {
-    /// The shortest decimal that is read back as `number`.
+    /// The shortest decimal that reads back as `number`.
     fn new(number: f64) -> Result<Self, Failure> {
         let scientific = format!("{number:e}");
         let parsed = scientific.split_once('e').and_then(|(mantissa, exponent)| {
@@ -97,7 +97,7 @@ fn sum(left: Decimal, right: Decimal) -> Result<Decimal, Failure> {
     Ok(Decimal { digits: left.rescaled(exponent) + right.rescaled(exponent), exponent })
 }
 
-/// Rounded half away from zero.
+/// The quotient, rounded half away from zero.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of an operation")]
 fn quotient(left: Decimal, right: Decimal) -> Result<Decimal, Failure> {
     if right.digits.sign() == Sign::NoSign {
@@ -112,7 +112,7 @@ fn quotient(left: Decimal, right: Decimal) -> Result<Decimal, Failure> {
     let mut digits = &dividend / &divisor;
     let remainder = &dividend - &digits * &divisor;
     if (remainder.magnitude() << 1u8) >= *divisor.magnitude() {
-        // A quotient of zero has no sign of its own, but its operands have.
+        // A quotient of zero has no sign, so the sign comes from the operands.
         let negative = left.digits.sign() != right.digits.sign() && left.digits.sign() != Sign::NoSign;
         digits += if negative { -1 } else { 1 };
     }

@@ -6,15 +6,15 @@ use crate::funcs::runes;
 
 /// A piece of a template.
 pub(crate) enum Piece<'a> {
-    /// Text as it is.
+    /// Literal text.
     Literal(&'a [u8]),
     /// A group by number.
     Number(usize),
-    /// A group by name; `$1x` names `1x`.
+    /// A group by name; `$1x` refers to the group `1x`.
     Name(&'a [u8]),
 }
 
-/// The pieces of `template`.
+/// Parses a template into its pieces.
 pub(crate) fn parse(template: &[u8]) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = template;
@@ -36,7 +36,7 @@ pub(crate) fn parse(template: &[u8]) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The longest name, in braces or not, and what comes after it.
+/// The longest name, with or without braces, and the rest after it.
 fn reference(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (braced, text) = match text.strip_prefix(b"{") {
         Some(inside) => (true, inside),
@@ -60,7 +60,7 @@ fn number(name: &[u8]) -> Option<usize> {
         .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + usize::from(byte - b'0')))
 }
 
-/// Appends the template with the groups of one match put in.
+/// Appends the template, with the groups of one match filled in.
 pub(crate) fn append(pieces: &[Piece<'_>], captures: &Captures<'_>, names: &[String], result: &mut Vec<u8>) {
     for piece in pieces {
         let group = match piece {

@@ -1,8 +1,8 @@
-//! From the syntax of Go's `regexp/syntax` to that of the `regex` crate.
+//! Translates the syntax of Go's `regexp/syntax` into that of the `regex` crate.
 //!
-//! Go's classes `\d`, `\s`, `\w` and its `\b` are ASCII; a brace that opens no repetition is a brace;
-//! `\Q...\E`, octal escapes and names that begin with a digit exist; repetitions do not stack. What Go
-//! refuses is refused with Go's words.
+//! In Go the classes `\d`, `\s`, `\w` and `\b` are ASCII; a brace that does not begin a repetition is literal;
+//! `\Q...\E`, octal escapes and group names that begin with a digit are allowed; repetitions cannot be stacked.
+//! Patterns that Go rejects are rejected with Go's error text.
 
 mod class;
 mod escape;
@@ -10,16 +10,16 @@ mod escape;
 /// A pattern of the `regex` crate.
 pub(crate) struct Translated {
     pub(crate) pattern: String,
-    /// The names of the groups, in order; empty for those without.
+    /// The names of the groups, in order; empty for groups without a name.
     pub(crate) names: Vec<String>,
-    /// How many nodes it has, repetitions counted out.
+    /// The number of nodes, with repetitions expanded.
     pub(crate) size: u64,
 }
 
-/// The pattern for Go's `source`.
+/// Translates Go's `source`.
 ///
 /// # Errors
-/// Go's words for what is wrong with it.
+/// Go's error text.
 pub(crate) fn translate(source: &str) -> Result<Translated, String> {
     let mut translator = Translator {
         source,
@@ -38,13 +38,13 @@ pub(crate) fn translate(source: &str) -> Result<Translated, String> {
     }
 }
 
-/// What is known of the group that is being read.
+/// The state of the group that is being read.
 #[derive(Default)]
 struct Group {
     flags: Flags,
-    /// Nodes so far.
+    /// The number of nodes so far.
     size: u64,
-    /// Nodes of the last atom; none at the start and after `|`.
+    /// The last atom; `None` at the start and after `|`.
     atom: Option<Atom>,
     /// The largest product of nested repetitions so far.
     product: u64,
@@ -54,15 +54,15 @@ struct Group {
 struct Atom {
     size: u64,
     product: u64,
-    /// Where it ends in the pattern; flags may follow before its repetition does.
+    /// Its end in the pattern; flags may come between it and its repetition.
     end: usize,
 }
 
-/// Go's flags; all others of the `regex` crate stay as they are.
+/// Go's flags; all other flags of the `regex` crate keep their defaults.
 #[derive(Default, Clone, Copy)]
 struct Flags([bool; 4]);
 
-/// Case, lines, dot, greed.
+/// Case insensitivity, multi-line mode, dot matches newline, ungreedy.
 const FLAGS: [char; 4] = ['i', 'm', 's', 'U'];
 
 struct Translator<'a> {
@@ -74,7 +74,7 @@ struct Translator<'a> {
     current: Group,
 }
 
-/// How deep Go lets expressions nest.
+/// Go's limit on the nesting of expressions.
 const DEPTH: usize = 1000;
 
 impl<'a> Translator<'a> {
@@ -120,7 +120,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Takes `bytes` of the source over as they are.
+    /// Copies `bytes` of the source unchanged.
     fn copy(&mut self, bytes: usize) {
         let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         self.pattern.push_str(taken);
@@ -299,7 +299,7 @@ impl Flags {
         self.0.iter_mut().zip(FLAGS).find_map(|(flag, known)| (known == name).then_some(flag))
     }
 
-    /// All of them, on or off.
+    /// All flags, on or off, in the syntax of a group.
     fn spelled(self) -> String {
         let those =
             |on: bool| self.0.iter().zip(FLAGS).filter(move |(set, _)| **set == on).map(|(_, name)| name);
@@ -308,12 +308,12 @@ impl Flags {
     }
 }
 
-/// What of `before` was read to get to `after`.
+/// The part of `before` that was read before `after`.
 fn taken<'a>(before: &'a str, after: &str) -> &'a str {
     before.get(..before.len() - after.len()).unwrap_or(before)
 }
 
-/// `{least,most}` at the start of `text`; -1 is no upper bound, and as least one that is too large.
+/// `{least,most}` at the start of `text`; -1 means no upper bound, or a lower bound that is too large.
 fn counts(text: &str) -> Option<(i64, i64, &str)> {
     let (inside, rest) = text.strip_prefix('{')?.split_once('}')?;
     let number = |digits: &str| {

@@ -1,4 +1,4 @@
-//! Letter cases: Go's `strings` and `unicode`, goutils' words, and the word splitting of xstrings 1.6.
+//! Letter cases: Go's `strings` and `unicode`, the words of goutils, and the word splitting of xstrings 1.6.
 
 use gostd::value::Value;
 
@@ -9,33 +9,33 @@ use crate::function::{Arguments, Failure, Scope};
 
 /// `upper`
 pub(crate) fn upper(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, runes::map(arguments.bytes(0), to_upper))
+    text::string(scope, runes::map(arguments.bytes(0), to_upper))
 }
 
 /// `lower`
 pub(crate) fn lower(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, runes::map(arguments.bytes(0), to_lower))
+    text::string(scope, runes::map(arguments.bytes(0), to_lower))
 }
 
-/// `title`: the first letter of each word, where digits and underscores are of the word.
+/// `title`: changes the first letter of each word; digits and underscores are part of words.
 pub(crate) fn title(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let mut before = ' ';
     let titled = runes::map(arguments.bytes(0), |rune| {
-        let starts = parts_words(before);
+        let starts = separates_words(before);
         before = rune;
         if starts { to_title(rune) } else { rune }
     });
-    text::give(scope, titled)
+    text::string(scope, titled)
 }
 
-fn parts_words(rune: char) -> bool {
+fn separates_words(rune: char) -> bool {
     if rune.is_ascii() {
         return !rune.is_ascii_alphanumeric() && rune != '_';
     }
     !is_letter(rune) && !runes::is_digit(rune) && rune.is_whitespace()
 }
 
-/// `untitle`: the first letter of each word between blanks.
+/// `untitle`: changes the first letter of each word; whitespace separates words.
 pub(crate) fn untitle(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let mut starts = true;
     let lowered = runes::map(arguments.bytes(0), |rune| {
@@ -43,7 +43,7 @@ pub(crate) fn untitle(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Val
         starts = rune.is_whitespace();
         if first && !starts { to_lower(rune) } else { rune }
     });
-    text::give(scope, lowered)
+    text::string(scope, lowered)
 }
 
 /// `swapcase`: a lower-case letter at the start or after a blank becomes title case.
@@ -61,13 +61,13 @@ pub(crate) fn swap(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value,
             rune
         }
     });
-    text::give(scope, swapped)
+    text::string(scope, swapped)
 }
 
 /// `camelcase`: xstrings' Pascal case.
 pub(crate) fn camel(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let source: Vec<char> = runes::runes(arguments.bytes(0)).map(|(rune, _)| rune).collect();
-    text::give(scope, pascal(&source))
+    text::string(scope, pascal(&source))
 }
 
 fn pascal(source: &[char]) -> String {
@@ -106,12 +106,12 @@ fn pascal(source: &[char]) -> String {
 
 /// `snakecase`
 pub(crate) fn snake(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, separated(&valid(arguments.bytes(0)), '_'))
+    text::string(scope, separated(&valid(arguments.bytes(0)), '_'))
 }
 
 /// `kebabcase`
 pub(crate) fn kebab(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
-    text::give(scope, separated(&valid(arguments.bytes(0)), '-'))
+    text::string(scope, separated(&valid(arguments.bytes(0)), '-'))
 }
 
 fn valid(bytes: &[u8]) -> Vec<char> {
@@ -122,7 +122,7 @@ fn is_connector(rune: char) -> bool {
     matches!(rune, '-' | '_') || rune.is_whitespace()
 }
 
-/// A letter that is no CJK ideograph.
+/// Whether the rune is a letter but not a CJK ideograph.
 fn is_alphabet(rune: char) -> bool {
     is_letter(rune)
         && !matches!(rune, '\u{4E00}'..='\u{9FCC}' | '\u{3400}'..='\u{4D85}' | '\u{20000}'..='\u{2B81D}')
@@ -139,7 +139,7 @@ enum Word {
     Other,
 }
 
-/// The first word of `source`: its kind and how many runes it has.
+/// The kind of the first word of `source`, and its number of runes.
 fn next_word(source: &[char]) -> (Word, usize) {
     let Some(&first) = source.first() else { return (Word::None, 0) };
     let run = |same: &dyn Fn(char) -> bool| source.iter().take_while(|rune| same(**rune)).count().max(1);
@@ -160,7 +160,7 @@ fn next_word(source: &[char]) -> (Word, usize) {
     }
 }
 
-/// `HTTPStatus` is `HTTP` and `Status`: the last capital goes with the letters after it.
+/// `HTTPStatus` is `HTTP` and `Status`: the last capital belongs to the letters after it.
 fn upper_word(source: &[char]) -> usize {
     let capitals = source.iter().take_while(|rune| is_upper(**rune)).count();
     let follows = source.get(capitals).copied();
@@ -171,7 +171,7 @@ fn upper_word(source: &[char]) -> usize {
     1 + letters.count()
 }
 
-/// The words of a string while they are joined anew.
+/// Joins the words of a string with a connector.
 struct Joiner<'a> {
     connector: char,
     kind: Word,
@@ -197,7 +197,7 @@ impl Joiner<'_> {
         }));
     }
 
-    /// Letters and numbers that follow a number belong to its word.
+    /// Appends the letters and numbers after a number, which belong to its word.
     fn put_tail(&mut self) {
         while matches!(self.kind, Word::Alphabet | Word::Number) {
             let word = self.word;
@@ -215,7 +215,7 @@ impl Joiner<'_> {
         }
     }
 
-    /// After a word of letters: a number stays with it unless letters follow the number.
+    /// Continues after a word of letters: a number belongs to it unless letters follow the number.
     fn after_letters(&mut self) {
         if self.kind != Word::Number {
             self.connect();

@@ -1,11 +1,11 @@
-//! Wrapping and shortening, as goutils does it: by bytes.
+//! Wrapping and abbreviating by bytes, as goutils does.
 
 use gostd::value::Value;
 
 use crate::funcs::text;
 use crate::function::{Arguments, Failure, Scope};
 
-/// `wrap`: words longer than a line stay whole.
+/// `wrap`: words longer than a line are not cut.
 pub(crate) fn wrap(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     wrapped(scope, arguments.bytes(1), arguments.int(0), b"\n", LongWords::Keep)
 }
@@ -39,7 +39,7 @@ fn wrapped(
             continue;
         }
         let window = rest.get(..=width).unwrap_or(rest);
-        // Where the line ends, and whether a space follows that is dropped.
+        // The end of the line, and the number of spaces to drop after it.
         let (end, space) = match window.iter().rposition(|byte| *byte == b' ') {
             Some(space) => (space, 1),
             None if long == LongWords::Cut => (width, 0),
@@ -62,17 +62,17 @@ fn wrapped(
 /// `abbrev`
 pub(crate) fn abbreviate(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let (width, source) = (arguments.int(0), arguments.bytes(1));
-    text::give(scope, if width < 4 { source.to_vec() } else { abbreviated(source, 0, width) })
+    text::string(scope, if width < 4 { source.to_vec() } else { abbreviated(source, 0, width) })
 }
 
 /// `abbrevboth`
 pub(crate) fn abbreviate_both(scope: &Scope<'_>, arguments: Arguments<'_>) -> Result<Value, Failure> {
     let (left, right, source) = (arguments.int(0), arguments.int(1), arguments.bytes(2));
     let short = right < 4 || (left > 0 && right < 7);
-    text::give(scope, if short { source.to_vec() } else { abbreviated(source, left, right) })
+    text::string(scope, if short { source.to_vec() } else { abbreviated(source, left, right) })
 }
 
-/// At most `width` bytes that show what is at `offset`, with dots for what is left out.
+/// At most `width` bytes that include the text at `offset`, with dots for the omitted text.
 fn abbreviated(source: &[u8], offset: i64, width: i64) -> Vec<u8> {
     const DOTS: &[u8] = b"...";
     let width = usize::try_from(width).unwrap_or(0);
@@ -87,7 +87,7 @@ fn abbreviated(source: &[u8], offset: i64, width: i64) -> Vec<u8> {
     }
     if offset + shown < source.len() {
         let middle = source.get(offset..).unwrap_or_default();
-        // Too narrow for dots at both ends: goutils refuses, and Sprig swallows that.
+        // Too narrow for dots at both ends: goutils returns an error, which Sprig ignores.
         let shortened = if shown < 4 { Vec::new() } else { abbreviated(middle, 0, int(shown)) };
         return [DOTS, &shortened].concat();
     }

@@ -1,11 +1,11 @@
-//! URL references after RFC 3986, taken apart and put together as Go's `net/url` does it.
+//! URL references (RFC 3986), parsed and assembled as Go's `net/url` does.
 
 mod escape;
 mod host;
 
 pub(crate) use escape::Part;
 
-/// The parts of a URL, unescaped but for query and opaque part.
+/// The parts of a URL, unescaped except for the query and the opaque part.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Reference {
     pub(crate) scheme: Vec<u8>,
@@ -17,14 +17,14 @@ pub(crate) struct Reference {
     pub(crate) fragment: Vec<u8>,
 }
 
-/// A user and, if there was a colon, a password.
+/// A user name and, if there is a colon, a password.
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     name: Vec<u8>,
     password: Option<Vec<u8>>,
 }
 
-/// Which URL was refused, and why.
+/// A rejected URL, and the reason.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) url: Vec<u8>,
@@ -111,7 +111,7 @@ impl Reference {
         bare.unwrap_or(host).to_vec()
     }
 
-    /// User and password as they are written in a URL.
+    /// User and password as written in a URL.
     pub(crate) fn user_text(&self) -> Vec<u8> {
         let Some(user) = &self.user else { return Vec::new() };
         let mut text = escape::escape(&user.name, Part::User);
@@ -122,7 +122,7 @@ impl Reference {
         text
     }
 
-    /// Go's `URL.String` of a URL that was put together from parts.
+    /// Go's `URL.String` for a URL that was assembled from parts.
     pub(crate) fn text(&self) -> Vec<u8> {
         let mut text = Vec::new();
         if !self.scheme.is_empty() {
@@ -162,7 +162,7 @@ impl Reference {
     }
 }
 
-/// What is before the first `byte`, and what is after it if there is one.
+/// The text before the first `byte`, and the text after it if it occurs.
 fn cut(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
     match text.iter().position(|at| *at == byte) {
         Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),

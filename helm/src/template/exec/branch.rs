@@ -5,15 +5,20 @@ use std::rc::Rc;
 use gostd::fmt;
 use gostd::value::Value;
 
-use super::{Flow, Frame, Held};
+use super::{EvalValue, Flow, Frame};
 use crate::template::ast::Branch;
 use crate::template::error::Stop;
 
-/// Index and element of each turn of a loop.
-type Turns = Box<dyn Iterator<Item = (Held, Held)>>;
+/// Index and element of each iteration of a loop.
+type Iterations = Box<dyn Iterator<Item = (EvalValue, EvalValue)>>;
 
 impl<'t> Frame<'t> {
-    pub(super) fn condition(&mut self, branch: &'t Branch, dot: &Held, rebinds: bool) -> Result<Flow, Stop> {
+    pub(super) fn condition(
+        &mut self,
+        branch: &'t Branch,
+        dot: &EvalValue,
+        rebinds: bool,
+    ) -> Result<Flow, Stop> {
         let mark = self.variables.len();
         self.engine.enter()?;
         let value = self.pipeline(&branch.pipeline, dot)?;
@@ -29,24 +34,25 @@ impl<'t> Frame<'t> {
         Ok(flow)
     }
 
-    pub(super) fn range(&mut self, branch: &'t Branch, dot: &Held) -> Result<Flow, Stop> {
+    pub(super) fn range(&mut self, branch: &'t Branch, dot: &EvalValue) -> Result<Flow, Stop> {
         let outer = self.variables.len();
         self.engine.enter()?;
         let value = self.pipeline(&branch.pipeline, dot)?;
         let mark = self.variables.len();
-        let mut turned = false;
+        let mut iterated = false;
         let mut flow = Flow::Next;
-        for (index, element) in self.turns(value, branch.pipeline.variables.len())? {
-            turned = true;
+        for (index, element) in self.iterations(value, branch.pipeline.variables.len())? {
+            iterated = true;
             self.engine.scope.step(1)?;
             self.bind(branch, index, &element)?;
             let ended = self.walk(&branch.body, &element)?;
+            // Variables that the body declares live for one iteration.
             self.variables.truncate(mark);
             if ended == Flow::Break {
                 break;
             }
         }
-        if !turned && let Some(otherwise) = &branch.otherwise {
+        if !iterated && let Some(otherwise) = &branch.otherwise {
             flow = self.walk(otherwise, dot)?;
         }
         self.engine.leave();
@@ -54,11 +60,11 @@ impl<'t> Frame<'t> {
         Ok(flow)
     }
 
-    /// What there is to walk. A map is walked as it was at the start, in the order of its keys.
-    fn turns(&self, value: Held, variables: usize) -> Result<Turns, Stop> {
+    /// The iterations over a value. A map is iterated as it was at the start, in the order of its keys.
+    fn iterations(&self, value: EvalValue, variables: usize) -> Result<Iterations, Stop> {
         let value = match value {
-            Held::Nothing => return Ok(Box::new(std::iter::empty())),
-            Held::Plain(value) | Held::Boxed(value) => value,
+            EvalValue::Nothing => return Ok(Box::new(std::iter::empty())),
+            EvalValue::Plain(value) | EvalValue::Boxed(value) => value,
         };
         let number: fn(u64) -> Value = match value {
             Value::Int(_) => |turn| Value::Int(turn.cast_signed()),
@@ -67,58 +73,59 @@ impl<'t> Frame<'t> {
         };
         match value {
             Value::Int(_) | Value::Int64(_) | Value::Uint64(_) if variables > 1 => {
-                Err(self.refused("can't use ", &value, " to iterate over more than one variable"))
+                Err(self.value_error("can't use ", &value, " to iterate over more than one variable"))
             }
             Value::Int(count) | Value::Int64(count) => Ok(Box::new(
-                (0..count.max(0).cast_unsigned()).map(move |turn| (Held::Nothing, Held::Plain(number(turn)))),
+                (0..count.max(0).cast_unsigned())
+                    .map(move |turn| (EvalValue::Nothing, EvalValue::Plain(number(turn)))),
             )),
             Value::Uint64(count) => {
-                Ok(Box::new((0..count).map(move |turn| (Held::Nothing, Held::Plain(number(turn))))))
+                Ok(Box::new((0..count).map(move |turn| (EvalValue::Nothing, EvalValue::Plain(number(turn))))))
             }
             Value::List(list) => {
                 let items = Rc::clone(&list.items);
                 let element = list.element;
                 Ok(Box::new((0_i64..).zip(0..items.len()).map(move |(index, at)| {
                     let item = items.get(at).cloned().unwrap_or(Value::Nil);
-                    (Held::Plain(Value::Int(index)), Held::element(item, element))
+                    (EvalValue::Plain(Value::Int(index)), EvalValue::element(item, element))
                 })))
             }
             Value::Bytes(bytes) => Ok(Box::new((0_i64..).zip(0..bytes.len()).map(move |(index, at)| {
                 let byte = bytes.get(at).copied().unwrap_or_default();
-                (Held::Plain(Value::Int(index)), Held::Plain(Value::Uint64(byte.into())))
+                (EvalValue::Plain(Value::Int(index)), EvalValue::Plain(Value::Uint64(byte.into())))
             }))),
             Value::Map(map) => {
                 let entries = map.entries.borrow().clone();
                 let element = map.element;
                 self.engine.scope.step(entries.len() as u64)?;
-                Ok(Box::new(
-                    entries
-                        .into_iter()
-                        .map(move |(key, item)| (Held::Plain(Value::Str(key)), Held::element(item, element))),
-                ))
+                Ok(Box::new(entries.into_iter().map(move |(key, item)| {
+                    (EvalValue::Plain(Value::Str(key)), EvalValue::element(item, element))
+                })))
             }
             Value::Object(ref object) => match object.items() {
                 Some(items) => {
                     self.engine.scope.step(items.len() as u64)?;
-                    Ok(Box::new(items.into_iter().map(|(key, item)| (Held::data(key), Held::result(item)))))
+                    Ok(Box::new(
+                        items.into_iter().map(|(key, item)| (EvalValue::data(key), EvalValue::result(item))),
+                    ))
                 }
-                None => Err(self.refused("range can't iterate over ", &value, "")),
+                None => Err(self.value_error("range can't iterate over ", &value, "")),
             },
-            _ => Err(self.refused("range can't iterate over ", &value, "")),
+            _ => Err(self.value_error("range can't iterate over ", &value, "")),
         }
     }
 
-    fn refused(&self, before: &str, value: &Value, after: &str) -> Stop {
+    fn value_error(&self, before: &str, value: &Value, after: &str) -> Stop {
         let mut text = before.as_bytes().to_vec();
         if let Err(failure) = fmt::append(self.engine.scope, &mut text, value) {
             return failure.into();
         }
         text.extend_from_slice(after.as_bytes());
-        self.fault(&String::from_utf8_lossy(&text))
+        self.error(&String::from_utf8_lossy(&text))
     }
 
-    /// Gives the loop's variables their values for one turn. One variable takes the element.
-    fn bind(&mut self, branch: &'t Branch, index: Held, element: &Held) -> Result<(), Stop> {
+    /// Sets the variables of the loop for one iteration. A single variable receives the element.
+    fn bind(&mut self, branch: &'t Branch, index: EvalValue, element: &EvalValue) -> Result<(), Stop> {
         let pipeline = &branch.pipeline;
         let (first, second) = match pipeline.variables.as_slice() {
             [] => return Ok(()),
@@ -131,6 +138,7 @@ impl<'t> Frame<'t> {
             }
             return self.assign(second, element.clone());
         }
+        // The pipeline has already declared the variables, so only their values change.
         let top = self.variables.len();
         if let Some((_, value)) = self.variables.get_mut(top.wrapping_sub(1)) {
             value.clone_from(element);

@@ -1,20 +1,20 @@
-//! Calls of functions: arguments counted, typed and evaluated as Go's reflection does.
+//! Calls of functions: counts, evaluates and type-checks arguments as Go's reflection does.
 
 use std::rc::Rc;
 
 use gostd::value::{Element, Value};
 
-use super::held::Last;
+use super::eval_value::Last;
 use super::special::{self, Special};
-use super::{At, Frame, Held};
+use super::{At, EvalValue, Frame};
 use crate::funcs;
 use crate::function::{Arguments, Failure, Function, Parameter};
 use crate::template::ast::{Expression, Operand};
 use crate::template::error::Stop;
 
-/// What is given to a function, method or field.
+/// The arguments for a function, method or field.
 pub(super) struct Call<'t> {
-    /// What an error of the function itself names.
+    /// The node that an error of the function itself names.
     pub(super) node: At<'t>,
     /// The arguments in the command.
     pub(super) operands: &'t [Operand],
@@ -28,7 +28,7 @@ impl Call<'_> {
     }
 }
 
-/// What a function takes.
+/// The parameters of a function.
 #[derive(Clone, Copy)]
 pub(super) struct Signature {
     pub(super) parameters: &'static [Parameter],
@@ -44,7 +44,7 @@ impl Signature {
 
 impl<'t> Frame<'t> {
     /// `evalFunction` and `evalCall`
-    pub(super) fn call(&mut self, dot: &Held, name: &str, call: Call<'t>) -> Result<Held, Stop> {
+    pub(super) fn call(&mut self, dot: &EvalValue, name: &str, call: Call<'t>) -> Result<EvalValue, Stop> {
         if let Some((special, signature)) = special::find(name) {
             self.count(name, signature, &call)?;
             if matches!(special, Special::And | Special::Or) {
@@ -53,35 +53,35 @@ impl<'t> Frame<'t> {
             let node = call.node;
             let callee = call.operands.first();
             let arguments = self.arguments(dot, signature, call)?;
-            let arguments: Vec<Value> = arguments.into_iter().map(Held::into_value).collect();
+            let arguments: Vec<Value> = arguments.into_iter().map(EvalValue::into_value).collect();
             let result = self.special(special, callee, &arguments);
-            return result.map(Held::result).map_err(|stop| self.failed(node, name, stop));
+            return result.map(EvalValue::result).map_err(|stop| self.failed(node, name, stop));
         }
         let Some(function) = funcs::find(name) else {
-            return Err(self.fault(&format!("{name:?} is not a defined function")));
+            return Err(self.error(&format!("{name:?} is not a defined function")));
         };
         let signature = Signature { parameters: function.parameters, rest: function.rest };
         self.count(name, signature, &call)?;
         let node = call.node;
         let arguments = self.arguments(dot, signature, call)?;
         let result = self.run(function, arguments);
-        result.map(Held::result).map_err(|failure| self.failed(node, name, failure.into()))
+        result.map(EvalValue::result).map_err(|failure| self.failed(node, name, failure.into()))
     }
 
-    fn run(&self, function: &Function, arguments: Vec<Held>) -> Result<Value, Failure> {
-        // The one function that tells the two nils apart: Go's panics in reflection on no value at all.
-        if function.name == "len" && matches!(arguments.as_slice(), [Held::Nothing]) {
+    fn run(&self, function: &Function, arguments: Vec<EvalValue>) -> Result<Value, Failure> {
+        // The only function that distinguishes the two nils: in Go, reflection panics if there is no value at all.
+        if function.name == "len" && matches!(arguments.as_slice(), [EvalValue::Nothing]) {
             return Err("reflect: call of reflect.Value.Type on zero Value".into());
         }
-        let arguments: Vec<Value> = arguments.into_iter().map(Held::into_value).collect();
+        let arguments: Vec<Value> = arguments.into_iter().map(EvalValue::into_value).collect();
         (function.body)(self.engine.scope, Arguments(&arguments))
     }
 
     fn failed(&mut self, node: At<'t>, name: &str, stop: Stop) -> Stop {
         self.at = node;
         match stop {
-            Stop::Limit { .. } => stop.placed(|| self.line()),
-            Stop::Fault(_) => stop.wrapped(format!("{}error calling {name}: ", self.place())),
+            Stop::Limit { .. } => stop.located(|| self.line()),
+            Stop::Error(_) => stop.wrapped(format!("{}error calling {name}: ", self.error_prefix())),
         }
     }
 
@@ -92,15 +92,20 @@ impl<'t> Frame<'t> {
             if given < fixed {
                 let given = call.operands.len();
                 let text = format!("wrong number of args for {name}: want at least {fixed} got {given}");
-                return Err(self.fault(&text));
+                return Err(self.error(&text));
             }
         } else if given != fixed {
-            return Err(self.fault(&format!("wrong number of args for {name}: want {fixed} got {given}")));
+            return Err(self.error(&format!("wrong number of args for {name}: want {fixed} got {given}")));
         }
         Ok(())
     }
 
-    fn arguments(&mut self, dot: &Held, signature: Signature, call: Call<'t>) -> Result<Vec<Held>, Stop> {
+    fn arguments(
+        &mut self,
+        dot: &EvalValue,
+        signature: Signature,
+        call: Call<'t>,
+    ) -> Result<Vec<EvalValue>, Stop> {
         let mut arguments = Vec::with_capacity(call.operands.len() + call.last.count());
         for (index, operand) in call.operands.iter().enumerate() {
             arguments.push(self.argument(dot, signature.parameter(index), operand)?);
@@ -112,9 +117,9 @@ impl<'t> Frame<'t> {
         Ok(arguments)
     }
 
-    /// `and` and `or` evaluate no more than they need.
-    fn short_circuit(&mut self, dot: &Held, stops_at: bool, call: Call<'t>) -> Result<Held, Stop> {
-        let mut value = Held::Nothing;
+    /// `and` and `or` evaluate only as many arguments as necessary.
+    fn short_circuit(&mut self, dot: &EvalValue, stops_at: bool, call: Call<'t>) -> Result<EvalValue, Stop> {
+        let mut value = EvalValue::Nothing;
         for operand in call.operands {
             value = self.argument(dot, Parameter::Any, operand)?;
             if value.truth() == stops_at {
@@ -130,17 +135,17 @@ impl<'t> Frame<'t> {
     /// `evalArg`
     pub(super) fn argument(
         &mut self,
-        dot: &Held,
+        dot: &EvalValue,
         parameter: Parameter,
         operand: &'t Operand,
-    ) -> Result<Held, Stop> {
+    ) -> Result<EvalValue, Stop> {
         self.engine.scope.step(1)?;
         self.at = At::Operand(operand);
         let bare = Call { node: At::Operand(operand), operands: &[], last: Last::Missing };
         let value = match &operand.expression {
             Expression::Dot => dot.clone(),
-            Expression::Nil if can_be_nil(parameter) => return Ok(Held::Nothing),
-            Expression::Nil => return Err(self.fault(&format!("cannot assign nil to {}", name(parameter)))),
+            Expression::Nil if can_be_nil(parameter) => return Ok(EvalValue::Nothing),
+            Expression::Nil => return Err(self.error(&format!("cannot assign nil to {}", name(parameter)))),
             Expression::Field(names) => self.fields(dot, dot.clone(), names, bare)?,
             Expression::Variable { name, fields } => {
                 let value = self.variable(name)?;
@@ -162,8 +167,13 @@ impl<'t> Frame<'t> {
         self.validated(value, parameter)
     }
 
-    /// A constant takes the type that is asked for, if it can.
-    fn literal(&mut self, dot: &Held, parameter: Parameter, operand: &'t Operand) -> Result<Held, Stop> {
+    /// Converts a constant to the type of the parameter, if possible.
+    fn literal(
+        &mut self,
+        dot: &EvalValue,
+        parameter: Parameter,
+        operand: &'t Operand,
+    ) -> Result<EvalValue, Stop> {
         let found = match (parameter, &operand.expression) {
             (Parameter::Any, _) => return self.constant(operand, dot),
             (Parameter::Bool, Expression::Bool(truth)) => Some(Value::Bool(*truth)),
@@ -179,24 +189,28 @@ impl<'t> Frame<'t> {
             _ => name(parameter),
         };
         match found {
-            Some(value) => Ok(Held::Plain(value)),
+            Some(value) => Ok(EvalValue::Plain(value)),
             None if matches!(parameter, Parameter::Map | Parameter::List) => {
-                Err(self.fault(&format!("can't handle {operand} for arg of type {expected}")))
+                Err(self.error(&format!("can't handle {operand} for arg of type {expected}")))
             }
-            None => Err(self.fault(&format!("expected {expected}; found {operand}"))),
+            None => Err(self.error(&format!("expected {expected}; found {operand}"))),
         }
     }
 
     /// `validateType`
-    fn validated(&self, held: Held, parameter: Parameter) -> Result<Held, Stop> {
+    fn validated(&self, held: EvalValue, parameter: Parameter) -> Result<EvalValue, Stop> {
         let found = match &held {
-            Held::Nothing if can_be_nil(parameter) => return Ok(held),
-            Held::Nothing => return Err(self.fault(&format!("invalid value; expected {}", name(parameter)))),
-            Held::Plain(value) | Held::Boxed(value) if is_assignable(value, parameter) => return Ok(held),
-            Held::Boxed(Value::Nil) => "interface {}",
-            Held::Plain(value) | Held::Boxed(value) => value.type_name(),
+            EvalValue::Nothing if can_be_nil(parameter) => return Ok(held),
+            EvalValue::Nothing => {
+                return Err(self.error(&format!("invalid value; expected {}", name(parameter))));
+            }
+            EvalValue::Plain(value) | EvalValue::Boxed(value) if is_assignable(value, parameter) => {
+                return Ok(held);
+            }
+            EvalValue::Boxed(Value::Nil) => "interface {}",
+            EvalValue::Plain(value) | EvalValue::Boxed(value) => value.type_name(),
         };
-        Err(self.fault(&format!("wrong type for value; expected {}; got {found}", name(parameter))))
+        Err(self.error(&format!("wrong type for value; expected {}; got {found}", name(parameter))))
     }
 }
 

@@ -7,20 +7,20 @@ use gostd::value::{Element, Map, Value};
 use gostd::yaml;
 
 use super::call::Call;
-use super::held::Last;
-use super::{Frame, Held};
+use super::eval_value::Last;
+use super::{EvalValue, Frame};
 use crate::function::{Failure, Parameter};
 use crate::template::error::Stop;
 
 impl<'t> Frame<'t> {
-    /// `evalFieldChain`: only the last name takes the arguments.
+    /// `evalFieldChain`: only the last name receives the arguments.
     pub(super) fn fields(
         &mut self,
-        dot: &Held,
-        mut receiver: Held,
+        dot: &EvalValue,
+        mut receiver: EvalValue,
         names: &'t [Rc<str>],
         call: Call<'t>,
-    ) -> Result<Held, Stop> {
+    ) -> Result<EvalValue, Stop> {
         let Some((last, before)) = names.split_last() else { return Ok(receiver) };
         for name in before {
             let bare = Call { node: call.node, operands: &[], last: Last::Missing };
@@ -30,14 +30,20 @@ impl<'t> Frame<'t> {
     }
 
     /// `evalField`
-    fn field(&mut self, dot: &Held, receiver: &Held, name: &Rc<str>, call: Call<'t>) -> Result<Held, Stop> {
+    fn field(
+        &mut self,
+        dot: &EvalValue,
+        receiver: &EvalValue,
+        name: &Rc<str>,
+        call: Call<'t>,
+    ) -> Result<EvalValue, Stop> {
         let (value, type_name) = match receiver {
-            Held::Nothing => return Ok(Held::Nothing),
-            Held::Boxed(Value::Nil) => {
-                return Err(self.fault(&format!("nil pointer evaluating interface {{}}.{name}")));
+            EvalValue::Nothing => return Ok(EvalValue::Nothing),
+            EvalValue::Boxed(Value::Nil) => {
+                return Err(self.error(&format!("nil pointer evaluating interface {{}}.{name}")));
             }
-            Held::Boxed(value) => (value, "interface {}"),
-            Held::Plain(value) => (value, value.type_name()),
+            EvalValue::Boxed(value) => (value, "interface {}"),
+            EvalValue::Plain(value) => (value, value.type_name()),
         };
         match value {
             Value::Object(object) => {
@@ -46,43 +52,43 @@ impl<'t> Frame<'t> {
             }
             Value::Map(map) => {
                 if call.has_arguments() {
-                    return Err(self.fault(&format!("{name} is not a method but has arguments")));
+                    return Err(self.error(&format!("{name} is not a method but has arguments")));
                 }
                 if map.element == Element::Values && matches!(&**name, "AsMap" | "YAML") {
                     return self.values_method(map, name);
                 }
                 let found = map.entries.borrow().get(name).cloned();
                 Ok(match found {
-                    Some(found) => Held::element(found, map.element),
-                    // What `missingkey=zero` makes of it.
-                    None => Held::element(zero(map.element), map.element),
+                    Some(found) => EvalValue::element(found, map.element),
+                    // Helm sets `missingkey=zero`.
+                    None => EvalValue::element(zero(map.element), map.element),
                 })
             }
             _ => Err(self.no_field(name, type_name)),
         }
     }
 
-    /// The methods of `common.Values` without arguments, which go before its keys.
-    fn values_method(&self, map: &Map, name: &str) -> Result<Held, Stop> {
+    /// The methods of `common.Values` without arguments, which take precedence over its keys.
+    fn values_method(&self, map: &Map, name: &str) -> Result<EvalValue, Stop> {
         let map = Value::Map(map.unnamed());
         if name == "AsMap" {
-            return Ok(Held::Plain(map));
+            return Ok(EvalValue::Plain(map));
         }
         let text = yaml::write_value(&map, yaml::Dialect::Marshal, self.engine.scope)?;
-        Ok(Held::Plain(text.into()))
+        Ok(EvalValue::Plain(text.into()))
     }
 
     fn no_field(&self, name: &str, type_name: &str) -> Stop {
-        self.fault(&format!("can't evaluate field {name} in type {type_name}"))
+        self.error(&format!("can't evaluate field {name} in type {type_name}"))
     }
 
     fn member(
         &mut self,
-        dot: &Held,
+        dot: &EvalValue,
         object: &dyn Object,
         name: &str,
         call: Call<'t>,
-    ) -> Result<Option<Held>, Stop> {
+    ) -> Result<Option<EvalValue>, Stop> {
         let (node, before) = (call.node, self.at);
         let mut arguments = Vec::with_capacity(call.operands.len() + call.last.count());
         for operand in call.operands {
@@ -92,25 +98,25 @@ impl<'t> Frame<'t> {
             arguments.push(value.into_value());
         }
         match object.member(name, &arguments) {
-            Ok(found) => Ok(found.map(Held::result)),
+            Ok(found) => Ok(found.map(EvalValue::result)),
             Err(Failure::Limit(limit)) => Err(Stop::limit(limit)),
-            // Only the object knows its methods' parameters, but such an error is the evaluator's in Go.
-            Err(Failure::Said(text)) if is_evaluators(&text) => {
+            // In Go the evaluator reports such an error, but here only the object knows the parameters of its methods.
+            Err(Failure::Message(text)) if is_evaluator_error(&text) => {
                 if !text.contains("expected") {
                     self.at = before;
                 }
-                Err(self.fault(&text))
+                Err(self.error(&text))
             }
-            Err(Failure::Said(text)) => {
+            Err(Failure::Message(text)) => {
                 self.at = node;
-                Err(Stop::said(text).wrapped(format!("{}error calling {name}: ", self.place())))
+                Err(Stop::error(text).wrapped(format!("{}error calling {name}: ", self.error_prefix())))
             }
         }
     }
 }
 
-/// Whether the text is what Go's evaluator, not a method, says of a call.
-fn is_evaluators(text: &str) -> bool {
+/// Whether the text is an error of Go's evaluator and not of a method.
+fn is_evaluator_error(text: &str) -> bool {
     text.starts_with("wrong ") || text.ends_with(" is not a method but has arguments")
 }
 

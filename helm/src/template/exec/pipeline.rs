@@ -5,14 +5,14 @@ use std::rc::Rc;
 use gostd::value::Value;
 
 use super::call::Call;
-use super::held::Last;
-use super::{At, Frame, Held};
+use super::eval_value::Last;
+use super::{At, EvalValue, Frame};
 use crate::template::ast::{Command, Expression, Number, Operand, Pipeline};
 use crate::template::error::Stop;
 
 impl<'t> Frame<'t> {
-    /// `evalPipeline`: the result is never an interface, so a nil one becomes nothing at all.
-    pub(super) fn pipeline(&mut self, pipeline: &'t Pipeline, dot: &Held) -> Result<Held, Stop> {
+    /// `evalPipeline`: the result is never an interface, so a nil interface becomes no value.
+    pub(super) fn pipeline(&mut self, pipeline: &'t Pipeline, dot: &EvalValue) -> Result<EvalValue, Stop> {
         self.at = At::Pipeline(pipeline);
         let mut last = Last::Missing;
         for command in &pipeline.commands {
@@ -20,7 +20,7 @@ impl<'t> Frame<'t> {
             last = Last::Is(self.command(command, dot, last)?.unboxed());
         }
         let value = match last {
-            Last::Missing => Held::Nothing,
+            Last::Missing => EvalValue::Nothing,
             Last::Is(value) => value,
         };
         for name in &pipeline.variables {
@@ -34,7 +34,7 @@ impl<'t> Frame<'t> {
     }
 
     /// A pipeline in parentheses.
-    pub(super) fn nested(&mut self, pipeline: &'t Pipeline, dot: &Held) -> Result<Held, Stop> {
+    pub(super) fn nested(&mut self, pipeline: &'t Pipeline, dot: &EvalValue) -> Result<EvalValue, Stop> {
         self.engine.enter()?;
         let value = self.pipeline(pipeline, dot)?;
         self.engine.leave();
@@ -42,8 +42,8 @@ impl<'t> Frame<'t> {
     }
 
     /// `evalCommand`
-    fn command(&mut self, command: &'t Command, dot: &Held, last: Last) -> Result<Held, Stop> {
-        let Some((first, operands)) = command.operands.split_first() else { return Ok(Held::Nothing) };
+    fn command(&mut self, command: &'t Command, dot: &EvalValue, last: Last) -> Result<EvalValue, Stop> {
+        let Some((first, operands)) = command.operands.split_first() else { return Ok(EvalValue::Nothing) };
         match &first.expression {
             Expression::Field(names) => {
                 self.at = At::Operand(first);
@@ -78,40 +78,40 @@ impl<'t> Frame<'t> {
         }
     }
 
-    /// What is before the fields of `(pipeline).A.B`.
+    /// The value before the fields of `(pipeline).A.B`.
     pub(super) fn chained(
         &mut self,
         chain: &'t Operand,
         operand: &'t Operand,
-        dot: &Held,
-    ) -> Result<Held, Stop> {
+        dot: &EvalValue,
+    ) -> Result<EvalValue, Stop> {
         self.at = At::Operand(chain);
         if matches!(operand.expression, Expression::Nil) {
-            return Err(self.fault(&format!("indirection through explicit nil in {chain}")));
+            return Err(self.error(&format!("indirection through explicit nil in {chain}")));
         }
         self.operand(operand, dot)
     }
 
-    /// An operand whose type nobody asks for.
-    fn operand(&mut self, operand: &'t Operand, dot: &Held) -> Result<Held, Stop> {
+    /// An operand of any type.
+    fn operand(&mut self, operand: &'t Operand, dot: &EvalValue) -> Result<EvalValue, Stop> {
         self.argument(dot, crate::function::Parameter::Any, operand)
     }
 
-    /// The operands that stand for themselves.
-    pub(super) fn constant(&mut self, operand: &'t Operand, dot: &Held) -> Result<Held, Stop> {
+    /// Evaluates a constant operand.
+    pub(super) fn constant(&mut self, operand: &'t Operand, dot: &EvalValue) -> Result<EvalValue, Stop> {
         match &operand.expression {
             Expression::Dot => Ok(dot.clone()),
-            Expression::Nil => Err(self.fault("nil is not a command")),
-            Expression::Bool(truth) => Ok(Held::Plain(Value::Bool(*truth))),
+            Expression::Nil => Err(self.error("nil is not a command")),
+            Expression::Bool(truth) => Ok(EvalValue::Plain(Value::Bool(*truth))),
             Expression::Number(number) => self.ideal(number),
-            Expression::Str { text, .. } => Ok(Held::Plain(Value::Str(Rc::clone(text)))),
-            Expression::Binary { bytes, .. } => Ok(Held::Plain(Value::Binary(Rc::clone(bytes)))),
-            _ => Err(self.fault(&format!("can't evaluate command {operand}"))),
+            Expression::Str { text, .. } => Ok(EvalValue::Plain(Value::Str(Rc::clone(text)))),
+            Expression::Binary { bytes, .. } => Ok(EvalValue::Plain(Value::Binary(Rc::clone(bytes)))),
+            _ => Err(self.error(&format!("can't evaluate command {operand}"))),
         }
     }
 
-    /// A number whose type only its own syntax tells: `idealConstant`.
-    pub(super) fn ideal(&self, number: &Number) -> Result<Held, Stop> {
+    /// A number whose type depends only on its own syntax: `idealConstant`.
+    pub(super) fn ideal(&self, number: &Number) -> Result<EvalValue, Stop> {
         let text = &*number.text;
         let is_hexadecimal = (text.starts_with("0x") || text.starts_with("0X"))
             && text.len() > 2
@@ -120,11 +120,11 @@ impl<'t> Frame<'t> {
             Number { float: Some(float), is_character: false, .. }
                 if !is_hexadecimal && text.contains(['.', 'e', 'E', 'p', 'P']) =>
             {
-                Ok(Held::Plain(Value::Float64(*float)))
+                Ok(EvalValue::Plain(Value::Float64(*float)))
             }
-            Number { int: Some(int), .. } => Ok(Held::Plain(Value::Int(*int))),
-            Number { uint: Some(_), .. } => Err(self.fault(&format!("{text} overflows int"))),
-            Number { .. } => Ok(Held::Nothing),
+            Number { int: Some(int), .. } => Ok(EvalValue::Plain(Value::Int(*int))),
+            Number { uint: Some(_), .. } => Err(self.error(&format!("{text} overflows int"))),
+            Number { .. } => Ok(EvalValue::Nothing),
         }
     }
 
@@ -132,25 +132,25 @@ impl<'t> Frame<'t> {
         if operands.is_empty() && last.count() == 0 {
             return Ok(());
         }
-        Err(self.fault(&format!("can't give argument to non-function {first}")))
+        Err(self.error(&format!("can't give argument to non-function {first}")))
     }
 
-    pub(super) fn variable(&self, name: &str) -> Result<Held, Stop> {
+    pub(super) fn variable(&self, name: &str) -> Result<EvalValue, Stop> {
         let found = self.variables.iter().rev().find(|(variable, _)| **variable == *name);
         match found {
             Some((_, value)) => Ok(value.clone()),
-            None => Err(self.fault(&format!("undefined variable: {name}"))),
+            None => Err(self.error(&format!("undefined variable: {name}"))),
         }
     }
 
-    pub(super) fn assign(&mut self, name: &str, value: Held) -> Result<(), Stop> {
+    pub(super) fn assign(&mut self, name: &str, value: EvalValue) -> Result<(), Stop> {
         let found = self.variables.iter_mut().rev().find(|(variable, _)| **variable == *name);
         match found {
             Some((_, variable)) => {
                 *variable = value;
                 Ok(())
             }
-            None => Err(self.fault(&format!("undefined variable: {name}"))),
+            None => Err(self.error(&format!("undefined variable: {name}"))),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The functions that need the evaluator: `and`, `or` and `call` of Go, and those that Helm's
-//! `pkg/engine/engine.go` makes for each render.
+//! The functions that need the evaluator: Go's `and`, `or` and `call`, and those that Helm's `pkg/engine/engine.go`
+//! creates for each render.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use gostd::value::Value;
 use serde_json::Value as Json;
 
 use super::call::Signature;
-use super::{Frame, Held};
+use super::{EvalValue, Frame};
 use crate::funcs;
 use crate::function::{Failure, Parameter};
 use crate::template::ast::Operand;
@@ -16,7 +16,7 @@ use crate::template::error::{Stop, warning};
 use crate::template::parser::parse;
 use crate::template::set::{Layer, Mode, TPL};
 
-/// One of them.
+/// A function that needs the evaluator.
 #[derive(Clone, Copy)]
 pub(super) enum Special {
     And,
@@ -45,7 +45,7 @@ pub(super) fn find(name: &str) -> Option<(Special, Signature)> {
     Some((special, Signature { parameters, rest }))
 }
 
-/// Whether templates may name this function.
+/// Whether this function exists.
 pub(crate) fn is_defined(name: &str) -> bool {
     find(name).is_some() || funcs::find(name).is_some()
 }
@@ -61,7 +61,7 @@ impl<'t> Frame<'t> {
         let bytes = |index: usize| any(index).bytes().unwrap_or_default();
         let text = |index: usize| String::from_utf8_lossy(bytes(index));
         match special {
-            // Evaluated before their arguments are.
+            // Not reached: `call` handles these before it evaluates their arguments.
             Special::And | Special::Or => Ok(any(0).clone()),
             Special::Call => Err(not_callable(callee, any(0))),
             Special::Include => self.include(&text(0), any(1).clone()),
@@ -76,13 +76,14 @@ impl<'t> Frame<'t> {
         }
     }
 
-    /// `includeFun`. Recursion is counted by name, as in Helm; what that lets through meets the bound on levels.
+    /// `includeFun`. As in Helm, recursion is counted by name. Recursion that this does not catch exceeds the limit on
+    /// levels.
     fn include(&self, name: &str, data: Value) -> Result<Value, Stop> {
         {
             let mut included = self.engine.included.borrow_mut();
             match included.get_mut(name) {
                 Some(count) if *count > self.engine.scope.limits.include_depth => {
-                    return Err(Stop::said(format!(
+                    return Err(Stop::error(format!(
                         "rendering template has a nested reference name: {name}: unable to execute template"
                     )));
                 }
@@ -90,42 +91,43 @@ impl<'t> Frame<'t> {
                 None => drop(included.insert(Rc::from(name), 1)),
             }
         }
-        let out = self.engine.execute(self.layer, name, &Held::data(data))?;
+        let out = self.engine.execute(self.layer, name, &EvalValue::data(data))?;
+        // An error ends the render, so only success has to decrement the count.
         if let Some(count) = self.engine.included.borrow_mut().get_mut(name) {
             *count = count.saturating_sub(1);
         }
         Ok(Value::string(out))
     }
 
-    /// `tplFun`. Helm clones the whole set for each call; here the new templates lie over the old ones.
+    /// `tplFun`. Helm clones the whole set for each call; here a layer of new templates covers the old ones.
     fn tpl(&self, source: &[u8], data: Value) -> Result<Value, Stop> {
         let scope = self.engine.scope;
         scope.step((source.len() >> 4) as u64)?;
         let Ok(text) = std::str::from_utf8(source) else {
-            return Err(Stop::said("tpl: template is not valid UTF-8"));
+            return Err(Stop::error("tpl: template is not valid UTF-8"));
         };
         let trees = match parse(TPL, text, &is_defined, scope.limits) {
             Ok(trees) => trees,
             Err(error) => match Failure::from(error) {
                 Failure::Limit(limit) => return Err(Stop::limit(limit)),
-                Failure::Said(said) => {
+                Failure::Message(text) => {
                     let quoted = fmt::quote(source);
-                    return Err(Stop::said(said).wrapped(format!("cannot parse template {quoted}: ")));
+                    return Err(Stop::error(text).wrapped(format!("cannot parse template {quoted}: ")));
                 }
             },
         };
         let layer = Layer::above(self.layer, trees, scope.limits).map_err(Stop::limit)?;
-        let out = self.engine.execute(&layer, TPL, &Held::data(data)).map_err(|stop| {
+        let out = self.engine.execute(&layer, TPL, &EvalValue::data(data)).map_err(|stop| {
             let quoted = fmt::quote(source);
             stop.wrapped(format!("error during tpl function execution for {quoted}: "))
         })?;
         Ok(Value::string(without_no_value(out)))
     }
 
-    /// `required` and `fail`: an error, but none when a chart is only looked through.
+    /// `required` and `fail`: an error, except in lint mode.
     fn missing(&self, text: &str) -> Result<Value, Stop> {
         match self.engine.mode {
-            Mode::Render => Err(Stop::said(warning(text))),
+            Mode::Render => Err(Stop::error(warning(text))),
             Mode::Lint => Ok(Value::from("")),
         }
     }
@@ -135,8 +137,8 @@ impl<'t> Frame<'t> {
             Mode::Lint => None,
             Mode::Render => {
                 let scope = self.engine.scope;
-                scope.ask()?;
-                scope.lookup.lookup(api_version, kind, namespace, name).map_err(Stop::said)?
+                scope.count_lookup()?;
+                scope.lookup.lookup(api_version, kind, namespace, name).map_err(Stop::error)?
             }
         };
         match found {
@@ -145,7 +147,7 @@ impl<'t> Frame<'t> {
         }
     }
 
-    /// What Kubernetes' client makes of JSON: whole numbers are `int64`.
+    /// Converts JSON as Kubernetes' client does: integers are `int64`.
     fn value(&self, json: &Json, depth: usize) -> Result<Value, Failure> {
         let scope = self.engine.scope;
         scope.step(1)?;
@@ -179,18 +181,18 @@ impl<'t> Frame<'t> {
     }
 }
 
-/// No value of a template is a function.
+/// The error of `call`: no value in a template is a function.
 fn not_callable(callee: Option<&Operand>, value: &Value) -> Stop {
     let name = match (callee, value) {
-        (_, Value::Nil) => return Stop::said("call of nil"),
+        (_, Value::Nil) => return Stop::error("call of nil"),
         (Some(operand), _) => operand.to_string(),
         (None, Value::Str(text)) => text.to_string(),
         (None, value) => format!("<{} Value>", value.type_name()),
     };
-    Stop::said(format!("non-function {name} of type {}", value.type_name()))
+    Stop::error(format!("non-function {name} of type {}", value.type_name()))
 }
 
-/// Helm's way to print nothing for what is absent.
+/// Removes `<no value>`, so that absent values print nothing, as in Helm.
 pub(in crate::template) fn without_no_value(text: Vec<u8>) -> Vec<u8> {
     const MARK: &[u8] = b"<no value>";
     if !text.windows(MARK.len()).any(|window| window == MARK) {

@@ -51,10 +51,10 @@ fn render_within(limits: &Limits, files: &[(&str, &str)], name: &str) -> Result<
     stack::with_stack(limits, render).unwrap()
 }
 
-/// The bound that is met; it must be met in a line of `a`.
+/// The exceeded limit; its location must be a line of `a`.
 fn limit(error: &RenderError) -> Option<&'static str> {
     match error {
-        RenderError::Limit { place, limit } if place.starts_with("a:") => Some(limit),
+        RenderError::Limit { location, limit } if location.starts_with("a:") => Some(limit),
         _ => None,
     }
 }
@@ -64,7 +64,7 @@ fn render(source: &str) -> Result<String, RenderError> {
     render_within(&Limits::default(), &files, "c/templates/x.yaml")
 }
 
-/// Compares with what `testdata/record.py` had real Helm make of each template.
+/// Compares each template with the result of real Helm, which `testdata/record.py` recorded.
 fn check(rows: &str) {
     let mut wrong = Vec::new();
     for row in rows.lines() {
@@ -91,11 +91,11 @@ fn renders_and_fails_as_helm_does() {
 }
 
 #[test]
-fn arguments_are_checked_as_helm_checks_them() {
+fn arguments_are_checked_as_in_helm() {
     check(include_str!("../testdata/functions.json"));
 }
 
-/// A template that includes itself, within `parentheses` and control structures.
+/// A template that includes itself inside this many parentheses and control structures.
 fn recursive(parentheses: usize, ifs: usize) -> String {
     let [open, close] = ["(", ")"].map(|text| text.repeat(parentheses));
     let [start, end] = ["{{ with . }}", "{{ end }}"].map(|text| text.repeat(ifs));
@@ -105,7 +105,7 @@ fn recursive(parentheses: usize, ifs: usize) -> String {
 }
 
 #[test]
-fn recursion_meets_helms_bound_or_ours_and_never_the_end_of_the_stack() {
+fn recursion_exceeds_helms_limit_or_ours_and_never_the_stack() {
     let limits = Limits::default();
     for (parentheses, ifs) in [(1, 0), (1, 1), (1, 13), (13, 1), (7, 7)] {
         let error =
@@ -130,34 +130,34 @@ fn recursion_meets_helms_bound_or_ours_and_never_the_end_of_the_stack() {
 }
 
 #[test]
-fn a_loop_meets_the_bound_on_steps() {
+fn a_loop_exceeds_the_limit_on_steps() {
     let limits = Limits { steps: 1000, ..Limits::default() };
     let error = render_within(&limits, &[("a", "{{ range 1000000000000 }}{{ end }}")], "a").unwrap_err();
     assert_eq!(limit(&error), Some("steps"));
 }
 
 #[test]
-fn output_meets_its_bound() {
+fn output_exceeds_its_limit() {
     let limits = Limits { output_bytes: 1000, ..Limits::default() };
     let error = render_within(&limits, &[("a", "{{ range 1000 }}text{{ end }}")], "a").unwrap_err();
     assert_eq!(limit(&error), Some("output_bytes"));
 }
 
 #[test]
-fn lists_nested_by_the_million_are_dropped() {
+fn a_million_nested_lists_are_dropped() {
     let source = "{{ $x := 1 }}{{ range 1000000 }}{{ $x = list $x }}{{ end }}{{ len $x }}";
     assert_eq!(render_within(&Limits::default(), &[("a", source)], "a").unwrap(), "1");
 }
 
 #[test]
-fn printing_what_is_nested_too_deep_meets_the_bound_on_depth() {
+fn printing_a_deeply_nested_value_exceeds_the_depth_limit() {
     let source = "{{ $x := 1 }}{{ range 5000 }}{{ $x = list $x }}{{ end }}{{ $x }}";
     let error = render_within(&Limits::default(), &[("a", source)], "a").unwrap_err();
     assert_eq!(limit(&error), Some("value_depth"));
 }
 
 #[test]
-fn the_highest_file_has_the_last_word_unless_it_is_empty() {
+fn the_file_of_the_highest_level_wins_unless_it_is_empty() {
     let files = [
         ("c/templates/a.yaml", "{{ include \"x\" . }}{{ include \"y\" . }}"),
         ("c/templates/_a.tpl", "{{ define \"x\" }}first{{ end }}"),
@@ -171,7 +171,7 @@ fn the_highest_file_has_the_last_word_unless_it_is_empty() {
 }
 
 #[test]
-fn files_are_rendered_in_the_order_they_are_parsed() {
+fn files_are_rendered_in_the_order_in_which_they_are_parsed() {
     let files = [("c/a", ""), ("c/b", ""), ("c/d/a", ""), ("c/d/b", ""), ("c/d/_c", "")];
     let set = Set::new(files, Mode::Render, &Limits::default()).ok().unwrap();
     assert_eq!(set.order().collect::<Vec<_>>(), ["c/d/b", "c/d/a", "c/b", "c/a"]);
@@ -198,7 +198,7 @@ fn render_in(mode: Mode, source: &str) -> Result<String, String> {
 }
 
 #[test]
-fn lookup_gives_what_the_caller_knows() {
+fn lookup_returns_the_objects_of_the_caller() {
     let one =
         r#"{{ with lookup "v1" "Pod" "ns" "one" }}{{ .id }} {{ eq .whole 3 }} {{ eq .part 1.5 }}{{ end }}"#;
     assert_eq!(render_in(Mode::Render, one).unwrap(), "[v1 Pod ns] true true");
@@ -209,13 +209,13 @@ fn lookup_gives_what_the_caller_knows() {
 }
 
 #[test]
-fn lint_requires_nothing_and_asks_nobody() {
+fn lint_requires_nothing_and_does_not_look_up() {
     let source = r#"{{ required "x" nil }}{{ fail "x" }}{{ lookup "v1" "Pod" "ns" "one" }}"#;
     assert_eq!(render_in(Mode::Lint, source).unwrap(), "map[]");
 }
 
 #[test]
-fn h9_a_refusal_names_the_file_and_line_that_met_the_bound() {
+fn h9_an_error_names_the_file_and_line_that_exceeded_the_limit() {
     let limits = Limits { steps: 1000, ..Limits::default() };
     let files = [
         ("a", "text\n{{ include \"deep\" . }}"),
@@ -223,18 +223,21 @@ fn h9_a_refusal_names_the_file_and_line_that_met_the_bound() {
     ];
     let error = render_within(&limits, &files, "a").unwrap_err();
     let error = error.to_string();
-    assert!(error.starts_with("rendering `_h:4:") && error.ends_with("` meets the limit `steps`"), "{error}");
-    // What `tpl` is given is in no file: the line is that of the call.
+    assert!(
+        error.starts_with("rendering `_h:4:") && error.ends_with("` exceeds the limit `steps`"),
+        "{error}"
+    );
+    // The text given to `tpl` is not in a file, so the line is that of the call.
     let source = "1\n2\n{{ tpl \"{{ range 100000 }}{{ add 1 . }}{{ end }}\" . }}";
     let error = render_within(&limits, &[("a", source)], "a").unwrap_err();
     assert!(error.to_string().starts_with("rendering `a:3:"), "{error}");
     let limits = Limits { syntax_depth: 5, ..Limits::default() };
     let error = render_within(&limits, &[("a", "\n\n{{((((((1))))))}}")], "a").unwrap_err();
-    assert_eq!(error.to_string(), "rendering `a:3` meets the limit `syntax_depth`");
+    assert_eq!(error.to_string(), "rendering `a:3` exceeds the limit `syntax_depth`");
 }
 
 #[test]
-fn h9_parentheses_and_appends_as_in_helm_are_rendered() {
+fn h9_as_many_parentheses_and_appends_as_in_helm_are_rendered() {
     let deep = format!("{{{{ if true }}}}{{{{ {}1{} }}}}{{{{ end }}}}", "(".repeat(500), ")".repeat(500));
     assert_eq!(render_within(&Limits::default(), &[("a", &deep)], "a").unwrap(), "1");
     for source in [
@@ -250,14 +253,14 @@ fn h9_parentheses_and_appends_as_in_helm_are_rendered() {
 }
 
 #[test]
-fn h9_lookups_are_bounded_by_a_setting_that_usual_charts_do_not_meet() {
+fn h9_lookups_have_a_limit_that_usual_charts_do_not_exceed() {
     let ask = "\n{{ range 5000 }}{{ $_ := lookup \"v1\" \"Pod\" \"ns\" \"none\" }}{{ end }}done";
     assert_eq!(render_within(&Limits::default(), &[("a", ask)], "a").unwrap(), "\ndone");
     let limits = Limits { lookups: 4999, ..Limits::default() };
     let error = render_within(&limits, &[("a", ask)], "a").unwrap_err();
     let error = error.to_string();
     assert!(
-        error.starts_with("rendering `a:2:") && error.ends_with("` meets the limit `lookups`"),
+        error.starts_with("rendering `a:2:") && error.ends_with("` exceeds the limit `lookups`"),
         "{error}"
     );
 }

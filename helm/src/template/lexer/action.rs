@@ -2,31 +2,31 @@
 
 use super::{Lexer, RIGHT, is_space};
 use crate::template::token::letters::in_name;
-use crate::template::token::{Fault, Keyword, Kind, Token};
+use crate::template::token::{Keyword, LexError, Token, TokenKind};
 
 impl<'a> Lexer<'a> {
     pub(super) fn inside(&mut self) -> Token<'a> {
         if let Some(is_trimming) = self.right_delimiter_here() {
             if self.parentheses > 0 {
-                return self.fault(Fault::UnclosedParenthesis);
+                return self.error(LexError::UnclosedParenthesis);
             }
             return self.right_delimiter(is_trimming);
         }
         let Some(character) = self.next() else {
-            return self.fault(Fault::UnclosedAction);
+            return self.error(LexError::UnclosedAction);
         };
         match character {
             ' ' | '\t' | '\r' | '\n' => self.space(),
-            '=' => self.emit(Kind::Assign),
-            ':' if self.accept("=") => self.emit(Kind::Declare),
-            ':' => self.fault(Fault::LoneColon),
-            '|' => self.emit(Kind::Pipe),
-            '"' => self.quoted('"', Kind::Str, Fault::UnterminatedString),
-            '\'' => self.quoted('\'', Kind::CharacterConstant, Fault::UnterminatedCharacter),
+            '=' => self.emit(TokenKind::Assign),
+            ':' if self.accept("=") => self.emit(TokenKind::Declare),
+            ':' => self.error(LexError::LoneColon),
+            '|' => self.emit(TokenKind::Pipe),
+            '"' => self.quoted('"', TokenKind::Str, LexError::UnterminatedString),
+            '\'' => self.quoted('\'', TokenKind::CharacterConstant, LexError::UnterminatedCharacter),
             '`' => self.raw_string(),
-            '$' => self.name_after_sign(Kind::Variable, Kind::Variable),
+            '$' => self.name_after_sign(TokenKind::Variable, TokenKind::Variable),
             '.' if self.peek().is_some_and(|next| !next.is_ascii_digit()) => {
-                self.name_after_sign(Kind::Keyword(Keyword::Dot), Kind::Field)
+                self.name_after_sign(TokenKind::Keyword(Keyword::Dot), TokenKind::Field)
             }
             '.' | '+' | '-' | '0'..='9' => {
                 self.position = self.start;
@@ -34,20 +34,20 @@ impl<'a> Lexer<'a> {
             }
             '(' => {
                 self.parentheses += 1;
-                self.emit(Kind::LeftParenthesis)
+                self.emit(TokenKind::LeftParenthesis)
             }
-            ')' if self.parentheses == 0 => self.fault(Fault::StrayParenthesis),
+            ')' if self.parentheses == 0 => self.error(LexError::StrayParenthesis),
             ')' => {
                 self.parentheses -= 1;
-                self.emit(Kind::RightParenthesis)
+                self.emit(TokenKind::RightParenthesis)
             }
             _ if in_name(character) => self.word(),
-            '!'..='~' => self.emit(Kind::Character),
-            _ => self.fault(Fault::Unrecognized(character)),
+            '!'..='~' => self.emit(TokenKind::Character),
+            _ => self.error(LexError::Unrecognized(character)),
         }
     }
 
-    /// A run of spaces, of which the first is passed; the last may belong to a trimming delimiter.
+    /// Reads a run of spaces, of which the first is consumed; the last may belong to a trimming delimiter.
     fn space(&mut self) -> Token<'a> {
         while self.peek().is_some_and(is_space) {
             self.position += 1;
@@ -58,60 +58,60 @@ impl<'a> Lexer<'a> {
                 return self.right_delimiter(true);
             }
         }
-        self.emit(Kind::Space)
+        self.emit(TokenKind::Space)
     }
 
-    /// A field or variable whose sign is passed; `bare` when nothing follows the sign.
-    fn name_after_sign(&mut self, bare: Kind, named: Kind) -> Token<'a> {
+    /// Reads a field or variable whose sign is consumed; `bare` if nothing follows the sign.
+    fn name_after_sign(&mut self, bare: TokenKind, named: TokenKind) -> Token<'a> {
         if self.is_at_terminator() {
             return self.emit(bare);
         }
-        self.pass_name();
-        match self.offender() {
-            Some(fault) => self.fault(fault),
+        self.skip_name();
+        match self.unexpected_character() {
+            Some(error) => self.error(error),
             None => self.emit(named),
         }
     }
 
     fn word(&mut self) -> Token<'a> {
-        self.pass_name();
-        if let Some(fault) = self.offender() {
-            return self.fault(fault);
+        self.skip_name();
+        if let Some(error) = self.unexpected_character() {
+            return self.error(error);
         }
         let word = self.source.get(self.start..self.position).unwrap_or_default();
         let kind = match Keyword::of(word) {
-            Some(Keyword::Break) if !self.words.has_break => Kind::Identifier,
-            Some(Keyword::Continue) if !self.words.has_continue => Kind::Identifier,
-            Some(keyword) => Kind::Keyword(keyword),
-            None if word == "true" || word == "false" => Kind::Bool,
-            None => Kind::Identifier,
+            Some(Keyword::Break) if !self.words.has_break => TokenKind::Identifier,
+            Some(Keyword::Continue) if !self.words.has_continue => TokenKind::Identifier,
+            Some(keyword) => TokenKind::Keyword(keyword),
+            None if word == "true" || word == "false" => TokenKind::Bool,
+            None => TokenKind::Identifier,
         };
         self.emit(kind)
     }
 
-    fn pass_name(&mut self) {
+    fn skip_name(&mut self) {
         let rest = self.rest();
         let length = rest.find(|character| !in_name(character)).unwrap_or(rest.len());
         self.position += length;
     }
 
-    /// What stands after a name and may not.
-    fn offender(&self) -> Option<Fault> {
-        if self.is_at_terminator() { None } else { self.peek().map(Fault::BadCharacter) }
+    /// The character after a name, if it is not allowed there.
+    fn unexpected_character(&self) -> Option<LexError> {
+        if self.is_at_terminator() { None } else { self.peek().map(LexError::BadCharacter) }
     }
 
-    /// Whether a name may end here. `$x+2` may not, lest arithmetic be added one day.
+    /// Whether a name may end here. In `$x+2` it may not, in case Go ever adds arithmetic.
     fn is_at_terminator(&self) -> bool {
         self.peek().is_none_or(|next| is_space(next) || matches!(next, '.' | ',' | '|' | ':' | ')' | '('))
             || self.rest().starts_with(RIGHT)
     }
 
-    /// A string or character constant whose first quote is passed.
-    fn quoted(&mut self, quote: char, kind: Kind, fault: Fault) -> Token<'a> {
+    /// Reads a string or character constant whose first quote is consumed.
+    fn quoted(&mut self, quote: char, kind: TokenKind, error: LexError) -> Token<'a> {
         loop {
             match self.next() {
                 Some('\\') if self.next().is_some_and(|escaped| escaped != '\n') => {}
-                None | Some('\\' | '\n') => return self.fault(fault),
+                None | Some('\\' | '\n') => return self.error(error),
                 Some(character) if character == quote => return self.emit(kind),
                 Some(_) => {}
             }
@@ -120,27 +120,27 @@ impl<'a> Lexer<'a> {
 
     fn raw_string(&mut self) -> Token<'a> {
         let Some(length) = self.rest().find('`') else {
-            return self.fault(Fault::UnterminatedRawString);
+            return self.error(LexError::UnterminatedRawString);
         };
         self.position += length + 1;
-        self.emit(Kind::RawString)
+        self.emit(TokenKind::RawString)
     }
 
-    /// A number as far as its characters tell; the parser finds out whether it is one.
+    /// Reads the characters of a number; the parser checks whether it is valid.
     fn number(&mut self) -> Token<'a> {
-        if !self.pass_number() {
-            return self.fault(Fault::BadNumber);
+        if !self.skip_number() {
+            return self.error(LexError::BadNumber);
         }
         if !matches!(self.peek(), Some('+' | '-')) {
-            return self.emit(Kind::Number);
+            return self.emit(TokenKind::Number);
         }
-        let is_complex = self.pass_number()
+        let is_complex = self.skip_number()
             && self.source.get(self.start..self.position).is_some_and(|text| text.ends_with('i'));
-        if is_complex { self.emit(Kind::Complex) } else { self.fault(Fault::BadNumber) }
+        if is_complex { self.emit(TokenKind::Complex) } else { self.error(LexError::BadNumber) }
     }
 
-    /// False when a letter or digit follows, which is passed too.
-    fn pass_number(&mut self) -> bool {
+    /// Skips the characters of a number. If a letter or digit follows, skips that too and returns false.
+    fn skip_number(&mut self) -> bool {
         self.accept("+-");
         let mut digits = "0123456789_";
         let mut exponent = "eE";

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use super::{Parsed, Parser};
 use crate::template::ast::{Branch, Node};
 use crate::template::token::quote::unquoted;
-use crate::template::token::{Keyword, Kind, Token};
+use crate::template::token::{Keyword, Token, TokenKind};
 
-/// What stands between two actions or in one.
+/// A piece of a template: an action or the text between two actions.
 pub(super) enum Piece {
     Node(Node),
     /// `{{else}}`
@@ -18,7 +18,7 @@ pub(super) enum Piece {
     End,
 }
 
-/// What ends a list of nodes.
+/// The end of a list of nodes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Terminator {
     Else,
@@ -26,16 +26,16 @@ enum Terminator {
 }
 
 impl<'a> Parser<'a> {
-    /// A whole file, definitions included, which stand only here.
+    /// Parses a whole file, including definitions, which are allowed only at this level.
     pub(super) fn file(&mut self) -> Parsed<Vec<Node>> {
         let mut body = Vec::new();
         loop {
             match self.peek().kind {
-                Kind::End => return Ok(body),
-                Kind::LeftDelimiter => {
+                TokenKind::End => return Ok(body),
+                TokenKind::LeftDelimiter => {
                     let delimiter = self.next();
                     let token = self.next_after_space();
-                    if token.kind == Kind::Keyword(Keyword::Define) {
+                    if token.kind == TokenKind::Keyword(Keyword::Define) {
                         self.definition()?;
                         continue;
                     }
@@ -52,14 +52,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `{{define "name"}}...{{end}}`, whose keyword is passed.
+    /// Parses `{{define "name"}}...{{end}}`, whose keyword is consumed.
     fn definition(&mut self) -> Parsed<()> {
         const CONTEXT: &str = "define clause";
         self.enter()?;
         let outer = mem::take(&mut self.frame);
         let token = self.next_after_space();
         let name = self.template_name(token, CONTEXT)?;
-        self.expect(Kind::RightDelimiter, CONTEXT)?;
+        self.expect(TokenKind::RightDelimiter, CONTEXT)?;
         let (body, terminator) = self.list()?;
         if terminator != Terminator::End {
             return Err(self.error(format!("unexpected {terminator} in {CONTEXT}")));
@@ -70,10 +70,10 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Nodes up to `{{end}}` or `{{else}}`.
+    /// Parses nodes up to `{{end}}` or `{{else}}`.
     fn list(&mut self) -> Parsed<(Vec<Node>, Terminator)> {
         let mut nodes = Vec::new();
-        while self.peek_after_space().kind != Kind::End {
+        while self.peek_after_space().kind != TokenKind::End {
             let terminator = match self.piece()? {
                 Piece::Node(node) => {
                     nodes.push(node);
@@ -88,14 +88,14 @@ impl<'a> Parser<'a> {
         Err(self.error("unexpected EOF"))
     }
 
-    // From here to `branch` and back is a circle: results are handed on as they come, which keeps the stack of
-    // a deeply nested template small.
+    // `piece`, `action`, `branch` and `list` call each other recursively. They return results directly, which keeps the
+    // stack of a deeply nested template small.
     fn piece(&mut self) -> Parsed<Piece> {
         self.count(1)?;
         let token = self.next_after_space();
         match token.kind {
-            Kind::Text => Ok(Piece::Node(Node::Text(token.text.into()))),
-            Kind::LeftDelimiter => {
+            TokenKind::Text => Ok(Piece::Node(Node::Text(token.text.into()))),
+            TokenKind::LeftDelimiter => {
                 self.frame.action_line = token.line;
                 let piece = self.action();
                 self.frame.action_line = 0;
@@ -105,10 +105,10 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An action whose left delimiter is passed.
+    /// Parses an action whose left delimiter is consumed.
     fn action(&mut self) -> Parsed<Piece> {
         let token = self.next_after_space();
-        let Kind::Keyword(keyword) = token.kind else {
+        let TokenKind::Keyword(keyword) = token.kind else {
             return self.plain(token);
         };
         match keyword {
@@ -125,45 +125,45 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A pipeline whose value is printed; `token` is its first.
+    /// Parses a pipeline whose value is printed; `token` is its first token.
     fn plain(&mut self, token: Token<'a>) -> Parsed<Piece> {
         self.back(token);
-        Ok(Piece::Node(Node::Action(self.pipeline("command", Kind::RightDelimiter)?)))
+        Ok(Piece::Node(Node::Action(self.pipeline("command", TokenKind::RightDelimiter)?)))
     }
 
-    /// A control structure whose keyword, `context`, is passed.
+    /// Parses a control structure whose keyword, `context`, is consumed.
     fn control(&mut self, context: &'static str, node: fn(Branch) -> Node) -> Parsed<Piece> {
         self.branch(context).map(|branch| Piece::Node(node(branch)))
     }
 
-    /// `{{end}}`, whose keyword is passed.
+    /// Parses `{{end}}`, whose keyword is consumed.
     fn end(&mut self) -> Parsed<Piece> {
-        self.expect(Kind::RightDelimiter, "end")?;
+        self.expect(TokenKind::RightDelimiter, "end")?;
         Ok(Piece::End)
     }
 
-    /// `{{break}}` or `{{continue}}`, whose keyword is passed.
+    /// Parses `{{break}}` or `{{continue}}`, whose keyword is consumed.
     fn jump(&mut self, node: Node, word: &str) -> Parsed<Piece> {
-        self.expect(Kind::RightDelimiter, &format!("{{{{{word}}}}}"))?;
+        self.expect(TokenKind::RightDelimiter, &format!("{{{{{word}}}}}"))?;
         if self.frame.ranges == 0 {
             return Err(self.error(format!("{{{{{word}}}}} outside {{{{range}}}}")));
         }
         Ok(Piece::Node(node))
     }
 
-    /// `{{else}}`, whose keyword is passed. The word after it in `{{else if` is left to whom it concerns.
+    /// Parses `{{else}}`, whose keyword is consumed. In `{{else if`, the caller parses the second keyword.
     fn otherwise(&mut self) -> Parsed<Piece> {
-        if !matches!(self.peek_after_space().kind, Kind::Keyword(Keyword::If | Keyword::With)) {
-            self.expect(Kind::RightDelimiter, "else")?;
+        if !matches!(self.peek_after_space().kind, TokenKind::Keyword(Keyword::If | Keyword::With)) {
+            self.expect(TokenKind::RightDelimiter, "else")?;
         }
         Ok(Piece::Else)
     }
 
-    /// `{{if}}`, `{{with}}` or `{{range}}` to its end, whose keyword is passed.
+    /// Parses `{{if}}`, `{{with}}` or `{{range}}` to its end; the keyword is consumed.
     fn branch(&mut self, context: &'static str) -> Parsed<Branch> {
         self.enter()?;
         let outer_variables = self.frame.variables.len();
-        let pipeline = self.pipeline(context, Kind::RightDelimiter)?;
+        let pipeline = self.pipeline(context, TokenKind::RightDelimiter)?;
         let is_range = context == "range";
         self.frame.ranges += usize::from(is_range);
         let (body, terminator) = self.list()?;
@@ -177,11 +177,11 @@ impl<'a> Parser<'a> {
         Ok(Branch { pipeline, body, otherwise })
     }
 
-    /// What follows an `{{else}}`: `{{else if}}` stands for `{{else}}{{if}}` with one `{{end}}` for both.
+    /// Parses the nodes after `{{else}}`. `{{else if}}` means `{{else}}{{if}}` with a single `{{end}}` for both.
     fn alternative(&mut self, context: &'static str) -> Parsed<Vec<Node>> {
         let chained = match (context, self.peek().kind) {
-            ("if", Kind::Keyword(Keyword::If)) => Node::If,
-            ("with", Kind::Keyword(Keyword::With)) => Node::With,
+            ("if", TokenKind::Keyword(Keyword::If)) => Node::If,
+            ("with", TokenKind::Keyword(Keyword::With)) => Node::With,
             _ => {
                 let (nodes, terminator) = self.list()?;
                 if terminator != Terminator::End {
@@ -195,13 +195,13 @@ impl<'a> Parser<'a> {
         Ok(vec![chained(self.branch(context)?)])
     }
 
-    /// `{{block "name" pipeline}}...{{end}}`, whose keyword is passed: a definition and its call.
+    /// Parses `{{block "name" pipeline}}...{{end}}`, whose keyword is consumed: a definition and its call.
     fn block(&mut self) -> Parsed<Piece> {
         const CONTEXT: &str = "block clause";
         self.enter()?;
         let token = self.next_after_space();
         let name = self.template_name(token, CONTEXT)?;
-        let pipeline = self.pipeline(CONTEXT, Kind::RightDelimiter)?;
+        let pipeline = self.pipeline(CONTEXT, TokenKind::RightDelimiter)?;
         let outer = mem::take(&mut self.frame);
         let (body, terminator) = self.list()?;
         if terminator != Terminator::End {
@@ -214,27 +214,27 @@ impl<'a> Parser<'a> {
         Ok(Piece::Node(Node::Template { position: token.position, name, argument: Some(pipeline) }))
     }
 
-    /// `{{template "name" pipeline}}`, whose keyword is passed.
+    /// Parses `{{template "name" pipeline}}`, whose keyword is consumed.
     fn template(&mut self) -> Parsed<Piece> {
         const CONTEXT: &str = "template clause";
         let token = self.next_after_space();
         let name = self.template_name(token, CONTEXT)?;
         let next = self.next_after_space();
-        let argument = if next.kind == Kind::RightDelimiter {
+        let argument = if next.kind == TokenKind::RightDelimiter {
             None
         } else {
             self.back(next);
-            Some(self.pipeline(CONTEXT, Kind::RightDelimiter)?)
+            Some(self.pipeline(CONTEXT, TokenKind::RightDelimiter)?)
         };
         Ok(Piece::Node(Node::Template { position: token.position, name, argument }))
     }
 
     fn template_name(&self, token: Token<'a>, context: &str) -> Parsed<Rc<str>> {
-        if !matches!(token.kind, Kind::Str | Kind::RawString) {
+        if !matches!(token.kind, TokenKind::Str | TokenKind::RawString) {
             return Err(self.unexpected(token, context));
         }
         let name = unquoted(token.text).ok_or_else(|| self.error("invalid syntax"))?;
-        // Go has names of any bytes; nothing but a mistake makes one that is not text.
+        // In Go a name can have any bytes, but only by mistake is one not UTF-8.
         let name = String::from_utf8(name).map_err(|_| self.error("template name is not valid UTF-8"))?;
         Ok(name.into())
     }

@@ -1,18 +1,18 @@
-//! Number constants in every type that can hold them, after `newNumber` in Go's `text/template/parse/node.go`
-//! and the number grammar of its `strconv`.
+//! Number constants in every type that can hold them, after `newNumber` in Go's `text/template/parse/node.go` and the
+//! number grammar of `strconv`.
 
 use crate::template::ast::Number;
 use crate::template::token::quote::{self, quoted};
-use crate::template::token::{Kind, Token};
+use crate::template::token::{Token, TokenKind};
 
 /// The constant of a number or character token.
 ///
 /// # Errors
-/// What Go says of a token that is no constant, or that a complex constant is not supported: neither Helm's
-/// functions nor its values know such numbers.
+/// Go's error text if the token is not a constant; or the constant is complex, which is not supported, because neither
+/// Helm's functions nor its values use such numbers.
 pub(super) fn number(token: Token<'_>) -> Result<Number, String> {
     let text = token.text;
-    if token.kind == Kind::CharacterConstant {
+    if token.kind == TokenKind::CharacterConstant {
         let value = quote::character(text)?;
         return Ok(Number {
             text: text.into(),
@@ -23,13 +23,13 @@ pub(super) fn number(token: Token<'_>) -> Result<Number, String> {
         });
     }
     let is_imaginary = text.strip_suffix('i').is_some_and(|real| float(real).is_some());
-    if token.kind == Kind::Complex || is_imaginary {
+    if token.kind == TokenKind::Complex || is_imaginary {
         return Err(format!("complex constant {text} is not supported"));
     }
     let mut number =
         Number { text: text.into(), int: int(text), uint: uint(text), float: None, is_character: false };
     if number.int == Some(0) {
-        // A zero with a sign.
+        // A signed zero is an unsigned integer, too.
         number.uint = Some(0);
     }
     number.float = number.int.map(nearest).or(number.uint.map(nearest_unsigned));
@@ -55,7 +55,7 @@ fn uint(text: &str) -> Option<u64> {
         _ if lower.starts_with('0') => (8, lower.get(1..)?),
         _ => (10, lower.as_str()),
     };
-    if lower.is_empty() || (lower.contains('_') && !has_fair_underscores(&lower)) {
+    if lower.is_empty() || (lower.contains('_') && !has_valid_underscores(&lower)) {
         return None;
     }
     digits.chars().filter(|digit| *digit != '_').try_fold(0_u64, |number, digit| {
@@ -71,17 +71,17 @@ fn int(text: &str) -> Option<i64> {
     }
 }
 
-/// `strconv.ParseFloat(text, 64)`; what overflows is no number.
+/// `strconv.ParseFloat(text, 64)`; `None` on overflow.
 fn float(text: &str) -> Option<f64> {
     let lower = text.to_ascii_lowercase();
     let unsigned = lower.strip_prefix(['+', '-']).unwrap_or(&lower);
-    if lower.contains('_') && !has_fair_underscores(unsigned) {
+    if lower.contains('_') && !has_valid_underscores(unsigned) {
         return None;
     }
     let digits = unsigned.replace('_', "");
     let value = match digits.strip_prefix("0x") {
         Some(digits) => hexadecimal(digits)?,
-        // Rust's grammar without its words.
+        // Rust's grammar, without words such as `inf`.
         None if digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') => {
             digits.parse().ok().filter(|value: &f64| value.is_finite())?
         }
@@ -90,8 +90,8 @@ fn float(text: &str) -> Option<f64> {
     Some(if lower.starts_with('-') { -value } else { value })
 }
 
-/// Underscores separate digits, or a base's prefix from them.
-fn has_fair_underscores(unsigned: &str) -> bool {
+/// Whether each underscore separates two digits, or the prefix from a digit.
+fn has_valid_underscores(unsigned: &str) -> bool {
     let (rest, is_hexadecimal, mut is_after_digit) = match unsigned.get(..2) {
         Some("0x") => (unsigned.get(2..).unwrap_or_default(), true, true),
         Some("0b" | "0o") => (unsigned.get(2..).unwrap_or_default(), false, true),
@@ -109,7 +109,7 @@ fn has_fair_underscores(unsigned: &str) -> bool {
     !is_after_underscore
 }
 
-/// A hexadecimal float without sign and prefix; its exponent, of two, must be there.
+/// A hexadecimal float without sign and prefix; its binary exponent is required.
 fn hexadecimal(text: &str) -> Option<f64> {
     let (digits, power) = text.split_once('p')?;
     let sign = if power.starts_with('-') { -1 } else { 1 };
@@ -117,7 +117,7 @@ fn hexadecimal(text: &str) -> Option<f64> {
     if power.is_empty() {
         return None;
     }
-    // Like Go, stop where every number is zero or too large anyway.
+    // As in Go, larger exponents give only zero or overflow, so the digits beyond do not count.
     let power = power.chars().try_fold(0_i64, |sum, digit| {
         let digit = i64::from(digit.to_digit(10)?);
         Some(if sum < 10_000 { sum * 10 + digit } else { sum })
@@ -142,15 +142,15 @@ fn hexadecimal(text: &str) -> Option<f64> {
     scaled(mantissa, is_inexact, exponent)
 }
 
-/// The float nearest to `mantissa * 2^exponent`, ties to even; `is_inexact` when there is more behind the
-/// mantissa's last bit, of which a full mantissa has enough to spare. None when it overflows.
+/// The float nearest to `mantissa * 2^exponent`, ties to even. `is_inexact` means that nonzero bits were dropped after
+/// the mantissa, which then has enough bits to spare for rounding. `None` on overflow.
 fn scaled(mantissa: u64, is_inexact: bool, exponent: i64) -> Option<f64> {
     if mantissa == 0 {
         return Some(0.0);
     }
     let shift = mantissa.leading_zeros();
     let mantissa = mantissa << shift | u64::from(is_inexact);
-    // The value lies between 2^top and 2^(top + 1).
+    // The value is between 2^top and 2^(top + 1).
     let top = exponent - i64::from(shift) + 63;
     if top > 1023 {
         return None;
@@ -164,7 +164,7 @@ fn scaled(mantissa: u64, is_inexact: bool, exponent: i64) -> Option<f64> {
     let half = 1_u128 << (dropped - 1);
     let is_up = remainder > half || (remainder == half && kept & 1 == 1);
     let kept = u64::try_from(kept + u128::from(is_up)).ok()?;
-    // A carry out of the mantissa runs into the exponent's bits, which is right.
+    // A carry out of the mantissa correctly increments the exponent.
     let biased = u64::try_from((top + 1022).max(0)).ok()?;
     let value = f64::from_bits((biased << 52).checked_add(kept)?);
     value.is_finite().then_some(value)
@@ -172,7 +172,7 @@ fn scaled(mantissa: u64, is_inexact: bool, exponent: i64) -> Option<f64> {
 
 /// `value` as an integer type, if it is whole and within the type's range.
 fn whole<T: TryFrom<i128>>(value: f64) -> Option<T> {
-    // Beyond 2^127 the cast saturates, which no type here holds either.
+    // Beyond 2^127 the cast saturates, to a number that no type here can hold.
     #[expect(clippy::cast_possible_truncation, reason = "only whole numbers pass")]
     let number = value as i128;
     if value.fract() == 0.0 { T::try_from(number).ok() } else { None }

@@ -1,15 +1,15 @@
-//! Pipelines, commands, operands.
+//! Parses pipelines, commands and operands.
 
 use std::rc::Rc;
 
 use super::{Parsed, Parser, number};
 use crate::template::ast::{Command, Expression, Operand, Pipeline};
 use crate::template::token::quote::{quoted, unquoted};
-use crate::template::token::{Keyword, Kind, Token};
+use crate::template::token::{Keyword, Token, TokenKind};
 
 impl<'a> Parser<'a> {
-    /// A pipeline and the token `end` after it.
-    pub(super) fn pipeline(&mut self, context: &'static str, end: Kind) -> Parsed<Pipeline> {
+    /// Parses a pipeline, and the token `end` after it.
+    pub(super) fn pipeline(&mut self, context: &'static str, end: TokenKind) -> Parsed<Pipeline> {
         let position = self.peek_after_space().position;
         let (variables, assigns) = self.declarations(context)?;
         let mut commands = Vec::new();
@@ -29,21 +29,21 @@ impl<'a> Parser<'a> {
         Ok(Pipeline { position, variables, assigns, commands })
     }
 
-    /// The variables before `:=` or `=`, if there are any, and whether it is `=`.
+    /// The variables before `:=` or `=`, if any, and whether it is `=`.
     fn declarations(&mut self, context: &'static str) -> Parsed<(Vec<Rc<str>>, bool)> {
         let mut variables = Vec::new();
         loop {
             let variable = self.peek_after_space();
-            if variable.kind != Kind::Variable {
+            if variable.kind != TokenKind::Variable {
                 return Ok((variables, false));
             }
             self.next();
             let neighbour = self.peek();
             let next = self.peek_after_space();
-            let is_comma = next.kind == Kind::Character && next.text == ",";
-            if !is_comma && !matches!(next.kind, Kind::Assign | Kind::Declare) {
-                // An operand. The space after it tells `$x .y` from `$x.y`.
-                if neighbour.kind == Kind::Space {
+            let is_comma = next.kind == TokenKind::Character && next.text == ",";
+            if !is_comma && !matches!(next.kind, TokenKind::Assign | TokenKind::Declare) {
+                // An operand. The space after it distinguishes `$x .y` from `$x.y`.
+                if neighbour.kind == TokenKind::Space {
                     self.back(neighbour);
                 }
                 self.back(variable);
@@ -52,22 +52,22 @@ impl<'a> Parser<'a> {
             self.next_after_space();
             self.count(1)?;
             variables.push(variable.text.into());
-            // An assignment declares as well: only the run finds out that there is nothing to assign to.
+            // An assignment declares its variable too: only the evaluator detects that the variable does not exist.
             self.frame.variables.declare(variable.text);
             if !is_comma {
-                return Ok((variables, next.kind == Kind::Assign));
+                return Ok((variables, next.kind == TokenKind::Assign));
             }
             self.check_comma(context, variables.len())?;
         }
     }
 
-    /// A comma after the variable `count`: only `range` takes two.
+    /// Checks a comma after `count` variables: only `range` allows two.
     fn check_comma(&mut self, context: &'static str, count: usize) -> Parsed<()> {
         if context != "range" || count > 1 {
             return Err(self.error(format!("too many declarations in {context}")));
         }
         let next = self.peek_after_space().kind;
-        if matches!(next, Kind::Variable | Kind::RightDelimiter | Kind::RightParenthesis) {
+        if matches!(next, TokenKind::Variable | TokenKind::RightDelimiter | TokenKind::RightParenthesis) {
             return Ok(());
         }
         Err(self.error("range can only initialize variables"))
@@ -88,7 +88,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Operands up to a pipe, which is passed, or the end of the pipeline, which is not.
+    /// Parses operands up to a pipe, which is consumed, or the end of the pipeline, which is not.
     fn command(&mut self) -> Parsed<Command> {
         self.count(1)?;
         let position = self.peek_after_space().position;
@@ -100,12 +100,12 @@ impl<'a> Parser<'a> {
             }
             let token = self.next();
             match token.kind {
-                Kind::Space => {}
-                Kind::RightDelimiter | Kind::RightParenthesis => {
+                TokenKind::Space => {}
+                TokenKind::RightDelimiter | TokenKind::RightParenthesis => {
                     self.back(token);
                     break;
                 }
-                Kind::Pipe => break,
+                TokenKind::Pipe => break,
                 _ => return Err(self.unexpected(token, "operand")),
             }
         }
@@ -116,13 +116,14 @@ impl<'a> Parser<'a> {
         Ok(Command { position, operands })
     }
 
-    // From here over `parenthesis` to `pipeline` and back is a circle, hence the small functions.
-    /// A term and the fields behind it; none when no term stands here.
+    // `operand`, `parenthesis`, `pipeline` and `command` call each other recursively, so small functions keep the stack
+    // small.
+    /// Parses a term and the fields after it; `None` if there is no term.
     fn operand(&mut self) -> Parsed<Option<Operand>> {
         self.count(1)?;
         let token = self.next_after_space();
         let term = match token.kind {
-            Kind::LeftParenthesis => self.parenthesis()?,
+            TokenKind::LeftParenthesis => self.parenthesis()?,
             kind if begins_operand(kind) => self.term(token)?,
             _ => {
                 self.back(token);
@@ -132,9 +133,9 @@ impl<'a> Parser<'a> {
         if self.peek_is_field() { self.with_fields(term).map(Some) } else { Ok(Some(term)) }
     }
 
-    /// The fields behind `term`, and that they may stand there.
+    /// Parses the fields after `term`, and checks that they are allowed there.
     fn with_fields(&mut self, term: Operand) -> Parsed<Operand> {
-        // As in Go the whole operand stands where its second part does.
+        // As in Go, the position of the operand is that of its second part.
         let position = self.peek().position;
         let mut names = Vec::new();
         while self.peek_is_field() {
@@ -161,39 +162,39 @@ impl<'a> Parser<'a> {
         Ok(Operand { position, expression })
     }
 
-    /// The operand that `token`, which begins one, is by itself.
+    /// The operand of a single token.
     fn term(&mut self, token: Token<'a>) -> Parsed<Operand> {
         let expression = match token.kind {
-            Kind::Identifier if !(self.functions)(token.text) => {
+            TokenKind::Identifier if !(self.functions)(token.text) => {
                 return Err(self.error(format!("function {} not defined", quoted(token.text))));
             }
-            Kind::Identifier => Expression::Function(token.text.into()),
-            Kind::Variable if !self.frame.variables.has(token.text) => {
+            TokenKind::Identifier => Expression::Function(token.text.into()),
+            TokenKind::Variable if !self.frame.variables.has(token.text) => {
                 return Err(self.error(format!("undefined variable {}", quoted(token.text))));
             }
-            Kind::Variable => Expression::Variable { name: token.text.into(), fields: Vec::new() },
-            Kind::Field => Expression::Field(vec![name_of(token)]),
-            Kind::Bool => Expression::Bool(token.text == "true"),
-            Kind::CharacterConstant | Kind::Complex | Kind::Number => {
-                Expression::Number(number::number(token).map_err(|said| self.error(said))?)
+            TokenKind::Variable => Expression::Variable { name: token.text.into(), fields: Vec::new() },
+            TokenKind::Field => Expression::Field(vec![name_of(token)]),
+            TokenKind::Bool => Expression::Bool(token.text == "true"),
+            TokenKind::CharacterConstant | TokenKind::Complex | TokenKind::Number => {
+                Expression::Number(number::number(token).map_err(|message| self.error(message))?)
             }
-            Kind::Str | Kind::RawString => self.string(token)?,
-            Kind::Keyword(Keyword::Nil) => Expression::Nil,
+            TokenKind::Str | TokenKind::RawString => self.string(token)?,
+            TokenKind::Keyword(Keyword::Nil) => Expression::Nil,
             _ => Expression::Dot,
         };
         Ok(Operand { position: token.position, expression })
     }
 
-    /// A pipeline whose left parenthesis is passed.
+    /// Parses a pipeline whose left parenthesis is consumed.
     fn parenthesis(&mut self) -> Parsed<Operand> {
         self.enter()?;
-        let pipeline = self.pipeline("parenthesized pipeline", Kind::RightParenthesis)?;
+        let pipeline = self.pipeline("parenthesized pipeline", TokenKind::RightParenthesis)?;
         self.leave();
         Ok(Operand { position: pipeline.position, expression: Expression::Pipeline(pipeline) })
     }
 
     fn peek_is_field(&mut self) -> bool {
-        self.peek().kind == Kind::Field
+        self.peek().kind == TokenKind::Field
     }
 
     fn string(&self, token: Token<'a>) -> Parsed<Expression> {
@@ -207,7 +208,7 @@ impl<'a> Parser<'a> {
 }
 
 impl Expression {
-    /// Whether it can be neither called nor asked for a field.
+    /// Whether it can neither be called nor have fields.
     fn is_constant(&self) -> bool {
         match self {
             Self::Dot
@@ -225,20 +226,20 @@ impl Expression {
     }
 }
 
-fn begins_operand(kind: Kind) -> bool {
+fn begins_operand(kind: TokenKind) -> bool {
     matches!(
         kind,
-        Kind::Bool
-            | Kind::CharacterConstant
-            | Kind::Complex
-            | Kind::Keyword(Keyword::Dot | Keyword::Nil)
-            | Kind::Field
-            | Kind::Identifier
-            | Kind::Number
-            | Kind::RawString
-            | Kind::Str
-            | Kind::Variable
-            | Kind::LeftParenthesis
+        TokenKind::Bool
+            | TokenKind::CharacterConstant
+            | TokenKind::Complex
+            | TokenKind::Keyword(Keyword::Dot | Keyword::Nil)
+            | TokenKind::Field
+            | TokenKind::Identifier
+            | TokenKind::Number
+            | TokenKind::RawString
+            | TokenKind::Str
+            | TokenKind::Variable
+            | TokenKind::LeftParenthesis
     )
 }
 

@@ -1,4 +1,4 @@
-//! What the parser makes of templates, and what it says of those it refuses.
+//! Tests of trees, and of the errors of rejected templates.
 
 use super::*;
 use crate::template::stack::with_stack;
@@ -15,25 +15,25 @@ fn parse_file(source: &str) -> Result<Vec<Tree>, SyntaxError> {
 }
 
 #[test]
-fn refusals_read_as_helms() {
+fn errors_have_helms_text() {
     for (source, expected) in malformed::MALFORMED {
         let error = parse_file(source).expect_err(source);
         let expected = format!("parse error at (c/templates/t.yaml:{expected}");
-        let said = crate::template::syntax("c/templates/t.yaml", &error.to_string());
-        assert_eq!(said.to_string(), expected, "{source}");
+        let error = crate::template::syntax("c/templates/t.yaml", &error.to_string());
+        assert_eq!(error.to_string(), expected, "{source}");
     }
 }
 
 #[test]
-fn refusals_name_file_and_line_as_go_does() {
+fn errors_name_file_and_line_as_in_go() {
     let error = parse_file("a\n{{ define \"x\" }}1{{ end }}\n{{ define \"x\" }}2{{ end }}").unwrap_err();
     let expected = "template: c/templates/t.yaml:3: template: multiple definition of template \"x\"";
     assert_eq!(error.to_string(), expected);
-    assert_eq!(Failure::from(error), Failure::Said(expected.to_owned()));
+    assert_eq!(Failure::from(error), Failure::Message(expected.to_owned()));
 }
 
 #[test]
-fn complex_constants_are_refused() {
+fn complex_constants_are_rejected() {
     for number in ["1+2i", "2i", "0i", "1.5e3i"] {
         let error = parse_file(&format!("{{{{ {number} }}}}")).unwrap_err();
         assert_eq!(
@@ -44,10 +44,10 @@ fn complex_constants_are_refused() {
 }
 
 #[test]
-fn nesting_is_bounded() {
+fn nesting_is_limited() {
     let limits = Limits { syntax_depth: 5, ..Limits::default() };
     let parse = |source: &str| parse("t", source, &|_| true, &limits).map(drop);
-    // How many of these are within five levels.
+    // The number of repetitions within five levels.
     for (open, close, levels) in [
         ("{{if .}}", "{{end}}", 5),
         ("{{range .}}", "{{end}}", 5),
@@ -55,7 +55,7 @@ fn nesting_is_bounded() {
         ("{{if .}}{{else}}{{with .}}", "{{end}}{{end}}", 2),
         ("{{if .}}{{else if .}}", "{{end}}", 2),
     ] {
-        // Blocks share a name, of which Go takes the outer ones for repetitions.
+        // The blocks share a name, so Go treats the outer ones as multiple definitions.
         let within = parse(&(open.repeat(levels) + &close.repeat(levels)));
         assert!(!matches!(within, Err(SyntaxError::Limit { .. })), "{open}");
         let error = parse(&(open.repeat(levels + 1) + &close.repeat(levels + 1))).expect_err(open);
@@ -63,11 +63,11 @@ fn nesting_is_bounded() {
     }
     parse("{{((((( . )))))}}").unwrap();
     let error = parse("\n{{(((((( . ))))))}}").unwrap_err();
-    assert_eq!(error.to_string(), "template: t:2: over the limit `syntax_depth`");
+    assert_eq!(error.to_string(), "template: t:2: exceeds the limit `syntax_depth`");
 }
 
 #[test]
-fn a_deep_file_meets_the_bound_and_not_the_end_of_the_stack() {
+fn a_deep_file_exceeds_the_limit_and_not_the_stack() {
     with_stack(&Limits::default(), parse_deep_files).unwrap();
 }
 
@@ -88,7 +88,7 @@ fn parse_deep_files() {
 }
 
 #[test]
-fn nodes_are_bounded() {
+fn nodes_are_limited() {
     let limits = Limits { syntax_nodes: 30, ..Limits::default() };
     let parse = |source: &str| parse("t", source, &|_| true, &limits).map(drop);
     for part in ["{{.}}", "{{.a.b.c}}", "{{f 1 2}}", "{{$x := 1}}", "a{{/**/}}", "{{(.)}}"] {
@@ -99,8 +99,8 @@ fn nodes_are_bounded() {
 }
 
 #[test]
-fn hostile_sizes_cost_no_more_than_their_bytes() {
-    // Each of these was or could be quadratic: variables in scope, empty definitions of one name.
+fn hostile_sources_cost_no_more_than_their_bytes() {
+    // Each of these could be quadratic: variables in scope, empty definitions of the same name.
     let variables: String = (0..60_000).map(|index| format!("{{{{$v{index} := 1}}}}{{{{$v0}}}}")).collect();
     parse_file(&variables).unwrap();
     let spaces = " {{/**/}}".repeat(60_000);

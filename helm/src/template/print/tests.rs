@@ -1,4 +1,4 @@
-//! Printing against Go's forms.
+//! Compares printed trees with Go's output.
 
 use gostd::limits::Limits;
 
@@ -14,7 +14,7 @@ fn printed(source: &str) -> String {
 }
 
 #[test]
-fn space_is_evened_out_and_parentheses_stay() {
+fn space_is_normalized_and_parentheses_are_kept() {
     for (source, expected) in [
         ("{{- .a.b  |  f   1\n`r` -}}", "{{.a.b | f 1 `r`}}"),
         ("{{ f (g .x) (.y) }}", "{{f (g .x) (.y)}}"),

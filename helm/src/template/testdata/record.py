@@ -1,4 +1,4 @@
-"""Records what real Helm makes of templates: record.py ORACLE_DIRECTORY <golden.txt >golden.json
+"""Records the output of real Helm for templates: record.py ORACLE_DIRECTORY <golden.txt >golden.json
 
 A case is one line, a template; `\\n` in it is a line feed. ORACLE_DIRECTORY holds oracle.py, which drives Helm 4.
 """

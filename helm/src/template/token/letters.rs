@@ -1,17 +1,17 @@
-//! Classes of characters as Go's package `unicode` and `strconv.IsPrint` draw them.
+//! Classes of characters as in Go's package `unicode` and `strconv.IsPrint`.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// General categories L and Nd. Rust's own `is_alphanumeric` takes more: marks, number letters, circled letters.
+/// General categories L and Nd. Rust's own `is_alphanumeric` includes more: marks, number letters, circled letters.
 static LETTERS_AND_DIGITS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[\p{L}\p{Nd}]$").ok());
 
-/// What `strconv.IsPrint` takes: letters, marks, numbers, punctuation, symbols; of the spaces only U+0020.
+/// `strconv.IsPrint`: letters, marks, numbers, punctuation, symbols, and U+0020 as the only space.
 static PRINTABLE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S}]$").ok());
 
-/// Whether names may hold `character`: a letter, a digit, the underscore.
+/// Whether `character` is allowed in a name: a letter, a digit or the underscore.
 pub(crate) fn in_name(character: char) -> bool {
     if character.is_ascii() {
         return character == '_' || character.is_ascii_alphanumeric();
@@ -19,7 +19,7 @@ pub(crate) fn in_name(character: char) -> bool {
     is_in(&LETTERS_AND_DIGITS, character)
 }
 
-/// Whether Go prints `character` as it is rather than escaped.
+/// Whether Go prints `character` without escaping it.
 pub(crate) fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return matches!(character, ' '..='~');
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_hold_letters_and_digits_but_no_marks() {
+    fn names_contain_letters_and_digits_but_no_marks() {
         for character in ['a', '_', '7', 'é', 'ß', '世', '٣', 'ǅ', 'ʰ'] {
             assert!(in_name(character), "{character}");
         }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn code_points_show_what_can_be_seen() {
+    fn code_points_show_printable_characters() {
         assert_eq!(code_point('#'), "U+0023 '#'");
         assert_eq!(code_point('\u{1}'), "U+0001");
         assert_eq!(code_point('\u{a0}'), "U+00A0");

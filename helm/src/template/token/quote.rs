@@ -4,7 +4,7 @@ use std::str::Chars;
 
 use super::letters::is_printable;
 
-/// What one character or escape of a constant stands for.
+/// The meaning of one character or escape in a constant.
 #[derive(Clone, Copy)]
 enum Unit {
     /// A character.
@@ -42,10 +42,10 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// The bytes that the string constant `quoted`, quotes included, stands for; none when it breaks Go's rules.
+/// The bytes of the string constant `quoted`, which includes its quotes; `None` if it is invalid in Go.
 pub(crate) fn unquoted(quoted: &str) -> Option<Vec<u8>> {
     if let Some(raw) = quoted.strip_prefix('`') {
-        // Go drops carriage returns from raw strings.
+        // Go removes carriage returns from raw strings.
         return Some(raw.strip_suffix('`')?.bytes().filter(|byte| *byte != b'\r').collect());
     }
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
@@ -60,10 +60,10 @@ pub(crate) fn unquoted(quoted: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The number of the character that the constant `quoted`, quotes included, stands for.
+/// The code of the character constant `quoted`, which includes its quotes.
 ///
 /// # Errors
-/// What Go says of a constant that breaks its rules.
+/// Go's error text for an invalid constant.
 pub(crate) fn character(quoted: &str) -> Result<u32, String> {
     let mut rest = quoted.strip_prefix('\'').unwrap_or_default().chars();
     let unit = unit(&mut rest, '\'').ok_or("invalid syntax")?;
@@ -103,7 +103,7 @@ fn unit(rest: &mut Chars<'_>, quote: char) -> Option<Unit> {
     })
 }
 
-/// The number that `count` digits make after those that made `number`.
+/// Appends `count` digits to `number`.
 fn digits(rest: &mut Chars<'_>, count: usize, base: u32, mut number: u32) -> Option<u32> {
     for _ in 0..count {
         number = number.checked_mul(base)?.checked_add(rest.next()?.to_digit(base)?)?;
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn string_constants_mean_what_go_says() {
+    fn string_constants_have_the_meaning_of_go() {
         assert_eq!(text(r#""a\tb\n\\\"\a\b\f\r\v""#).unwrap(), "a\tb\n\\\"\u{7}\u{8}\u{c}\r\u{b}");
         assert_eq!(text(r#""\x41\101\u00e9\U0001F600é""#).unwrap(), "AAé😀é");
         assert_eq!(text("`a\\n\r\n`").unwrap(), "a\\n\n");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn string_constants_that_break_the_rules_are_refused() {
+    fn invalid_string_constants_are_rejected() {
         for quoted in [
             r#""\'""#,
             r#""\q""#,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn character_constants_mean_what_go_says() {
+    fn character_constants_have_the_meaning_of_go() {
         for (quoted, number) in [
             ("'a'", 97),
             ("'é'", 233),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn quoting_escapes_what_cannot_be_seen() {
+    fn quoting_escapes_unprintable_characters() {
         assert_eq!(
             quoted("a\"\\\n\t\u{1}\u{7f}é\u{a0}\u{200b}😀\u{e0001}"),
             r#""a\"\\\n\t\x01\x7fé\u00a0\u200b😀\U000e0001""#

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Makes the goldens of the conformance cases with real Helm 4.
+"""Generates the golden file of the conformance cases with real Helm 4.
 
-    make.py functions HELM FILE...   the names that Helm accepts as functions, out of all words quoted in FILE...
-                                     (Go sources of Helm, Sprig and text/template): functions.txt
-    make.py goldens HELM             what Helm makes of cases.txt: goldens.jsonl
-    make.py new HELM                 the same, for the cases that goldens.jsonl lacks; not after a change of `chart`
+    make.py functions HELM FILE...   writes functions.txt: those of the words quoted in FILE... (Go sources of Helm,
+                                     Sprig and text/template) that Helm accepts as functions
+    make.py goldens HELM             writes goldens.jsonl: Helm's results for cases.txt
+    make.py new HELM                 adds the cases that goldens.jsonl lacks; do not use it after a change of `chart`
 
-HELM is the Helm command, built by `go install helm.sh/helm/v4/cmd/helm@VERSION` with the version of goldens.jsonl;
-that is read with `go version`. Each case is rendered alone, and twice: a value that differs is no golden. A case is put
-before Helm as the file `_case.tpl`, which `out.yaml` includes three times: as text, through toJson, and through
-`printf "%T"`. What Helm refuses is put before it again as the file `case.yaml`, whose error is the golden.
+HELM is the Helm command, built by `go install helm.sh/helm/v4/cmd/helm@VERSION` with the version in goldens.jsonl; the
+script reads it with `go version`. Each case is rendered alone, and twice: a value that differs is left out. Helm gets a
+case as the file `_case.tpl`, which `out.yaml` includes three times: as text, through toJson, and through
+`printf "%T"`. If Helm rejects the case, it gets it again as the file `case.yaml`, whose error is the golden result.
 """
 import base64
 import concurrent.futures
@@ -30,7 +30,7 @@ OUT = ''.join('%s: "{{ include "conf/templates/_%s.tpl" . | b64enc }}"\n' % (par
 
 
 def read_cases():
-    """The cases of cases.txt, sets multiplied out: (id, source)."""
+    """The cases of cases.txt as (id, source), with all sets expanded."""
     with open(os.path.join(HERE, 'functions.txt')) as file:
         sets = {'FN': file.read().split()}
     section, number, seen = '', 0, set()
@@ -42,7 +42,7 @@ def read_cases():
         elif match := re.match(r'@([A-Z0-9]+) (.*)', line):
             sets[match[1]] = match[2].split(' ;; ')
         elif line and not re.match(r'#(?!\{)', line):
-            for source in multiply(line, sets):
+            for source in expand(line, sets):
                 number += 1
                 source = source.replace('↵', '\n')
                 if source not in seen:
@@ -50,17 +50,17 @@ def read_cases():
                     yield f'{section}-{number}', source
 
 
-def multiply(line, sets):
+def expand(line, sets):
     match = re.search('<([A-Z][A-Z0-9]*)>', line)
     while match and match[1] not in sets:
         match = re.compile('<([A-Z][A-Z0-9]*)>').search(line, match.end())
     if not match:
         return [line]
-    return [made for choice in sets[match[1]] for made in multiply(line.replace(match[0], choice), sets)]
+    return [case for choice in sets[match[1]] for case in expand(line.replace(match[0], choice), sets)]
 
 
 class Helm:
-    """One worker's scratch chart, and Helm on it."""
+    """Runs Helm on the scratch chart of one worker."""
 
     def __init__(self, command, folder):
         self.command = command
@@ -114,12 +114,12 @@ class Helm:
             except UnicodeDecodeError:
                 golden[name + '_base64'] = base64.b64encode(value).decode()
         if golden['type'] == 'string':
-            del golden['json']  # the text says it
+            del golden['json']  # it would repeat the text
         return {name: value for name, value in golden.items() if value or name == 'text'}
 
 
 def each(command, work, items):
-    """`work(helm, item)` of all items, in order, by two workers."""
+    """Yields `work(helm, item)` for all items, in order, from two workers."""
     workers = 2
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(workers) as pool:
         idle = [Helm(command, os.path.join(folder, str(number))) for number in range(workers)]
@@ -133,11 +133,11 @@ def each(command, work, items):
         yield from pool.map(one, items)
 
 
-def goldens(command, known):
+def goldens(command, existing):
     about = subprocess.run(['go', 'version', '-m', command], capture_output=True, text=True, check=True).stdout
     version = re.search(r'helm\.sh/helm/v4\t(\S+)', about)[1]
     cases = list(read_cases())
-    twice = each(command, lambda helm, case: known.get(case[1]) or helm.twice(case[1]), cases)
+    twice = each(command, lambda helm, case: existing.get(case[1]) or helm.twice(case[1]), cases)
     kept, unstable = [], []
     for (name, source), (first, second) in zip(cases, twice):
         if first == second and time.strftime('%Y-%m-%d') not in first.get('text', ''):
@@ -152,15 +152,15 @@ def goldens(command, known):
             file.write(json.dumps(record, ensure_ascii=False) + '\n')
     print(len(kept), 'goldens,', sum('error' in golden for golden in kept), 'of them errors')
     if unstable:
-        sys.exit('left out, they differ from run to run:\n' + '\n'.join(unstable))
+        sys.exit('left out because they differ from run to run:\n' + '\n'.join(unstable))
 
 
-def known_goldens():
-    """The answers that goldens.jsonl holds, by source."""
+def existing_goldens():
+    """The results in goldens.jsonl, by source."""
     with open(os.path.join(HERE, 'goldens.jsonl'), encoding='utf-8') as file:
         records = [json.loads(line) for line in file][1:]
-    answers = {record.pop('source'): record for record in records if record.pop('id')}
-    return {source: (answer, answer) for source, answer in answers.items()}
+    results = {record.pop('source'): record for record in records if record.pop('id')}
+    return {source: (result, result) for source, result in results.items()}
 
 
 def functions(command, files):
@@ -170,10 +170,10 @@ def functions(command, files):
             words.update(re.findall(r'"([A-Za-z_][A-Za-z0-9_]*)"', file.read()))
     words = sorted(words)
 
-    def known(helm, word):
+    def accepts(helm, word):
         _, error = helm.render({'_word.tpl': '{{ if false }}{{ 0 | %s }}{{ end }}' % word})
         return error is None
-    names = [word for word, accepted in zip(words, each(command, known, words)) if accepted]
+    names = [word for word, accepted in zip(words, each(command, accepts, words)) if accepted]
     with open(os.path.join(HERE, 'functions.txt'), 'w') as file:
         file.write(''.join(name + '\n' for name in names))
     print(len(names), 'of', len(words), 'words')
@@ -186,4 +186,4 @@ if __name__ == '__main__':
     if sys.argv[1] == 'functions':
         functions(os.path.abspath(helm_command), sys.argv[3:])
     else:
-        goldens(os.path.abspath(helm_command), known_goldens() if sys.argv[1] == 'new' else {})
+        goldens(os.path.abspath(helm_command), existing_goldens() if sys.argv[1] == 'new' else {})

@@ -1,5 +1,5 @@
-// Generates cases.tsv: what BurntSushi/toml makes of documents and of values given as JSON.
-// Run beside a go.mod that has github.com/BurntSushi/toml v1.6.0: TZ=UTC go run generate.go > cases.tsv
+// Generates cases.tsv: the results of BurntSushi/toml for documents and for values given as JSON.
+// Run in a directory with a go.mod that requires github.com/BurntSushi/toml v1.6.0: TZ=UTC go run generate.go > cases.tsv
 //
 // Columns, each as a Go string literal in ASCII:
 //
@@ -70,7 +70,7 @@ func main() {
 	for _, text := range []string{"a = \"\xff\"", "a\x00=1", "aaaaaaaaa\x00=1", "\xef\xbb\xbfa=1", "a = 1\rb = 2", "a = \"\x01\"", "# \x7f", "\xff\xfea=1"} {
 		read(text)
 	}
-	// A document is read, what it says is written, and so on.
+	// The content of each document is also a case for writing.
 	for _, text := range strings.Split(documents, "\n=====\n") {
 		m := map[string]any{}
 		if toml.Unmarshal([]byte(text), &m) == nil {

@@ -1,15 +1,15 @@
-//! Objects that values could add to a chart which takes whole objects from them, and what an administrator has to allow.
+//! Objects that values can add to a chart that takes whole objects from them, and the entries that allow them.
 
 use super::*;
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
-/// What values make beyond the chart, as an administrator would allow it; the chart itself makes `by_default`.
+/// The entries for the privileges that values add. The chart itself has the objects `by_default`.
 fn beyond(by_default: &[Value], with_values: &[Value]) -> Vec<String> {
     let bounds = bounds(&["registry.example/team/app"], "");
-    let (ours, theirs) = (brought(by_default), brought(with_values));
-    let (ours, theirs) = (bounds.powers_of("shop", &ours), bounds.powers_of("shop", &theirs));
-    theirs.beyond(&ours).map(|(power, _)| power.entry()).collect()
+    let (ours, theirs) = (chart_objects(by_default), chart_objects(with_values));
+    let (ours, theirs) = (bounds.privileges_of("shop", &ours), bounds.privileges_of("shop", &theirs));
+    theirs.beyond(&ours).map(|(privilege, _)| privilege.entry()).collect()
 }
 
 fn added(object: Value) -> Vec<String> {
@@ -22,12 +22,12 @@ fn cluster_role(rules: Value) -> Value {
     role
 }
 
-fn hook(value: Value, events: &[&'static str]) -> Brought {
-    Brought { value, hook: Some(events.iter().copied().collect()) }
+fn hook(value: Value, events: &[&'static str]) -> ChartObject {
+    ChartObject { value, hook: Some(events.iter().copied().collect()) }
 }
 
 #[test]
-fn a2_a_role_gets_no_permission_in_the_cluster_that_the_chart_does_not_give_it() {
+fn a2_cluster_permissions_that_the_chart_s_role_does_not_have_are_rejected() {
     let secrets = |verbs: Value| json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": verbs }]);
     let by_default = [cluster_role(secrets(json!(["get"])))];
     let with = |rules: Value| beyond(&by_default, &[cluster_role(rules)]);
@@ -50,16 +50,20 @@ fn a2_a_role_gets_no_permission_in_the_cluster_that_the_chart_does_not_give_it()
         let found = with(rules.clone());
         assert!(!found.is_empty() && found.iter().all(|entry| entry == "permissions"), "{rules}: {found:?}");
     }
-    // What is restricted to the package's own objects grants nothing of others.
+    // A rule that is restricted to the package's own objects does not affect others.
     let own = json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["update"], "resourceNames": ["x"] }]);
     let objects = [cluster_role(own.clone()), object("v1", "ConfigMap", "shop")];
     assert!(beyond(&[], &objects).is_empty());
     let objects = [cluster_role(own), object("v1", "Secret", "shop")];
-    assert_eq!(beyond(&[], &objects), ["permissions"], "the name alone does not make it the package's");
+    assert_eq!(
+        beyond(&[], &objects),
+        ["permissions"],
+        "the name alone does not make it the package's object"
+    );
 }
 
 #[test]
-fn a2_a_role_in_the_package_s_own_namespace_reaches_no_further() {
+fn a2_a_role_is_unrestricted_only_in_the_package_s_own_namespace() {
     let mut role = object(RBAC, "Role", "shop");
     role["rules"] = json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }]);
     assert!(added(role.clone()).is_empty());
@@ -68,10 +72,10 @@ fn a2_a_role_in_the_package_s_own_namespace_reaches_no_further() {
 }
 
 #[test]
-fn a2_no_role_is_summed_up_with_others_or_granted_to_others() {
-    let mut sum = cluster_role(json!([]));
-    sum["aggregationRule"] = json!({ "clusterRoleSelectors": [{}] });
-    assert_eq!(added(sum), ["permissions"]);
+fn a2_aggregated_roles_and_roles_of_others_are_rejected() {
+    let mut aggregated = cluster_role(json!([]));
+    aggregated["aggregationRule"] = json!({ "clusterRoleSelectors": [{}] });
+    assert_eq!(added(aggregated), ["permissions"]);
     let mut part = cluster_role(json!([]));
     part["metadata"]["labels"] = json!({ "rbac.authorization.k8s.io/aggregate-to-view": "true", "app": "a" });
     assert_eq!(added(part), ["label/rbac.authorization.k8s.io/aggregate-to-view"]);
@@ -88,36 +92,37 @@ fn a2_no_role_is_summed_up_with_others_or_granted_to_others() {
 }
 
 #[test]
-fn a2_a_hook_s_service_account_is_its_hooks_only() {
+fn a2_a_hook_s_service_account_counts_for_its_hooks_only() {
     let account = object("v1", "ServiceAccount", "shop");
     let mut pod = object("v1", "Pod", "shop");
     pod["spec"] = json!({ "serviceAccountName": "x" });
-    let of = |objects: &[Brought]| {
-        let powers = bounds(&[], "").powers_of("shop", objects);
-        powers.beyond(&Powers::default()).map(|(power, _)| power.entry()).collect::<Vec<_>>()
+    let of = |objects: &[ChartObject]| {
+        let privileges = bounds(&[], "").privileges_of("shop", objects);
+        privileges.beyond(&Privileges::default()).map(|(privilege, _)| privilege.entry()).collect::<Vec<_>>()
     };
-    let plain = |value: &Value| Brought { value: value.clone(), hook: None };
+    let plain = |value: &Value| ChartObject { value: value.clone(), hook: None };
     assert!(of(&[plain(&account), plain(&pod)]).is_empty());
     assert!(of(&[plain(&account), hook(pod.clone(), &["post-install"])]).is_empty());
     let both = ["pre-install", "pre-upgrade"];
     assert!(of(&[hook(account.clone(), &both), hook(pod.clone(), &both)]).is_empty());
     assert!(of(&[hook(account.clone(), &both), hook(pod.clone(), &["pre-install"])]).is_empty());
-    // It never is there while the pod runs, and another's of that name may be.
+    // It does not exist while the pod runs, but a service account of others with this name may.
     for (account_at, pod_at) in [
         (&["test"][..], None),
         (&["pre-install"], None),
         (&["test"], Some(&["pre-install"][..])),
         (&["pre-install"], Some(&both)),
     ] {
-        let pod = Brought { value: pod.clone(), hook: pod_at.map(|events| events.iter().copied().collect()) };
+        let pod =
+            ChartObject { value: pod.clone(), hook: pod_at.map(|events| events.iter().copied().collect()) };
         assert_eq!(of(&[hook(account.clone(), account_at), pod]), ["serviceaccount/x"], "{account_at:?}");
     }
 }
 
 #[test]
-fn a2_no_object_says_that_another_release_made_it() {
+fn a2_annotations_that_identify_releases_cannot_be_forged() {
     let bounds = bounds(&[], "");
-    let marked = |key: &str, value: &str| {
+    let annotated = |key: &str, value: &str| {
         let mut object = object("v1", "Secret", "shop");
         object["metadata"]["annotations"] = json!({ key: value });
         object
@@ -126,19 +131,19 @@ fn a2_no_object_says_that_another_release_made_it() {
         ("airlock.dev/run", "eksa-packages/other.v1.pre-install"),
         ("airlock.dev/release", "eksa-packages/other"),
     ] {
-        let object = marked(key, value);
-        assert!(judge(&bounds, &object).unwrap_err().contains(key));
-        assert!(bounds.judge("shop", &[hook(object, &["pre-install"])]).unwrap_err().contains(key));
+        let object = annotated(key, value);
+        assert!(check(&bounds, &object).unwrap_err().contains(key));
+        assert!(bounds.check("shop", &[hook(object, &["pre-install"])]).unwrap_err().contains(key));
     }
-    let of = |release: &str| [hook(marked("meta.helm.sh/release-name", release), &["pre-install"])];
-    assert!(bounds.judge("shop", &of("other")).unwrap_err().contains("meta.helm.sh/release-name"));
-    assert!(bounds.judge("shop", &of("app")).is_ok());
-    // The engine overwrites it there.
-    assert!(judge(&bounds, &marked("meta.helm.sh/release-name", "other")).is_ok());
+    let of = |release: &str| [hook(annotated("meta.helm.sh/release-name", release), &["pre-install"])];
+    assert!(bounds.check("shop", &of("other")).unwrap_err().contains("meta.helm.sh/release-name"));
+    assert!(bounds.check("shop", &of("app")).is_ok());
+    // The engine overwrites it in an object of the manifest.
+    assert!(check(&bounds, &annotated("meta.helm.sh/release-name", "other")).is_ok());
 }
 
 #[test]
-fn a2_nobody_else_is_asked_about_requests() {
+fn a2_requests_of_the_api_server_are_not_sent_to_others() {
     let webhook = |selector: Value| {
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
@@ -186,7 +191,7 @@ fn a2_nobody_else_is_asked_about_requests() {
 }
 
 #[test]
-fn a2_nothing_of_values_ties_objects_to_others_or_moves_a_namespace_out_of_a_policy() {
+fn a2_metadata_from_values_that_affects_other_objects_is_rejected() {
     let with = |metadata: Value| {
         let mut object = object("v1", "ConfigMap", "shop");
         object["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
@@ -208,7 +213,7 @@ fn a2_nothing_of_values_ties_objects_to_others_or_moves_a_namespace_out_of_a_pol
 }
 
 #[test]
-fn a2_storage_and_networks_of_others_are_no_package_s() {
+fn a2_storage_and_networks_of_others_are_rejected() {
     let spec = |api_version: &str, kind: &str, key: &str, value: Value| json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": "x" }, key: value });
     for object in [
         spec(
@@ -246,7 +251,7 @@ fn a2_storage_and_networks_of_others_are_no_package_s() {
 }
 
 #[test]
-fn a2_pods_that_other_kinds_become_are_held_to_the_same() {
+fn a2_pod_specs_in_custom_resources_are_checked_as_well() {
     let kinds = [
         ("argoproj.io/v1alpha1", "Workflow", "/spec/templates"),
         ("serving.knative.dev/v1", "Service", "/spec/template/spec"),
@@ -273,7 +278,7 @@ fn a2_pods_that_other_kinds_become_are_held_to_the_same() {
 }
 
 #[test]
-fn a2_what_is_allowed_by_name_is_allowed_and_told_so() {
+fn a2_an_entry_allows_only_the_name_in_it() {
     for entry in
         ["permissions", "owner", "role/ClusterRole/r", "label/env", "finalizer/a.b/c", "image/x.example/y:1"]
     {
@@ -282,11 +287,11 @@ fn a2_what_is_allowed_by_name_is_allowed_and_told_so() {
     let bounds = bounds(&[], "app:finalizer/x.example/never");
     let mut object = object("v1", "ConfigMap", "shop");
     object["metadata"]["finalizers"] = json!(["x.example/never"]);
-    let wanted = bounds.powers_of("shop", &brought(&[object.clone()]));
-    assert_eq!(bounds.powers(&wanted, &Powers::default()), Ok(()));
+    let wanted = bounds.privileges_of("shop", &chart_objects(&[object.clone()]));
+    assert_eq!(bounds.check_privileges(&wanted, &Privileges::default()), Ok(()));
     object["metadata"]["finalizers"] = json!(["x.example/other"]);
-    let wanted = bounds.powers_of("shop", &brought(&[object]));
-    let refused = bounds.powers(&wanted, &Powers::default()).unwrap_err();
+    let wanted = bounds.privileges_of("shop", &chart_objects(&[object]));
+    let refused = bounds.check_privileges(&wanted, &Privileges::default()).unwrap_err();
     assert!(
         refused.contains("wait for the finalizer `x.example/other`")
             && refused.contains("app:finalizer/x.example/other")

@@ -57,13 +57,13 @@ impl Classified for WrongContent {
     }
 }
 
-/// What the system did not say is about the content, as of an archive that is none.
+/// An error without an OS error code is about the content, such as a file that is not an archive.
 fn file(source: &std::io::Error) -> Class {
-    let said = source.raw_os_error().is_some();
-    source.class().or(if said { Class::Other } else { Class::Refused })
+    let from_system = source.raw_os_error().is_some();
+    source.class().or(if from_system { Class::Other } else { Class::Refused })
 }
 
-/// The gravest: content that is refused, no room, what the user wrote, what is missing, the network.
+/// The most severe class, in this order: an alarm, refused content, no space, usage, missing content, the network.
 fn gravest(all: &[Error]) -> Class {
     let classes: Vec<Class> = all.iter().map(Classified::class).collect();
     let order = [Class::Alarm, Class::Refused, Class::NoRoom, Class::Usage, Class::Missing, Class::Network];

@@ -1,4 +1,4 @@
-//! What `docker save` writes. It has no registry manifest: one is made, with the layers as they are.
+//! Archives of `docker save`. These have no registry manifest; one is made for the layers as they are.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::layout::Files as _;
 use super::tarball::Archive;
-use super::{Entry, Found, Slice, choose};
+use super::{Entry, ImageOnDisk, Slice, choose};
 use crate::Error;
 
-/// A layer as it is mounted, and compressed.
+/// The media types of uncompressed and zstd-compressed layers.
 const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 const LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 
@@ -31,7 +31,7 @@ fn list(files: &Archive, path: &Path) -> Result<Vec<Saved>, Error> {
     let broken = |what| Error::Archive { path: path.to_owned(), what };
     let list = files
         .slice("manifest.json")
-        .ok_or_else(|| broken("no `manifest.json`, so nothing of `docker save`"))?;
+        .ok_or_else(|| broken("no `manifest.json`, so it was not written by `docker save`"))?;
     serde_json::from_slice(&list.read_json()?).map_err(|_| broken("a malformed `manifest.json`"))
 }
 
@@ -43,23 +43,23 @@ fn entries_of(files: &Archive, path: &Path, list: &[Saved]) -> Result<Vec<Entry>
     list.iter().map(entry).collect()
 }
 
-/// All images of an archive, each with the digest of its configuration, which is its ID.
+/// All images of an archive, each with the digest of its config, which is its ID.
 pub(super) fn entries(files: &Archive, path: &Path) -> Result<Vec<Entry>, Error> {
     entries_of(files, path, &list(files, path)?)
 }
 
 fn slice(files: &Archive, path: &Path, name: &str) -> Result<Slice, Error> {
-    let what = "a layer or configuration that is missing, or a link that leads out of it";
+    let what = "a missing layer or config, or a link that leads out of the archive";
     files.slice(name).ok_or_else(|| Error::Archive { path: path.to_owned(), what })
 }
 
-pub(super) fn find(files: &Archive, path: &Path, name: Option<&str>) -> Result<Found, Error> {
+pub(super) fn find(files: &Archive, path: &Path, name: Option<&str>) -> Result<ImageOnDisk, Error> {
     let list = list(files, path)?;
     let entries = entries_of(files, path, &list)?;
     let chosen = choose(&entries, name, path)?;
-    // Entries of one configuration have the same layers: the configuration names what they unpack to.
-    let place = entries.iter().position(|entry| std::ptr::eq(entry, chosen)).unwrap_or_default();
-    let saved = &list[place];
+    // Entries with the same config have the same layers: the config lists their diff IDs.
+    let position = entries.iter().position(|entry| std::ptr::eq(entry, chosen)).unwrap_or_default();
+    let saved = &list[position];
     let mut blobs = BTreeMap::new();
     let mut describe = |name: &str, kind: Option<&str>| {
         let slice = slice(files, path, name)?;
@@ -79,7 +79,7 @@ pub(super) fn find(files: &Archive, path: &Path, name: Option<&str>) -> Result<F
     let bytes = serde_json::to_vec(&manifest).unwrap_or_default();
     let manifest = Manifest::parse(bytes.into(), None).map_err(Error::Oci)?;
     let root: Digest = manifest.digest();
-    Ok(Found {
+    Ok(ImageOnDisk {
         root: root.clone(),
         manifests: BTreeMap::from([(root, manifest)]),
         tags: BTreeMap::new(),
@@ -89,7 +89,7 @@ pub(super) fn find(files: &Archive, path: &Path, name: Option<&str>) -> Result<F
     })
 }
 
-/// That plain layers are those that the configuration names: nothing else says so in such an archive.
+/// Checks that uncompressed layers match the diff IDs in the config: the archive has no other digests of them.
 fn check_layers(config: &Slice, layers: &[serde_json::Value], path: &Path) -> Result<(), Error> {
     #[derive(Default, Deserialize)]
     struct Config {
@@ -112,7 +112,7 @@ fn check_layers(config: &Slice, layers: &[serde_json::Value], path: &Path) -> Re
     Ok(())
 }
 
-/// Docker with containerd's store saves layers compressed.
+/// Docker saves layers compressed if it uses containerd's image store.
 fn layer_type(slice: &Slice) -> Result<&'static str, Error> {
     let failed = |source| Error::File { path: slice.path.display().to_string(), source };
     let mut magic = Vec::new();

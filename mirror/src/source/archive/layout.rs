@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use oci::{Digest, Manifest, Platform, Tag};
 
-use super::{Entry, Found, Slice, choose};
+use super::{Entry, ImageOnDisk, Slice, choose};
 use crate::Error;
 use crate::complete;
 use crate::lock::Absence;
-use crate::source::{chosen, is_about};
+use crate::source::{chosen, is_attestation};
 
-/// What an entry of `index.json` is called: a tag alone, or by some programs a whole name.
+/// The annotation with the name of an entry in `index.json`: a tag or, from some programs, a full name.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// The whole name, as containerd and buildkit write it.
+/// The annotation with the full name, as containerd and buildkit write it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// Where files of a layout are found.
+/// Access to the files of a layout.
 pub(super) trait Files {
     fn slice(&self, name: &str) -> Option<Slice>;
 }
@@ -33,7 +33,8 @@ impl Files for Folder {
 
 fn index(files: &dyn Files, path: &Path) -> Result<Manifest, Error> {
     let broken = |what| Error::Archive { path: path.to_owned(), what };
-    let index = files.slice("index.json").ok_or_else(|| broken("no `index.json`, so no OCI layout"))?;
+    let index =
+        files.slice("index.json").ok_or_else(|| broken("no `index.json`, so it is not an OCI layout"))?;
     let kind = oci::media_type::OCI_INDEX.parse().map_err(Error::Oci)?;
     Manifest::parse(index.read_json()?.into(), Some(&kind)).map_err(|_| broken("a malformed `index.json`"))
 }
@@ -52,7 +53,7 @@ fn entries_of(index: &Manifest, files: &dyn Files) -> Vec<Entry> {
             .iter()
             .filter_map(|name| descriptor.annotations.get(*name).cloned())
             .collect(),
-        // Some programs list all manifests of a layout, and not only the images.
+        // Some programs list all manifests of a layout, not only the images.
         is_part: !descriptor.media_type.is_manifest()
             || listed.contains(&descriptor.digest)
             || manifest.as_ref().is_some_and(|manifest| manifest.subject().is_some()),
@@ -74,11 +75,11 @@ pub(super) fn find(
     path: &Path,
     name: Option<&str>,
     platforms: &[Platform],
-) -> Result<Found, Error> {
+) -> Result<ImageOnDisk, Error> {
     let index = index(files, path)?;
     let entries = entries_of(&index, files);
     let root = choose(&entries, name, path)?.digest.clone();
-    let mut found = Found {
+    let mut found = ImageOnDisk {
         root: root.clone(),
         manifests: BTreeMap::new(),
         tags: BTreeMap::new(),
@@ -88,11 +89,11 @@ pub(super) fn find(
     };
     let mut walk = Layout { files, path, platforms, found: &mut found };
     walk.take(&root)?;
-    // What is about a taken manifest comes along: referrers, and cosign's tags.
+    // Also take the referrers of taken manifests, including those under cosign's tags.
     loop {
         let before = walk.found.manifests.len();
         for entry in complete::children(&index) {
-            walk.take_if_about(&entry.digest, entry.annotations.get(REF_NAME).map(String::as_str));
+            walk.take_if_referrer(&entry.digest, entry.annotations.get(REF_NAME).map(String::as_str));
         }
         if walk.found.manifests.len() == before {
             return Ok(found);
@@ -104,7 +105,7 @@ struct Layout<'a> {
     files: &'a dyn Files,
     path: &'a Path,
     platforms: &'a [Platform],
-    found: &'a mut Found,
+    found: &'a mut ImageOnDisk,
 }
 
 impl Layout<'_> {
@@ -123,18 +124,18 @@ impl Layout<'_> {
         Manifest::parse(bytes.into(), None).map_err(Error::Oci)
     }
 
-    /// Takes an image. What is said about it and cannot be read is left out.
+    /// Takes an image. Referrers that cannot be read are left out.
     fn take(&mut self, root: &Digest) -> Result<(), Error> {
-        let said = self.take_all(root)?;
-        for digest in said {
-            self.take_said(&digest);
+        let attestations = self.take_all(root)?;
+        for digest in attestations {
+            self.take_referrer(&digest);
         }
         Ok(())
     }
 
-    /// Takes a manifest and what it consists of; gives what is said about parts of it.
+    /// Takes a manifest and its children; returns the attestations that it lists.
     fn take_all(&mut self, root: &Digest) -> Result<Vec<Digest>, Error> {
-        let (mut open, mut said) = (VecDeque::from([root.clone()]), Vec::new());
+        let (mut open, mut attestations) = (VecDeque::from([root.clone()]), Vec::new());
         while let Some(digest) = open.pop_front() {
             if self.found.manifests.contains_key(&digest) {
                 continue;
@@ -156,7 +157,11 @@ impl Layout<'_> {
             }
             for digest in children {
                 let child = complete::children(&manifest).find(|child| child.digest == digest);
-                if child.is_some_and(is_about) { said.push(digest) } else { open.push_back(digest) }
+                if child.is_some_and(is_attestation) {
+                    attestations.push(digest);
+                } else {
+                    open.push_back(digest);
+                }
             }
             for blob in complete::blobs(&manifest) {
                 if let Some(slice) = self.slice(&blob.digest) {
@@ -165,11 +170,11 @@ impl Layout<'_> {
             }
             self.found.manifests.insert(digest, manifest);
         }
-        Ok(said)
+        Ok(attestations)
     }
 
-    /// Takes what is said about an image, whole or not at all; what cannot be read is left out.
-    fn take_said(&mut self, digest: &Digest) {
+    /// Takes a referrer completely or not at all. A referrer that cannot be read is left out.
+    fn take_referrer(&mut self, digest: &Digest) {
         let mut open = VecDeque::from([digest.clone()]);
         while let Some(digest) = open.pop_front() {
             let before = self.found.manifests.clone();
@@ -183,7 +188,7 @@ impl Layout<'_> {
         }
     }
 
-    fn take_if_about(&mut self, digest: &Digest, name: Option<&str>) {
+    fn take_if_referrer(&mut self, digest: &Digest, name: Option<&str>) {
         if self.found.manifests.contains_key(digest) || self.found.left_out.contains_key(digest) {
             return;
         }
@@ -194,14 +199,14 @@ impl Layout<'_> {
                     .into_iter()
                     .filter_map(|suffix| Tag::of_attachment(subject, suffix).ok())
             });
-            subjects.into_iter().any(|about| about == *tag)
+            subjects.into_iter().any(|attachment| attachment == *tag)
         });
-        // What cannot be read and has no such name may be about any image, or be one of its own.
+        // An entry that cannot be read and has no such name may be a referrer of any image, or an image itself.
         let manifest = self.manifest(digest).ok();
         let subject = manifest.as_ref().and_then(Manifest::subject);
         let refers = subject.is_some_and(|subject| self.found.manifests.contains_key(&subject.digest));
         if refers || tag.is_some() {
-            self.take_said(digest);
+            self.take_referrer(digest);
             if self.found.manifests.contains_key(digest) {
                 self.found.tags.extend(tag.map(|tag| (tag, digest.clone())));
             }

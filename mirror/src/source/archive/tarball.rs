@@ -1,4 +1,4 @@
-//! A tar file as an index of what is in it. Links are followed within the archive, and never out of it.
+//! An index of the entries in a tar file. Links are followed within the archive, and never out of it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,11 +14,11 @@ use super::Slice;
 use super::layout::Files;
 use crate::Error;
 
-/// An archive with more entries is refused.
+/// The maximum number of entries in an archive.
 const MOST_ENTRIES: usize = 100_000;
-/// A link is followed so often at most.
+/// The maximum length of a chain of links.
 const MOST_LINKS: usize = 16;
-/// A compressed archive is not larger than this when it is unpacked.
+/// The maximum size of an unpacked archive.
 const MOST_UNPACKED: u64 = 256 << 30;
 
 /// A file that is removed with its last user.
@@ -26,7 +26,7 @@ const MOST_UNPACKED: u64 = 256 << 30;
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new file in a folder; the store removes what begins with `tmp-` when a run was killed.
+    /// A new file in a folder. The name begins with `tmp-`, so that the store removes it after a killed run.
     fn create(folder: &Path) -> io::Result<(Self, File)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         std::fs::create_dir_all(folder)?;
@@ -48,13 +48,13 @@ impl Drop for Scratch {
     }
 }
 
-/// What stands under a name.
+/// An entry of the archive.
 enum Entry {
     File {
         offset: u64,
         len: u64,
     },
-    /// The name that a link leads to; none when it leads out of the archive.
+    /// The target of a link; `None` if it is outside the archive.
     Link(Option<String>),
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Reads the headers only; what is compressed is unpacked first.
+    /// Reads the headers only. A compressed archive is unpacked first.
     pub(super) fn open(path: &Path, scratch: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File { path: path.display().to_string(), source };
         let broken = |what| Error::Archive { path: path.to_owned(), what };
@@ -81,7 +81,7 @@ impl Archive {
             let kind = entry.header().entry_type();
             if kind.is_gnu_sparse() || is_sparse(&mut entry) {
                 return Err(broken(
-                    "a sparse file, whose bytes do not stand in the archive as they are: write it without `--sparse`",
+                    "a sparse file, which is not stored byte for byte: create the archive without `--sparse`",
                 ));
             }
             let Some(name) = entry.path().ok().and_then(|path| inside("", &path)) else { continue };
@@ -97,7 +97,7 @@ impl Archive {
                 continue;
             };
             if entries.insert(name, found).is_some() || entries.len() > MOST_ENTRIES {
-                return Err(broken("an entry twice, or too many entries"));
+                return Err(broken("a duplicate entry, or too many entries"));
             }
         }
         Ok(Self { path: path.to_owned(), unpacked, entries })
@@ -120,32 +120,32 @@ impl Files for Archive {
     }
 }
 
-/// Whether PAX headers say that the file has holes that the archive does not hold.
+/// Whether PAX headers state that the file is sparse.
 fn is_sparse(entry: &mut tar::Entry<'_, File>) -> bool {
     let headers = entry.pax_extensions().ok().flatten();
     headers.into_iter().flatten().flatten().any(|header| header.key_bytes().starts_with(b"GNU.sparse."))
 }
 
-/// Compressions that are known and not supported.
+/// Detects compressions that are not supported.
 fn unknown_compression(file: &mut File) -> io::Result<Option<&'static str>> {
     let mut magic = Vec::new();
     file.by_ref().take(6).read_to_end(&mut magic)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(match magic[..] {
         [0xfd, b'7', b'z', b'X', b'Z', 0] => {
-            Some("an archive that xz compressed, which is not supported: unpack it by `unxz`")
+            Some("xz compression, which is not supported: unpack the archive with `unxz`")
         }
         [b'B', b'Z', b'h', ..] => {
-            Some("an archive that bzip2 compressed, which is not supported: unpack it by `bunzip2`")
+            Some("bzip2 compression, which is not supported: unpack the archive with `bunzip2`")
         }
         [0x04, 0x22, 0x4d, 0x18, ..] => {
-            Some("an archive that lz4 compressed, which is not supported: unpack it by `unlz4`")
+            Some("lz4 compression, which is not supported: unpack the archive with `unlz4`")
         }
         _ => None,
     })
 }
 
-/// The name within the archive that a path from one of its folders leads to; none when that is outside.
+/// Resolves a path from a folder of the archive; `None` if the result is outside the archive.
 fn inside(folder: &str, path: &Path) -> Option<String> {
     use std::path::Component;
     let mut parts: Vec<String> =
@@ -163,7 +163,7 @@ fn inside(folder: &str, path: &Path) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The file itself, or unpacked what gzip or zstd made of it.
+/// The file itself, or an unpacked copy if it is compressed with gzip or zstd.
 fn plain(mut file: File, scratch: &Path) -> io::Result<(File, Option<Arc<Scratch>>)> {
     let mut magic = Vec::new();
     file.by_ref().take(4).read_to_end(&mut magic)?;

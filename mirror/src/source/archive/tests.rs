@@ -1,12 +1,15 @@
-//! Archives made by code, each with what programs write or with one defect.
+//! Archives made by code, either as programs write them or with one defect.
 
 use super::*;
 
-fn find(format: Format, path: &Path, name: Option<&str>) -> Result<Found, Error> {
+fn find(format: Format, path: &Path, name: Option<&str>) -> Result<ImageOnDisk, Error> {
     let scratch = path.parent().unwrap().join("scratch");
     let found = Images { format, path, scratch: &scratch }.find(name, &[]);
     if found.is_err() {
-        assert!(std::fs::read_dir(&scratch).map_or(0, Iterator::count) == 0, "what was unpacked is left");
+        assert!(
+            std::fs::read_dir(&scratch).map_or(0, Iterator::count) == 0,
+            "the unpacked file was not removed"
+        );
     }
     found
 }
@@ -75,7 +78,7 @@ fn a_layer_that_is_a_link_or_comes_twice_is_refused() {
 const LIST: &[u8] =
     br#"[{"Config":"abc.json","RepoTags":["a:b"],"Layers":["top/layer.tar","sym/layer.tar","hard"]}]"#;
 
-/// What old versions of Docker save: layers that several images share are links.
+/// An archive as old versions of Docker save it: layers that several images share are links.
 fn linked(symbolic: &str, hard: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     entry(&mut builder, "abc.json", b"{}");
@@ -92,7 +95,7 @@ fn linked(symbolic: &str, hard: &str) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn layers(found: &Found) -> Vec<Vec<u8>> {
+fn layers(found: &ImageOnDisk) -> Vec<Vec<u8>> {
     let root = &found.manifests[&found.root];
     let read = |blob: &oci::Descriptor| {
         let mut bytes = Vec::new();
@@ -103,7 +106,7 @@ fn layers(found: &Found) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn d16_layers_that_are_links_within_the_archive_are_taken() {
+fn d16_layers_that_are_links_within_the_archive_are_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved.tar");
     std::fs::write(&path, linked("../top/layer.tar", "sym/layer.tar")).unwrap();
@@ -123,7 +126,7 @@ fn d16_layers_that_are_links_within_the_archive_are_taken() {
 }
 
 #[test]
-fn d16_compressed_archives_are_taken() {
+fn d16_compressed_archives_are_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved.tar.gz");
     let plain = linked("../top/layer.tar", "top/layer.tar");
@@ -143,7 +146,7 @@ fn d16_compressed_archives_are_taken() {
     assert!(matches!(refused, Error::Archive { .. }), "{refused}");
 }
 
-/// An OCI layout as a tar file; each image is its names and its content.
+/// An OCI layout as a tar file; each image is given by its names and its content.
 fn oci_archive(folder: &Path, images: &[(&[(&str, &str)], &str)]) -> PathBuf {
     let mut builder = tar::Builder::new(Vec::new());
     let (mut index, mut written) = (Vec::new(), Vec::new());
@@ -178,7 +181,7 @@ const REF: &str = "org.opencontainers.image.ref.name";
 const FULL: &str = "io.containerd.image.name";
 
 #[test]
-fn d7_images_of_one_ref_name_are_told_apart_or_refused() {
+fn d7_images_with_the_same_ref_name_are_distinguished_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let one: &[(&str, &str)] = &[(REF, "latest"), (FULL, "docker.io/library/one:latest")];
     let two: &[(&str, &str)] = &[(REF, "latest"), (FULL, "docker.io/library/two:latest")];
@@ -208,7 +211,7 @@ fn d7_one_digest_listed_twice_is_one_image() {
 }
 
 #[test]
-fn d7_a_saved_archive_of_many_images_is_taken_whole() {
+fn d7_all_images_of_a_saved_archive_are_mirrored() {
     let folder = tempfile::tempdir().unwrap();
     let mut builder = tar::Builder::new(Vec::new());
     for (name, bytes) in [("1.json", b"1"), ("2.json", b"2"), ("l", b"3")] {
@@ -253,7 +256,7 @@ fn image(note: &str, subject: Option<&serde_json::Value>) -> Vec<u8> {
 }
 
 #[test]
-fn d7_a_layout_that_lists_parts_and_statements_without_names_has_one_image() {
+fn d7_a_layout_that_lists_parts_and_referrers_without_names_has_one_image() {
     let folder = tempfile::tempdir().unwrap();
     let kind = oci::media_type::OCI_MANIFEST;
     let child = image("child", None);
@@ -264,7 +267,7 @@ fn d7_a_layout_that_lists_parts_and_statements_without_names_has_one_image() {
     let statement = image("statement", Some(&root));
     root["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": "r.example/a:v1" });
     let layer = descriptor(oci::media_type::OCI_LAYER, b"a layer");
-    // Of another image, and gone or broken: not asked for.
+    // Referrers of another image, missing or broken: they are not read.
     let (gone, broken) = (descriptor(kind, b"gone"), descriptor(kind, b"{ broken"));
     let entries = [descriptor(kind, &child), descriptor(kind, &statement), layer, root];
     let path = layout_of(folder.path(), &[b"{}", &child, &index, &statement, b"{ broken"], &entries);
@@ -302,7 +305,7 @@ fn d9_an_attestation_that_a_layout_lacks_is_left_out_and_a_platform_is_not() {
 }
 
 #[test]
-fn d16_archives_of_other_writers_are_taken_or_refused_with_the_reason() {
+fn d16_archives_of_other_programs_are_accepted_or_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let long = format!("{}/layer.tar", "l".repeat(150));
     let list = format!(r#"[{{"Config":"abc.json","RepoTags":["a:b"],"Layers":["{long}"]}}]"#);
@@ -327,7 +330,7 @@ fn d16_archives_of_other_writers_are_taken_or_refused_with_the_reason() {
     build(&mut builder, "");
     let sparse = builder.into_inner().unwrap();
     let path = folder.path().join("other.tar");
-    for (bytes, why) in [
+    for (bytes, reason) in [
         (&sparse[..], "sparse"),
         (b"\xfd7zXZ\0 and more", "xz"),
         (b"BZh91AY&SY", "bzip2"),
@@ -336,14 +339,14 @@ fn d16_archives_of_other_writers_are_taken_or_refused_with_the_reason() {
         std::fs::write(&path, bytes).unwrap();
         let refused = find(Format::DockerArchive, &path, None);
         assert!(
-            matches!(&refused, Err(Error::Archive { what, .. }) if what.contains(why)),
-            "{why}: {refused:?}"
+            matches!(&refused, Err(Error::Archive { what, .. }) if what.contains(reason)),
+            "{reason}: {refused:?}"
         );
     }
 }
 
 #[test]
-fn d16_a_saved_layer_is_the_one_that_its_configuration_names() {
+fn d16_a_saved_layer_must_match_its_diff_id() {
     let folder = tempfile::tempdir().unwrap();
     for (layer, is_right) in [(&b"layer"[..], true), (b"other", false)] {
         let config = format!(r#"{{"rootfs":{{"diff_ids":["{}"]}}}}"#, Digest::sha256(layer));

@@ -1,4 +1,4 @@
-//! Installations that fail: what is tried again, what is given up, and how that is remembered.
+//! Failed installations: which are retried, which are given up, and how that is recorded.
 
 use serde_json::json;
 
@@ -6,12 +6,12 @@ use super::{bundle, detail, in_state, offer, step};
 use crate::package::*;
 
 #[test]
-fn an_error_is_tried_again_and_what_was_given_up_is_not_until_something_changes() {
+fn an_error_is_retried_and_an_abandoned_installation_is_not_until_something_changes() {
     let bundle = bundle(vec![offer("a", &["1"], &[])]);
     let mut package = in_state("a", PackageState::Installing);
     let Action::Install(install) = step(&package, &bundle, &[], Release::Absent).action else { panic!() };
     let retry = finish(&package, &install, Outcome::Retry("refused".to_owned()), "m", "t1");
-    assert_eq!((retry.status.state, retry.again), (Some(PackageState::Installing), LONG));
+    assert_eq!((retry.status.state, retry.recheck), (Some(PackageState::Installing), LONG));
     package.status = Some(retry.status);
     assert!(matches!(step(&package, &bundle, &[], Release::Absent).action, Action::Install(_)));
     let gave_up = finish(&package, &install, Outcome::GaveUp("not ready".to_owned()), "m", "t2");
@@ -25,22 +25,22 @@ fn an_error_is_tried_again_and_what_was_given_up_is_not_until_something_changes(
     let rests = step(&package, &bundle, &[], Release::Absent);
     assert_eq!(rests.action, Action::None);
     assert!(detail(&rests).starts_with("given up: not ready. "), "{rests:?}");
-    // What stood there meanwhile, as that the bundle was gone, is over.
+    // A detail that was set in the meantime, such as a missing bundle, is replaced.
     let mut meanwhile = package.clone();
     meanwhile.status.as_mut().unwrap().detail = Some("getting PackageBundle: gone".to_owned());
     assert_eq!(detail(&step(&meanwhile, &bundle, &[], Release::Absent)), detail(&rests));
-    // Who asks for another try gets one.
+    // A requested retry is attempted.
     let asks = |package: &Package, value: &str| {
         let mut asks = package.clone();
         asks.metadata.annotations.get_or_insert_default().insert(RETRY.to_owned(), value.to_owned());
         asks
     };
-    let mut again = asks(&package, "1");
-    assert!(matches!(step(&again, &bundle, &[], Release::Absent).action, Action::Install(_)));
-    let note = given_up(&again);
-    again.metadata.annotations.as_mut().unwrap().insert(GIVEN_UP.to_owned(), note);
-    assert_eq!(step(&again, &bundle, &[], Release::Absent).action, Action::None);
-    let more = asks(&again, "2");
+    let mut recheck = asks(&package, "1");
+    assert!(matches!(step(&recheck, &bundle, &[], Release::Absent).action, Action::Install(_)));
+    let note = given_up(&recheck);
+    recheck.metadata.annotations.as_mut().unwrap().insert(GIVEN_UP.to_owned(), note);
+    assert_eq!(step(&recheck, &bundle, &[], Release::Absent).action, Action::None);
+    let more = asks(&recheck, "2");
     assert!(matches!(step(&more, &bundle, &[], Release::Absent).action, Action::Install(_)));
     package.metadata.generation = Some(2);
     assert!(matches!(step(&package, &bundle, &[], Release::Absent).action, Action::Install(_)));
@@ -50,13 +50,13 @@ fn an_error_is_tried_again_and_what_was_given_up_is_not_until_something_changes(
 }
 
 #[test]
-fn an_installation_under_way_tells_how_far_it_is_and_not_what_was_in_the_way_before() {
+fn the_progress_of_an_installation_replaces_the_previous_detail() {
     let bundle = bundle(vec![offer("a", &["1"], &[])]);
     let mut package = in_state("a", PackageState::Installing);
     let Action::Install(install) = step(&package, &bundle, &[], Release::Absent).action else { panic!() };
     let retry = finish(&package, &install, Outcome::Retry("no right".to_owned()), "m", "t1");
     package.status = Some(retry.status);
-    package.status = Some(under_way(&package, "waiting for x", "t2"));
+    package.status = Some(in_progress(&package, "waiting for x", "t2"));
     let status = package.status.as_ref().unwrap();
     let ready = &status.conditions.as_ref().unwrap()[0];
     assert_eq!((status.detail.as_deref(), ready.message.as_str()), (Some("waiting for x"), "waiting for x"));
@@ -66,7 +66,7 @@ fn an_installation_under_way_tells_how_far_it_is_and_not_what_was_in_the_way_bef
 }
 
 #[test]
-fn what_was_given_up_is_remembered_where_definitions_drop_conditions() {
+fn an_abandoned_installation_is_recorded_even_if_crds_drop_conditions() {
     let bundle = bundle(vec![offer("a", &["1"], &[])]);
     let mut package = in_state("a", PackageState::Installing);
     let Action::Install(install) = step(&package, &bundle, &[], Release::Absent).action else { panic!() };
@@ -86,7 +86,7 @@ fn what_was_given_up_is_remembered_where_definitions_drop_conditions() {
 }
 
 #[test]
-fn what_is_begun_anew_after_a_failure_is_tried_again_when_it_does_not_succeed_at_once() {
+fn a_new_attempt_after_a_failure_is_retried_if_it_does_not_succeed_at_once() {
     let bundle = bundle(vec![offer("a", &["2"], &[])]);
     let mut package = in_state("a", PackageState::Installing);
     let failed = json!([{"type": "Failed", "status": "True", "reason": "RolledBack", "message": "",
@@ -95,7 +95,7 @@ fn what_is_begun_anew_after_a_failure_is_tried_again_when_it_does_not_succeed_at
     assert!(has_failed(&package));
     let begun = step(&package, &bundle, &[], Release::Absent);
     let Action::Install(install) = begun.action else { panic!("{begun:?}") };
-    // The process may end here, or the registry be away.
+    // The process may end here, or the registry may be unreachable.
     package.status = Some(begun.status);
     assert!(matches!(step(&package, &bundle, &[], Release::Absent).action, Action::Install(_)));
     package.status = Some(finish(&package, &install, Outcome::Retry("away".to_owned()), "m", "t").status);

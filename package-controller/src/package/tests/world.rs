@@ -1,11 +1,11 @@
-//! A small world in which packages are worked on until all is done, with steps lost on the way.
+//! A simulation in which packages are reconciled until all are installed, with lost steps.
 
 use proptest::prelude::*;
 
 use super::{bundle, offer, package, step};
 use crate::package::*;
 
-/// A cluster with packages, and what is installed.
+/// A cluster with packages and releases.
 struct World {
     bundle: PackageBundle,
     packages: Vec<Package>,
@@ -15,7 +15,7 @@ struct World {
 }
 
 impl World {
-    /// Works on one package; `lost` is how much of the step a controller that dies leaves undone.
+    /// Reconciles one package. `lost` is the part of the step that is lost because the controller is killed.
     fn work(&mut self, at: usize, fails: bool, lost: Option<usize>) {
         let package = self.packages[at].clone();
         let values =
@@ -26,12 +26,15 @@ impl World {
             return;
         }
         match decided.action.clone() {
-            Action::None | Action::Uninstall | Action::Release => {}
-            Action::Hold => self.packages[at].metadata.finalizers = Some(vec![FINALIZER.to_owned()]),
-            Action::Create(made) => {
-                for made in made {
-                    assert!(!self.packages.iter().any(|known| known.name() == made.name()), "made twice");
-                    self.packages.push(made);
+            Action::None | Action::Uninstall | Action::RemoveFinalizer => {}
+            Action::AddFinalizer => self.packages[at].metadata.finalizers = Some(vec![FINALIZER.to_owned()]),
+            Action::Create(created) => {
+                for dependency in created {
+                    assert!(
+                        !self.packages.iter().any(|known| known.name() == dependency.name()),
+                        "created twice"
+                    );
+                    self.packages.push(dependency);
                 }
             }
             Action::Install(install) => {
@@ -58,12 +61,12 @@ impl World {
 
 proptest! {
     #[test]
-    fn packages_are_installed_in_order_whatever_is_lost_on_the_way(
+    fn packages_are_installed_in_order_even_if_steps_are_lost(
         needs in prop::collection::vec(prop::collection::vec(0_usize..6, 0..3), 6),
         hazards in prop::collection::vec((any::<bool>(), prop::option::weighted(0.4, 0_usize..2)), 0..60),
     ) {
         let name = |index: usize| format!("p{index}");
-        // A package needs such as come after it, so that none needs itself.
+        // A package depends only on later ones, so there are no cycles.
         let offers = needs.iter().enumerate().map(|(index, needs)| {
             let mut names: Vec<_> = needs.iter().filter(|need| **need > index).map(|need| name(*need)).collect();
             names.sort();
@@ -84,7 +87,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert!(world.is_done(), "it never ends: {:?}", world.packages);
+        prop_assert!(world.is_done(), "not all packages were installed: {:?}", world.packages);
         for package in &world.packages {
             let offered = world.bundle.spec.package(package.name()).unwrap();
             let first = |name: &str| world.installed.iter().position(|installed| installed == name).unwrap();
@@ -92,7 +95,7 @@ proptest! {
                 prop_assert!(first(need) < first(package.name()), "{need} after {}", package.name());
             }
         }
-        // A quiet world stays quiet.
+        // Nothing more happens afterwards.
         let before = world.installed.len();
         for at in 0..world.packages.len() {
             world.work(at, false, None);

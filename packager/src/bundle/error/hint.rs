@@ -1,9 +1,9 @@
-//! What to do about it.
+//! The hints for errors.
 
 use super::Error;
 
 impl Error {
-    /// What to do about it, where there is something.
+    /// What to do about the error, if something can be done.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
@@ -12,14 +12,14 @@ impl Error {
             Self::Log(refusal) => refusal.hint(),
             Self::Alarm(alarm) => Some(alarm.hint()),
             Self::NoTrust => {
-                Some("give --trust FILE with the keys you accept; make one with `airlock keys trust`")
+                Some("give --trust FILE with the keys that you accept; create one with `airlock keys trust`")
             }
-            Self::Unsigned => Some("pack it again with --key, or ask its sender to"),
+            Self::Unsigned => Some("pack it again with --key, or ask the sender to do so"),
             Self::NoVolume(_) => {
-                Some("name the folder that holds the `*.tar` volumes, or the volumes themselves")
+                Some("give the folder that contains the `*.tar` volumes, or the volumes themselves")
             }
-            Self::OtherSet { .. } => Some("import one set at a time: name its volumes one by one"),
-            Self::MissingVolumes { .. } => Some("add the folders that hold them to the command"),
+            Self::OtherSet { .. } => Some("import one set at a time: list its volumes one by one"),
+            Self::MissingVolumes { .. } => Some("add the folders that contain them to the command"),
             Self::Truncated { .. } | Self::HeadTruncated(_) => {
                 Some("the copy is incomplete: copy the volume again, or pack again")
             }
@@ -36,7 +36,7 @@ impl Error {
             Self::TargetBusy { .. } => Some("wait for it to end, or use another folder"),
             Self::TooMany { what: "volumes", .. } => Some("choose a larger --volume-size"),
             Self::TooMany { .. } | Self::ManifestTooLarge { .. } => {
-                Some("split the mirror file: no reader takes so much")
+                Some("split the mirror file: no reader accepts a set of this size")
             }
             Self::WouldOverwrite(_) => Some("use an empty folder, or remove the old volumes"),
             Self::Head { .. }
@@ -50,7 +50,7 @@ impl Error {
             | Self::Compression { .. }
             | Self::DecompressionBomb { .. }
             | Self::WrongSize { .. } => Some(
-                "the drive was changed after it was written, or is damaged: do not use it, ask for a new one",
+                "the drive was changed after it was written, or is damaged: do not use it, and ask for a new one",
             ),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! Who a client is: its address, also behind a proxy that is configured, and the network that limits count by.
+//! The address of a client, also behind a trusted proxy, and the network that limits apply to.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderName};
 
 use crate::Error;
 
-/// More hops are not looked at.
+/// The maximum number of hops that are read.
 const MOST_HOPS: usize = 32;
 
-/// What a limit counts by: an IPv4 address, or the /64 that an IPv6 client can choose addresses from.
+/// The network that limits apply to: an IPv4 address, or the /64 from which an IPv6 client can choose addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(IpAddr);
 
@@ -33,26 +33,26 @@ impl fmt::Display for Network {
     }
 }
 
-/// Who sent a request.
+/// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its address; the port is 0 where a proxy named it.
+    /// Its address; the port is 0 if a proxy reported the address.
     pub address: SocketAddr,
-    /// Whether it speaks TLS, to this server or to the proxy.
+    /// Whether it uses TLS, to this server or to the proxy.
     pub secure: bool,
-    /// Whether a trusted proxy stands between.
+    /// Whether the request came through a trusted proxy.
     pub proxied: bool,
 }
 
 impl Client {
-    /// What limits count it by.
+    /// The network that limits apply to.
     #[must_use]
     pub fn network(&self) -> Network {
         Network::of(self.address.ip())
     }
 }
 
-/// A range of addresses, as `10.0.0.0/8` or a single address.
+/// An address range such as `10.0.0.0/8`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
     address: IpAddr,
@@ -91,7 +91,7 @@ impl FromStr for Cidr {
     }
 }
 
-/// The proxies whose word about a client's address counts.
+/// The proxies that are trusted to report client addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies(Arc<[Cidr]>);
 
@@ -102,15 +102,15 @@ impl FromIterator<Cidr> for Proxies {
 }
 
 impl Proxies {
-    /// Whether an address is that of a trusted proxy.
+    /// Whether an address belongs to a trusted proxy.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|range| range.contains(address))
     }
 
-    /// Whose request came from `peer`: the peer's own, unless that is a trusted proxy; then the last hop that is none.
-    /// A client can write `X-Forwarded-For` and `Forwarded` itself, and a proxy sets only one of them: where both are
-    /// there and differ, the proxy's own address is all that is known.
+    /// The client of a request from `peer`: the peer itself or, if that is a trusted proxy, the last hop that is not one. A
+    /// client can send `X-Forwarded-For` and `Forwarded` itself, and a proxy sets only one of them. So if both are present
+    /// and differ, the proxy's own address is used.
     pub(super) fn client(&self, peer: SocketAddr, secure: bool, headers: &HeaderMap) -> Client {
         let own = Client {
             address: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
@@ -132,13 +132,13 @@ impl Proxies {
             (Some(one), Some(other)) if one != other => None,
             (one, other) => one.or(other),
         };
-        let secure = secure || said_https(headers);
+        let secure = secure || is_https(headers);
         let address = hop.map_or(own.address, |hop| SocketAddr::new(hop, 0));
         Client { address, secure, proxied: true }
     }
 
-    /// From the right, as each proxy appends whom it saw. What cannot be read ends the search: what stands before it
-    /// was written by nobody known.
+    /// Searches from the right, because each proxy appends the address of its peer. An element that cannot be parsed ends the
+    /// search, because the elements before it are not trustworthy.
     fn last_untrusted(&self, hops: &[Option<IpAddr>]) -> Option<IpAddr> {
         let mut last = None;
         for hop in hops.iter().rev().take(MOST_HOPS) {
@@ -166,7 +166,7 @@ fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// An address with or without a port; an IPv6 one may stand in brackets.
+/// An address with or without a port; an IPv6 address may be in brackets.
 fn address_of(text: &str) -> Option<IpAddr> {
     let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
@@ -174,11 +174,11 @@ fn address_of(text: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-fn said_https(headers: &HeaderMap) -> bool {
-    let said = elements(headers, &HeaderName::from_static("x-forwarded-proto"));
+fn is_https(headers: &HeaderMap) -> bool {
+    let forwarded = elements(headers, &HeaderName::from_static("x-forwarded-proto"));
     let standard = elements(headers, &http::header::FORWARDED);
     let standard = standard.last().and_then(|element| parameter(element, "proto"));
-    said.last().copied().or(standard).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+    forwarded.last().copied().or(standard).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
 }
 
 #[cfg(test)]
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn r11_the_address_is_the_last_hop_that_is_no_trusted_proxy() {
+    fn r11_the_address_is_the_last_hop_that_is_not_a_trusted_proxy() {
         let xff = "x-forwarded-for";
         for (peer, fields, expected) in [
             ("192.0.2.1:5", &[(xff, "1.1.1.1")][..], "192.0.2.1"),

@@ -1,4 +1,4 @@
-//! What the guard knows of one connection, and when it ends it.
+//! The guard's state of one connection, and the rules for closing it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -10,26 +10,26 @@ use tokio::sync::Notify;
 use super::address::Network;
 use super::pace::{Credit, Pace};
 
-/// How long a connection that was asked to end may take to.
+/// The maximum time for closing a connection after the request to close.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// The guard is the last to lose patience, so that transfers can say why they end.
+/// The guard waits longer than transfers do, so that transfers can report why they end.
 const LAST: Duration = Duration::from_secs(5);
 
-/// What a connection may be used for.
+/// The use of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Everything.
+    /// All requests.
     Full,
-    /// Health checks and refusals: its client, or the listener, has as many connections as it may have.
+    /// Only health checks and refusals, because its client or the listener has reached the limit of connections.
     Probe,
 }
 
-/// Whether and how a connection is to end.
+/// How a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum End {
-    /// After what is under way.
+    /// After the current requests.
     Gently,
-    /// At once.
+    /// Immediately.
     Now,
 }
 
@@ -48,25 +48,26 @@ pub(in crate::server) struct Connection {
     waiting: AtomicUsize,
     served: AtomicBool,
     ambiguous: AtomicBool,
-    /// Milliseconds after `begun`: since when there is no exchange; since when a head arrives, or 0.
+    /// When the last exchange ended, in milliseconds after `begun`.
     quiet: AtomicU64,
+    /// When the current head began to arrive, in milliseconds after `begun`, or 0.
     head: AtomicU64,
     end: AtomicU8,
     ended: Notify,
     patrol: Mutex<Patrol>,
 }
 
-/// What was seen by the last look.
+/// The state at the last check.
 struct Patrol {
     credit: Credit,
     looked: Instant,
     moved: u64,
-    /// Since when it has kept the server waiting and moved hardly anything.
+    /// Since when it has kept the server waiting and transferred almost no bytes.
     stalled: Option<Instant>,
     parting: Option<Instant>,
 }
 
-/// The times that a connection must keep.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) headers: Duration,
@@ -134,13 +135,13 @@ impl Connection {
         self.ambiguous.load(Ordering::Relaxed)
     }
 
-    /// For how long it has had no exchange.
+    /// How long it has had no exchange.
     pub(super) fn quiet_for(&self) -> Option<Duration> {
         let quiet = Duration::from_millis(self.now().saturating_sub(self.quiet.load(Ordering::Relaxed)));
         (!self.is_busy()).then_some(quiet)
     }
 
-    /// For how long it has kept the server waiting.
+    /// How long it has kept the server waiting.
     pub(super) fn stalled_for(&self) -> Option<Duration> {
         self.patrol.lock().unwrap_or_else(PoisonError::into_inner).stalled.map(|since| since.elapsed())
     }
@@ -152,8 +153,8 @@ impl Connection {
         }
     }
 
-    /// Completes when it is to end in another way than `known`.
-    pub(in crate::server) async fn told_to_end(&self, known: Option<End>) -> End {
+    /// Completes when the connection must be closed in another way than `known`.
+    pub(in crate::server) async fn end_requested(&self, known: Option<End>) -> End {
         loop {
             match (self.end.load(Ordering::Relaxed), known) {
                 (NOW, _) => return End::Now,
@@ -163,7 +164,7 @@ impl Connection {
         }
     }
 
-    /// Looks whether it keeps the times; ends it where it does not.
+    /// Checks the time limits, and closes the connection if it exceeds one.
     pub(super) fn look(&self, times: &Times) {
         let mut patrol = self.patrol.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -189,7 +190,7 @@ impl Connection {
             return;
         }
         if self.waiting.load(Ordering::Relaxed) < self.exchanges.load(Ordering::Relaxed) {
-            // It is the server that somebody waits for.
+            // The client is waiting for the server.
             patrol.stalled = None;
             return;
         }
@@ -205,7 +206,7 @@ impl Connection {
     }
 }
 
-/// A request and its answer, until the answer's body ends.
+/// A request and its response, until the end of the response body.
 pub(super) struct Exchange {
     connection: Arc<Connection>,
     waits: AtomicBool,
@@ -218,7 +219,7 @@ impl Exchange {
         Arc::new(Self { connection: Arc::clone(connection), waits: AtomicBool::new(false) })
     }
 
-    /// Whether it is now the client that has to do something.
+    /// Sets whether the server is now waiting for the client.
     pub(super) fn waits_for_client(&self, waits: bool) {
         match (self.waits.swap(waits, Ordering::Relaxed), waits) {
             (false, true) => self.connection.waiting.fetch_add(1, Ordering::Relaxed),
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a10_half_a_head_ends_a_connection_and_idling_asks_it_to_end() {
+    fn a10_an_incomplete_head_closes_a_connection_and_idling_asks_it_to_close() {
         let long = Duration::from_mins(1);
         let times_of = |headers, idle| times(headers, idle, long);
         let fresh = connection(times_of(long, long).pace);
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a10_a_client_that_keeps_the_server_waiting_is_ended_and_a_server_that_works_is_not() {
+    fn a10_a_connection_is_closed_if_the_client_stalls_but_not_if_the_server_works() {
         let long = Duration::from_mins(1);
         let times = times(Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let working = connection(times.pace);

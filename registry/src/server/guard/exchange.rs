@@ -1,4 +1,5 @@
-//! What stands between a connection and the router: refusals that cost nothing, shares, and bodies whose waits are told.
+//! The layer between a connection and the router: cheap refusals, shares, and bodies that report when they wait for the
+//! client.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -37,13 +38,13 @@ impl Guarded {
 }
 
 impl hyper::service::Service<Request<Incoming>> for Guarded {
-    type Response = Response<Answering>;
+    type Response = Response<ResponseBody>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let exchange = Exchange::begin(&self.connection);
-        let answer = answer(
+        let responding = respond(
             Arc::clone(&self.guard),
             Arc::clone(&self.connection),
             self.service.clone(),
@@ -51,14 +52,14 @@ impl hyper::service::Service<Request<Incoming>> for Guarded {
             Arc::clone(&exchange),
         );
         async move {
-            let (response, share) = answer.await;
-            Ok(response.map(|inner| Answering { inner, exchange, _share: share }))
+            let (response, share) = responding.await;
+            Ok(response.map(|inner| ResponseBody { inner, exchange, _share: share }))
         }
         .boxed()
     }
 }
 
-async fn answer(
+async fn respond(
     guard: Arc<Guard>,
     connection: Arc<Connection>,
     service: TowerToHyperService<Router>,
@@ -67,7 +68,7 @@ async fn answer(
 ) -> (Response<Body>, Option<Share>) {
     let version = request.version();
     if connection.is_ambiguous() {
-        let message = "the request has both Content-Length and Transfer-Encoding; send one of them";
+        let message = "the request has both Content-Length and Transfer-Encoding; send only one of them";
         return (refusal(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, version), None);
     }
     let client = guard.proxies.client(connection.peer, guard.secure, request.headers());
@@ -83,7 +84,7 @@ async fn answer(
     }
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(guard.memory.clone());
-    let request = request.map(|inner| Body::new(Asking { inner, exchange }));
+    let request = request.map(|inner| Body::new(RequestBody { inner, exchange }));
     let mut response = match service.call(request).await {
         Ok(response) => response,
         Err(impossible) => match impossible {},
@@ -94,7 +95,7 @@ async fn answer(
     (response, share)
 }
 
-/// A refusal that nothing was computed for.
+/// A refusal without any work.
 fn refusal(status: StatusCode, code: ErrorCode, message: &str, version: Version) -> Response<Body> {
     let entry = ErrorEntry { code, message: message.to_owned(), detail: Value::Null };
     let body = serde_json::to_vec(&ErrorBody { errors: vec![entry] }).unwrap_or_default();
@@ -111,13 +112,13 @@ fn refusal(status: StatusCode, code: ErrorCode, message: &str, version: Version)
     response
 }
 
-/// A request's body: who reads it and finds nothing waits for the client.
-struct Asking {
+/// A request body: a read that finds no bytes waits for the client.
+struct RequestBody {
     inner: Incoming,
     exchange: Arc<Exchange>,
 }
 
-impl http_body::Body for Asking {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -139,20 +140,20 @@ impl http_body::Body for Asking {
     }
 }
 
-impl Drop for Asking {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         self.exchange.waits_for_client(false);
     }
 }
 
-/// An answer's body: between two pieces the client is waited for.
-pub(in crate::server) struct Answering {
+/// A response body: between two pieces, the server waits for the client.
+pub(in crate::server) struct ResponseBody {
     inner: Body,
     exchange: Arc<Exchange>,
     _share: Option<Share>,
 }
 
-impl http_body::Body for Answering {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

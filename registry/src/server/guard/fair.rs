@@ -1,4 +1,4 @@
-//! A queue in which everybody has a line of his own, and the lines take turns.
+//! A fair queue: each key has its own line, and the lines take tickets.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -6,51 +6,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Work of many, so much at once. Who asks for much waits behind himself, not before others.
-pub struct Fair<K: Clone + Eq + Hash>(Arc<Lines<K>>);
+/// A queue for limited concurrent work. A key with many requests delays only itself, not other keys.
+pub struct FairQueue<K: Clone + Eq + Hash>(Arc<Lines<K>>);
 
 struct Lines<K: Clone + Eq + Hash> {
-    /// Of one key so much at once.
+    /// The maximum concurrent work of one key.
     share: usize,
+    /// The maximum number of waiting requests of one key.
     each: usize,
+    /// The maximum number of keys with waiting requests.
     most: usize,
     inner: Mutex<Inner<K>>,
 }
 
 struct Inner<K: Clone + Eq + Hash> {
     free: usize,
-    /// Turns that each key has; none has none.
-    turns: HashMap<K, usize>,
-    /// The line that is next is the first; none is empty.
-    lines: VecDeque<(K, VecDeque<oneshot::Sender<Turn<K>>>)>,
+    /// The number of tickets of each key; keys without tickets are absent.
+    tickets: HashMap<K, usize>,
+    /// The lines, starting with the next one; none is empty.
+    lines: VecDeque<(K, VecDeque<oneshot::Sender<QueueTicket<K>>>)>,
 }
 
-/// The right to work, given on when it is dropped.
-pub struct Turn<K: Clone + Eq + Hash>(Option<(Arc<Lines<K>>, K)>);
+/// The permission to work, passed on to the next request when dropped.
+pub struct QueueTicket<K: Clone + Eq + Hash>(Option<(Arc<Lines<K>>, K)>);
 
-impl<K: Clone + Eq + Hash> Clone for Fair<K> {
+impl<K: Clone + Eq + Hash> Clone for FairQueue<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K: Clone + Eq + Hash> Fair<K> {
-    /// `at_once` work, and `share` of it of one key; of each key `each` may wait, and `most` keys may.
+impl<K: Clone + Eq + Hash> FairQueue<K> {
+    /// A queue for `at_once` concurrent requests, of which one key may have `share`. Of each key, `each` requests may wait,
+    /// and `most` keys may have waiting requests.
     #[must_use]
     pub fn new((at_once, share): (usize, usize), each: usize, most: usize) -> Self {
-        let inner = Mutex::new(Inner { free: at_once, turns: HashMap::new(), lines: VecDeque::new() });
+        let inner = Mutex::new(Inner { free: at_once, tickets: HashMap::new(), lines: VecDeque::new() });
         Self(Arc::new(Lines { share, each, most, inner }))
     }
 
-    /// A turn, when it comes; `None` at once where the line of the key is full. Who stops waiting leaves the line.
-    pub async fn turn(&self, key: &K) -> Option<Turn<K>> {
+    /// Waits for a ticket; returns `None` immediately if the key's line is full. Dropping the future leaves the line.
+    pub async fn acquire(&self, key: &K) -> Option<QueueTicket<K>> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            if inner.free > 0 && inner.turns.get(key).is_none_or(|turns| *turns < self.0.share) {
+            if inner.free > 0 && inner.tickets.get(key).is_none_or(|tickets| *tickets < self.0.share) {
                 inner.free -= 1;
-                *inner.turns.entry(key.clone()).or_default() += 1;
-                return Some(Turn(Some((Arc::clone(&self.0), key.clone()))));
+                *inner.tickets.entry(key.clone()).or_default() += 1;
+                return Some(QueueTicket(Some((Arc::clone(&self.0), key.clone()))));
             }
             if let Some((_, line)) = inner.lines.iter_mut().find(|(other, _)| other == key) {
                 line.retain(|waiting| !waiting.is_closed());
@@ -73,18 +76,18 @@ impl<K: Clone + Eq + Hash> Fair<K> {
 }
 
 impl<K: Clone + Eq + Hash> Lines<K> {
-    /// Takes a turn back; says who is next, or frees its place.
-    fn next(&self, back: &K) -> Option<(K, oneshot::Sender<Turn<K>>)> {
+    /// Takes a ticket back; returns the next request, or frees the ticket.
+    fn next(&self, back: &K) -> Option<(K, oneshot::Sender<QueueTicket<K>>)> {
         let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { free, turns, lines } = &mut *guard;
-        if let Some(count) = turns.get_mut(back) {
+        let Inner { free, tickets, lines } = &mut *guard;
+        if let Some(count) = tickets.get_mut(back) {
             *count -= 1;
             if *count == 0 {
-                turns.remove(back);
+                tickets.remove(back);
             }
         }
         while let Some(at) =
-            lines.iter().position(|(key, _)| turns.get(key).is_none_or(|turns| *turns < self.share))
+            lines.iter().position(|(key, _)| tickets.get(key).is_none_or(|tickets| *tickets < self.share))
         {
             let Some((key, mut line)) = lines.remove(at) else { break };
             let next = std::iter::from_fn(|| line.pop_front()).find(|waiting| !waiting.is_closed());
@@ -92,7 +95,7 @@ impl<K: Clone + Eq + Hash> Lines<K> {
                 lines.push_back((key.clone(), line));
             }
             if let Some(next) = next {
-                *turns.entry(key.clone()).or_default() += 1;
+                *tickets.entry(key.clone()).or_default() += 1;
                 return Some((key, next));
             }
         }
@@ -101,14 +104,14 @@ impl<K: Clone + Eq + Hash> Lines<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Drop for Turn<K> {
+impl<K: Clone + Eq + Hash> Drop for QueueTicket<K> {
     fn drop(&mut self) {
         let Some((lines, mut back)) = self.0.take() else { return };
         while let Some((key, next)) = lines.next(&back) {
-            match next.send(Turn(Some((Arc::clone(&lines), key.clone())))) {
+            match next.send(QueueTicket(Some((Arc::clone(&lines), key.clone())))) {
                 Ok(()) => return,
-                // Whoever it was for left just now: the place is still this one's to give.
-                Err(mut turn) => turn.0 = None,
+                // The receiver has just left: pass the ticket on to the next one.
+                Err(mut ticket) => ticket.0 = None,
             }
             back = key;
         }
@@ -122,17 +125,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_asks_for_much_does_not_delay_who_asks_for_little() {
-        let fair = Fair::new((1, 1), 100, 10);
-        let first = fair.turn(&'a').await.unwrap();
+    async fn a_key_with_many_requests_does_not_delay_others() {
+        let fair = FairQueue::new((1, 1), 100, 10);
+        let first = fair.acquire(&'a').await.unwrap();
         let done = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
         for key in ['a'; 50].into_iter().chain(['b', 'c']) {
             let (fair, done) = (fair.clone(), Arc::clone(&done));
             tasks.push(tokio::spawn(async move {
-                let turn = fair.turn(&key).await;
+                let ticket = fair.acquire(&key).await;
                 done.lock().unwrap().push(key);
-                drop(turn);
+                drop(ticket);
             }));
             tokio::task::yield_now().await;
         }
@@ -145,21 +148,21 @@ mod tests {
             assert_eq!(done.len(), 52);
             assert!(done[..4].contains(&'b') && done[..4].contains(&'c'), "{done:?}");
         }
-        assert!(fair.turn(&'d').await.is_some());
+        assert!(fair.acquire(&'d').await.is_some());
     }
 
     #[tokio::test]
-    async fn a_full_line_refuses_and_who_leaves_makes_room() {
-        let fair = Fair::new((1, 1), 2, 2);
-        let first = fair.turn(&'a').await.unwrap();
+    async fn a_full_line_refuses_requests_until_one_leaves() {
+        let fair = FairQueue::new((1, 1), 2, 2);
+        let first = fair.acquire(&'a').await.unwrap();
         let wait = |key: char| {
             let fair = fair.clone();
-            tokio::spawn(async move { fair.turn(&key).await.is_some() })
+            tokio::spawn(async move { fair.acquire(&key).await.is_some() })
         };
         let waiting = [wait('a'), wait('a'), wait('b')];
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(fair.turn(&'a').await.is_none(), "the line is full");
-        assert!(fair.turn(&'c').await.is_none(), "there are too many lines");
+        assert!(fair.acquire(&'a').await.is_none(), "the line is full");
+        assert!(fair.acquire(&'c').await.is_none(), "there are too many lines");
         waiting[0].abort();
         waiting[2].abort();
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -173,23 +176,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_key_has_no_more_than_its_share_though_places_are_free() {
-        let fair = Fair::new((3, 2), 10, 10);
-        let (first, second) = (fair.turn(&'a').await.unwrap(), fair.turn(&'a').await.unwrap());
+    async fn a_key_gets_no_more_than_its_share_even_if_tickets_are_free() {
+        let fair = FairQueue::new((3, 2), 10, 10);
+        let (first, second) = (fair.acquire(&'a').await.unwrap(), fair.acquire(&'a').await.unwrap());
         let third = {
             let fair = fair.clone();
-            tokio::spawn(async move { fair.turn(&'a').await })
+            tokio::spawn(async move { fair.acquire(&'a').await })
         };
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let other = fair.turn(&'b').await.unwrap();
+        let other = fair.acquire(&'b').await.unwrap();
         assert!(!third.is_finished());
         drop(other);
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(!third.is_finished(), "the place of another is not its own");
+        assert!(!third.is_finished(), "it does not get the ticket of another key");
         drop(first);
         let third = third.await.unwrap();
         drop((second, third));
         let inner = fair.0.inner.lock().unwrap();
-        assert_eq!((inner.free, inner.turns.len(), inner.lines.len()), (3, 0, 0));
+        assert_eq!((inner.free, inner.tickets.len(), inner.lines.len()), (3, 0, 0));
     }
 }

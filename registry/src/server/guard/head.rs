@@ -1,7 +1,7 @@
-//! Looks at the heads of HTTP/1 requests as they arrive, for what `hyper` takes and does not tell: a request with both
-//! `Content-Length` and `Transfer-Encoding`, which two servers in a row may end at different places.
+//! Checks the heads of HTTP/1 requests as they arrive, for a case that `hyper` accepts and does not report: a request with
+//! both `Content-Length` and `Transfer-Encoding`, whose end two servers in a row may see at different positions.
 
-/// Longer names are none of those that are looked for.
+/// The maximum length of a header name that is compared.
 const LONGEST: usize = 24;
 
 /// The head that is arriving.
@@ -9,29 +9,30 @@ const LONGEST: usize = 24;
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent fact about the bytes so far")]
 pub(super) struct Heads {
     name: Vec<u8>,
-    /// Past the colon, or in the request line.
+    /// After the colon, or in the request line.
     in_value: bool,
     begun: bool,
     length: bool,
     encoding: bool,
-    /// What the length says, and how much of a body that came with its head is still to be passed over.
-    said: u64,
+    /// The value of `Content-Length`.
+    stated: u64,
+    /// The remaining bytes to skip of a body that came with its head.
     body: u64,
-    /// A body without a length came with its head: nothing is looked at until it ends.
+    /// A body without a length came with its head: nothing is checked until it ends.
     unknown: bool,
-    /// Some head had both.
+    /// A head had both fields.
     found: bool,
-    /// It is HTTP/2, of which nothing is looked at.
+    /// The connection is HTTP/2, which is not checked.
     other: bool,
 }
 
 impl Heads {
-    /// Whether this is HTTP/1, as far as is known.
+    /// Whether this is HTTP/1, as far as known.
     pub(super) fn is_http1(&self) -> bool {
         !self.other
     }
 
-    /// Takes what arrived where a head is due; says whether some head had both fields.
+    /// Checks bytes that arrive where a head is expected; returns whether a head had both fields.
     pub(super) fn look(&mut self, bytes: &[u8]) -> bool {
         for byte in bytes {
             if self.other || self.unknown {
@@ -46,14 +47,14 @@ impl Heads {
         self.found
     }
 
-    /// A request was read: what comes now is its body, and then another head.
+    /// Ends a request: its body follows, and then another head.
     pub(super) fn end(&mut self) {
         let Self { found, other, .. } = *self;
         *self = Self { found, other, ..Self::default() };
     }
 
     fn end_head(&mut self) {
-        let (body, unknown) = (if self.length { self.said } else { 0 }, self.encoding);
+        let (body, unknown) = (if self.length { self.stated } else { 0 }, self.encoding);
         self.end();
         (self.body, self.unknown) = (body, unknown);
     }
@@ -76,7 +77,7 @@ impl Heads {
                 self.in_value = true;
             }
             b'0'..=b'9' if self.in_value && self.name.trim_ascii() == b"content-length" => {
-                self.said = self.said.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+                self.stated = self.stated.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
             }
             _ if self.in_value => {}
             _ => {
@@ -84,7 +85,7 @@ impl Heads {
                 if self.name.len() < LONGEST {
                     self.name.push(byte.to_ascii_lowercase());
                 }
-                // The preface of HTTP/2 is a request line that no HTTP/1 request has.
+                // The preface of HTTP/2, which is not a valid request line of HTTP/1.
                 self.other |= self.name == b"pri * http/2.0";
             }
         }

@@ -1,7 +1,7 @@
-//! Memory for bodies that are held whole: one budget in bytes for a listener, of which each client has a share.
+//! Memory for complete bodies: a listener has one budget in bytes, of which each client has a share.
 //!
-//! What is held grows with what arrives, not with what is announced. When the budget is used up, the body whose client
-//! has sent nothing for longest gives its place.
+//! Memory use grows with the bytes that arrive, not with the announced length. If the budget is exhausted, the body whose
+//! client has been idle for longest is dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,32 +16,32 @@ use tokio::sync::Notify;
 use super::address::Network;
 use super::pace::{Credit, Pace};
 
-/// Each client's share is this part of the budget.
+/// The share of a client is the budget divided by this number.
 const SHARE: usize = 2;
-/// A body that got nothing for so long gives its place to one that comes.
+/// A body that has been idle for this time is dropped if another one needs its memory.
 const IDLE: Duration = Duration::from_millis(500);
 /// How long a body waits for memory.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What is held grows in steps of this, and a client that sends less is idle.
+/// Memory grows in steps of this size; a client that sends less is idle.
 const STEP: usize = 4096;
-/// What a body may bring before it counts as large.
+/// A body larger than this counts as large.
 const SMALL: usize = 256 * 1024;
-/// The rate, in bytes per second, at which the large bodies of one client are read together. It keeps the client from
-/// taking the processor with what it never completes.
+/// The rate, in bytes per second, at which the large bodies of one client are read together. It keeps a client that
+/// never completes its bodies from using all of the processor.
 const LARGE_RATE: u64 = 64 << 20;
-/// A wait that is not worth a timer.
-const BLINK: Duration = Duration::from_millis(4);
-/// An answer goes out in pieces of this.
+/// A shorter wait is not worth a timer.
+const SHORT_WAIT: Duration = Duration::from_millis(4);
+/// A response is sent in pieces of this size.
 const PIECE: usize = 64 * 1024;
 
-/// A budget.
+/// A memory budget.
 #[derive(Clone)]
 pub struct Memory(Arc<Budget>);
 
 struct Budget {
     most: usize,
     inner: Mutex<Inner>,
-    /// Something was given back.
+    /// Signals that memory was released.
     freed: Notify,
 }
 
@@ -56,30 +56,30 @@ struct Inner {
 struct Hold {
     network: Network,
     bytes: usize,
-    /// When it grew last; nothing once it is whole, and is worked with.
+    /// When it grew last; `None` once the body is complete and in use.
     grew: Option<Instant>,
-    given_up: Arc<Notify>,
-    is_given_up: bool,
+    dropped: Arc<Notify>,
+    is_dropped: bool,
 }
 
-/// Some of a budget's bytes, given back when it is dropped.
-pub struct Held {
+/// A part of a memory budget, released when dropped.
+pub struct MemoryLease {
     budget: Arc<Budget>,
     number: u64,
-    given_up: Arc<Notify>,
+    dropped: Arc<Notify>,
 }
 
-/// Why a body could not be had whole.
+/// Why a body could not be received completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unread {
-    /// It is longer than it may be.
+pub enum BodyError {
+    /// The body is too long.
     TooLong,
-    /// It broke off, or came too slowly.
+    /// The body was interrupted, or arrived too slowly.
     Lost {
-        /// What came of it.
+        /// The number of received bytes.
         received: u64,
     },
-    /// There is no memory for it now.
+    /// Not enough memory is available.
     NoMemory,
 }
 
@@ -89,47 +89,47 @@ impl fmt::Debug for Memory {
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for MemoryLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Held")
+        f.write_str("MemoryLease")
     }
 }
 
 impl Memory {
-    /// A budget of so many bytes.
+    /// A budget of this number of bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self(Arc::new(Budget { most, inner: Mutex::default(), freed: Notify::new() }))
     }
 
-    /// What is held now, in bytes.
+    /// The memory in use, in bytes.
     #[must_use]
     pub fn used(&self) -> usize {
         let inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.holds.values().map(|hold| hold.bytes).sum()
     }
 
-    /// Nothing yet, for a client.
+    /// An empty lease for a client.
     #[must_use]
-    pub fn hold(&self, network: Network) -> Held {
+    pub fn lease(&self, network: Network) -> MemoryLease {
         let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let number = inner.next;
         inner.next += 1;
-        let given_up = Arc::new(Notify::new());
+        let dropped = Arc::new(Notify::new());
         let hold = Hold {
             network,
             bytes: 0,
             grew: Some(Instant::now()),
-            given_up: Arc::clone(&given_up),
-            is_given_up: false,
+            dropped: Arc::clone(&dropped),
+            is_dropped: false,
         };
         inner.holds.insert(number, hold);
-        Held { budget: Arc::clone(&self.0), number, given_up }
+        MemoryLease { budget: Arc::clone(&self.0), number, dropped }
     }
 }
 
 impl Budget {
-    /// Whether `more` fits now. Where it does not, the idlest body that stands in the way is told to go.
+    /// Adds `more` bytes if they fit now. If not, the body that has been idle for longest is dropped.
     fn grow(&self, number: u64, more: usize) -> bool {
         let now = Instant::now();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,55 +149,55 @@ impl Budget {
         let idle =
             |hold: &Hold| hold.grew.map(|grew| now - grew).filter(|idle| *idle >= IDLE && hold.bytes > 0);
         let others = inner.holds.iter_mut().filter(|(other, hold)| {
-            **other != number && !hold.is_given_up && (!share_is_full || hold.network == network)
+            **other != number && !hold.is_dropped && (!share_is_full || hold.network == network)
         });
         let idlest = others.filter_map(|(_, hold)| Some((idle(hold)?, hold))).max_by_key(|(idle, _)| *idle);
         if let Some((_, hold)) = idlest {
-            hold.is_given_up = true;
-            hold.given_up.notify_one();
+            hold.is_dropped = true;
+            hold.dropped.notify_one();
         }
         false
     }
 }
 
 impl Inner {
-    /// Counts bytes of a large body, and says when its client may send more.
+    /// Counts bytes of a large body. Returns the time at which its client may send more.
     fn spend(&mut self, number: u64, bytes: usize, now: Instant) -> Option<Instant> {
         let network = self.holds.get(&number)?.network;
-        let free = self.large.entry(network).or_insert(now);
-        *free = (*free).max(now) + Duration::from_nanos(bytes as u64 * 1_000_000_000 / LARGE_RATE);
-        Some(*free)
+        let next = self.large.entry(network).or_insert(now);
+        *next = (*next).max(now) + Duration::from_nanos(bytes as u64 * 1_000_000_000 / LARGE_RATE);
+        Some(*next)
     }
 
     fn release(&mut self, number: u64) {
-        let Some(gone) = self.holds.remove(&number) else { return };
-        if !self.holds.values().any(|hold| hold.network == gone.network) {
-            self.large.remove(&gone.network);
+        let Some(released) = self.holds.remove(&number) else { return };
+        if !self.holds.values().any(|hold| hold.network == released.network) {
+            self.large.remove(&released.network);
         }
     }
 }
 
-impl Held {
-    /// Waits until a client may send more of its large bodies.
+impl MemoryLease {
+    /// Waits until the client may send more of its large bodies.
     async fn pace(&self, bytes: usize) {
         let now = Instant::now();
-        let free = {
+        let next = {
             let mut inner = self.budget.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.spend(self.number, bytes, now)
         };
-        if let Some(free) = free.filter(|free| *free > now + BLINK) {
-            tokio::time::sleep_until(free.into()).await;
+        if let Some(next) = next.filter(|next| *next > now + SHORT_WAIT) {
+            tokio::time::sleep_until(next.into()).await;
         }
     }
 
-    /// Holds so many bytes more, when there is room for them.
+    /// Waits for memory, and adds this number of bytes to the lease.
     ///
     /// # Errors
-    /// [`Unread::TooLong`] when they can never fit, [`Unread::NoMemory`] when they do not fit within some seconds.
-    pub async fn grow(&mut self, more: usize) -> Result<(), Unread> {
+    /// [`BodyError::TooLong`] when they can never fit, [`BodyError::NoMemory`] when they do not fit within some seconds.
+    pub async fn grow(&mut self, more: usize) -> Result<(), BodyError> {
         let most = self.budget.most / SHARE;
         if more > most {
-            return Err(Unread::TooLong);
+            return Err(BodyError::TooLong);
         }
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
@@ -205,17 +205,17 @@ impl Held {
             if self.budget.grow(self.number, more) {
                 return Ok(());
             }
-            // A body becomes idle without anybody being told.
+            // A body becomes idle without a notification.
             let look_again = tokio::time::Instant::now() + IDLE / 2;
             if look_again > deadline {
-                return Err(Unread::NoMemory);
+                return Err(BodyError::NoMemory);
             }
             let _ = tokio::time::timeout_at(look_again, freed).await;
         }
     }
 
-    /// From now on it is worked with, and not taken away.
-    fn is_whole(&self) {
+    /// Marks the body as complete and in use, so that it is not dropped.
+    fn mark_complete(&self) {
         let mut inner = self.budget.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(hold) = inner.holds.get_mut(&self.number) {
             hold.grew = None;
@@ -229,27 +229,27 @@ impl Held {
         }
     }
 
-    /// Reads a whole body of at most `most` bytes at the client's pace, and for no longer than `within`.
+    /// Reads a body of at most `most` bytes, at the given pace and within the time `within`.
     ///
     /// # Errors
-    /// [`Unread`].
+    /// [`BodyError`].
     pub async fn collect(
         &mut self,
         body: Body,
         most: usize,
         pace: Pace,
         within: Duration,
-    ) -> Result<Bytes, Unread> {
+    ) -> Result<Bytes, BodyError> {
         let deadline = tokio::time::Instant::now() + within;
-        let given_up = Arc::clone(&self.given_up);
+        let dropped = Arc::clone(&self.dropped);
         let mut received = 0;
         let read = self.read(body, most, Credit::new(pace), &mut received);
         let whole = tokio::select! {
             whole = tokio::time::timeout_at(deadline, read) => whole,
-            () = given_up.notified() => return Err(Unread::NoMemory),
+            () = dropped.notified() => return Err(BodyError::NoMemory),
         };
-        let bytes = whole.unwrap_or(Err(Unread::Lost { received }))?;
-        self.is_whole();
+        let bytes = whole.unwrap_or(Err(BodyError::Lost { received }))?;
+        self.mark_complete();
         Ok(bytes)
     }
 
@@ -259,13 +259,13 @@ impl Held {
         most: usize,
         mut credit: Credit,
         received: &mut u64,
-    ) -> Result<Bytes, Unread> {
+    ) -> Result<Bytes, BodyError> {
         let mut frames = body.into_data_stream();
         let mut whole: Vec<u8> = Vec::new();
         let mut touched = 0;
         loop {
             let begun = Instant::now();
-            let lost = Unread::Lost { received: whole.len() as u64 };
+            let lost = BodyError::Lost { received: whole.len() as u64 };
             let frame = match tokio::time::timeout(credit.left(), frames.next()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(None) => return Ok(Bytes::from(whole)),
@@ -276,7 +276,7 @@ impl Held {
             }
             let needed = whole.len() + frame.len();
             if needed > most {
-                return Err(Unread::TooLong);
+                return Err(BodyError::TooLong);
             }
             if needed > whole.capacity() {
                 let capacity = needed.max(whole.capacity() * 2).next_multiple_of(STEP).min(most);
@@ -296,22 +296,22 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for MemoryLease {
     fn drop(&mut self) {
         self.budget.inner.lock().unwrap_or_else(PoisonError::into_inner).release(self.number);
         self.budget.freed.notify_waiters();
     }
 }
 
-/// A body of bytes that are held in memory. It hands out copies of pieces, so that the bytes are given back once the
-/// client has taken all but the last.
-pub(in crate::server) fn body(bytes: Bytes, held: Held) -> Body {
-    let pieces = futures::stream::unfold((bytes, held), |(mut rest, held)| async move {
+/// A body of bytes in memory. It sends copies of pieces, so that the memory is released once the client has read all but
+/// the last piece.
+pub(in crate::server) fn body(bytes: Bytes, lease: MemoryLease) -> Body {
+    let pieces = futures::stream::unfold((bytes, lease), |(mut rest, lease)| async move {
         if rest.is_empty() {
             return None;
         }
         let piece = Bytes::copy_from_slice(&rest.split_to(rest.len().min(PIECE)));
-        Some((Ok::<_, std::convert::Infallible>(piece), (rest, held)))
+        Some((Ok::<_, std::convert::Infallible>(piece), (rest, lease)))
     });
     Body::from_stream(pieces)
 }
@@ -334,13 +334,13 @@ mod tests {
     }
 
     #[test]
-    fn a7_large_bodies_of_one_client_share_a_rate_and_those_of_others_do_not_wait() {
+    fn a7_large_bodies_of_one_client_share_a_rate_and_other_clients_do_not_wait() {
         let memory = Memory::new(32 * MIB);
         let (one, same, other) =
-            (memory.hold(network(1)), memory.hold(network(1)), memory.hold(network(200)));
+            (memory.lease(network(1)), memory.lease(network(1)), memory.lease(network(200)));
         let now = Instant::now();
         let mut inner = memory.0.inner.lock().unwrap();
-        let mut wait = |held: &Held, bytes| inner.spend(held.number, bytes, now).unwrap() - now;
+        let mut wait = |lease: &MemoryLease, bytes| inner.spend(lease.number, bytes, now).unwrap() - now;
         assert_eq!(wait(&one, 32 * MIB), Duration::from_millis(500));
         assert_eq!(wait(&same, 32 * MIB), Duration::from_secs(1));
         assert_eq!(wait(&other, MIB / 64), Duration::from_nanos(244_140));
@@ -350,14 +350,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a7_bodies_that_are_held_back_never_take_more_than_the_budget() {
+    async fn a7_stalled_bodies_never_use_more_than_the_budget() {
         let memory = Memory::new(32 * MIB);
         let tasks: Vec<_> = (0..60)
             .map(|at| {
                 let memory = memory.clone();
                 tokio::spawn(async move {
-                    let mut held = memory.hold(network(at / 4));
-                    held.collect(stalled(8 * MIB - 1), 8 * MIB, PACE, Duration::from_secs(20)).await.err()
+                    let mut lease = memory.lease(network(at / 4));
+                    lease.collect(stalled(8 * MIB - 1), 8 * MIB, PACE, Duration::from_secs(20)).await.err()
                 })
             })
             .collect();
@@ -366,37 +366,37 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let begun = Instant::now();
-        let mut held = memory.hold(network(200));
-        let good = held.collect(Body::from(vec![1; 3 * MIB]), 8 * MIB, PACE, Duration::from_secs(20)).await;
+        let mut lease = memory.lease(network(200));
+        let good = lease.collect(Body::from(vec![1; 3 * MIB]), 8 * MIB, PACE, Duration::from_secs(20)).await;
         assert_eq!(good.map(|bytes| bytes.len()), Ok(3 * MIB), "after {:?}", begun.elapsed());
         for task in tasks {
             task.abort();
             let _ = task.await;
         }
-        drop(held);
+        drop(lease);
         assert_eq!(memory.used(), 0);
     }
 
     #[tokio::test]
-    async fn a_body_ends_in_time_whatever_it_is() {
+    async fn every_body_ends_in_time() {
         let memory = Memory::new(32 * MIB);
-        let mut held = memory.hold(network(1));
-        let late = held.collect(stalled(10), MIB, PACE, Duration::from_millis(50)).await;
-        assert_eq!(late, Err(Unread::Lost { received: 10 }));
+        let mut lease = memory.lease(network(1));
+        let late = lease.collect(stalled(10), MIB, PACE, Duration::from_millis(50)).await;
+        assert_eq!(late, Err(BodyError::Lost { received: 10 }));
         let long =
-            memory.hold(network(1)).collect(Body::from(vec![0; 11]), 10, PACE, Duration::from_secs(5)).await;
-        assert_eq!(long, Err(Unread::TooLong));
+            memory.lease(network(1)).collect(Body::from(vec![0; 11]), 10, PACE, Duration::from_secs(5)).await;
+        assert_eq!(long, Err(BodyError::TooLong));
         let pace = Pace { patience: Duration::from_millis(50), ..PACE };
-        let slow = memory.hold(network(1)).collect(stalled(10), MIB, pace, Duration::from_mins(1)).await;
-        assert_eq!(slow, Err(Unread::Lost { received: 10 }));
+        let slow = memory.lease(network(1)).collect(stalled(10), MIB, pace, Duration::from_mins(1)).await;
+        assert_eq!(slow, Err(BodyError::Lost { received: 10 }));
     }
 
     #[tokio::test]
-    async fn an_answer_s_bytes_are_given_back_with_its_last_piece() {
+    async fn the_memory_of_a_response_is_released_with_its_last_piece() {
         let memory = Memory::new(32 * MIB);
-        let mut held = memory.hold(network(1));
-        held.grow(MIB).await.unwrap();
-        let mut frames = body(Bytes::from(vec![7; MIB]), held).into_data_stream();
+        let mut lease = memory.lease(network(1));
+        lease.grow(MIB).await.unwrap();
+        let mut frames = body(Bytes::from(vec![7; MIB]), lease).into_data_stream();
         let mut len = 0;
         while let Some(frame) = frames.next().await {
             assert_eq!(memory.used(), MIB);

@@ -1,17 +1,17 @@
-//! How slow a client may be: patience that waiting uses up, and that bytes earn back.
+//! The minimum pace of a client: waiting uses up its credit, and transferred bytes restore it.
 
 use std::time::Duration;
 
-/// How long a client may keep the server waiting, and how many bytes a second buy more time.
+/// How long a client may keep the server waiting, and the rate that restores this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// The longest wait, and the most that can be saved up.
+    /// The maximum wait, and the maximum credit.
     pub patience: Duration,
-    /// A client that stays below this rate runs out of patience.
+    /// A client that stays below this rate runs out of credit.
     pub bytes_per_second: u64,
 }
 
-/// The patience that is left for one transfer.
+/// The remaining credit of one transfer.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Credit {
     pace: Pace,
@@ -23,12 +23,12 @@ impl Credit {
         Self { pace, left: pace.patience }
     }
 
-    /// How long the client may take for its next bytes.
+    /// The maximum time for the client's next bytes.
     pub(in crate::server) fn left(&self) -> Duration {
         self.left
     }
 
-    /// Counts a wait that ended with `bytes`; `false` when it was too long.
+    /// Counts a wait that ended with `bytes`; returns `false` if it was too long.
     pub(in crate::server) fn spend(&mut self, waited: Duration, bytes: u64) -> bool {
         if waited > self.left {
             self.left = Duration::ZERO;
@@ -48,14 +48,14 @@ mod tests {
     const PACE: Pace = Pace { patience: Duration::from_mins(1), bytes_per_second: 4096 };
 
     #[test]
-    fn a_byte_each_twenty_seconds_runs_out_of_patience() {
+    fn a_byte_each_twenty_seconds_runs_out_of_credit() {
         let mut credit = Credit::new(PACE);
         let waits = (0..100).take_while(|_| credit.spend(Duration::from_secs(20), 1)).count();
         assert!((2..=3).contains(&waits), "{waits}");
     }
 
     #[test]
-    fn a_steady_slow_client_goes_on_for_ever_and_no_burst_buys_a_long_stall() {
+    fn a_steady_slow_client_is_never_cut_off_and_a_burst_allows_no_long_stall() {
         let mut credit = Credit::new(PACE);
         assert!((0..10_000).all(|_| credit.spend(Duration::from_secs(10), 50_000)));
         credit.spend(Duration::ZERO, u64::MAX);

@@ -1,4 +1,4 @@
-//! How often something may happen that one client causes: some at once, then so many a second.
+//! Rate limits for the actions of one client: a burst, then a fixed rate.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 use super::address::Network;
 
-/// With more clients than this, those that did least are forgotten.
-const REMEMBERED: usize = 4096;
+/// The maximum number of clients; above it, the least active ones are dropped.
+const MOST_CLIENTS: usize = 4096;
 
-/// What clients did lately.
+/// The recent actions of clients.
 pub(in crate::server) struct Rates {
     at_once: u32,
     each: Duration,
-    /// When all that a client did will be forgotten.
+    /// When the actions of a client no longer count.
     until: Mutex<HashMap<Network, Instant>>,
 }
 
 impl Rates {
-    /// `at_once`, and one more after each `each`.
+    /// Allows `at_once` actions, and one more after each interval `each`.
     pub(in crate::server) fn new(at_once: u32, each: Duration) -> Self {
         Self { at_once, each, until: Mutex::default() }
     }
 
-    /// Counts once more; `false` when it is too often.
+    /// Counts an action; returns `false` if it exceeds the rate.
     pub(in crate::server) fn count(&self, network: Network, now: Instant) -> bool {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        if until.len() >= REMEMBERED {
+        if until.len() >= MOST_CLIENTS {
             until.retain(|_, until| *until > now);
         }
-        if until.len() >= REMEMBERED
+        if until.len() >= MOST_CLIENTS
             && let Some(oldest) = until.iter().min_by_key(|(_, until)| **until).map(|(network, _)| *network)
         {
             until.remove(&oldest);
@@ -43,7 +43,7 @@ impl Rates {
         may
     }
 
-    /// Takes back what was counted once.
+    /// Takes back one counted action.
     pub(in crate::server) fn give_back(&self, network: Network) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = until.get_mut(&network)
@@ -63,13 +63,13 @@ mod tests {
     }
 
     #[test]
-    fn a10_who_guesses_without_end_gets_two_checks_a_second() {
+    fn a10_endless_guesses_get_two_checks_a_second() {
         let (guesses, start) = (Rates::new(40, Duration::from_millis(500)), Instant::now());
         let at = |millis: u64| start + Duration::from_millis(millis);
         let checked = (0..100_000).filter(|step| guesses.count(network(1), at(step / 10))).count();
         assert!((58..=61).contains(&checked), "{checked} in 10 s");
-        assert!(guesses.count(network(2), at(9_000)), "others have their own");
-        assert!(guesses.count(network(1), at(60_000)), "it is forgotten");
+        assert!(guesses.count(network(2), at(9_000)), "other clients have their own rate");
+        assert!(guesses.count(network(1), at(60_000)), "it no longer counts");
     }
 
     #[test]
@@ -82,6 +82,6 @@ mod tests {
         for number in 0..10_000 {
             assert!(guesses.count(network(number + 2), now));
         }
-        assert!(guesses.until.lock().unwrap().len() <= REMEMBERED);
+        assert!(guesses.until.lock().unwrap().len() <= MOST_CLIENTS);
     }
 }

@@ -1,4 +1,4 @@
-//! Places that each client has a bounded share of.
+//! Resources of which each client has a bounded share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,28 +7,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::address::Network;
 
-/// With more clients than this, those that hold nothing are forgotten.
-const REMEMBERED: usize = 1024;
+/// The maximum number of clients; above it, those without shares are dropped.
+const MOST_CLIENTS: usize = 1024;
 
-/// So many places for each network; without end where there is no bound.
+/// A number of shares for each network.
 pub(in crate::server) struct Shares {
     each: usize,
     networks: Mutex<HashMap<Network, Arc<Semaphore>>>,
 }
 
-/// A place, given back when it is dropped.
+/// A share, released when dropped.
 #[derive(Debug)]
 pub(in crate::server) struct Share {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Shares {
-    /// `each` for every network; 0 is no bound.
+    /// `each` shares for every network; 0 is unlimited.
     pub(in crate::server) fn new(each: usize) -> Self {
         Self { each, networks: Mutex::default() }
     }
 
-    /// A place, if the network has one left.
+    /// Takes a share, if the network has one left.
     pub(in crate::server) fn take(&self, network: Network) -> Option<Share> {
         if self.each == 0 {
             return Some(Share { _permit: None });
@@ -36,7 +36,7 @@ impl Shares {
         Some(Share { _permit: Some(self.of(network).try_acquire_owned().ok()?) })
     }
 
-    /// A place, when the network has one.
+    /// Waits for a share of the network.
     pub(in crate::server) async fn wait(&self, network: Network) -> Share {
         if self.each == 0 {
             return Share { _permit: None };
@@ -47,9 +47,9 @@ impl Shares {
 
     fn of(&self, network: Network) -> Arc<Semaphore> {
         let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        if networks.len() >= REMEMBERED && !networks.contains_key(&network) {
-            // Whoever holds or waits for a place has the semaphore, too.
-            networks.retain(|_, places| Arc::strong_count(places) > 1);
+        if networks.len() >= MOST_CLIENTS && !networks.contains_key(&network) {
+            // Owners of shares and waiting requests hold a reference to the semaphore.
+            networks.retain(|_, shares| Arc::strong_count(shares) > 1);
         }
         Arc::clone(networks.entry(network).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
     }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_cannot_take_anothers_places() {
+    fn a_client_cannot_use_the_shares_of_others() {
         let shares = Shares::new(2);
         let held: Vec<_> = (0..2).map(|_| shares.take(network(1)).unwrap()).collect();
         assert!(shares.take(network(1)).is_none());
@@ -74,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_hold_nothing_are_forgotten() {
+    fn clients_without_shares_are_dropped() {
         let shares = Shares::new(1);
         let kept = shares.take(network(0));
         for at in 0..5000_u16 {
             shares.take(Network::of([10, 0, at.to_be_bytes()[0], at.to_be_bytes()[1]].into()));
         }
-        assert!(shares.networks.lock().unwrap().len() <= REMEMBERED);
+        assert!(shares.networks.lock().unwrap().len() <= MOST_CLIENTS);
         assert!(kept.is_some() && shares.take(network(0)).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! A socket whose bytes are counted, and whose request heads are looked at.
+//! A socket that counts its bytes and checks its request heads.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connection::Connection;
 use super::head::Heads;
 
-/// Tells the guard what a connection does.
+/// Reports the activity of a connection to the guard.
 pub(in crate::server) struct Watched<T> {
     inner: T,
     connection: Arc<Connection>,
@@ -22,7 +22,7 @@ impl<T> Watched<T> {
         Self { inner, connection, heads: Heads::default() }
     }
 
-    fn looked(&mut self, bytes: &[u8]) {
+    fn check_head(&mut self, bytes: &[u8]) {
         if !self.heads.is_http1() || bytes.is_empty() {
             return;
         }
@@ -51,7 +51,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         let read = buffer.filled().len() - before;
         self.connection.moves(read);
-        self.looked(&buffer.filled()[before..]);
+        self.check_head(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }

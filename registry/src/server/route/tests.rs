@@ -32,7 +32,7 @@ fn every_endpoint_is_found() {
         (format!("/v2/a/blobs/uploads/{id}"), Route::Upload(name("a"), id)),
         ("/v2/a/tags/list".into(), Route::Tags(name("a"))),
         (format!("/v2/a/referrers/{digest}"), Route::Referrers(name("a"), digest.clone())),
-        // Names may hold the words of the paths.
+        // Names may contain the words of the paths.
         ("/v2/a/blobs/tags/list".into(), Route::Tags(name("a/blobs"))),
         ("/v2/a/manifests/list".into(), Route::Manifest(name("a"), "list".parse().unwrap())),
         (
@@ -79,16 +79,16 @@ fn hostile_paths_are_refused() {
 }
 
 #[test]
-fn methods_that_do_not_apply_are_refused_with_those_that_do() {
+fn unsupported_methods_are_refused_with_the_supported_ones() {
     let refusal = Action::of(&Method::PATCH, Route::Base).unwrap_err();
     let response = refusal.into_response(&Method::PATCH);
     assert_eq!(response.status(), 405);
     assert_eq!(response.headers()["allow"], "GET, HEAD");
     let uploads = || Route::Uploads(name("a"));
     assert!(Action::of(&Method::GET, uploads()).is_err());
-    assert_eq!(Action::of(&Method::POST, uploads()).unwrap().right(), Right::Push);
-    assert_eq!(Action::of(&Method::HEAD, Route::Tags(name("a"))).unwrap().right(), Right::Pull);
-    assert_eq!(Action::of(&Method::GET, Route::Live).unwrap().right(), Right::None);
+    assert_eq!(Action::of(&Method::POST, uploads()).unwrap().permission(), Permission::Push);
+    assert_eq!(Action::of(&Method::HEAD, Route::Tags(name("a"))).unwrap().permission(), Permission::Pull);
+    assert_eq!(Action::of(&Method::GET, Route::Live).unwrap().permission(), Permission::None);
 }
 
 #[test]
@@ -121,19 +121,19 @@ proptest! {
     }
 
     #[test]
-    fn a_name_and_a_tag_come_back(name in "[a-z0-9]{1,8}(/[a-z0-9]{1,8}){0,3}", tag in "[A-Za-z0-9_][A-Za-z0-9._-]{0,20}") {
+    fn a_name_and_a_tag_round_trip(name in "[a-z0-9]{1,8}(/[a-z0-9]{1,8}){0,3}", tag in "[A-Za-z0-9_][A-Za-z0-9._-]{0,20}") {
         let route = parse(&format!("/v2/{name}/manifests/{tag}"));
         prop_assert_eq!(route, Ok(Route::Manifest(name.parse().unwrap(), tag.parse().unwrap())));
     }
 
     #[test]
-    fn encoding_is_undone_by_decoding(text: String) {
+    fn percent_encoding_round_trips(text: String) {
         prop_assert_eq!(percent_decode(&percent_encode(&text)), Some(text));
     }
 }
 
 #[test]
-fn r10_what_cannot_be_a_tag_is_not_found_when_read_and_refused_when_written() {
+fn r10_an_invalid_tag_is_not_found_for_reads_and_refused_for_writes() {
     let status = |method: Method, path: &str| {
         Route::parse(&method, path).map(drop).map_err(|refusal| refusal.status().as_u16())
     };

@@ -1,4 +1,4 @@
-//! `airlock delete packages`: packages, and all that they installed, are waited for.
+//! `airlock delete packages`: deletes packages, and waits until everything that they installed is gone.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use serde_json::json;
 
 use super::{begin, done, end};
 use crate::cli::DeletePackages;
-use crate::commands::cluster::reach::{Answer, Change, connect, told};
+use crate::commands::cluster::reach::{Change, ClusterError, api_error, connect};
 use crate::commands::cluster::show::listed;
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
-/// How long a removal may take before it is told what is waited for.
+/// The time after which the reason for waiting is printed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn delete(
@@ -26,18 +26,18 @@ pub(crate) async fn delete(
 ) -> anyhow::Result<Status> {
     let names = settings.names.join(" ");
     let mut work = begin("delete", &names, settings.dry_run, logs, printer)?;
-    let result = gone(settings, &mut work, printer).await;
+    let result = delete_all(settings, &mut work, printer).await;
     end(work, result)
 }
 
-async fn gone(
+async fn delete_all(
     settings: &DeletePackages,
     work: &mut Option<Work<'_>>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
     let client = connect(&settings.cluster.reach).await?;
     let namespace = cluster_namespace(&settings.cluster.cluster);
-    // All must be there before one is deleted.
+    // All must exist before one is deleted.
     let packages = listed::<Package>(&client, &settings.names, &namespace).await?;
     if let Some(work) = work {
         work.evidence("cluster", &settings.cluster.cluster);
@@ -47,7 +47,7 @@ async fn gone(
     for package in &packages {
         let params = DeleteParams { dry_run: change == Change::Checked, ..DeleteParams::foreground() };
         let doing = format!("deleting package/{}", package.name());
-        api.delete(package.name(), &params).await.map_err(|error| told(&doing, &error))?;
+        api.delete(package.name(), &params).await.map_err(|error| api_error(&doing, &error))?;
     }
     if change == Change::Made && !settings.no_wait {
         wait_until_gone(&api, settings, printer).await?;
@@ -66,26 +66,26 @@ async fn wait_until_gone(
     settings: &DeletePackages,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let (begin, mut told_last) = (Instant::now(), String::new());
+    let (begin, mut last_line) = (Instant::now(), String::new());
     for name in &settings.names {
         loop {
-            let found = api.get_opt(name).await.map_err(|error| told("waiting", &error))?;
+            let found = api.get_opt(name).await.map_err(|error| api_error("waiting", &error))?;
             let Some(package) = found else { break };
-            let (waited, reason) = (begin.elapsed(), held_by(&package));
+            let (waited, reason) = (begin.elapsed(), blocked_by(&package));
             if waited >= settings.timeout {
                 let message = format!(
-                    "package/{name} is marked as deleted and not gone after {} s",
+                    "package/{name} is marked for deletion, but still exists after {} s",
                     settings.timeout.as_secs()
                 );
-                let hint = "`airlock describe packages` tells what happened; `kubectl get pods -n eksa-packages` whether the \
-                            controller runs, which takes away what the package installed";
-                return Err(Answer::late(format!("{message}: {reason}"), hint));
+                let hint = "check the package with `airlock describe packages`, and with `kubectl get pods -n \
+                            eksa-packages` that the controller runs, which deletes what the package installed";
+                return Err(ClusterError::timed_out(format!("{message}: {reason}"), hint));
             }
-            // What takes its time is told, and again when the reason is another.
-            let line = format!("waiting until package/{name} is gone: {reason}");
-            if waited >= PATIENCE && line != told_last {
+            // Print the reason if the deletion takes long, and again if the reason changes.
+            let line = format!("waiting for the deletion of package/{name}: {reason}");
+            if waited >= PATIENCE && line != last_line {
                 printer.say(&line);
-                told_last = line;
+                last_line = line;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
@@ -93,16 +93,16 @@ async fn wait_until_gone(
     Ok(())
 }
 
-/// What keeps a package that was deleted from being gone.
-fn held_by(package: &Package) -> String {
+/// The reason why a deleted package still exists.
+fn blocked_by(package: &Package) -> String {
     let finalizers = package.metadata.finalizers.iter().flatten();
     let others: Vec<_> = finalizers.filter(|name| *name != FINALIZER).map(String::as_str).collect();
     let detail = package.status.as_ref().and_then(|status| status.detail.clone());
     let detail = detail.filter(|detail| !detail.is_empty());
-    let others = (!others.is_empty()).then(|| format!("the finalizer {} holds it", others.join(", ")));
+    let others = (!others.is_empty()).then(|| format!("the finalizer {} blocks it", others.join(", ")));
     let reasons: Vec<_> = others.into_iter().chain(detail).collect();
     if reasons.is_empty() {
-        return "the controller takes away what it installed".to_owned();
+        return "the controller is deleting what it installed".to_owned();
     }
     reasons.join("; ")
 }
@@ -114,14 +114,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_a_package_is_told() {
+    fn the_reason_why_a_package_still_exists_is_reported() {
         let mut package = Package::new("a", PackageSpec::default());
         package.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
-        assert_eq!(held_by(&package), "the controller takes away what it installed");
-        let detail = Some("not gone after 15 s: ConfigMap default/a".to_owned());
+        assert_eq!(blocked_by(&package), "the controller is deleting what it installed");
+        let detail = Some("not deleted after 15 s: ConfigMap default/a".to_owned());
         package.status = Some(package_api::PackageStatus { detail, ..Default::default() });
-        assert_eq!(held_by(&package), "not gone after 15 s: ConfigMap default/a");
+        assert_eq!(blocked_by(&package), "not deleted after 15 s: ConfigMap default/a");
         package.metadata.finalizers = Some(vec![FINALIZER.to_owned(), "example.com/stay".to_owned()]);
-        assert!(held_by(&package).starts_with("the finalizer example.com/stay holds it; not gone"));
+        assert!(blocked_by(&package).starts_with("the finalizer example.com/stay blocks it; not deleted"));
     }
 }

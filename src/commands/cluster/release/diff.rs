@@ -1,4 +1,4 @@
-//! `airlock package diff`: what an upgrade would do to objects, and what others did to them.
+//! `airlock package diff`: changes that an upgrade would make, and changes that others made.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use installer::{Change as Differs, Record, Status as State};
 use package_api::name::PACKAGES_NAMESPACE;
 use serde_json::Value;
 
-use super::{Cluster, called};
+use super::{Cluster, object_label};
 use crate::cli::OnePackage;
 use crate::commands::cluster::reach::connect;
 use crate::failure::Status;
@@ -24,7 +24,7 @@ pub(super) async fn diff(settings: &OnePackage, printer: &Printer) -> anyhow::Re
     let cluster = Cluster::of(client, &settings.cluster.cluster, &settings.charts).await?;
     let prepared = cluster.named(&settings.name).await?;
     let current = cluster.engine.current(PACKAGES_NAMESPACE, &settings.name).await?;
-    // What is installed as it should be is not rendered anew: what charts draw at random would be another.
+    // An up-to-date release is not rendered again, because its random values would differ.
     let is_current = |record: &&Record| record.status == State::Deployed && prepared.is_of(record);
     let wanted = current.as_ref().filter(is_current).map_or(&prepared.manifest, |record| &record.manifest);
     let wanted = gostd::yaml::documents(wanted, &gostd::Limits::default())?;
@@ -37,7 +37,7 @@ pub(super) async fn diff(settings: &OnePackage, printer: &Printer) -> anyhow::Re
     all.extend(drifted.into_iter().map(|drift| Difference {
         object: drift.object,
         change: match drift.change {
-            Differs::Gone => "is gone from the cluster".to_owned(),
+            Differs::Gone => "is missing from the cluster".to_owned(),
             Differs::Fields(fields) => format!("was changed in the cluster: {}", fields.join(", ")),
         },
     }));
@@ -50,10 +50,13 @@ pub(super) async fn diff(settings: &OnePackage, printer: &Printer) -> anyhow::Re
     Ok(if all.is_empty() { Status::Done } else { Status::Faults })
 }
 
-/// What an upgrade would do to objects.
+/// The changes that an upgrade would make.
 fn differences(before: &[Value], wanted: &[Value]) -> Vec<Difference> {
     let by_name = |all: &[Value]| -> BTreeMap<String, Value> {
-        all.iter().filter(|object| !object.is_null()).map(|object| (called(object), object.clone())).collect()
+        all.iter()
+            .filter(|object| !object.is_null())
+            .map(|object| (object_label(object), object.clone()))
+            .collect()
     };
     let (before, wanted) = (by_name(before), by_name(wanted));
     let mut all = Vec::new();
@@ -102,17 +105,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upgrade_is_told_by_objects_and_fields() {
+    fn an_upgrade_is_listed_by_objects_and_fields() {
         let object = |kind: &str, name: &str, replicas: u8| json!({ "kind": kind, "metadata": { "name": name, "namespace": "n" }, "spec": { "replicas": replicas, "a": [1] } });
         let before = [object("Deployment", "a", 1), object("Service", "b", 1), object("Job", "d", 1)];
         let wanted =
             [object("Deployment", "a", 2), object("Service", "b", 1), object("Secret", "c", 1), Value::Null];
-        let told: Vec<_> = differences(&before, &wanted)
+        let listed: Vec<_> = differences(&before, &wanted)
             .into_iter()
             .map(|one| format!("{} {}", one.object, one.change))
             .collect();
         assert_eq!(
-            told,
+            listed,
             [
                 "Deployment n/a would be changed: .spec.replicas",
                 "Secret n/c would be created",

@@ -1,7 +1,7 @@
-//! `airlock package rights`: what the controller may do is what the packages that are there come to as charts, and a
-//! person grants it, after seeing what changes and what reaches far.
+//! `airlock package rights`: derives the controller's permissions from the charts of the installed packages. A person
+//! grants them, after seeing what changes and which permissions are far-reaching.
 //!
-//! What has a namespace is allowed in that namespace only, by a Role. The rest is a `ClusterRole`.
+//! Permissions on namespaced objects are granted in their namespace only, by a Role; the others by a `ClusterRole`.
 
 mod change;
 mod grant;
@@ -19,23 +19,23 @@ use serde_json::{Value, json};
 
 pub(in crate::commands) use self::grant::ROLES;
 use self::grant::{Granted, add, manifests, remove};
-use super::{Cluster, called};
+use super::{Cluster, object_label};
 use crate::cli::PackageRights;
-use crate::commands::cluster::reach::{Answer, Change, MANAGER, applied, connect, told};
+use crate::commands::cluster::reach::{Change, ClusterError, MANAGER, api_error, applied, connect};
 use crate::failure::{Status, Usage};
 use crate::logged::Work;
 use crate::printer::Printer;
 
-/// What packages come to.
+/// The objects of the packages' charts.
 #[derive(Default)]
-struct Wanted {
+struct Requirements {
     objects: Vec<Value>,
-    /// What only a person may make: roles that gather others.
-    sums: Vec<Value>,
-    /// Namespaces that charts bring, by name.
+    /// Aggregated roles, which only a person may create.
+    aggregated: Vec<Value>,
+    /// Namespaces that charts contain, by name.
     namespaces: BTreeMap<String, Value>,
-    /// Whether some package could not be read.
-    is_part: bool,
+    /// Whether a package could not be read.
+    is_partial: bool,
 }
 
 pub(super) async fn rights(
@@ -48,25 +48,27 @@ pub(super) async fn rights(
     let cluster = Cluster::of(client, name, &settings.charts).await?;
     if cluster.target.is_workload && work.is_some() {
         let message = format!("this controller cannot grant permissions in cluster `{name}`");
-        let hint = "without --apply they are printed for whoever the controller is there; apply them in that cluster";
+        let hint =
+            "omit --apply to print them for the controller's user in that cluster, and apply them there";
         return Err(Usage { message, hint }.into());
     }
-    let wanted = wanted(&cluster, printer).await?;
-    let mut derived = rights::derive(&wanted.objects);
+    let requirements = requirements(&cluster, printer).await?;
+    let mut derived = rights::derive(&requirements.objects);
     let before = Granted::read(&cluster.target.client, name).await?;
-    if wanted.is_part && add(&mut derived, &before) {
-        printer
-            .complain("note: what is granted already stays among these, because not every package was read");
+    if requirements.is_partial && add(&mut derived, &before) {
+        printer.complain(
+            "note: permissions granted earlier are included, because not every package could be read",
+        );
     }
     show(&derived, &before, printer);
-    let missing = missing(&cluster, &wanted, &derived, printer).await?;
+    let missing = missing(&cluster, &requirements, &derived, printer).await?;
     let subject = cluster.target.subject().await?;
     let mut all: Vec<Value> = missing;
     all.extend(manifests(name, &derived, &subject));
-    for role in &wanted.sums {
+    for role in &requirements.aggregated {
         printer.complain(&format!(
-            "note: {} is among these, because the controller may not make it",
-            called(role)
+            "note: {} is included, because the controller may not create it",
+            object_label(role)
         ));
         all.push(role.clone());
     }
@@ -85,33 +87,34 @@ pub(super) async fn rights(
     Ok(Status::Done)
 }
 
-/// What packages come to: those that are there, with what is installed of them now, so that it can be taken away, too.
-async fn wanted(cluster: &Cluster, printer: &Printer) -> anyhow::Result<Wanted> {
-    let mut wanted = Wanted::default();
+/// The objects of the existing packages' charts, and the objects that are installed now, so that the controller can
+/// delete them, too.
+async fn requirements(cluster: &Cluster, printer: &Printer) -> anyhow::Result<Requirements> {
+    let mut requirements = Requirements::default();
     for package in &cluster.packages {
-        wanted.objects.extend(installed(cluster, package).await?);
+        requirements.objects.extend(installed(cluster, package).await?);
         match cluster.prepare(package).await {
             Ok(prepared) => {
-                wanted.objects.extend(prepared.objects().iter().cloned());
-                wanted.sums.extend(prepared.sums()?);
-                let brought = prepared.namespaces()?.into_iter();
-                let named = brought.map(|namespace| (text(&namespace, "/metadata/name"), namespace));
-                wanted.namespaces.extend(named);
+                requirements.objects.extend(prepared.objects().iter().cloned());
+                requirements.aggregated.extend(prepared.aggregated_roles()?);
+                let found = prepared.namespaces()?.into_iter();
+                let named = found.map(|namespace| (text(&namespace, "/metadata/name"), namespace));
+                requirements.namespaces.extend(named);
             }
-            // A chart that needs values before it renders brings its rights once there is a package with them.
-            Err(error) if is_the_package_s(&error) => {
-                wanted.is_part = true;
-                let words = brief::causes(error.as_ref()).join(": ");
-                printer.complain(&format!("warning: {words}; its rights are not among these"));
+            // A chart that does not render without values gets its permissions once a package has these values.
+            Err(error) if is_package_error(&error) => {
+                requirements.is_partial = true;
+                let causes = error_text::causes(error.as_ref()).join(": ");
+                printer.complain(&format!("warning: {causes}; its permissions are not included"));
             }
-            // What could not be asked says nothing of what a package needs.
+            // A failed request says nothing about what a package needs.
             Err(error) => return Err(error),
         }
     }
-    Ok(wanted)
+    Ok(requirements)
 }
 
-/// The objects of a package's revisions since the last good one.
+/// The objects of a package's revisions since the last successful one.
 async fn installed(cluster: &Cluster, package: &Package) -> anyhow::Result<Vec<Value>> {
     let history = cluster.engine.history(PACKAGES_NAMESPACE, package.name()).await?;
     let good = |status| matches!(status, Release::Deployed | Release::Superseded);
@@ -123,28 +126,28 @@ async fn installed(cluster: &Cluster, package: &Package) -> anyhow::Result<Vec<V
     Ok(objects)
 }
 
-/// Tells what changes, what reaches far, and what is not granted.
+/// Prints what changes, what is far-reaching, and what is not granted.
 fn show(derived: &Derived, before: &Granted, printer: &Printer) {
     for excess in &derived.excess {
         printer.complain(&format!("warning: {} is not covered: {}", excess.object, excess.reason));
     }
     for wide in &derived.wide {
-        printer.complain(&format!("warning: {} reaches far: {}", wide.object, wide.reason));
+        printer.complain(&format!("warning: {} is far-reaching: {}", wide.object, wide.reason));
     }
     let lines = change::lines(before, derived);
     if lines.is_empty() {
-        printer.say("no change: the controller has these rights");
+        printer.say("no change: the controller has these permissions");
     }
     for line in lines {
         printer.say(&line);
     }
 }
 
-/// Namespaces that are not there yet, in which rights are to be given. One that a chart brings is made as the chart has
-/// it.
+/// Namespaces that do not exist yet, but in which permissions are granted. If a chart contains the namespace, its
+/// manifest is used.
 async fn missing(
     cluster: &Cluster,
-    wanted: &Wanted,
+    requirements: &Requirements,
     derived: &Derived,
     printer: &Printer,
 ) -> anyhow::Result<Vec<Value>> {
@@ -153,16 +156,17 @@ async fn missing(
     let names: BTreeSet<_> = derived.namespaces.keys().collect();
     for name in names {
         let found = api.get_metadata_opt(name).await;
-        if found.map_err(|error| told(&format!("looking for the namespace `{name}`"), &error))?.is_some() {
+        if found.map_err(|error| api_error(&format!("looking for the namespace `{name}`"), &error))?.is_some()
+        {
             continue;
         }
-        if let Some(brought) = wanted.namespaces.get(name) {
-            missing.push(brought.clone());
+        if let Some(namespace) = requirements.namespaces.get(name) {
+            missing.push(namespace.clone());
         } else {
             if cluster.spec().create_namespace != Some(true) {
                 printer.complain(&format!(
-                    "note: the namespace `{name}` is not there, and is among these; with `createNamespace: true` in the \
-                     cluster's settings the controller makes such namespaces"
+                    "note: the namespace `{name}` does not exist, and is included; with `createNamespace: true` in the \
+                     cluster's settings, the controller creates such namespaces"
                 ));
             }
             missing.push(json!({
@@ -177,8 +181,8 @@ fn text(object: &Value, at: &str) -> String {
     object.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Whether a failure is the package's or its chart's own, and not that of a registry or an API server.
-fn is_the_package_s(error: &anyhow::Error) -> bool {
+/// Whether an error is about the package or its chart, rather than a registry or an API server.
+fn is_package_error(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let chart = matches!(
             cause.downcast_ref(),
@@ -186,7 +190,7 @@ fn is_the_package_s(error: &anyhow::Error) -> bool {
                 Engine::Chart(_) | Engine::NoChart { .. } | Engine::Refused { .. } | Engine::Document { .. }
             )
         );
-        chart || cause.downcast_ref().is_some_and(|answer: &Answer| answer.class() == Class::Missing)
+        chart || cause.downcast_ref().is_some_and(|error: &ClusterError| error.class() == Class::Missing)
     })
 }
 
@@ -195,14 +199,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_not_be_asked_is_no_package_s_fault() {
+    fn a_failed_request_is_not_an_error_of_the_package() {
         let silent = registry::client::Error::Protocol { host: "a".to_owned(), what: "it is gone" };
         let pull = Engine::Pull { chart: "a/b".to_owned(), source: silent };
         let chart = || Engine::Chart(helm::Error::ReleaseName { name: "A".to_owned() });
-        assert!(!is_the_package_s(&anyhow::Error::new(pull).context("the package `a` cannot be rendered")));
-        assert!(!is_the_package_s(&Engine::Silent { action: "list".to_owned(), seconds: 9 }.into()));
-        assert!(is_the_package_s(&anyhow::Error::new(chart()).context("the package `a` cannot be rendered")));
-        assert!(is_the_package_s(&Engine::Refused { reason: "an image".to_owned() }.into()));
-        assert!(is_the_package_s(&Answer::missing("the bundle has no package `a`".to_owned(), None)));
+        assert!(!is_package_error(&anyhow::Error::new(pull).context("the package `a` cannot be rendered")));
+        assert!(!is_package_error(&Engine::Timeout { action: "list".to_owned(), seconds: 9 }.into()));
+        assert!(is_package_error(&anyhow::Error::new(chart()).context("the package `a` cannot be rendered")));
+        assert!(is_package_error(&Engine::Refused { reason: "an image".to_owned() }.into()));
+        assert!(is_package_error(&ClusterError::missing("the bundle has no package `a`".to_owned(), None)));
     }
 }

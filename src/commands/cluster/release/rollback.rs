@@ -1,4 +1,4 @@
-//! `airlock package rollback`: the way back to an earlier revision, and from there to the latest version again.
+//! `airlock package rollback`: returns a package to an earlier revision, or to the latest version.
 
 use installer::{Record, Status as Release};
 use kube::api::{Api, Patch, PatchParams};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use crate::cli::{ChartsArg, RollbackPackage};
-use crate::commands::cluster::reach::{Answer, Change, MANAGER, connect, told};
+use crate::commands::cluster::reach::{Change, ClusterError, MANAGER, api_error, connect};
 use crate::commands::cluster::show::listed;
 use crate::failure::Status;
 use crate::logged::Work;
@@ -25,8 +25,8 @@ pub(super) async fn rollback(
     let charts = ChartsArg { registry: None, registry_ca: None, plain_http: false };
     let cluster = Cluster::of(client, &settings.cluster.cluster, &charts).await?;
     let found = cluster.packages.iter().find(|package| package.name() == settings.name);
-    let package =
-        found.ok_or_else(|| Answer::missing(format!("packages \"{}\" not found", settings.name), None))?;
+    let package = found
+        .ok_or_else(|| ClusterError::missing(format!("packages \"{}\" not found", settings.name), None))?;
     if settings.latest {
         return latest(settings, &cluster, package, work, printer).await;
     }
@@ -38,11 +38,11 @@ pub(super) async fn rollback(
             let all = listed::<PackageBundle>(&cluster.client, &[], PACKAGES_NAMESPACE).await?;
             let offering = all.iter().filter(|bundle| spec_of(package, record, bundle).is_ok());
             let newest = newest(offering.map(PackageBundle::name));
-            let hint = way_back(newest, &settings.cluster.cluster);
-            return Err(Answer::first(message, hint));
+            let hint = activation_hint(newest, &settings.cluster.cluster);
+            return Err(ClusterError::needs_command(message, hint));
         }
     };
-    // Chart and values bring the revision back; by its number the controller puts back its very manifest.
+    // The chart and the values restore the revision; by its number, the controller restores the exact manifest.
     let patch = json!({
         "metadata": { "annotations": { ROLLBACK: record.revision.to_string() } },
         "spec": { "packageVersion": spec.package_version, "config": spec.config },
@@ -53,7 +53,7 @@ pub(super) async fn rollback(
         work.evidence("revision", &record.revision);
         work.done()?;
     }
-    let latest = to_the_latest(&settings.name, &settings.cluster.cluster);
+    let latest = latest_command(&settings.name, &settings.cluster.cluster);
     let value = json!({
         "package": settings.name, "revision": record.revision, "chartVersion": record.chart_version,
         "dryRun": settings.dry_run, "toTheLatest": latest,
@@ -61,18 +61,18 @@ pub(super) async fn rollback(
     printer.result(&value, |_| {
         let (revision, version) = (record.revision, &record.chart_version);
         format!(
-            "package/{} goes back to revision {revision}, chart {version}{}\n",
+            "package/{} returns to revision {revision}, chart {version}{}\n",
             settings.name,
             change.note()
         )
     })?;
     printer.say(&format!(
-        "note: it stays at this version, whatever bundle is active, until `{latest}` brings it to the latest again"
+        "note: it stays at this version, whatever bundle is active; to follow the active bundle again, run `{latest}`"
     ));
     Ok(Status::Done)
 }
 
-/// Has the package follow the active bundle's latest version again.
+/// Makes the package follow the active bundle's latest version again.
 async fn latest(
     settings: &RollbackPackage,
     cluster: &Cluster,
@@ -93,12 +93,12 @@ async fn latest(
     let value = json!({ "package": settings.name, "bundle": bundle, "dryRun": settings.dry_run });
     printer.result(&value, |_| {
         let note = change.note();
-        format!("package/{} goes to the latest version of the bundle {bundle}{note}\n", settings.name)
+        format!("package/{} returns to the latest version of the bundle {bundle}{note}\n", settings.name)
     })?;
     Ok(Status::Done)
 }
 
-/// Changes the package, or has the API server check that.
+/// Changes the package, or has the API server validate the change.
 async fn patched(
     settings: &RollbackPackage,
     cluster: &Cluster,
@@ -112,13 +112,15 @@ async fn patched(
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let doing = format!("bringing package/{} back", settings.name);
-    api.patch(&settings.name, &params, &Patch::Merge(patch)).await.map_err(|error| told(&doing, &error))?;
+    let doing = format!("rolling back package/{}", settings.name);
+    api.patch(&settings.name, &params, &Patch::Merge(patch))
+        .await
+        .map_err(|error| api_error(&doing, &error))?;
     Ok(change)
 }
 
-/// The command that brings a package to the latest version again.
-fn to_the_latest(name: &str, cluster: &str) -> String {
+/// The command that returns a package to the latest version.
+fn latest_command(name: &str, cluster: &str) -> String {
     format!("airlock package rollback {name} --cluster {cluster} --latest")
 }
 
@@ -134,27 +136,29 @@ fn earlier(history: &[Record], wanted: Option<u32>) -> anyhow::Result<&Record> {
     };
     let kept: Vec<_> = history.iter().map(|record| record.revision.to_string()).collect();
     let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
-    found.ok_or_else(|| Answer::missing(format!("there is no such revision; kept are: {kept}"), None))
+    found.ok_or_else(|| {
+        ClusterError::missing(format!("revision not found; available revisions: {kept}"), None)
+    })
 }
 
-/// How the bundle becomes active that offers what a revision had, wholly as it is typed.
-fn way_back(bundle: Option<&str>, cluster: &str) -> String {
+/// The hint with the command that activates a bundle with the revision's chart.
+fn activation_hint(bundle: Option<&str>, cluster: &str) -> String {
     let Some(bundle) = bundle else {
-        return "no bundle in the cluster offers it: `airlock get packagebundles` lists those there are"
+        return "no bundle in the cluster offers it; `airlock get packagebundles` lists the bundles"
             .to_owned();
     };
     format!(
-        "make the bundle active that does: `airlock upgrade packages --bundle-version {bundle} --cluster {cluster} \
+        "activate a bundle that offers it: `airlock upgrade packages --bundle-version {bundle} --cluster {cluster} \
          --allow-downgrade`"
     )
 }
 
-/// The newest of bundles by their names; by the alphabet, `v1-36-9` would be newer than `v1-36-10`.
+/// The newest bundle by name; in alphabetical order, `v1-36-9` would be newer than `v1-36-10`.
 fn newest<'a>(bundles: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     bundles.max_by_key(|name| name.parse::<BundleName>().ok())
 }
 
-/// What the package must ask for, to come to what a revision was: the chart by its digest, and all values.
+/// The package spec that restores a revision: the chart by its digest, and all values.
 fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result<PackageSpec, String> {
     let offered = bundle.spec.package(&package.spec.package_name);
     let digest = record.chart_digest.as_ref().map(ToString::to_string);
@@ -180,7 +184,7 @@ fn spec_of(package: &Package, record: &Record, bundle: &PackageBundle) -> Result
 mod tests {
     use clap::Parser as _;
 
-    use super::{newest, to_the_latest, way_back};
+    use super::{activation_hint, latest_command, newest};
     use crate::cli::Cli;
 
     #[test]
@@ -191,17 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_is_a_command_that_can_be_typed() {
-        let hint = way_back(Some("v1-36-7"), "mgmt");
+    fn the_activation_hint_is_a_valid_command() {
+        let hint = activation_hint(Some("v1-36-7"), "mgmt");
         let command = hint.split('`').nth(1).unwrap();
         assert!(command.contains("--bundle-version v1-36-7 --cluster mgmt"), "{command}");
         assert!(Cli::try_parse_from(command.split(' ')).is_ok(), "{command}");
-        assert!(way_back(None, "mgmt").starts_with("no bundle"));
+        assert!(activation_hint(None, "mgmt").starts_with("no bundle"));
     }
 
     #[test]
-    fn o32_the_way_to_the_latest_is_a_command_that_can_be_typed() {
-        let command = to_the_latest("harbor", "mgmt");
+    fn o32_the_command_for_the_latest_version_is_valid() {
+        let command = latest_command("harbor", "mgmt");
         assert!(Cli::try_parse_from(command.split(' ')).is_ok(), "{command}");
     }
 }

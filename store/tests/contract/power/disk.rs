@@ -1,5 +1,5 @@
-//! What a power cut leaves of a file system's changes, under several models of it. The crash tests of the commands use it,
-//! too.
+//! Simulates what a power cut leaves of changes to a file system, under several models. The crash tests of the commands
+//! also use it.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,32 +10,32 @@ use std::rc::Rc;
 
 use super::trace::Call;
 
-/// What a file system promises.
+/// What a file system guarantees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Model {
-    /// POSIX and no more: names only when their folder was flushed, data only when the file was.
+    /// POSIX and no more: names survive only if their folder was flushed, data only if the file was flushed.
     Strict,
-    /// Names are kept in order, up to the last flush of anything; data when the file was flushed.
+    /// Names survive in order, up to the last flush of anything; data survives if the file was flushed.
     Journal,
-    /// All names are kept; data only when the file was flushed.
+    /// All names survive; data survives only if the file was flushed.
     NamesOnly,
-    /// All names and lengths are kept; data that was not flushed is zeros.
+    /// All names and lengths survive; unflushed data is zeros.
     Zeros,
-    /// All data is kept; names only when their folder was flushed.
+    /// All data survives; names survive only if their folder was flushed.
     DataOnly,
-    /// All is kept but half of the last write.
+    /// Everything survives except half of the last write.
     Torn,
-    /// All is kept but half of what was not flushed.
+    /// Everything survives except half of the unflushed data.
     Half,
-    /// All names and lengths are kept; data that was not flushed is what the disk had there before.
+    /// All names and lengths survive; unflushed data is replaced with old content of the disk.
     Garbage,
-    /// Everything is kept: the process was killed.
+    /// Everything survives: the process was killed.
     Everything,
-    /// Each file and each folder is as it was flushed, or as it was last, by chance.
+    /// For each file and folder, chance decides between the last flushed and the current state.
     Chance(u64),
 }
 
-/// The first [`FEW`] in any case, the others when all is to be tried.
+/// Every run tries the first [`FEW`]; long runs try all of them.
 pub(super) const MODELS: [Model; 18] = [
     Model::Strict,
     Model::Journal,
@@ -62,7 +62,7 @@ pub(super) const FEW: usize = 11;
 
 type Bytes = Rc<Vec<u8>>;
 
-/// Files by path, below some folder; `None` is a folder.
+/// Files by path, relative to a folder; `None` is a folder.
 pub(super) type Tree = BTreeMap<PathBuf, Option<Bytes>>;
 
 type Entries = BTreeMap<OsString, usize>;
@@ -71,31 +71,31 @@ type Entries = BTreeMap<OsString, usize>;
 struct Node {
     now: Bytes,
     flushed: Bytes,
-    /// Before the last write, if that was not flushed.
+    /// The content before the last write, if that write was not flushed.
     before: Option<Bytes>,
-    /// Of a folder, what is in it.
+    /// The entries, if this is a folder.
     folder: Option<Folder>,
 }
 
 #[derive(Clone, Default)]
 struct Folder {
     now: Entries,
-    /// When the folder was last flushed.
+    /// The entries at the last flush of the folder.
     flushed: Entries,
-    /// When anything was last flushed.
+    /// The entries at the last flush of anything.
     journal: Entries,
 }
 
-/// The file system as calls change it.
+/// The simulated file system, which calls change.
 pub(super) struct Disk {
     base: PathBuf,
     nodes: Vec<Node>,
-    /// Folders that changed since anything was flushed.
+    /// Folders that changed since the last flush of anything.
     changed: BTreeSet<usize>,
 }
 
 impl Disk {
-    /// A file system that holds these below `base`, durably.
+    /// A file system that durably contains the tree below `base`.
     pub(super) fn holding(tree: &Tree, base: &Path) -> Self {
         let root = Node { folder: Some(Folder::default()), ..Node::default() };
         let mut disk = Self { base: base.to_owned(), nodes: vec![root], changed: BTreeSet::new() };
@@ -116,26 +116,26 @@ impl Disk {
         below.iter().try_fold(0, |folder, name| self.nodes[folder].folder.as_ref()?.now.get(name).copied())
     }
 
-    /// The entries of the folder that holds a name.
-    fn holder(&mut self, path: &Path) -> &mut Entries {
-        let above = path.parent().unwrap();
-        let folder = self.find(above).unwrap_or_else(|| panic!("{} is not there", above.display()));
+    /// The entries of the folder that contains a path.
+    fn siblings(&mut self, path: &Path) -> &mut Entries {
+        let parent = path.parent().unwrap();
+        let folder = self.find(parent).unwrap_or_else(|| panic!("{} does not exist", parent.display()));
         self.changed.insert(folder);
         &mut self.nodes[folder].folder.as_mut().unwrap().now
     }
 
-    fn name(&mut self, path: &Path, node: usize) {
-        self.holder(path).insert(path.file_name().unwrap().to_owned(), node);
+    fn link(&mut self, path: &Path, node: usize) {
+        self.siblings(path).insert(path.file_name().unwrap().to_owned(), node);
     }
 
-    fn unname(&mut self, path: &Path) -> usize {
+    fn unlink(&mut self, path: &Path) -> usize {
         let name = path.file_name().unwrap();
-        self.holder(path).remove(name).unwrap_or_else(|| panic!("{} is not there", path.display()))
+        self.siblings(path).remove(name).unwrap_or_else(|| panic!("{} does not exist", path.display()))
     }
 
     fn add(&mut self, path: &Path, node: Node) {
         self.nodes.push(node);
-        self.name(path, self.nodes.len() - 1);
+        self.link(path, self.nodes.len() - 1);
     }
 
     fn flush_journal(&mut self) {
@@ -175,28 +175,28 @@ impl Disk {
                 self.flush_journal();
             }
             Call::Rename(from, to) => {
-                let node = self.unname(from);
-                self.name(to, node);
+                let node = self.unlink(from);
+                self.link(to, node);
             }
             Call::Link(from, to) => {
                 let node = self.find(from).unwrap();
-                self.name(to, node);
+                self.link(to, node);
             }
             Call::Remove(path) => {
-                self.unname(path);
+                self.unlink(path);
             }
             Call::Said(_) => {}
         }
     }
 
-    fn change(&mut self, path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
+    fn change(&mut self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
         if let Some(node) = self.find(path).map(|number| &mut self.nodes[number]) {
             node.before = Some(node.now.clone());
-            how(Rc::make_mut(&mut node.now));
+            edit(Rc::make_mut(&mut node.now));
         }
     }
 
-    /// What is there after a cut, below the base.
+    /// The tree below the base after a cut.
     pub(super) fn survivors(&self, model: Model) -> Tree {
         let mut tree = Tree::new();
         self.survive(model, 0, Path::new(""), &mut tree);
@@ -250,7 +250,7 @@ fn content(node: &Node, number: usize, model: Model) -> Bytes {
     }
 }
 
-/// What differs from `before` reached the disk in part.
+/// The content if only part of the difference from `before` reached the disk.
 fn torn(node: &Node, before: Option<&Bytes>) -> Bytes {
     let Some(before) = before else { return node.now.clone() };
     let differs = |at: &usize| node.now.get(*at) != before.get(*at);
@@ -263,7 +263,7 @@ fn torn(node: &Node, before: Option<&Bytes>) -> Bytes {
     bytes.into()
 }
 
-/// Everything below a folder, but what a database shares in memory.
+/// Everything below a folder, except SQLite's shared-memory files.
 pub(super) fn tree_of(folder: &Path) -> Tree {
     fn collect(base: &Path, folder: &Path, tree: &mut Tree) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -282,7 +282,7 @@ pub(super) fn tree_of(folder: &Path) -> Tree {
     tree
 }
 
-/// Makes a tree below `to`, with the rights that a store keeps.
+/// Writes a tree below `to`.
 pub(super) fn write(tree: &Tree, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for (path, content) in tree {

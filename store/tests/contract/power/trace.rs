@@ -1,4 +1,4 @@
-//! What a process asked of the file system, from strace's record. The crash tests of the commands read it, too.
+//! Reads a process's file system calls from strace's record. The crash tests of the commands also use it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     Mkdir(PathBuf),
-    /// A file is made or, with `true`, emptied.
+    /// A file is created or, with `true`, truncated.
     Create(PathBuf, bool),
     Write(PathBuf, u64, Vec<u8>),
     Append(PathBuf, Vec<u8>),
@@ -20,7 +20,7 @@ pub(super) enum Call {
     Rename(PathBuf, PathBuf),
     Link(PathBuf, PathBuf),
     Remove(PathBuf),
-    /// A line that the process printed, or the first line of an HTTP answer with its `Docker-Content-Digest`.
+    /// A line that the process printed, or the first line of an HTTP response with its `Docker-Content-Digest`.
     Said(String),
 }
 
@@ -28,7 +28,7 @@ const CALLS: &str = "trace=openat,openat2,open,creat,mkdir,mkdirat,rename,rename
     write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,fdatasync,lseek,close,dup,dup2,dup3,fcntl,\
     copy_file_range,sendfile,sendto,sendmsg";
 
-/// The command that runs a program and writes its calls to `log`.
+/// The command that runs a program and records its calls in `log`.
 pub(super) fn traced(program: &Path, arguments: &[&str], log: &Path) -> Command {
     let mut traced = Command::new("strace");
     traced
@@ -38,20 +38,20 @@ pub(super) fn traced(program: &Path, arguments: &[&str], log: &Path) -> Command 
     traced
 }
 
-/// The calls below `root` of a process that ran in the folder `work`, and what it said. Removes the record.
+/// The calls below `root` of a process that ran in the folder `work`, and its output. Removes the record.
 pub(super) fn read(log: &Path, root: &Path, work: &Path) -> Vec<Call> {
     let text = std::fs::read_to_string(log).unwrap();
     std::fs::remove_file(log).unwrap();
-    let (calls, saying) = (Vec::new(), String::new());
-    let mut reader = Reader { root, work, files: HashMap::new(), calls, saying };
+    let (calls, partial_line) = (Vec::new(), String::new());
+    let mut reader = Reader { root, work, files: HashMap::new(), calls, partial_line };
     for line in whole_lines(&text) {
         reader.line(&line);
     }
     reader.calls
 }
 
-/// Calls that another thread interrupted in the record are put together again, in the order of their ends. A `close` counts
-/// from its beginning: before it ends, another thread may open a file under the same number, and use it.
+/// Joins calls that the record splits because of another thread, in the order of their ends. A `close` counts
+/// from its beginning: before it ends, another thread may open a file under the same number and use it.
 fn whole_lines(text: &str) -> Vec<String> {
     let mut begun: HashMap<&str, &str> = HashMap::new();
     let mut lines = Vec::new();
@@ -79,21 +79,21 @@ fn whole_lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// An open file. It has no path once its name is gone.
+/// An open file. It has no path once its name is removed.
 struct Open {
     path: Option<PathBuf>,
-    place: u64,
+    offset: u64,
     appends: bool,
 }
 
 struct Reader<'a> {
     root: &'a Path,
     work: &'a Path,
-    /// Open files below the root. Copies of a descriptor share the place.
+    /// Open files below the root. Copies of a descriptor share the offset.
     files: HashMap<i64, Rc<RefCell<Open>>>,
     calls: Vec<Call>,
-    /// What was printed of a line so far.
-    saying: String,
+    /// The printed part of an unfinished line.
+    partial_line: String,
 }
 
 impl Reader<'_> {
@@ -108,7 +108,7 @@ impl Reader<'_> {
         let words: Vec<&str> = arguments.split(", ").collect();
         match name {
             "openat" | "openat2" => self.opened(&self.at(words[0], words[1]), words[2], result),
-            "open" | "creat" => panic!("not expected: {line}"),
+            "open" | "creat" => panic!("unexpected call: {line}"),
             "close" => {
                 self.files.remove(&number(words[0]));
             }
@@ -117,7 +117,7 @@ impl Reader<'_> {
             | "link" | "linkat" => self.named(name, &words),
             "lseek" => {
                 if let Some(file) = self.files.get(&number(words[0])) {
-                    file.borrow_mut().place = u64::try_from(result).unwrap();
+                    file.borrow_mut().offset = u64::try_from(result).unwrap();
                 }
             }
             "write" => self.written(words[0], &bytes(words[1]), None, result),
@@ -130,9 +130,9 @@ impl Reader<'_> {
                 self.on(words[0], |path| Call::Truncate(path, length));
             }
             "fsync" | "fdatasync" => self.on(words[0], Call::Sync),
-            // What the simulation does not know must not pass unseen.
+            // A call that the simulation does not support must not be ignored.
             _ if words.iter().any(|word| self.is_known(number(word))) || name == "truncate" => {
-                panic!("not expected: {line}")
+                panic!("unexpected call: {line}")
             }
             _ => {}
         }
@@ -158,16 +158,16 @@ impl Reader<'_> {
 
     fn opened(&mut self, path: &Path, flags: &str, file: i64) {
         let Some(path) = self.below(path.to_owned()) else { return };
-        assert!(!flags.contains("O_TMPFILE"), "not expected: {flags}");
+        assert!(!flags.contains("O_TMPFILE"), "unexpected flags: {flags}");
         if flags.contains("O_CREAT") || flags.contains("O_TRUNC") {
             self.calls.push(Call::Create(path.clone(), flags.contains("O_TRUNC")));
         }
-        let open = Open { path: Some(path), place: 0, appends: flags.contains("O_APPEND") };
+        let open = Open { path: Some(path), offset: 0, appends: flags.contains("O_APPEND") };
         self.files.insert(file, Rc::new(RefCell::new(open)));
     }
 
-    fn copied(&mut self, words: &[&str], asks: bool, copy: i64) {
-        if asks && !words.get(1).is_some_and(|word| word.starts_with("F_DUPFD")) {
+    fn copied(&mut self, words: &[&str], is_fcntl: bool, copy: i64) {
+        if is_fcntl && !words.get(1).is_some_and(|word| word.starts_with("F_DUPFD")) {
             return;
         }
         match self.files.get(&number(words[0])).cloned() {
@@ -202,11 +202,11 @@ impl Reader<'_> {
                 self.calls.push(Call::Rename(from, to));
             }
             (_, None, None) => {}
-            _ => panic!("a name comes from outside or goes there: {call} {words:?}"),
+            _ => panic!("one of two paths is outside the root: {call} {words:?}"),
         }
     }
 
-    /// A name that leads to another file now, or to none.
+    /// Removes the path from open files, because it now leads to another file or to none.
     fn forget(&mut self, path: &Path) {
         for file in self.files.values() {
             let mut file = file.borrow_mut();
@@ -220,20 +220,20 @@ impl Reader<'_> {
         let bytes = &bytes[..usize::try_from(count).unwrap()];
         if let Some(known) = self.files.get(&number(file)) {
             let mut known = known.borrow_mut();
-            let begin = at.unwrap_or(known.place);
+            let begin = at.unwrap_or(known.offset);
             if at.is_none() {
-                known.place += bytes.len() as u64;
+                known.offset += bytes.len() as u64;
             }
             self.calls.extend(known.path.clone().map(|path| match (known.appends, at) {
                 (true, None) => Call::Append(path, bytes.to_vec()),
                 _ => Call::Write(path, begin, bytes.to_vec()),
             }));
         } else if number(file) == 1 {
-            // A long line comes in pieces.
-            self.saying.push_str(&String::from_utf8_lossy(bytes));
-            while let Some((line, rest)) = self.saying.split_once('\n') {
+            // A long line arrives in pieces.
+            self.partial_line.push_str(&String::from_utf8_lossy(bytes));
+            while let Some((line, rest)) = self.partial_line.split_once('\n') {
                 self.calls.push(Call::Said(line.to_owned()));
-                self.saying = rest.to_owned();
+                self.partial_line = rest.to_owned();
             }
         } else {
             self.answered(file, bytes);
@@ -251,7 +251,7 @@ impl Reader<'_> {
     }
 }
 
-/// Without the `.` within, as of an opened folder.
+/// The path without `.` components, as the path of an open folder has them.
 fn plain(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
 }
@@ -273,7 +273,7 @@ fn bytes(word: &str) -> Vec<u8> {
     digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect()
 }
 
-/// What `writev` and `sendmsg` bring: `{iov_base="\x61", iov_len=1}`.
+/// The bytes of `writev` and `sendmsg`: `{iov_base="\x61", iov_len=1}`.
 fn pieces(words: &[&str]) -> Vec<u8> {
     words.iter().filter_map(|word| word.split_once("iov_base=")).flat_map(|(_, word)| bytes(word)).collect()
 }
@@ -283,7 +283,7 @@ fn text(word: &str) -> String {
 }
 
 #[test]
-fn a_file_opened_while_another_closes_keeps_the_number_that_it_got() {
+fn a_file_opened_while_another_one_closes_keeps_its_number() {
     let record = "1 close(7</w/a> <unfinished ...>\n2 openat(AT_FDCWD</w>, \"b\", O_RDWR|O_CREAT) = 7</w/b>\n\
                   1 <... close resumed>) = 0\n2 write(7</w/b>, \"x\", 1) = 1\n";
     let names: Vec<_> =

@@ -7,10 +7,10 @@ use std::time::Duration;
 use oci::Digest;
 use store::Store;
 
-use super::{CHILD, assert_served, finish, meddle, publish};
+use super::{CHILD, assert_served, finish, interfere, publish};
 use crate::rig::{file_of, long, repository};
 
-/// The system calls that an upload makes.
+/// The system calls of an upload.
 const CALLS: [&str; 12] = [
     "openat",
     "flock",
@@ -26,9 +26,9 @@ const CALLS: [&str; 12] = [
     "pwrite64",
 ];
 
-/// A second process whose every system call of one kind is slow, first as the one that meddles, then as the honest one.
+/// All system calls of one kind are slow in a second process, which in turn is the honest one and the attacker.
 #[test]
-#[expect(clippy::too_many_lines, reason = "one run, told in order")]
+#[expect(clippy::too_many_lines, reason = "one run, in order")]
 fn a5_uploads_with_delays_at_every_system_call_serve_no_wrong_byte() {
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(std::env::var_os("AIRLOCK_TEST_REQUIRE_PEERS").is_none(), "strace is missing");
@@ -44,14 +44,14 @@ fn a5_uploads_with_delays_at_every_system_call_serve_no_wrong_byte() {
             .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
             .args(["-e", &format!("inject={call}:delay_enter=2000")])
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "race::the_child_meddles", "--nocapture"])
+            .args(["--exact", "race::the_child_interferes", "--nocapture"])
             .env(CHILD, folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut tell = child.stdin.take().unwrap();
-        let mut heard = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut commands = child.stdin.take().unwrap();
+        let mut replies = BufReader::new(child.stdout.take().unwrap()).lines();
         for _ in 0..rounds {
             let content = format!("first half of {uploads}, slow at {call}");
             let (first, rest) = content.split_at(content.len() - 12);
@@ -60,21 +60,22 @@ fn a5_uploads_with_delays_at_every_system_call_serve_no_wrong_byte() {
             let id = store.create_upload(&repository("a/b")).unwrap();
             store.upload(&repository("a/b"), &id).unwrap().unwrap().write(first.as_bytes()).unwrap();
             let done = std::thread::scope(|scope| {
-                writeln!(tell, "{id} {digest} 0 {}", if honest { rest } else { "" }).unwrap();
+                writeln!(commands, "{id} {digest} 0 {}", if honest { rest } else { "" }).unwrap();
                 let ours = scope.spawn(|| {
-                    // As long as the other one is slow, again and again.
+                    // Repeatedly, as long as the other one is slow.
                     (0..20).any(|_| {
                         std::thread::sleep(Duration::from_millis(1));
                         if honest {
-                            let _ = meddle(&store, &id);
+                            let _ = interfere(&store, &id);
                             publish(&store, &id, &digest).is_some()
                         } else {
                             finish(&store, &id, rest.as_bytes(), &digest).is_some()
                         }
                     })
                 });
-                let line = heard.find_map(|line| line.ok().filter(|line| line.contains("meddled"))).unwrap();
-                ours.join().unwrap() || line.contains("meddled true")
+                let line =
+                    replies.find_map(|line| line.ok().filter(|line| line.contains("interfered"))).unwrap();
+                ours.join().unwrap() || line.contains("interfered true")
             });
             if done {
                 assert_served(&store, folder.path(), &digest, content.as_bytes(), &content);
@@ -85,8 +86,8 @@ fn a5_uploads_with_delays_at_every_system_call_serve_no_wrong_byte() {
             uploads += 1;
             let _ = store.cancel_upload(&repository("a/b"), &id);
         }
-        drop(tell);
-        let rest: Vec<String> = heard.map_while(Result::ok).collect();
+        drop(commands);
+        let rest: Vec<String> = replies.map_while(Result::ok).collect();
         assert!(child.wait().unwrap().success(), "{call}: {rest:?}");
     }
     println!("{uploads} uploads, {acknowledged} acknowledged");

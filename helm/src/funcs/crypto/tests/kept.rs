@@ -1,17 +1,17 @@
-//! What a certificate keeps from render to render, and for how long.
+//! Tests of how long renders return the same certificates and keys.
 
 use super::*;
 use crate::render::Keys;
 
 #[test]
-fn h6_a_certificate_stays_until_two_thirds_of_its_time_are_over() {
+fn h6_a_certificate_is_kept_for_two_thirds_of_its_lifetime() {
     let limits = Limits::default();
     let day = std::time::Duration::from_hours(24);
     let at = |days: u32| {
         let mut scope = Scope::new(&limits, NOW + day * days, &Random::new([3; 32]), &Deny);
-        scope.born = NOW;
-        let made = within(&scope, FUNCTIONS, "genCA", &["x".into(), Value::Int(30)]).unwrap();
-        let (pem, _) = object(&made);
+        scope.seeded_at = NOW;
+        let ca = within(&scope, FUNCTIONS, "genCA", &["x".into(), Value::Int(30)]).unwrap();
+        let (pem, _) = object(&ca);
         let der = der_of(&pem);
         let (_, parsed) = parse_x509_certificate(&der).unwrap();
         let (from, to) = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
@@ -27,7 +27,7 @@ fn h6_a_certificate_stays_until_two_thirds_of_its_time_are_over() {
 }
 
 #[test]
-fn h6_keys_belong_to_what_certificates_say_and_not_to_their_order() {
+fn h6_keys_depend_on_the_content_of_certificates_and_not_on_their_order() {
     let limits = Limits::default();
     let render = |wanted: &[(&str, &str)]| {
         let mut scope = Scope::new(&limits, NOW, &Random::new([3; 32]), &Deny);
@@ -47,7 +47,7 @@ fn h6_keys_belong_to_what_certificates_say_and_not_to_their_order() {
     let other = render(&[db, web, ca]);
     assert_eq!([&one[0], &one[1], &one[2]], [&other[2], &other[1], &other[0]]);
     assert_eq!(render(&[db])[0], one[2]);
-    // Each is another, equal ones too, and of these the first stays when there are more.
+    // All keys differ, even those of equal certificates, whose first key stays the same when another one is added.
     let equal = render(&[web, web, ca]);
     assert_eq!((&equal[0], &equal[2]), (&one[1], &one[0]));
     let mut keys: Vec<_> = one.iter().chain([&equal[1]]).map(|(_, key)| key).collect();
@@ -57,7 +57,7 @@ fn h6_keys_belong_to_what_certificates_say_and_not_to_their_order() {
 }
 
 #[test]
-fn h6_a_certificate_is_due_in_the_last_third_of_its_time() {
+fn h6_a_certificate_is_due_in_the_last_third_of_its_lifetime() {
     let (pem, key) = object(&with_seed(1, FUNCTIONS, "genCA", &["x".into(), Value::Int(30)]).unwrap());
     let at = |days: i64| NOW.as_secs().cast_signed() + days * 86_400;
     let due = |text: &str| [0, 19, 21, 40].map(|days| is_due(text, at(days)));

@@ -2,10 +2,10 @@
 
 use super::escape::{self, push_literal};
 
-/// The class at the start of `text`, and what follows it.
+/// Translates the class at the start of `text`, and returns the rest after it.
 ///
 /// # Errors
-/// Go's words for what is wrong with it.
+/// Go's error text.
 pub(crate) fn translate(text: &str) -> Result<(String, &str), String> {
     let mut rest = text.get(1..).unwrap_or_default();
     let mut pattern = String::from("[");
@@ -15,7 +15,7 @@ pub(crate) fn translate(text: &str) -> Result<(String, &str), String> {
     }
     let mut first = true;
     loop {
-        // A bracket that comes first is one of the characters.
+        // A closing bracket in first position is a literal character.
         if !first && let Some(after) = rest.strip_prefix(']') {
             pattern.push(']');
             return Ok((pattern, after));
@@ -51,7 +51,7 @@ fn named(text: &str) -> Result<Option<(&str, &str)>, String> {
     }
 }
 
-/// One character, or two with a hyphen between them.
+/// Translates one character, or a range of two characters with a hyphen.
 fn range<'a>(class: &str, text: &'a str, pattern: &mut String) -> Result<&'a str, String> {
     let (low, mut rest) = character(class, text)?;
     push_literal(pattern, low);

@@ -1,14 +1,14 @@
-//! What may follow a backslash: one character, or a class.
+//! Escapes: a backslash followed by a character or a class.
 
-/// Appends a character that stands for itself.
+/// Appends a literal character.
 pub(crate) fn push_literal(pattern: &mut String, character: char) {
     pattern.push_str(&regex::escape(character.encode_utf8(&mut [0; 4])));
 }
 
-/// The class that `\d`, `\pL` and the like name, if `text` begins with one, and what follows it.
+/// Translates a class such as `\d` or `\pL`, if `text` begins with one, and returns the rest after it.
 ///
 /// # Errors
-/// Go's words for a class that there is not.
+/// Go's error text for an unknown class.
 pub(crate) fn class(text: &str) -> Result<Option<(String, &str)>, String> {
     let mut characters = text.chars().skip(1);
     let pattern = match characters.next() {
@@ -49,10 +49,10 @@ fn unicode(text: &str, mut negated: bool, first: Option<char>) -> Result<(String
     if named && regex_syntax::parse(&pattern).is_ok() { Ok((pattern, rest)) } else { refused(shown) }
 }
 
-/// The character that the escape at the start of `text` stands for, and what follows.
+/// The character of the escape at the start of `text`, and the rest after it.
 ///
 /// # Errors
-/// Go's words for an escape that there is not.
+/// Go's error text for an unknown escape.
 pub(crate) fn character(text: &str) -> Result<(char, &str), String> {
     let mut rest = text.get(1..).unwrap_or_default();
     let Some(first) = next(&mut rest) else {
@@ -82,7 +82,7 @@ fn next(rest: &mut &str) -> Option<char> {
     Some(character)
 }
 
-/// Up to three digits, the first of which is read.
+/// Reads up to three digits, of which the first is already consumed.
 fn octal(first: char, rest: &mut &str) -> u32 {
     let mut code = first.to_digit(8).unwrap_or(0);
     for _ in 0..2 {
@@ -93,7 +93,7 @@ fn octal(first: char, rest: &mut &str) -> u32 {
     code
 }
 
-/// Two digits, or any number of them in braces.
+/// Reads two digits, or any number of digits in braces.
 fn hexadecimal(rest: &mut &str) -> Option<u32> {
     let first = next(rest)?;
     if first != '{' {

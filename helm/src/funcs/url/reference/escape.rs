@@ -1,8 +1,8 @@
-//! Percent-encoding, by the part of the URL that it is in.
+//! Percent-encoding, which depends on the part of the URL.
 
 use gostd::fmt;
 
-/// The part of a URL, which decides what must be escaped in it.
+/// The part of a URL, which determines the characters to escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// After the authority.
@@ -17,10 +17,10 @@ pub(crate) enum Part {
     Fragment,
 }
 
-/// Bytes in escapes decoded.
+/// Decodes all escapes.
 ///
 /// # Errors
-/// Go's words for an escape or a byte that is not allowed.
+/// Go's error text for an escape or a byte that is not allowed.
 pub(crate) fn unescape(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -36,18 +36,18 @@ pub(crate) fn unescape(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
             continue;
         }
         let escaped = rest.get(..3).unwrap_or(rest);
-        let refused = || format!("invalid URL escape {}", fmt::quote(escaped));
-        let &[_, high, low] = escaped else { return Err(refused()) };
-        let (Some(high), Some(low)) = (hexadecimal(high), hexadecimal(low)) else { return Err(refused()) };
+        let invalid = || format!("invalid URL escape {}", fmt::quote(escaped));
+        let &[_, high, low] = escaped else { return Err(invalid()) };
+        let (Some(high), Some(low)) = (hexadecimal(high), hexadecimal(low)) else { return Err(invalid()) };
         let decoded = high << 4 | low;
-        // In a host only bytes beyond ASCII may be escaped; in a zone what could stand there anyway.
+        // In a host only non-ASCII bytes may be escaped; in a zone only characters that are also allowed unescaped.
         let wrong = match part {
             Part::Host => high < 8,
             Part::Zone => decoded != b' ' && must_escape(decoded, Part::Host),
             Part::Path | Part::User | Part::Fragment => false,
         };
         if wrong && decoded != b'%' {
-            return Err(refused());
+            return Err(invalid());
         }
         plain.push(decoded);
         rest = rest.get(3..).unwrap_or_default();
@@ -55,7 +55,7 @@ pub(crate) fn unescape(text: &[u8], part: Part) -> Result<Vec<u8>, String> {
     Ok(plain)
 }
 
-/// Bytes that may not stand in `part` escaped.
+/// Escapes the bytes that are not allowed in `part`.
 pub(crate) fn escape(text: &[u8], part: Part) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(text.len());
     for byte in text {

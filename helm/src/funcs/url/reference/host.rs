@@ -9,14 +9,14 @@ use super::escape::{Part, unescape};
 /// Go's `parseHost`.
 ///
 /// # Errors
-/// Go's words for what is no host.
+/// Go's error text for an invalid host.
 pub(crate) fn parse(scheme: &[u8], host: &[u8]) -> Result<Vec<u8>, String> {
     match host.iter().rposition(|byte| *byte == b'[') {
         Some(0) => return literal(host),
         Some(_) => return Err("invalid IP-literal".into()),
         None => {}
     }
-    // Other schemes may list hosts, where only the last one's port is looked at.
+    // Other schemes may have a list of hosts, of which Go checks only the last port.
     let is_colon = |byte: &u8| *byte == b':';
     let strict = matches!(scheme, b"http" | b"https");
     let colon = if strict { host.iter().position(is_colon) } else { host.iter().rposition(is_colon) };
@@ -51,12 +51,12 @@ fn literal(host: &[u8]) -> Result<Vec<u8>, String> {
     Ok([b"[", text.as_slice(), b"]", port].concat())
 }
 
-/// Only IPv6 addresses go in brackets.
+/// Checks that the text in brackets is an IPv6 address.
 fn check_address(text: &[u8]) -> Result<(), String> {
-    let written = String::from_utf8_lossy(text);
-    let (address, zone) = match written.split_once('%') {
+    let decoded = String::from_utf8_lossy(text);
+    let (address, zone) = match decoded.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),
-        None => (&*written, None),
+        None => (&*decoded, None),
     };
     if zone.is_none() && address.parse::<std::net::Ipv4Addr>().is_ok() {
         return Err("invalid IP-literal".into());

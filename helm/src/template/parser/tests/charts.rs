@@ -1,11 +1,11 @@
-//! Every template of real charts.
+//! Parses every template of real charts.
 
 use std::io::Read;
 use std::path::PathBuf;
 
 use super::*;
 
-/// The folder of shared fixtures, if this machine has it.
+/// The directory of shared fixtures, if it exists.
 fn shared() -> Option<PathBuf> {
     let root = std::env::var_os("AIRLOCK_SHARED")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
@@ -30,7 +30,7 @@ fn templates(archive: PathBuf) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_template_of_the_charts_parses_and_prints_to_what_parses_alike() {
+fn every_template_of_the_charts_survives_a_round_trip() {
     let Some(charts) = shared() else {
         println!("skipped: no shared fixtures");
         return;
@@ -47,7 +47,8 @@ fn every_template_of_the_charts_parses_and_prints_to_what_parses_alike() {
             for tree in parse(&path, &source) {
                 nodes += tree.nodes;
                 let printed: String = tree.body.iter().map(ToString::to_string).collect();
-                // A brace of the text that trimming put beside an action makes what Go prints no source either.
+                // If trimming puts a brace of the text next to an action, the printed text is not a valid source, in Go
+                // too.
                 if !printed.contains("{{{") {
                     compared += 1;
                     let again: String =

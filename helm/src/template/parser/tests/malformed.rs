@@ -1,4 +1,4 @@
-//! Malformed templates with what Helm 4.3.0 says of them, recorded from real Helm.
+//! Malformed templates with the errors of Helm 4.3.0, recorded from real Helm.
 
 /// The source of `c/templates/t.yaml`, and Helm's error after `parse error at (c/templates/t.yaml:`.
 pub(super) const MALFORMED: &[(&str, &str)] = &[

@@ -1,11 +1,11 @@
-//! No source makes the parser panic, and what it prints it reads alike.
+//! No source makes the parser panic, and printed trees parse to the same trees.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::template::print::location;
 
-/// Pieces that make templates, and that break them.
+/// Pieces that form valid and invalid templates.
 const PIECES: &[&str] = &[
     "{{",
     "{{- ",
@@ -81,7 +81,7 @@ fn check(source: &str) {
     for tree in trees {
         let _ = location(&tree, Position::try_from(source.len()).unwrap()).to_string();
         for node in &tree.body {
-            // Text aside, which may hold braces that were apart from each other.
+            // Except text, in which trimming may have joined separate braces.
             if let Node::Action(pipeline) = node
                 && !pipeline.to_string().contains('$')
             {
@@ -95,20 +95,20 @@ fn check(source: &str) {
 
 proptest! {
     #[test]
-    fn any_text_parses_or_is_refused(source in "\\PC*") {
+    fn any_text_parses_or_is_rejected(source in "\\PC*") {
         check(&source);
         check(&format!("{{{{{source}}}}}"));
     }
 
     #[test]
-    fn any_pieces_parse_or_are_refused(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..30)) {
+    fn any_pieces_parse_or_are_rejected(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..30)) {
         let source = pieces.concat();
         check(&source);
         check(&format!("{{{{{source}}}}}"));
     }
 
     #[test]
-    fn damaged_templates_parse_or_are_refused(
+    fn damaged_templates_parse_or_are_rejected(
         whole in prop::sample::select(WHOLE),
         piece in prop::sample::select(PIECES),
         cut in any::<prop::sample::Index>(),

@@ -1,4 +1,4 @@
-//! Trees, their names and order, and their parts.
+//! Tests of trees: names, order and parts.
 
 use super::*;
 use crate::template::ast::{Expression, Number, Operand};
@@ -39,7 +39,7 @@ fn the_file_comes_first_and_definitions_in_the_order_of_their_ends() {
 }
 
 #[test]
-fn an_empty_definition_gives_way_to_another_of_its_name() {
+fn an_empty_definition_is_replaced_by_another_with_its_name() {
     for source in [
         "{{define \"a\"}} \n{{/* c */}}{{end}}{{define \"a\"}}1{{end}}",
         "{{define \"a\"}}1{{end}}{{define \"a\"}}\u{a0}{{end}}",
@@ -51,7 +51,7 @@ fn an_empty_definition_gives_way_to_another_of_its_name() {
 }
 
 #[test]
-fn a_definition_may_bear_the_name_of_a_file_that_is_empty_otherwise() {
+fn a_definition_may_have_the_name_of_an_otherwise_empty_file() {
     let trees = parse_file("{{define \"c/templates/t.yaml\"}}1{{end}}\n").unwrap();
     assert_eq!(trees.len(), 1);
     assert_eq!(trees[0].body[0].to_string(), "1");
@@ -87,14 +87,14 @@ fn chains_of_else_nest() {
 }
 
 #[test]
-fn variables_live_to_the_end_of_what_declares_them() {
+fn variables_live_to_the_end_of_their_block() {
     for source in [
         "{{$x := 1}}{{if .}}{{$x}}{{$x = 2}}{{end}}{{$x}}",
         "{{if $x := .a}}{{$x}}{{else}}{{$x}}{{end}}",
         "{{if $x := .a}}{{else if $y := $x}}{{$y}}{{end}}",
         "{{range $i, $x := .a}}{{$i}}{{$x}}{{else}}{{$i}}{{end}}",
         "{{if .}}{{$x := 1}}{{end}}{{$x := 2}}{{$x}}",
-        // That there is no such variable is for the run to find out.
+        // Only the evaluator detects that the variable does not exist.
         "{{$x = 1}}",
     ] {
         parse_file(source).expect(source);
@@ -108,14 +108,14 @@ fn variables_live_to_the_end_of_what_declares_them() {
 }
 
 #[test]
-fn a_function_named_break_takes_the_word_away() {
+fn a_function_named_break_replaces_the_keyword() {
     let trees =
         parse("t", "{{break 1}}{{range .}}{{continue}}{{end}}", &|name| name == "break", &Limits::default());
     assert_eq!(trees.unwrap()[0].body[0].to_string(), "{{break 1}}");
 }
 
 #[test]
-fn operands_stand_where_go_says() {
+fn operands_have_the_positions_of_go() {
     for (source, position) in [
         ("{{ .a }}", 3),
         ("{{ .a.b.c }}", 5),
@@ -129,7 +129,7 @@ fn operands_stand_where_go_says() {
 }
 
 #[test]
-fn strings_that_are_no_text_keep_their_bytes() {
+fn strings_that_are_not_utf_8_keep_their_bytes() {
     match operand(r#"{{ "\xff" }}"#).expression {
         Expression::Binary { quoted, bytes } => {
             assert_eq!(*quoted, *r#""\xff""#);
@@ -200,7 +200,7 @@ fn floats_are_the_nearest() {
 }
 
 #[test]
-fn what_is_no_number_is_refused() {
+fn invalid_numbers_are_rejected() {
     for text in [
         "08",
         "1__0",

@@ -1,4 +1,4 @@
-//! How what is to be granted differs from what is: one line for each kind of object and namespace.
+//! The differences between new and granted permissions: one line for each kind of object and namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,35 +7,37 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use super::grant::Granted;
 
-/// Where, what, and of which name a verb is allowed.
-type Place = (String, String, String);
+/// The namespace, resource and name for which a verb is allowed.
+type RuleTarget = (String, String, String);
 
-/// Lines such as `+ in shop: deployments.apps web: create, get`; none where nothing changes.
+/// Lines such as `+ in shop: deployments.apps web: create, get`; none if nothing changes.
 pub(super) fn lines(before: &Granted, derived: &Derived) -> Vec<String> {
-    let old = single(before.0.iter().map(|(namespace, rules)| (namespace.as_str(), rules)));
+    let old = permissions(before.0.iter().map(|(namespace, rules)| (namespace.as_str(), rules)));
     let inside = derived.namespaces.iter().map(|(namespace, rules)| (namespace.as_str(), rules));
-    let new = single(std::iter::once(("", &derived.rules)).chain(inside));
+    let new = permissions(std::iter::once(("", &derived.rules)).chain(inside));
     let mut lines = Vec::new();
     for (sign, these, others) in [('-', &old, &new), ('+', &new, &old)] {
-        let mut verbs: BTreeMap<&Place, Vec<&str>> = BTreeMap::new();
-        for (place, verb) in these.difference(others) {
-            verbs.entry(place).or_default().push(verb);
+        let mut verbs: BTreeMap<&RuleTarget, Vec<&str>> = BTreeMap::new();
+        for (scope, verb) in these.difference(others) {
+            verbs.entry(scope).or_default().push(verb);
         }
         lines.extend(verbs.into_iter().map(|((namespace, resource, name), verbs)| {
-            let place = if namespace.is_empty() {
+            let scope = if namespace.is_empty() {
                 "in the whole cluster".to_owned()
             } else {
                 format!("in {namespace}")
             };
             let name = if name.is_empty() { "of any name" } else { name };
-            format!("{sign} {place}: {resource} {name}: {}", verbs.join(", "))
+            format!("{sign} {scope}: {resource} {name}: {}", verbs.join(", "))
         }));
     }
     lines
 }
 
-/// Every single thing that rules allow.
-fn single<'a>(rules: impl Iterator<Item = (&'a str, &'a Vec<PolicyRule>)>) -> BTreeSet<(Place, String)> {
+/// Every single permission of the rules.
+fn permissions<'a>(
+    rules: impl Iterator<Item = (&'a str, &'a Vec<PolicyRule>)>,
+) -> BTreeSet<(RuleTarget, String)> {
     let mut found = BTreeSet::new();
     for (namespace, rules) in rules {
         for rule in rules {
@@ -43,8 +45,8 @@ fn single<'a>(rules: impl Iterator<Item = (&'a str, &'a Vec<PolicyRule>)>) -> BT
             for resource in resources(rule) {
                 for name in names.clone().unwrap_or_else(|| vec![String::new()]) {
                     for verb in &rule.verbs {
-                        let place = (namespace.to_owned(), resource.clone(), name.clone());
-                        found.insert((place, verb.clone()));
+                        let scope = (namespace.to_owned(), resource.clone(), name.clone());
+                        found.insert((scope, verb.clone()));
                     }
                 }
             }
@@ -53,7 +55,7 @@ fn single<'a>(rules: impl Iterator<Item = (&'a str, &'a Vec<PolicyRule>)>) -> BT
     found
 }
 
-/// What a rule is about, as `deployments.apps`.
+/// The resources of a rule, as `deployments.apps`.
 fn resources(rule: &PolicyRule) -> Vec<String> {
     let mut found = rule.non_resource_urls.clone().unwrap_or_default();
     for group in rule.api_groups.iter().flatten() {
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn o2_a_change_of_rights_is_told_by_place_object_and_verb() {
+    fn o2_a_change_of_permissions_is_listed_by_namespace_object_and_verb() {
         let before = Granted([(String::new(), vec![rule("deployments", None, &["get"])])].into());
         let web = rule("deployments", Some("web"), &["get", "patch"]);
         let derived = Derived { namespaces: [("shop".to_owned(), vec![web])].into(), ..Derived::default() };

@@ -1,5 +1,5 @@
-//! Roles for packages in a cluster: what is granted, and how it is written. All roles of a cluster's packages have one
-//! name: a `ClusterRole`, and a `Role` in each namespace.
+//! Roles for packages in a cluster: reads the granted ones, and writes new ones. All roles of a cluster's packages
+//! have the same name: a `ClusterRole`, and a `Role` in each namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::commands::cluster::reach::told;
+use crate::commands::cluster::reach::api_error;
 
-/// What the names of roles for packages begin with; the cluster's name follows.
+/// The name prefix of roles for packages; the cluster's name follows.
 pub(in crate::commands) const ROLES: &str = "airlock-packages-";
 
-/// What the controller is allowed for packages now: rules by namespace, of which the empty one is the whole cluster.
+/// The current permissions of the controller for packages: rules by namespace; the empty name is the whole cluster.
 #[derive(Debug, Default)]
 pub(super) struct Granted(pub(super) BTreeMap<String, Vec<PolicyRule>>);
 
@@ -25,12 +25,12 @@ impl Granted {
         let name = role(cluster);
         let mut found = BTreeMap::new();
         let everywhere = Api::<ClusterRole>::all(client.clone()).get_opt(&name).await;
-        if let Some(role) = everywhere.map_err(|error| told(doing, &error))? {
+        if let Some(role) = everywhere.map_err(|error| api_error(doing, &error))? {
             found.insert(String::new(), role.rules.unwrap_or_default());
         }
         let ours = ListParams::default().labels("app.kubernetes.io/part-of=airlock");
         let roles = Api::<Role>::all(client.clone()).list(&ours).await;
-        for role in roles.map_err(|error| told(doing, &error))?.items {
+        for role in roles.map_err(|error| api_error(doing, &error))?.items {
             if role.name_any() == name {
                 found.insert(role.namespace().unwrap_or_default(), role.rules.unwrap_or_default());
             }
@@ -39,7 +39,7 @@ impl Granted {
     }
 }
 
-/// Adds the rules of before that are not among the new ones; whether there were any.
+/// Adds earlier rules that are not among the new ones. Returns whether there were any.
 pub(super) fn add(derived: &mut Derived, before: &Granted) -> bool {
     let mut added = false;
     for (namespace, rules) in &before.0 {
@@ -85,21 +85,21 @@ fn pair(name: &str, namespace: Option<&String>, rules: &[PolicyRule], subject: &
     ]
 }
 
-/// Takes roles away in namespaces where packages need nothing any more: bindings first.
+/// Deletes roles in namespaces where packages need no permissions any more: bindings first.
 pub(super) async fn remove(
     client: &Client,
     before: &Granted,
     derived: &Derived,
     cluster: &str,
 ) -> anyhow::Result<()> {
-    let (name, doing) = (role(cluster), "taking rights away");
+    let (name, doing) = (role(cluster), "removing permissions");
     let stale: BTreeSet<_> = before.0.keys().filter(|namespace| !namespace.is_empty()).collect();
     for namespace in stale.into_iter().filter(|namespace| !derived.namespaces.contains_key(*namespace)) {
         let bindings = Api::<RoleBinding>::namespaced(client.clone(), namespace);
         let roles = Api::<Role>::namespaced(client.clone(), namespace);
         let gone = |result: kube::Result<()>| match result {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            result => result.map_err(|error| told(doing, &error)),
+            result => result.map_err(|error| api_error(doing, &error)),
         };
         gone(bindings.delete(&name, &DeleteParams::default()).await.map(drop))?;
         gone(roles.delete(&name, &DeleteParams::default()).await.map(drop))?;
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_keeps_what_could_not_be_read_again() {
+    fn a_role_keeps_rules_of_packages_that_could_not_be_read() {
         let mut derived = Derived { rules: vec![rule("get")], ..Derived::default() };
         let same = Granted([(String::new(), vec![rule("get")])].into());
         assert!(!add(&mut derived, &same) && derived.rules.len() == 1);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn o2_what_has_a_namespace_is_granted_there_by_a_role() {
+    fn o2_permissions_on_namespaced_objects_are_granted_by_a_role() {
         let namespaces = [("shop".to_owned(), vec![rule("patch")])].into();
         let derived = Derived { namespaces, ..Derived::default() };
         let all = manifests("mgmt", &derived, &json!({ "kind": "User", "name": "a" }));
