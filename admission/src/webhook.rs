@@ -5,7 +5,7 @@
 //! - `body`: reads request bodies within a memory budget; `review`: admission requests and responses
 //! - `packages`: EKS Anywhere's three webhooks; `verify`: the two for images; `policy_check`: the one for policies
 //! - `cluster_state`: watched namespaces and trust policies; `policies`: compiled trust policies; `verdicts`: the cache of
-//!   image verdicts; `persistence`: the verdicts in a signed ConfigMap; `denial`: the reasons for rejecting an image
+//!   image verdicts; `persistence`: the verdicts in a signed `ConfigMap`; `denial`: the reasons for rejecting an image
 
 mod body;
 mod certificate;

@@ -184,17 +184,17 @@ mod tests {
             }),
             (".metadata.uid", UncoveredReason::Always, |v| v["metadata"]["uid"] = "x".into()),
             (".metadata.resourceVersion", UncoveredReason::Always, |v| {
-                v["metadata"]["resourceVersion"] = "1".into()
+                v["metadata"]["resourceVersion"] = "1".into();
             }),
             (".metadata.generation", UncoveredReason::Always, |v| v["metadata"]["generation"] = 1.into()),
             (".metadata.managedFields", UncoveredReason::Always, |v| {
-                v["metadata"]["managedFields"] = json!([{"x": 1}])
+                v["metadata"]["managedFields"] = json!([{"x": 1}]);
             }),
             (".metadata.creationTimestamp", UncoveredReason::Always, |v| {
                 v["metadata"]["creationTimestamp"] = "2022-01-01T00:00:00Z".into();
             }),
             (".status", UncoveredReason::Always, |v| {
-                v["status"] = json!({"state": "available", "unknown": 1})
+                v["status"] = json!({"state": "available", "unknown": 1});
             }),
             (".spec.minControllerVersion", UncoveredReason::Always, |v| {
                 v["spec"]["minControllerVersion"] = "v9.0.0".into();
@@ -204,7 +204,7 @@ mod tests {
             }),
             (".unknown", UncoveredReason::Unknown, |v| v["unknown"] = json!({"a": [1.5, "b"]})),
             (".spec.packages[0].extra", UncoveredReason::Unknown, |v| {
-                v["spec"]["packages"][0]["extra"] = "x".into()
+                v["spec"]["packages"][0]["extra"] = "x".into();
             }),
         ];
         for (path, reason, change) in changes {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// A rule for one operator.
 pub(super) struct Rule {
-    /// Matches the names of fields, ConfigMap keys and environment variables whose text references images.
+    /// Matches the names of fields, `ConfigMap` keys and environment variables whose text references images.
     pub(super) name: Regex,
     /// Matches an image reference in the text: the first group, or the whole match if there is no group.
     pattern: Regex,

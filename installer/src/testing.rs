@@ -190,7 +190,7 @@ pub(crate) fn plan(namespace: Option<&str>, values: Value) -> Install {
     }
 }
 
-/// The document of a ConfigMap with one entry.
+/// The document of a `ConfigMap` with one entry.
 pub(crate) fn config(name: &str, namespace: &str, text: &str) -> String {
     let namespace = if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") };
     format!(

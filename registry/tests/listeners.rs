@@ -222,7 +222,7 @@ async fn a10_wrong_passwords_of_one_client_stop_nobody() {
         let client = client(HOSTILE.into());
         for at in 0.. {
             let request = client.get(format!("http://{address}/v2/"));
-            let _ = request.basic_auth("ann", Some(format!("{number} {at}"))).send().await;
+            let _ = request.basic_auth("ann", Some(&format!("{number} {at}"))).send().await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })

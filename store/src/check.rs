@@ -163,7 +163,7 @@ pub(crate) fn walk(layout: &Layout) -> Result<(Vec<BlobEntry>, Vec<PathBuf>)> {
                 let size = entry.metadata().map_err(Error::io("read", &path))?.len();
                 match Digest::new(algorithm, &entry.file_name().to_string_lossy()) {
                     Ok(digest) if layout.blob(&digest) == path => {
-                        found.push(BlobEntry { digest, path, size })
+                        found.push(BlobEntry { digest, path, size });
                     }
                     _ => stray.push(path),
                 }

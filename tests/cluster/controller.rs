@@ -421,7 +421,7 @@ fn image(path: &Path) {
     fs::write(path.join("layout/index.json"), index).unwrap();
 }
 
-/// Writes a packaged chart. `plain` has only ConfigMaps; the others also have a Deployment, which becomes ready unless the
+/// Writes a packaged chart. `plain` has only `ConfigMaps`; the others also have a Deployment, which becomes ready unless the
 /// values prevent it. `open` renders objects from its values and evaluates a text.
 fn pack(path: &Path, name: &str, version: &str) {
     let file = fs::File::create(path).unwrap();

@@ -24,7 +24,7 @@ use super::policies::CompiledPolicy;
 use crate::context::Context;
 use crate::error::{Error, Result};
 
-/// The ConfigMap with the sequences.
+/// The `ConfigMap` with the sequences.
 const SEQUENCES: &str = "airlock-trust-policy-sequences";
 
 /// The watched state of the cluster.

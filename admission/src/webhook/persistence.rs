@@ -1,8 +1,8 @@
-//! Persists positive verdicts in a signed ConfigMap. So a controller that starts while the registry is unreachable admits
+//! Persists positive verdicts in a signed `ConfigMap`. So a controller that starts while the registry is unreachable admits
 //! the same images as before, and each replica admits the images that another one verified.
 //!
 //! The content is verified before it is parsed, with a key in a Secret of airlock's namespace: users who can only write
-//! ConfigMaps there cannot add verdicts. Only positive verdicts are stored. Their key contains everything that they depend
+//! `ConfigMaps` there cannot add verdicts. Only positive verdicts are stored. Their key contains everything that they depend
 //! on, so a changed policy has none.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ const VERDICTS: &str = "verdicts.json";
 const SIGNATURE: &str = "verdicts.sigstore.json";
 /// How often verdicts are read and written.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// The most verdicts in the ConfigMap, which is limited to 1 MiB.
+/// The most verdicts in the `ConfigMap`, which is limited to 1 MiB.
 const MAX_VERDICTS: usize = 3000;
 
 /// Reads and writes verdicts until the future is dropped.
@@ -59,7 +59,7 @@ pub(super) async fn synchronize(context: &Context, verifier: &ImageVerifier) {
             // The verdicts of all replicas may be more than the ConfigMap holds.
             Ok(found) => written.extend(found.unwrap_or_default()),
             Err(error) => {
-                tracing::warn!(error = one_line(&error), "cannot read the verdicts of other replicas")
+                tracing::warn!(error = one_line(&error), "cannot read the verdicts of other replicas");
             }
         }
         let now = verifier.good_verdicts();
@@ -73,7 +73,7 @@ pub(super) async fn synchronize(context: &Context, verifier: &ImageVerifier) {
     }
 }
 
-/// Loads the stored verdicts if the ConfigMap has changed since the last read version.
+/// Loads the stored verdicts if the `ConfigMap` has changed since the last read version.
 async fn refresh(
     maps: &Api<ConfigMap>,
     key: &PrivateKey,
@@ -113,7 +113,7 @@ async fn key(context: &Context) -> Result<Option<PrivateKey>> {
     }
 }
 
-/// The verdicts in a ConfigMap; none if the signature is not ours.
+/// The verdicts in a `ConfigMap`; none if the signature is not ours.
 fn read(map: &ConfigMap, key: &PrivateKey) -> BTreeSet<GoodVerdict> {
     let text = |name: &str| map.data.as_ref().and_then(|data| data.get(name)).cloned().unwrap_or_default();
     let trust = key.public_key().and_then(|key| TrustFile::new(vec![("airlock".to_owned(), key)]));

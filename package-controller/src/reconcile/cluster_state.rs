@@ -207,7 +207,7 @@ pub(super) async fn watch_all(cluster: &ClusterState, writers: Writers, context:
     let bundles = async {
         let mut fingerprints = HashMap::new();
         pump(Api::all(context.kube.clone()), writers.bundles, |event| {
-            bundle_seen(cluster, &mut fingerprints, event)
+            bundle_seen(cluster, &mut fingerprints, event);
         })
         .await;
     };
@@ -249,7 +249,7 @@ where
             Ok(Event::Apply(object)) => changed(&Change::Applied(&object)),
             Ok(Event::Delete(object)) => changed(&Change::Deleted(&object)),
             Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), error = %one_line(&error), "cannot watch objects")
+                tracing::warn!(kind = %K::kind(&()), error = %one_line(&error), "cannot watch objects");
             }
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use http::header::{ACCEPT, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -73,7 +74,12 @@ impl Exchange {
     }
 
     /// Sends a request and waits for the head of the response.
-    pub(super) async fn execute(&self, request: Request) -> Result<Response, ExchangeError> {
+    pub(super) fn execute(&self, request: Request) -> BoxFuture<'_, Result<Response, ExchangeError>> {
+        // Boxed: it is large, and a part of every caller's future.
+        Box::pin(self.exchange(request))
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, ExchangeError> {
         let Request { method, url, headers, body } = request;
         let uri: Uri =
             url[..Position::AfterQuery].parse().map_err(|error| ExchangeError(Cause::Url(error)))?;

@@ -122,12 +122,11 @@ struct Check {
 impl Htpasswd {
     fn check(&self, user: &str) -> Check {
         let highest = self.0.values().map(|hash| hash.cost).max().unwrap_or(COST);
-        match self.0.get(user) {
-            Some(own) => Check { known: true, hash: own.text.clone(), padding: own.cost..highest },
-            None => {
-                let hash = format!("$2b${highest:02}${DUMMY_HASH}");
-                Check { known: false, hash, padding: highest..highest }
-            }
+        if let Some(own) = self.0.get(user) {
+            Check { known: true, hash: own.text.clone(), padding: own.cost..highest }
+        } else {
+            let hash = format!("$2b${highest:02}${DUMMY_HASH}");
+            Check { known: false, hash, padding: highest..highest }
         }
     }
 }

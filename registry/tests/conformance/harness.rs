@@ -95,8 +95,8 @@ pub(crate) struct Pushed {
 }
 
 impl Target {
-    pub(crate) fn new(base: &str) -> Result<Self, String> {
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), http: support::Client::new() })
+    pub(crate) fn new(base: &str) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), http: support::Client::new() }
     }
 
     /// A repository that no other check uses.

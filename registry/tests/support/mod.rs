@@ -127,8 +127,8 @@ impl Request {
         self
     }
 
-    pub(crate) fn basic_auth(self, user: impl AsRef<str>, password: Option<impl AsRef<str>>) -> Self {
-        let password = password.as_ref().map_or("", AsRef::as_ref);
+    pub(crate) fn basic_auth(self, user: impl AsRef<str>, password: Option<&str>) -> Self {
+        let password = password.unwrap_or_default();
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{}:{password}", user.as_ref()));
         self.header(AUTHORIZATION.as_str(), format!("Basic {pair}"))
     }

@@ -193,7 +193,7 @@ fn replica(site: &Site, identity: &str, service: &str, health: u16) -> Running {
     Running(command.spawn().unwrap())
 }
 
-/// An EndpointSlice whose only endpoint is the pod with this name.
+/// An `EndpointSlice` whose only endpoint is the pod with this name.
 fn endpoint(service: &str, pod: &str, ready: bool) -> String {
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Chart, RECORDS, World, done};
 
-/// ConfigMaps, and a Deployment that never becomes ready if `selector` matches no node.
+/// `ConfigMaps`, and a Deployment that never becomes ready if `selector` matches no node.
 const PARTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {text: {{ .Values.text | quote }}}\n---\n\
     apiVersion: v1\nkind: ConfigMap\nmetadata: {name: still}\ndata: {text: same}\n---\n\
     apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: {{ .Values.replicas }}\n\

@@ -160,7 +160,7 @@ impl Work<'_> {
                 self.report(&PackageEvent::Succeeded { from, to: &plan.source.version }).await?;
             }
             Outcome::Retry(reason) if refused => {
-                self.report(&PackageEvent::Rejected { upgrade, reason }).await?
+                self.report(&PackageEvent::Rejected { upgrade, reason }).await?;
             }
             Outcome::Retry(reason) => self.report(&PackageEvent::Retrying { upgrade, reason }).await?,
             Outcome::GaveUp(reason) => {
