@@ -177,7 +177,7 @@ mod tests {
         let verdict = rig.verdict(&rig.source(), COSIGN_SIGN).await;
         assert!(verdict.decision.satisfied);
         assert_eq!(verdict.skipped.len(), 6, "{:?}", verdict.skipped);
-        assert!(verdict.skipped.iter().any(|skipped| skipped.reason.contains("notation signature in JWS")));
+        assert!(verdict.skipped.iter().any(|skipped| skipped.reason.contains("notation signatures (JWS)")));
         assert_eq!(verdict.refused.len(), 1, "{:?}", verdict.refused);
     }
 

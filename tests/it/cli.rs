@@ -161,7 +161,7 @@ fn a_drive_without_trust_is_refused_with_a_hint_and_json_errors_parse() {
     fails(path, &["import", "q/drive", "--store", "s"], 2, "--trust");
     assert!(airlock(path, &["keys", "generate", "other"]).status.success());
     assert!(airlock(path, &["keys", "trust", "other.pub"]).status.success());
-    fails(path, &["import", "q/drive", "--store", "s", "--trust", "trust.yaml"], 3, "not trusted");
+    fails(path, &["import", "q/drive", "--store", "s", "--trust", "trust.yaml"], 3, "untrusted key");
     assert!(!path.join("s").exists(), "a refused import created a store");
     let output = airlock(path, &["import", "q/drive", "--store", "s", "--output", "json"]);
     let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();

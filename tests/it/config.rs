@@ -122,7 +122,7 @@ fn invalid_arguments_are_refused_with_a_hint() {
         (vec!["--registry", "https://registry.site/path"], "is not the URL of a registry"),
         (vec!["--registry", "http://registry.site", "--insecure-skip-verify"], "plain HTTP"),
         (vec!["--registry", "registry.site", "--credentials", "empty"], "USER:PASSWORD"),
-        (vec!["--registry", "registry.site", "--ca-file", "empty"], "no certificate"),
+        (vec!["--registry", "registry.site", "--ca-file", "empty"], "no PEM certificate"),
         (vec!["--registry", "registry.site", "--mirror", "a b"], "is not a valid value of --mirror"),
     ] {
         fails(path, &[&["config", "containerd"][..], &mirror, &arguments].concat(), 2, words);

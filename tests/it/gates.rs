@@ -61,7 +61,7 @@ fn content_that_the_gate_refuses_is_not_packed() {
             .contains("no valid signature")
     );
     works(path, &["sign", IMAGE, "--store", "store", "--key", "other.key"]);
-    fails(path, &[&pack[..], &["gate.yaml"]].concat(), 3, "not trusted");
+    fails(path, &[&pack[..], &["gate.yaml"]].concat(), 3, "untrusted key");
     works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
     works(path, &[&pack[..], &["gate.yaml"]].concat());
     assert_eq!(event(path, &["--event", "pack"])["evidence"]["gateSigners"], "release");
@@ -326,7 +326,7 @@ fn a_trust_file_that_is_older_than_one_used_before_is_refused() {
     works(path, &[&import[..], &["three.yaml"]].concat());
     let log = ["audit", "log", "--store", "far", "--event", "policy.change", "--output", "json"];
     assert!(works(path, &log).contains("four was a mistake"));
-    refuses(path, &["verify", "drive", "--store", "far", "--trust", "other.yaml"], "not trusted");
+    refuses(path, &["verify", "drive", "--store", "far", "--trust", "other.yaml"], "untrusted key");
 }
 
 /// Pushes an index by digest; with `sign`, signs it through the registry with `release` and then pushes its tag.

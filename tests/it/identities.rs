@@ -125,7 +125,7 @@ fn r7_every_gate_accepts_an_identitys_signature_and_a_drive_carries_it() {
     works(path, &["keys", "revoke", "build", "--reason", "account stolen", "--trust", "gate.yaml"]);
     refuses(path, &verify, "was revoked on");
     fails(path, &pack, 3, "was revoked on");
-    refuses(path, &["trust", "check", "gate.yaml"], "contradiction: gate `pull` asks `build`");
+    refuses(path, &["trust", "check", "gate.yaml"], "contradiction: gate `pull` requires");
 }
 
 #[test]

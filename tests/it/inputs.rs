@@ -153,7 +153,7 @@ fn a10_a_file_above_the_size_limit_is_refused_without_being_read() {
     for arguments in READERS.iter().filter(|arguments| !is_content(arguments)) {
         refused(path, arguments, &[], "it is larger than");
     }
-    fails(path, &["chart", "verify", "web.tgz", "--keyring", "odd"], 3, "larger");
+    fails(path, &["chart", "verify", "web.tgz", "--keyring", "odd"], 3, "too large");
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn o14_a_disc_with_another_volume_is_reported_and_the_command_asks_again() {
     let output = prompted(path, &verify, &[&same, &two, &three]);
     fine(&output);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("the medium has volume 1, and volume 2 is needed"), "{text}");
+    assert!(text.contains("the medium has volume 1, but volume 2 is needed"), "{text}");
 }
 
 #[test]

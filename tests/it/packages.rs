@@ -202,7 +202,7 @@ fn a_bundle_with_missing_content_is_not_created() {
         ("  - {name: web, charts: ['charts/web:1.0.0'], set: [tag=v2]}\n", 4, "disk.example/team/app:v2"),
         ("  - {name: web, charts: ['charts/web']}\n", 2, "repository and tag"),
         ("  - {name: web, charts: []}\n", 2, "needs a name and a chart"),
-        ("  - {name: web, charts: ['charts/web:1.0.0'], dependencies: [none]}\n", 2, "needs `none`"),
+        ("  - {name: web, charts: ['charts/web:1.0.0'], dependencies: [none]}\n", 2, "depends on `none`"),
         (
             "  - {name: web, charts: ['charts/web:1.0.0']}\n  - {name: WEB, charts: ['charts/web:1.0.0']}\n",
             2,

@@ -103,7 +103,7 @@ fn a_signature_in_a_store_is_valid_for_one_key_and_one_name() {
     // The hint for air-gapped sites.
     fails(path, &silent, 6, "if it is across the air gap, give the store that it serves: --store DIR");
     let sign = ["sign", "127.0.0.1:9/a:b", "--plain-http", "--key", "release.key"];
-    fails(path, &sign, 6, "give --store DIR");
+    fails(path, &sign, 6, "give the store that it serves: --store DIR");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_mirror_run_publishes_nothing_that_upstream_did_not_sign() {
     works(path, &mirror("none.yaml"));
     fails(path, &mirror("key.yaml"), 3, "it is not signed");
     works(path, &["sign", IMAGE, "--store", "store", "--key", "release.key"]);
-    fails(path, &mirror("other-key.yaml"), 3, "not trusted");
+    fails(path, &mirror("other-key.yaml"), 3, "untrusted key");
     fails(path, &mirror("name.yaml"), 3, "signed as");
     fails(path, &mirror("identity.yaml"), 3, "by an untrusted key");
     works(path, &mirror("key.yaml"));

@@ -253,7 +253,7 @@ fn d12_content_that_stays_wrong_is_reported_with_image_digest_url_registry_and_r
     assert_eq!(output.status.code(), Some(3));
     let text = whole(&error(&output));
     let url = format!("http://{}{path}", upstream.address);
-    for part in ["r.example/a:v1", &digest, &url, "registry `r.example`", "hash", "19 bytes"] {
+    for part in ["r.example/a:v1", &digest, &url, "registry `r.example`", "match their digest", "19 bytes"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(upstream.requests().iter().filter(|asked| asked.ends_with(&path)).count() >= 2);

@@ -198,7 +198,7 @@ mod tests {
             spec.trust.keys[0].public_key = "none".to_owned();
         });
         // The message mentions the policy, not a trust file.
-        assert!(broken.rules.as_ref().unwrap_err().starts_with("the policy's key `release` is refused"));
+        assert!(broken.rules.as_ref().unwrap_err().starts_with("the key `release` of the policy is invalid"));
         assert!(broken.rules.is_err() && broken.matches_image(&name));
         assert!(compiled(&|spec| spec.images = Some(vec!["*".to_owned()])).rules.is_err());
     }
