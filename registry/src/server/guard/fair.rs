@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 pub struct FairQueue<K: Clone + Eq + Hash>(Arc<Lines<K>>);
 
 struct Lines<K: Clone + Eq + Hash> {
-    /// The maximum concurrent work of one key.
+    /// The maximum concurrent work of one key that is alone; while other keys work, a quarter.
     share: usize,
     /// The maximum number of waiting requests of one key.
     each: usize,
@@ -37,8 +37,9 @@ impl<K: Clone + Eq + Hash> Clone for FairQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash> FairQueue<K> {
-    /// A queue for `at_once` concurrent requests, of which one key may have `share`. Of each key, `each` requests may wait,
-    /// and `most` keys may have waiting requests.
+    /// A queue for `at_once` concurrent requests, of which one key may have `share`, and a quarter of that (at least one)
+    /// while requests of other keys are in progress. Of each key, `each` requests may wait, and `most` keys may have waiting
+    /// requests.
     #[must_use]
     pub fn new((at_once, share): (usize, usize), each: usize, most: usize) -> Self {
         let inner = Mutex::new(Inner { free: at_once, tickets: HashMap::new(), lines: VecDeque::new() });
@@ -50,7 +51,7 @@ impl<K: Clone + Eq + Hash> FairQueue<K> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            if inner.free > 0 && inner.tickets.get(key).is_none_or(|tickets| *tickets < self.0.share) {
+            if inner.free > 0 && self.0.allows(&inner.tickets, key) {
                 inner.free -= 1;
                 *inner.tickets.entry(key.clone()).or_default() += 1;
                 return Some(QueueTicket(Some((Arc::clone(&self.0), key.clone()))));
@@ -76,8 +77,15 @@ impl<K: Clone + Eq + Hash> FairQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash> Lines<K> {
-    /// Takes a ticket back; returns the next request, or frees the ticket.
-    fn next(&self, back: &K) -> Option<(K, oneshot::Sender<QueueTicket<K>>)> {
+    /// Whether the key may have one more ticket.
+    fn allows(&self, tickets: &HashMap<K, usize>, key: &K) -> bool {
+        let own = tickets.get(key).copied().unwrap_or_default();
+        let is_alone = tickets.len() == usize::from(own > 0);
+        own < if is_alone { self.share } else { self.share.div_ceil(4) }
+    }
+
+    /// Takes a ticket back. Returns the requests that may start now, those of the keys with the fewest tickets first.
+    fn release(&self, back: &K) -> Vec<(K, oneshot::Sender<QueueTicket<K>>)> {
         let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let Inner { free, tickets, lines } = &mut *guard;
         if let Some(count) = tickets.get_mut(back) {
@@ -86,34 +94,32 @@ impl<K: Clone + Eq + Hash> Lines<K> {
                 tickets.remove(back);
             }
         }
-        while let Some(at) =
-            lines.iter().position(|(key, _)| tickets.get(key).is_none_or(|tickets| *tickets < self.share))
-        {
-            let Some((key, mut line)) = lines.remove(at) else { break };
-            let next = std::iter::from_fn(|| line.pop_front()).find(|waiting| !waiting.is_closed());
+        *free += 1;
+        let mut started = Vec::new();
+        while *free > 0 {
+            let allowed = lines.iter().enumerate().filter(|(_, (key, _))| self.allows(tickets, key));
+            let next = allowed.min_by_key(|(_, (key, _))| tickets.get(key).copied().unwrap_or_default());
+            let Some((key, mut line)) = next.map(|(at, _)| at).and_then(|at| lines.remove(at)) else { break };
+            let request = std::iter::from_fn(|| line.pop_front()).find(|waiting| !waiting.is_closed());
             if !line.is_empty() {
                 lines.push_back((key.clone(), line));
             }
-            if let Some(next) = next {
+            if let Some(request) = request {
                 *tickets.entry(key.clone()).or_default() += 1;
-                return Some((key, next));
+                *free -= 1;
+                started.push((key, request));
             }
         }
-        *free += 1;
-        None
+        started
     }
 }
 
 impl<K: Clone + Eq + Hash> Drop for QueueTicket<K> {
     fn drop(&mut self) {
-        let Some((lines, mut back)) = self.0.take() else { return };
-        while let Some((key, next)) = lines.next(&back) {
-            match next.send(QueueTicket(Some((Arc::clone(&lines), key.clone())))) {
-                Ok(()) => return,
-                // The receiver has just left: pass the ticket on to the next one.
-                Err(mut ticket) => ticket.0 = None,
-            }
-            back = key;
+        let Some((lines, key)) = self.0.take() else { return };
+        for (key, request) in lines.release(&key) {
+            // If the receiver has just left, the ticket comes back, and is released in turn.
+            let _ = request.send(QueueTicket(Some((Arc::clone(&lines), key))));
         }
     }
 }
@@ -176,23 +182,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_gets_no_more_than_its_share_even_if_tickets_are_free() {
-        let fair = FairQueue::new((3, 2), 10, 10);
-        let (first, second) = (fair.acquire(&'a').await.unwrap(), fair.acquire(&'a').await.unwrap());
-        let third = {
+    async fn a_key_gets_its_share_when_alone_and_a_quarter_of_it_beside_others() {
+        let fair = FairQueue::new((9, 8), 10, 10);
+        let mut alone = Vec::new();
+        for _ in 0..8 {
+            alone.push(fair.acquire(&'a').await.unwrap());
+        }
+        let wait = |key: char| {
             let fair = fair.clone();
-            tokio::spawn(async move { fair.acquire(&'a').await })
+            tokio::spawn(async move { fair.acquire(&key).await })
         };
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let pause = || tokio::time::sleep(Duration::from_millis(20));
+        let ninth = wait('a');
+        pause().await;
         let other = fair.acquire(&'b').await.unwrap();
-        assert!(!third.is_finished());
+        alone.truncate(2);
+        pause().await;
+        assert!(!ninth.is_finished(), "it has a quarter of its share already");
+        let more = [wait('b'), wait('b')];
+        pause().await;
+        assert_eq!(more.iter().filter(|task| task.is_finished()).count(), 1);
+        for task in more {
+            task.abort();
+        }
         drop(other);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(!third.is_finished(), "it does not get the ticket of another key");
-        drop(first);
-        let third = third.await.unwrap();
-        drop((second, third));
+        let ninth = tokio::time::timeout(Duration::from_secs(5), ninth).await.unwrap().unwrap();
+        drop((alone, ninth));
+        pause().await;
         let inner = fair.0.inner.lock().unwrap();
-        assert_eq!((inner.free, inner.tickets.len(), inner.lines.len()), (3, 0, 0));
+        assert_eq!((inner.free, inner.tickets.len()), (9, 0));
     }
 }
