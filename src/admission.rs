@@ -10,7 +10,7 @@ use packager::media::{Media, mark_name};
 use packager::witness::notes::{Purpose, note_policy, refuse_stale_policy};
 use packager::witness::{AdmitOptions, Admitted, LogVerdict, MissingLog, Now, Witness, admit};
 
-use crate::commands::temporary_folder;
+use crate::files::temporary_folder;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count};
 use store::Store;
@@ -60,8 +60,8 @@ pub(crate) fn admit_drive(
     }
     for file in missing {
         printer.say(&format!(
-            "warning: `{file}`, which a finished pack writes, is missing next to the volumes: the pack did not finish, or \
-             the file was not copied or was removed"
+            "warning: `{file}`, which `airlock pack` writes last, is missing next to the volumes: `airlock pack` did not \
+             finish, or the file was not copied or was removed"
         ));
     }
     Ok(admitted)

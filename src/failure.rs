@@ -1,4 +1,8 @@
 //! Exit codes and messages of errors: what failed, why, and what to do.
+//!
+//! - `argument`: errors about what the user typed or named, and the rule for their exit codes
+
+mod argument;
 
 use std::process::ExitCode;
 
@@ -6,6 +10,7 @@ use error_class::{Class, Classified};
 use packager::bundle;
 use serde_json::json;
 
+pub(crate) use self::argument::{Missing, Unparsable, Unusable, Usage, unusable};
 use crate::cli::Format;
 use crate::commands::ClusterError;
 use crate::printer::Printer;
@@ -48,20 +53,6 @@ pub(crate) fn exit(outcome: anyhow::Result<Status>, printer: &Printer) -> ExitCo
     }
 }
 
-/// Wrong usage or configuration, found after parsing.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct Usage {
-    pub(crate) message: String,
-    pub(crate) hint: &'static str,
-}
-
-impl Classified for Usage {
-    fn class(&self) -> Class {
-        Class::Usage
-    }
-}
-
 /// The exit code of an error: that of the first cause that has a class.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     code_of(class(error))
@@ -72,7 +63,7 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
     error.chain().find_map(class_of).unwrap_or(Class::Other)
 }
 
-/// The exit codes, as README.md lists them.
+/// The exit codes, as README.md and the help list them.
 fn code_of(class: Class) -> u8 {
     match class {
         Class::Other => 1,
@@ -88,12 +79,11 @@ fn code_of(class: Class) -> u8 {
 /// Every error type that a command can return. Outer errors in a chain only add context.
 const ERROR_TYPES: &[fn(Cause<'_>) -> Option<Class>] = &[
     class_as::<Usage>,
+    class_as::<Missing>,
+    class_as::<Unusable>,
+    class_as::<Unparsable>,
     class_as::<crate::gates::Refused>,
     class_as::<ClusterError>,
-    class_as::<crate::commands::audit::NoEvent>,
-    class_as::<crate::commands::quarantine::NoRecord>,
-    class_as::<crate::commands::store::get::NoName>,
-    class_as::<crate::commands::chart::load::NoChart>,
     class_as::<audit::Error>,
     class_as::<bundle::Error>,
     class_as::<bundle_signer::Error>,
@@ -155,9 +145,10 @@ fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| {
         as_type::<Usage>(cause)
             .map(|usage| usage.hint)
+            .or_else(|| as_type(cause).and_then(|missing: &Missing| missing.hint))
+            .or_else(|| as_type(cause).map(Unparsable::hint))
             .or_else(|| as_type::<crate::gates::Refused>(cause).map(|_| crate::gates::HINT))
             .or_else(|| as_type(cause).and_then(ClusterError::hint))
-            .or_else(|| as_type(cause).map(crate::commands::chart::load::NoChart::hint))
             .or_else(|| registry_hint(error, cause))
             .or_else(|| as_type(cause).and_then(bundle::Error::hint))
             .or_else(|| as_type(cause).and_then(mirror::lock::Error::hint))
@@ -184,18 +175,25 @@ fn registry_hint<'a>(error: &'a anyhow::Error, cause: Cause<'a>) -> Option<&'a s
         return None;
     }
     let client: &registry::client::Error = find(error)?;
-    // The server answered, so the connection is not the problem.
-    if client.needs_login() || client.class() == Class::Refused {
+    // The server answered, or was not asked, so the connection is not the problem.
+    if client.needs_login() || matches!(client.class(), Class::Refused | Class::Usage) {
         return client.hint();
+    }
+    if client.is_not_tls() {
+        return Some(
+            "the server does not use TLS: check the host and the port; for plain HTTP, give --plain-http",
+        );
     }
     Some(match (of_chart, client.is_unknown_ca()) {
         (true, true) => "give the CA of the registry's certificate: --registry-ca FILE",
-        (true, false) => "check that the registry runs, and its host and port: --registry HOST:PORT",
+        (true, false) => {
+            "check that the registry is running, and check its host and port: --registry HOST:PORT"
+        }
         (false, true) => {
             "give the CA of the registry's certificate: --registry-ca FILE or --ca-file FILE, depending on the command"
         }
         (false, false) => {
-            "check the host, and that the registry runs; if it is across the air gap, give the store that it serves: \
+            "check the host, and check that the registry is running; if it is across the air gap, give the store that it serves: \
              --store DIR"
         }
     })

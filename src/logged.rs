@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::{Draft, EventSource, EventType, Filter, Index, Journal, LogTrust, Outcome, Reader, search};
+use mirror::lock::LockedItem;
 use oci::Digest;
 use store::Store;
 use time::OffsetDateTime;
@@ -143,6 +144,16 @@ impl Journals {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// This process, as events record it.
+pub(crate) fn event_source() -> EventSource {
+    EventSource::of_process("airlock", env!("CARGO_PKG_VERSION"))
+}
+
+/// The digests of the items of a lock or a drive, for an event.
+pub(crate) fn item_digests(items: &[LockedItem]) -> impl Iterator<Item = String> {
+    items.iter().map(|item| item.digest.to_string())
 }
 
 /// The canonical path of a log's folder, which may not exist yet.
@@ -279,11 +290,11 @@ impl Work<'_> {
             if is_known || self.read_only.contains(&folder) {
                 continue;
             }
-            match Journal::open(&folder, EventSource::of_process("airlock", env!("CARGO_PKG_VERSION"))) {
+            match Journal::open(&folder, event_source()) {
                 Err(error) if error.is_read_only() => {
                     let shown = folder.display();
                     self.printer.say(&format!(
-                        "warning: the audit log `{shown}` is on a read-only file system and does not record this"
+                        "warning: the audit log `{shown}` is on a read-only file system, so this operation is not logged there"
                     ));
                     self.read_only.push(folder);
                 }

@@ -2,33 +2,41 @@
 //!
 //! This package is the command line: the only part that depends on every crate, prints, and reads the environment.
 //!
-//! - `logged`: how commands write events to the audit log
-//! - `cli`: the command-line arguments; `settings` and `env`: where values come from
-//! - `commands`: the commands, in the order of the data flow; `gates`: the trust file's gates
+//! - `logged`: how commands write events to the audit log; `clock`: the time in records
+//! - `cli`: the top level of the command-line arguments, and those that commands share; `settings` and `env`: where values
+//!   come from
+//! - `commands`: the commands with their arguments, in the order of the data flow; `gates`: the trust file's gates
 //! - `admission`: checks a drive's log; `carried`: the log that `pack` writes to a drive
 //! - `past`: the newest checkpoints that packs signed
-//! - `printer`: data on standard output, messages on standard error; `progress`: progress bars; `failure`: exit codes
+//! - `files`, `stores`, `trust_input`: what the user names: files, stores, trust files and keys
+//! - `printer`: data on standard output, messages on standard error; `output_format`: which command supports which
+//!   format; `progress`: progress bars; `failure`: exit codes
 
 mod admission;
 mod carried;
 mod cli;
+mod clock;
 mod commands;
 mod env;
 mod failure;
+mod files;
 mod gates;
 mod logged;
+mod output_format;
 mod past;
 mod printer;
 mod progress;
 mod quickstart;
 mod settings;
+mod stores;
+mod trust_input;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = match settings::parse() {
         Ok(cli) => cli,
-        Err(error) => return failure::exit(Err(error), &printer::Printer::plain()),
+        Err(error) => return failure::exit(Err(error), &printer::Printer::of_errors(settings::format())),
     };
     let printer = printer::Printer::new(&cli.global);
     printer::start_log(cli.global.verbose, !matches!(cli.command, cli::Command::Controller(_)));

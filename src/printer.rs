@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 pub(crate) use self::listing::Listing;
 use crate::cli::{Format, Global};
+use crate::files::Output;
 
 /// Prints results and messages.
 pub(crate) struct Printer {
@@ -26,8 +27,8 @@ impl Printer {
     }
 
     /// A printer for errors before the arguments are parsed.
-    pub(crate) fn plain() -> Self {
-        Self { format: Format::Text, quiet: false }
+    pub(crate) fn of_errors(format: Format) -> Self {
+        Self { format, quiet: false }
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -59,6 +60,23 @@ impl Printer {
         to_text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
         if self.quiet && self.format == Format::Text { Ok(()) } else { self.result(value, to_text) }
+    }
+
+    /// Prints what was written. If the output is standard output, it gets the text, and the result is only a message.
+    pub(crate) fn written<T: Serialize>(
+        &self,
+        (output, text): (Output<'_>, &str),
+        value: &T,
+        to_text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        match output {
+            Output::Stdout => {
+                self.data(text)?;
+                self.say(text::shown(&to_text(value)).trim_end());
+                Ok(())
+            }
+            Output::File(_) => self.result(value, to_text),
+        }
     }
 
     /// Prints values one by one.
@@ -155,6 +173,15 @@ impl Drop for LogLine {
         // If standard error is closed, nothing can be reported.
         let _ = writeln!(std::io::stderr().lock(), "{}", text::line(self.0.trim_end_matches('\n')));
     }
+}
+
+/// A shell word, quoted if necessary.
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// One line of a result, whatever it contains: line breaks in foreign text are escaped.

@@ -2,25 +2,43 @@
 
 mod upstream;
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use audit::EventType;
-use clap::Parser as _;
+use clap::{Args, Parser as _};
 use oci::{RegistryHost, Selector};
 use private::Readers;
 use registry::client::{Client, ClientConfig, HostRule};
 use registry::server::{Auth, Limits, Proxies, ServerConfig, serve};
 
-use crate::cli::{Cli, Command, Quickstart};
+use crate::cli::{Cli, Command, listen};
 use crate::commands::serve::{ended, listen_near, observer, write_address};
-use crate::commands::{import, keys, mirror, pack, quoted, verify};
+use crate::commands::{import, keys, mirror_images, pack, verify};
 use crate::failure::{Status, Usage};
+use crate::files::check_folder;
 use crate::logged::Logs;
-use crate::printer::Printer;
+use crate::printer::{Printer, quoted};
 
 /// The upstream's name. The site's registry has its images below it.
 const HOST: &str = "registry.example";
+
+#[derive(Debug, Args)]
+pub(crate) struct Quickstart {
+    /// The folder to create everything in.
+    #[arg(long, default_value = "airlock-quickstart", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The address and port. If the port is in use, the next free port is used.
+    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = listen)]
+    pub(crate) listen: SocketAddr,
+    /// Exit after all checks, for scripts.
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Write the URL to this file when the server is ready.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) address_file: Option<PathBuf>,
+}
 
 pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     if !settings.listen.ip().is_loopback() {
@@ -35,6 +53,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
         .into());
     }
     let dir = &settings.dir;
+    check_folder(dir)?;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     printer.say("1. create a small upstream: this binary as an image, a Helm chart, a file");
     let image = upstream::make(dir)?;
@@ -97,7 +116,7 @@ fn open_to_all(store: store::Store) -> ServerConfig {
 }
 
 fn put(dir: &Path, name: &str, text: &str, readers: Readers) -> anyhow::Result<()> {
-    crate::commands::write(&dir.join(name), text.as_bytes(), readers)
+    crate::files::write(&dir.join(name), text.as_bytes(), readers)
 }
 
 /// Runs mirror, keys, pack, verify and import as a user would.
@@ -169,7 +188,7 @@ async fn run_command(arguments: &[&str], logs: &Logs, printer: &Printer) -> anyh
     let cli = Cli::try_parse_from(std::iter::once(&"airlock").chain(arguments))?;
     match cli.command {
         Command::Keys(settings) => keys::run(&settings, logs, printer)?,
-        Command::Mirror(settings) => Box::pin(mirror::run(&settings, logs, printer)).await?,
+        Command::Mirror(settings) => Box::pin(mirror_images::run(&settings, logs, printer)).await?,
         Command::Pack(settings) => Box::pin(pack::run(&settings, logs, printer)).await?,
         Command::Verify(settings) => verify::run(&settings, logs, printer)?,
         Command::Import(settings) => import::run(&settings, logs, printer)?,

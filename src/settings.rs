@@ -10,9 +10,9 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use serde::Deserialize;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Format};
 use crate::env;
-use crate::failure::Usage;
+use crate::failure::{Unparsable, Usage};
 
 /// The configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -71,9 +71,39 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
         (Ok(cli), None) => Ok(cli),
         (Ok(cli), Some(_)) if needs_no_settings(&cli) => Ok(cli),
         (Err(error), Some(broken)) if error.use_stderr() => Err(broken),
+        (Err(error), _) if error.use_stderr() && format() == Format::Json => {
+            Err(Unparsable::of(&error).into())
+        }
         (Err(error), _) => error.exit(),
         (Ok(_), Some(broken)) => Err(broken),
     }
+}
+
+/// The output format for errors in the arguments: JSON if they request it, as far as they can be read.
+pub(crate) fn format() -> Format {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let texts = arguments.iter().map(|argument| argument.to_str().unwrap_or_default());
+    requested(&texts.take_while(|text| *text != "--").collect::<Vec<_>>())
+}
+
+fn requested(arguments: &[&str]) -> Format {
+    let is_json = |(index, argument): (usize, &&str)| {
+        let next = || arguments.get(index + 1).copied().unwrap_or_default();
+        let value = match argument.strip_prefix("--output") {
+            Some("") => Some(next()),
+            Some(rest) => rest.strip_prefix('='),
+            // `-o` can follow other short flags without a value.
+            None => {
+                let flags = argument.strip_prefix('-').map(|flags| flags.trim_start_matches(['q', 'v']));
+                flags.and_then(|flags| flags.strip_prefix('o')).map(|rest| match rest {
+                    "" => next(),
+                    rest => rest.strip_prefix('=').unwrap_or(rest),
+                })
+            }
+        };
+        value == Some("json")
+    };
+    if arguments.iter().enumerate().any(is_json) { Format::Json } else { Format::Text }
 }
 
 /// Whether an argument is on the command line, for any subcommand.
@@ -126,6 +156,27 @@ fn read() -> anyhow::Result<ConfigFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn o14_json_is_requested_in_every_form_of_the_flag() {
+        let forms: [&[&str]; 7] = [
+            &["pack", "-o", "json"],
+            &["-ojson", "pack"],
+            &["-o=json"],
+            &["-qvo", "json"],
+            &["--output", "json"],
+            &["pack", "--output=json"],
+            &["-qojson"],
+        ];
+        for arguments in forms {
+            assert_eq!(requested(arguments), Format::Json, "{arguments:?}");
+        }
+        let others: [&[&str]; 5] =
+            [&["json"], &["-o", "text"], &["--output"], &["--output-dir", "json"], &[]];
+        for arguments in others {
+            assert_eq!(requested(arguments), Format::Text, "{arguments:?}");
+        }
+    }
 
     #[test]
     fn a_flag_overrides_the_file_and_the_file_is_the_default() {

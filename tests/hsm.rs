@@ -212,7 +212,7 @@ mod tests {
         show("token=none;object=release", 2, "0 tokens fit");
         show("token=other;object=release", 2, "0 private keys");
         show("token=site%20token;object=release", 2, "2 private keys");
-        show("token=site%20token;object=curve", 1, "not an ECDSA P-256 key");
+        show("token=site%20token;object=curve", 2, "not an ECDSA P-256 key");
         let both = |id: &str| {
             let key = Site::uri(&format!("token=site%20token;object=release;id=%{id}"), "");
             site.works(&["keys", "show", &key, "--pem", "--password-file", "pin"])

@@ -10,14 +10,14 @@ use telemetry::Telemetry;
 
 use crate::keys::KeySource;
 
-/// The arguments of the webhooks.
+/// The arguments of the webhooks. The controllers use some of them, too.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The management cluster's name (`CLUSTER_NAME`).
     pub cluster: String,
-    /// The name of this replica, by which it finds its own endpoint of the service.
+    /// The name of this replica, for the lease, and by which it finds its own endpoint of the service.
     pub identity: String,
-    /// The namespace of the process and of its certificates.
+    /// The namespace of the process, its lease and its certificates.
     pub namespace: String,
     /// The service through which the API server calls the webhooks.
     pub service: String,
@@ -25,7 +25,7 @@ pub struct Settings {
     pub webhooks: SocketAddr,
     /// The URL at which the API server calls the webhooks, instead of the service, if they run outside of the cluster.
     pub webhook_url: Option<String>,
-    /// The host of the mirror that serves the images of all registries, if there is one.
+    /// The host of the mirror that serves all registries of images and charts, if there is one.
     pub mirror: Option<RegistryHost>,
     /// The trusted keys for package bundles.
     pub keys: KeySource,

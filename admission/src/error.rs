@@ -1,7 +1,7 @@
 //! Errors of serving the webhooks and of maintaining their configuration.
 
 use error_class::{Class, Classified};
-use error_text::kube_class;
+use error_text::RequestFailed;
 
 /// The result of this crate's functions that access a cluster.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -11,8 +11,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The API server rejected a request, or did not answer.
-    #[error("the request to the API server failed")]
-    Kube(#[source] Box<kube::Error>),
+    #[error(transparent)]
+    Kube(#[from] RequestFailed),
     /// An address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -61,14 +61,14 @@ impl Error {
     /// Wraps an error of a request to the API server.
     #[must_use]
     pub fn kube(error: kube::Error) -> Self {
-        Self::Kube(Box::new(error))
+        Self::Kube(error.into())
     }
 }
 
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Kube(source) => kube_class(source),
+            Self::Kube(error) => error.class(),
             Self::Serve(error) => error.class(),
             Self::Listen { source, .. } | Self::BundleTrust { source, .. } => source.class(),
             Self::BundleKeys { source, .. } => source.class(),

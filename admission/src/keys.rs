@@ -42,7 +42,7 @@ impl BundleKeys {
             KeySource::File(path) => {
                 let read = |source| Error::BundleTrust { path: path.clone(), source };
                 let text = input::read_text(path, input::MAX_SIZE).map_err(read)?;
-                let trust = TrustFile::parse_in(&text, path.parent().unwrap_or(Path::new("")));
+                let trust = TrustFile::parse_in(&text, input::folder_of(path));
                 let trust = trust.map_err(unusable(Some(path)))?;
                 if let Some(warning) = trust.warning(&text) {
                     tracing::warn!(path = %path.display(), "the trust file grants more than it seems to: {warning}");

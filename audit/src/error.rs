@@ -76,7 +76,7 @@ pub enum Error {
     #[error("the index of the log is in use")]
     Locked(#[source] private::Locked),
     /// The caller stopped reading events.
-    #[error("reading of the events was stopped")]
+    #[error("reading the events was stopped")]
     Stopped,
     /// The event type is unknown.
     #[error("unknown event type `{0}`")]
@@ -96,7 +96,7 @@ pub enum Error {
         found: Vec<String>,
     },
     /// The store of the log cannot be read.
-    #[error("cannot read the store of the log")]
+    #[error("cannot read the store that contains the log")]
     Lookup(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No event names the digest.
     #[error("none of the {size} entries of this log is about `{digest}`")]

@@ -259,8 +259,7 @@ fn check_consistency(
     let bytes = input::read(path, input::MAX_SIZE).map_err(Error::io("read", path))?;
     let kept = Note::parse(&bytes).and_then(|note| trust.policy().verify(&note));
     let kept = kept.map_err(|source| Error::Unusable { path: path.to_owned(), source })?;
-    let root = (kept.size, kept.root);
-    match check::consistency(folder, checkpoint, root) {
+    match check::consistency(folder, checkpoint, kept.tree_head()) {
         Ok(_) => {
             report.notices.push(format!(
                 "the log is consistent with `{}` ({})",

@@ -91,9 +91,7 @@ impl Manifest {
 /// # Errors
 /// When it is malformed or ambiguous, or no key of `trust` signed it.
 pub fn verify_package_bundle(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
-    let manifest = document::read(text)?;
-    let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
-    controller_version::check_label(verify(&PACKAGE_BUNDLE, manifest, (SIGNATURE, &signature), trust)?)
+    UnverifiedManifest::read(text)?.verify_package_bundle(trust)
 }
 
 /// Verifies `Bundles`, as `eksctl anywhere` does. AWS's key: [`bundles_keys`].
@@ -101,9 +99,7 @@ pub fn verify_package_bundle(text: &[u8], trust: &TrustFile) -> Result<Manifest>
 /// # Errors
 /// When it is malformed or ambiguous, or no key of `trust` signed it.
 pub fn verify_bundles(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
-    let manifest = document::read(text)?;
-    let signature = contract::annotation(&manifest, BUNDLES_SIGNATURE).unwrap_or_default().to_owned();
-    verify(&BUNDLES, manifest, (BUNDLES_SIGNATURE, &signature), trust)
+    UnverifiedManifest::read(text)?.verify_bundles(trust)
 }
 
 /// Verifies a `Release` of EKS Distro by its signature, which is in an annotation of `bundles`. That annotation is not
@@ -112,17 +108,75 @@ pub fn verify_bundles(text: &[u8], trust: &TrustFile) -> Result<Manifest> {
 /// # Errors
 /// When either is malformed or ambiguous, or no key of `trust` signed the release.
 pub fn verify_release(text: &[u8], bundles: &[u8], trust: &TrustFile) -> Result<Manifest> {
-    let manifest = document::read(text)?;
-    let typed = RELEASE.typed(&manifest)?.value;
-    let channel = typed.get("spec").and_then(|spec| spec.get("channel")).and_then(Value::as_str);
-    let name = format!("distro.eks.amazonaws.com/signature-{}", channel.unwrap_or_default());
-    let bundles = BUNDLES.typed(&document::read(bundles)?)?.value;
-    let signature = contract::annotation(&bundles, &name).unwrap_or_default();
-    verify(&RELEASE, manifest, (&name, signature), trust)
+    UnverifiedManifest::read(text)?.verify_release(bundles, trust)
 }
 
-/// `signature`: the name and the value of the annotation.
-fn verify(contract: &Contract, whole: Value, signature: (&str, &str), trust: &TrustFile) -> Result<Manifest> {
+/// A manifest that is read, but not verified: only its kind may be used.
+#[derive(Debug)]
+pub struct UnverifiedManifest(Value);
+
+impl UnverifiedManifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// When it is malformed or ambiguous.
+    pub fn read(text: &[u8]) -> Result<Self> {
+        document::read(text).map(Self)
+    }
+
+    /// Its kind, as written; empty if it has none.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.get("kind").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Like [`verify_package_bundle`].
+    ///
+    /// # Errors
+    /// When it is malformed, or no key of `trust` signed it.
+    pub fn verify_package_bundle(self, trust: &TrustFile) -> Result<Manifest> {
+        let signature = contract::annotation(&self.0, SIGNATURE).unwrap_or_default().to_owned();
+        let signature = Annotation { name: SIGNATURE, value: &signature };
+        controller_version::check_label(verify(&PACKAGE_BUNDLE, self.0, signature, trust)?)
+    }
+
+    /// Like [`verify_bundles`].
+    ///
+    /// # Errors
+    /// When it is malformed, or no key of `trust` signed it.
+    pub fn verify_bundles(self, trust: &TrustFile) -> Result<Manifest> {
+        let signature = contract::annotation(&self.0, BUNDLES_SIGNATURE).unwrap_or_default().to_owned();
+        verify(&BUNDLES, self.0, Annotation { name: BUNDLES_SIGNATURE, value: &signature }, trust)
+    }
+
+    /// Like [`verify_release`].
+    ///
+    /// # Errors
+    /// When it or `bundles` is malformed, or no key of `trust` signed it.
+    pub fn verify_release(self, bundles: &[u8], trust: &TrustFile) -> Result<Manifest> {
+        let typed = RELEASE.typed(&self.0)?.value;
+        let channel = typed.get("spec").and_then(|spec| spec.get("channel")).and_then(Value::as_str);
+        let name = format!("distro.eks.amazonaws.com/signature-{}", channel.unwrap_or_default());
+        let bundles = BUNDLES.typed(&document::read(bundles)?)?.value;
+        let value = contract::annotation(&bundles, &name).unwrap_or_default();
+        verify(&RELEASE, self.0, Annotation { name: &name, value }, trust)
+    }
+}
+
+/// An annotation with signatures.
+#[derive(Clone, Copy)]
+struct Annotation<'a> {
+    name: &'a str,
+    /// The signatures: base64, separated by white space.
+    value: &'a str,
+}
+
+fn verify(
+    contract: &Contract,
+    whole: Value,
+    signature: Annotation<'_>,
+    trust: &TrustFile,
+) -> Result<Manifest> {
     keys::refuse_test_key(trust)?;
     verify_by(contract, whole, signature, trust)
 }
@@ -131,17 +185,17 @@ fn verify(contract: &Contract, whole: Value, signature: (&str, &str), trust: &Tr
 fn verify_by(
     contract: &Contract,
     whole: Value,
-    (annotation, signature): (&str, &str),
+    signature: Annotation<'_>,
     trust: &TrustFile,
 ) -> Result<Manifest> {
     let Parts { covered, uncovered } = contract.apart(&whole)?;
-    if signature.is_empty() {
-        return Err(Refusal::MissingSignature(annotation.to_owned()).into());
+    if signature.value.is_empty() {
+        return Err(Refusal::MissingSignature(signature.name.to_owned()).into());
     }
     let more = contract::annotation(&whole, MORE_SIGNATURES).unwrap_or_default();
-    let signatures = signatures(&[(annotation, signature), (MORE_SIGNATURES, more)])?;
+    let signatures = signatures(&[signature, Annotation { name: MORE_SIGNATURES, value: more }])?;
     let test = PublicKey::from_pem(keys::TEST)?;
-    match verify_manifest(trust, (&contract.content, covered), &signatures) {
+    match verify_manifest(trust, &contract.content, covered, &signatures) {
         Ok((signed, by)) => Ok(Manifest { signed, by, whole, uncovered }),
         Err(Insufficient { covered, reasons }) if reasons.is_empty() => {
             let is_test = |signature: &Vec<u8>| test.verifies(covered.bytes(), signature);
@@ -158,11 +212,11 @@ fn verify_by(
     }
 }
 
-/// The signatures in some annotations: base64, separated by white space.
-fn signatures(annotations: &[(&str, &str)]) -> Result<Vec<Vec<u8>>> {
+/// The signatures in some annotations.
+fn signatures(annotations: &[Annotation<'_>]) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
-    for (name, text) in annotations {
-        for text in text.split_ascii_whitespace() {
+    for Annotation { name, value } in annotations {
+        for text in value.split_ascii_whitespace() {
             if found.len() == MAX_SIGNATURES {
                 return Err(Refusal::TooManySignatures(MAX_SIGNATURES).into());
             }

@@ -16,7 +16,7 @@ pub enum Error {
     #[error("the key file is too large: {0} bytes")]
     PemTooLarge(usize),
     /// Text around the block, or more than one block.
-    #[error("the key is not exactly one PEM block")]
+    #[error("the key file does not contain exactly one PEM block")]
     PemShape,
     /// PEM of another kind.
     #[error("the PEM block is `{}`, expected `{expected}`", found.escape_debug())]
@@ -224,7 +224,7 @@ pub enum Error {
     #[error("the sigstore bundle does not hold the signature of a file")]
     BundleContent,
     /// The bundle uses another hash algorithm.
-    #[error("the signature is over `{}`, expected `SHA2_256`", .0.escape_debug())]
+    #[error("the signature covers a digest of type `{}`, expected `SHA2_256`", .0.escape_debug())]
     DigestAlgorithm(String),
     /// No trusted key made the signature.
     #[error("the signature is by an untrusted key with hint `{0}`")]
@@ -375,7 +375,7 @@ pub enum Error {
     #[error("the proof of the log entry is not valid")]
     Log(#[source] tlog::Error),
     /// A trusted root cannot list the log.
-    #[error("a trusted root cannot list the log `{}`: it needs a key for checkpoints, and a lower-case host as its name", .0.escape_debug())]
+    #[error("a trusted root cannot list the log `{}`: the log needs a key for checkpoints, and a lower-case host as its name", .0.escape_debug())]
     LogName(String),
     /// A manifest of EKS Anywhere is refused.
     #[error(transparent)]

@@ -82,7 +82,9 @@ impl Defect {
             Self::SecretKey => Some(
                 "export only public keys, with `gpg --export > keyring.gpg` instead of `--export-secret-keys`",
             ),
-            Self::UnknownKey(_) => Some("find out who should have signed, and add that key to the keyring"),
+            Self::UnknownKey(_) => {
+                Some("find out who should have signed, and add that signer's key to the keyring")
+            }
             _ => None,
         }
     }

@@ -36,7 +36,7 @@ impl Pkcs11Uri {
         let rest = Self::has_scheme(text).then(|| &text[SCHEME.len()..]);
         let rest = rest
             .filter(|_| text.len() <= MAX_LEN)
-            .ok_or(Error::Pkcs11Uri("another scheme, or longer than 4096 bytes"))?;
+            .ok_or(Error::Pkcs11Uri("it has another scheme, or is longer than 4096 bytes"))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = path.split(';').filter(|part| !part.is_empty());
         let query = query.split('&').filter(|part| !part.is_empty());

@@ -75,7 +75,8 @@ struct Sums {
 pub fn verify(
     text: &[u8],
     keyring: &[u8],
-    (file, digest): (&str, &Digest),
+    file: &str,
+    digest: &Digest,
     now: u64,
 ) -> Result<SignedBy, ProvenanceError> {
     let keyring = Keyring::parse(keyring).map_err(ProvenanceError::Keyring)?;
@@ -112,11 +113,10 @@ pub fn verify(
 impl Classified for ProvenanceError {
     fn class(&self) -> Class {
         match self {
-            Self::Keyring(_)
-            | Self::Signature(_)
-            | Self::Form(_)
-            | Self::OtherFile { .. }
-            | Self::OtherDigest { .. } => Class::Refused,
+            Self::Keyring(_) => Class::Usage,
+            Self::Signature(_) | Self::Form(_) | Self::OtherFile { .. } | Self::OtherDigest { .. } => {
+                Class::Refused
+            }
         }
     }
 }

@@ -5,13 +5,14 @@
 //! names and kinds are refused.
 //!
 //! - `document`: the format; `holder`: the common parts of keys and identities; `identity`: signers with a certificate;
-//!   `role`: what a signer may sign; `logs`: keys of logs and witnesses; `decide`: the decision on signatures; `check`:
+//!   `role`: what a signer may sign (`content_kind`), and for which images (`pattern`); `logs`: keys of logs and witnesses; `decide`: the decision on signatures; `check`:
 //!   contradictions
 //! - `manifest`: manifests of EKS Anywhere
 //! - `read`, `numbers`: parsing; `change`: replacing and revoking keys; `text`: serializing
 
 mod change;
 mod check;
+mod content_kind;
 mod decide;
 mod document;
 mod holder;
@@ -19,6 +20,7 @@ mod identity;
 mod logs;
 mod manifest;
 mod numbers;
+mod pattern;
 mod read;
 mod role;
 mod text;
@@ -27,12 +29,14 @@ use std::collections::BTreeSet;
 
 pub use self::change::Additions;
 pub use self::check::{Finding, Severity};
+pub use self::content_kind::ContentKind;
 pub use self::decide::{Claims, Decision, Gate, Mode, Reason};
 use self::document::{Document, GroupText, RevocationText};
 pub use self::holder::Holder;
 pub use self::identity::TrustedIdentity;
 pub use self::logs::TrustedLog;
-pub use self::role::{ContentKind, Pattern, Role};
+pub use self::pattern::Pattern;
+pub use self::role::Role;
 use crate::statement::COSIGN_SIGN;
 use crate::{Error, PublicKey, Result};
 
@@ -42,6 +46,8 @@ const KIND: &str = "Trust";
 /// The largest trust file that is read: several thousand keys.
 pub const MAX_LEN: usize = 1024 * 1024;
 const MAX_NAME: usize = 128;
+/// The longest name of a kind of content, and the longest pattern.
+const MAX_SCOPE: usize = 1024;
 const MAX_REASON: usize = 512;
 /// More than the format needs, so that an unknown member is reported as such and not as too deep.
 const MAX_DEPTH: usize = 16;

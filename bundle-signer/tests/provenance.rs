@@ -25,7 +25,7 @@ mod tests {
     }
 
     fn check(provenance: &[u8], keyring: &[u8]) -> Result<SignedBy, ProvenanceError> {
-        verify(provenance, keyring, (FILE, &chart()), NOW)
+        verify(provenance, keyring, FILE, &chart(), NOW)
     }
 
     fn refused(provenance: &[u8], keyring: &[u8]) -> Defect {
@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn d17_a_changed_chart_a_changed_text_and_another_files_line_are_refused() {
         let (provenance, keyring) = (data("ed.prov"), data("ed.asc"));
-        let other = verify(&provenance, &keyring, (FILE, &Digest::sha256(b"another chart")), NOW);
+        let other = verify(&provenance, &keyring, FILE, &Digest::sha256(b"another chart"), NOW);
         assert!(matches!(other, Err(ProvenanceError::OtherDigest { .. })));
-        let other = verify(&provenance, &keyring, ("hello-0.2.0.tgz", &chart()), NOW).unwrap_err();
+        let other = verify(&provenance, &keyring, "hello-0.2.0.tgz", &chart(), NOW).unwrap_err();
         assert!(
             matches!(&other, ProvenanceError::OtherFile { found, .. } if *found == [format!("`{FILE}`")]),
             "{other}"
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn d17_keys_that_are_revoked_expired_or_not_for_signing_are_refused() {
         let reason = |provenance: &str, keyring: &[u8], now| {
-            let outcome = verify(&data(provenance), keyring, (FILE, &chart()), now);
+            let outcome = verify(&data(provenance), keyring, FILE, &chart(), now);
             match outcome.unwrap_err() {
                 ProvenanceError::Signature(Defect::Key { reason, .. }) => reason,
                 ProvenanceError::Signature(Defect::Expired(_)) => "the signature has expired",
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(reason("short.prov", &data("short.asc"), NOW + YEAR), "it has expired");
         assert_eq!(reason("ends.prov", &data("ed.asc"), NOW), "the signature has expired");
         // Before it was signed.
-        let early = verify(&data("ed.prov"), &data("ed.asc"), (FILE, &chart()), NOW - 2 * 86_400);
+        let early = verify(&data("ed.prov"), &data("ed.asc"), FILE, &chart(), NOW - 2 * 86_400);
         assert!(matches!(early, Err(ProvenanceError::Signature(_))));
     }
 

@@ -4,6 +4,10 @@
 //! compile until someone decides its class. A variant that only wraps another error has the class of that error. The command
 //! line maps classes to exit codes and knows nothing else about errors.
 //!
+//! One rule applies to everything that a user types or names, such as a file, a key or an object: if it does not exist, the
+//! class is [`Class::Missing`]; if it exists and cannot be used, the class is [`Class::Usage`]. [`Class::Refused`] is for
+//! content that a signature, a policy or a check judges, such as a drive, an image, or the response of a registry.
+//!
 //! `error -> Class`
 
 use std::fmt;
@@ -12,11 +16,11 @@ use std::io;
 /// What kind of failure an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// The arguments or the configuration are invalid.
+    /// The arguments or the configuration are invalid, or something that the user typed or named cannot be used.
     Usage,
     /// A signature, a policy or a check rejects the content.
     Refused,
-    /// A named item does not exist.
+    /// Something that the user typed or named does not exist.
     Missing,
     /// No space left.
     NoRoom,
@@ -39,6 +43,16 @@ impl Class {
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         if self == Self::Other { other } else { self }
+    }
+
+    /// The class of this failure if it is about something that the user typed or named: what cannot be read as what it was
+    /// given for is wrong usage, whatever its content is.
+    #[must_use]
+    pub fn of_argument(self) -> Self {
+        match self {
+            Self::Other | Self::Refused => Self::Usage,
+            Self::Usage | Self::Missing | Self::NoRoom | Self::Network | Self::Alarm => self,
+        }
     }
 }
 
@@ -73,7 +87,9 @@ impl Classified for Message {
 
 impl Classified for io::Error {
     fn class(&self) -> Class {
-        use io::ErrorKind::{NotFound, QuotaExceeded, StorageFull};
+        use io::ErrorKind::{
+            AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, NotFound, QuotaExceeded, StorageFull,
+        };
         if let Some(message) = self.get_ref().and_then(|inner| inner.downcast_ref::<Message>()) {
             return message.class();
         }
@@ -83,6 +99,9 @@ impl Classified for io::Error {
             Class::Missing
         } else if matches!(kind, StorageFull | QuotaExceeded) {
             Class::NoRoom
+        } else if matches!(kind, AlreadyExists | InvalidFilename | IsADirectory | NotADirectory) {
+            // The path names something of another kind than the program needs there.
+            Class::Usage
         } else {
             Class::Other
         }
@@ -103,5 +122,18 @@ mod tests {
         assert_eq!(io::Error::new(io::ErrorKind::NotFound, stated).class(), Class::Usage);
         assert_eq!(Class::Other.or(Class::Refused), Class::Refused);
         assert_eq!(Class::Missing.or(Class::Refused), Class::Missing);
+    }
+
+    #[test]
+    fn o14_what_a_user_names_is_missing_or_wrong_usage() {
+        for kind in [io::ErrorKind::AlreadyExists, io::ErrorKind::IsADirectory, io::ErrorKind::NotADirectory]
+        {
+            assert_eq!(io::Error::from(kind).class(), Class::Usage, "{kind}");
+        }
+        assert_eq!(Class::Other.of_argument(), Class::Usage);
+        assert_eq!(Class::Refused.of_argument(), Class::Usage);
+        for class in [Class::Usage, Class::Missing, Class::NoRoom, Class::Network, Class::Alarm] {
+            assert_eq!(class.of_argument(), class);
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! For all crates that talk to a cluster, an error response of the Kubernetes API server is shortened to its message
 //! and classified here.
 
-use error_class::Class;
+use error_class::{Class, Classified};
+use kube::config::KubeconfigError;
 
 /// Joins the first `limit` items and appends the number of the remaining ones.
 #[must_use]
@@ -62,10 +63,45 @@ fn api_message(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
 }
 
+/// The API server rejected a request, or did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the request to the API server failed")]
+pub struct RequestFailed(#[source] Box<kube::Error>);
+
+impl RequestFailed {
+    /// The cause.
+    #[must_use]
+    pub fn cause(&self) -> &kube::Error {
+        &self.0
+    }
+}
+
+impl From<kube::Error> for RequestFailed {
+    fn from(error: kube::Error) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl Classified for RequestFailed {
+    fn class(&self) -> Class {
+        kube_class(&self.0)
+    }
+}
+
 /// The class of a `kube` error. An error response of the API server is not a network failure.
 #[must_use]
 pub fn kube_class(error: &kube::Error) -> Class {
     if matches!(error, kube::Error::Api(_)) { Class::Other } else { Class::Network }
+}
+
+/// The class of an error about a kubeconfig: a file or a context that does not exist, or wrong configuration.
+#[must_use]
+pub fn kubeconfig_class(error: &KubeconfigError) -> Class {
+    match error {
+        KubeconfigError::ReadConfig(source, _) => source.class().of_argument(),
+        KubeconfigError::LoadContext(_) | KubeconfigError::FindPath => Class::Missing,
+        _ => Class::Usage,
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +119,10 @@ mod tests {
         let response = || kube::Error::Api(Box::new(Status::failure("pods \"a\" is forbidden", "Forbidden")));
         assert_eq!(one_line(&response()), "pods \"a\" is forbidden");
         assert_eq!(one_line(&Apply(Box::new(response()))), "cannot apply it: pods \"a\" is forbidden");
+        assert_eq!(
+            one_line(&RequestFailed::from(response())),
+            "the request to the API server failed: pods \"a\" is forbidden"
+        );
         let silent = kube::Error::Api(Box::new(Status::failure("", "Timeout").with_code(504)));
         assert_eq!(one_line(&Apply(Box::new(silent))), "cannot apply it: Timeout (504)");
     }

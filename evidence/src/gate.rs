@@ -84,7 +84,7 @@ pub async fn ask_at(
     };
     let questions =
         predicate_types.iter().flat_map(|kind| names.iter().map(move |name| question(*kind, name)));
-    let verdicts = judged(source, digest, (trust, questions.collect()), Until::Settled).await?;
+    let verdicts = judged(source, digest, trust, questions.collect(), Until::Settled).await?;
     for (at, predicate_type) in predicate_types.into_iter().enumerate() {
         let verdicts = verdicts.iter().skip(at * names.len()).take(names.len());
         if let Some(met) = verdicts.clone().find(|verdict| verdict.decision.satisfied) {

@@ -215,7 +215,8 @@ pub enum Until {
 pub async fn judged(
     source: &EvidenceSource,
     image: &Digest,
-    (trust, questions): (&TrustFile, Vec<Question<'_>>),
+    trust: &TrustFile,
+    questions: Vec<Question<'_>>,
     until: Until,
 ) -> Result<Vec<Verdict>, Error> {
     let mut judgements: Vec<_> =

@@ -6,6 +6,7 @@
 //! - `gate`, `upstream`: the policies that need evidence; `signing`: writes signatures; `tag_update`: merges incoming
 //!   signatures with existing ones
 
+mod blocking;
 mod class;
 pub mod gate;
 mod judge;
@@ -32,7 +33,7 @@ pub enum Error {
     #[error("the request to the registry failed")]
     Client(#[source] registry::client::Error),
     /// The store failed.
-    #[error("the store failed")]
+    #[error("an operation on the store failed")]
     Store(#[from] store::Error),
     /// A file of the store cannot be read.
     #[error("cannot read `{digest}` in the store")]
@@ -69,12 +70,15 @@ pub enum Error {
     Oci(#[source] oci::Error),
     /// Concurrent writers overwrote cosign's tag repeatedly.
     #[error(
-        "other clients overwrite the tag `{0}` at the same time, and the signature is missing; sign again when they are done"
+        "other clients keep overwriting the tag `{0}`, and the signature was lost; sign again when they are done"
     )]
     Overwritten(oci::Tag),
     /// Signing failed.
     #[error("signing failed")]
     Sign(#[source] Signer),
+    /// A task ended unexpectedly.
+    #[error("internal error: a task that uses the store ended unexpectedly")]
+    Died,
 }
 
 /// Something that may be a signature.

@@ -189,10 +189,7 @@ async fn legacy(
     }
     let selector = Selector::Tag(tag.clone());
     // Signers of one store lock it. A registry has no locks, so the tag is read again to check for the signature.
-    let _lock = match source {
-        EvidenceSource::Store(store, _) => Some(tokio::task::block_in_place(|| store.lock_exclusive())?),
-        EvidenceSource::Registry(..) | EvidenceSource::Shipment(..) => None,
-    };
+    let lock = source.lock().await?;
     let limits = Limits::default();
     let (blob, signature) = if request.is_signature() {
         let payload = request.payload(&image).to_bytes().map_err(Error::Sign)?;
@@ -212,7 +209,7 @@ async fn legacy(
         let attachment = attachment.map_err(Error::Sign)?;
         source.put_blob(blob.clone()).await?;
         source.put_blob(attachment.config).await?;
-        source.put_manifest(&selector, &attachment.manifest).await?;
+        source.put_manifest_under(lock.as_ref(), &selector, &attachment.manifest).await?;
         present = source.manifest(&selector).await?;
         let lacks =
             |found: &Manifest| attached::lacking(found, &attachment.manifest).map(|layers| layers.len());

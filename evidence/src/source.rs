@@ -1,6 +1,7 @@
 //! Evidence sources: a repository in a store, in a registry, or the part of a repository that is packed onto a drive.
 
 use std::fmt;
+use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use registry::client::{Client, Error as ClientError, NextPage, ReferrerPage};
 use store::{Change, PageLimits, ReferrerPage as StorePage, ReferrerPosition, Store};
 
 use super::Error;
+use super::blocking::blocking;
 
 /// The content of a drive or a similar shipment. It excludes other content of the store that it comes from.
 pub trait Contents: Send + Sync {
@@ -110,10 +112,14 @@ impl EvidenceSource {
             Self::Registry(client, host, repository) => {
                 client.manifest(host, repository, selector).await.map_err(Error::Client)
             }
-            Self::Store(store, repository) => tokio::task::block_in_place(|| {
-                let Some(row) = store.resolve(repository, selector)? else { return Ok(None) };
-                Ok(store.manifest(repository, &row.digest)?)
-            }),
+            Self::Store(store, repository) => {
+                let (store, repository, selector) = (store.clone(), repository.clone(), selector.clone());
+                blocking(move || {
+                    let Some(row) = store.resolve(&repository, &selector)? else { return Ok(None) };
+                    Ok(store.manifest(&repository, &row.digest)?)
+                })
+                .await
+            }
             Self::Shipment(shipment, repository) => Ok(shipment.manifest(repository, selector).cloned()),
         }
     }
@@ -139,13 +145,16 @@ impl EvidenceSource {
                 Page { entries: entries(listed), whole, bytes, next: next.map(PagePosition::Registry) }
             }
             Self::Store(store, repository) => {
-                let at =
-                    at.and_then(
-                        |at| if let PagePosition::Store(position) = at { Some(position) } else { None },
-                    );
+                let at = at.and_then(|at| {
+                    if let PagePosition::Store(position) = at { Some(position.clone()) } else { None }
+                });
                 let limits = if at.is_some() { PAGE } else { FIRST_PAGE };
-                let page = || store.referrer_page(repository, subject, kind, at, limits);
-                let StorePage { descriptors, next } = tokio::task::block_in_place(page)?;
+                let (store, repository, subject) = (store.clone(), repository.clone(), subject.clone());
+                let kind = kind.map(str::to_owned);
+                let page = blocking(move || {
+                    Ok(store.referrer_page(&repository, &subject, kind.as_deref(), at.as_ref(), limits)?)
+                });
+                let StorePage { descriptors, next } = page.await?;
                 let bytes = descriptors.iter().map(|listed| usize::try_from(listed.size).unwrap_or_default());
                 let bytes = bytes.sum();
                 Page {
@@ -169,8 +178,7 @@ impl EvidenceSource {
     pub async fn blob(&self, blob: &Descriptor) -> Result<Vec<u8>, Error> {
         let wrong = || Error::Content(blob.digest.clone());
         let limit = usize::try_from(blob.size).map_err(|_| wrong())?;
-        let mut bytes = Vec::new();
-        match self {
+        let bytes = match self {
             Self::Registry(client, host, repository) => {
                 let received = client.small_blob(host, repository, blob, blob.size).await;
                 let received = received.map_err(|error| match error {
@@ -179,14 +187,14 @@ impl EvidenceSource {
                     }
                     error => Error::Client(error),
                 });
-                bytes = received?.to_vec();
+                received?.to_vec()
             }
-            Self::Store(store, _) => tokio::task::block_in_place(|| read(store, blob, &mut bytes))?,
+            Self::Store(store, _) => read(store.clone(), blob.clone()).await?,
             Self::Shipment(shipment, repository) if shipment.has_blob(repository, &blob.digest) => {
-                tokio::task::block_in_place(|| read(shipment.store(), blob, &mut bytes))?;
+                read(shipment.store().clone(), blob.clone()).await?
             }
             Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, {}", blob.digest))),
-        }
+        };
         let same = bytes.len() == limit && Digest::of(blob.digest.algorithm(), &bytes) == blob.digest;
         if same { Ok(bytes) } else { Err(wrong()) }
     }
@@ -207,7 +215,10 @@ impl EvidenceSource {
                 };
                 client.push_blob(host, repository, &blob, None, &open).await.map_err(Error::Client)?;
             }
-            Self::Store(store, _) => tokio::task::block_in_place(|| store.put_bytes(&bytes)).map(drop)?,
+            Self::Store(store, _) => {
+                let store = store.clone();
+                blocking(move || Ok(store.put_bytes(&bytes)?)).await?;
+            }
             Self::Shipment(..) => return Err(Error::NotFound(format!("{self}, as a writable repository"))),
         }
         Ok(())
@@ -218,6 +229,30 @@ impl EvidenceSource {
     /// # Errors
     /// When it cannot be written.
     pub async fn put_manifest(&self, selector: &Selector, manifest: &Manifest) -> Result<(), Error> {
+        self.put_manifest_under(None, selector, manifest).await
+    }
+
+    /// Waits for the lock that signers of one store hold. A registry has none.
+    ///
+    /// # Errors
+    /// When another process holds the lock for too long.
+    pub(super) async fn lock(&self) -> Result<Option<Arc<File>>, Error> {
+        let Self::Store(store, _) = self else { return Ok(None) };
+        let store = store.clone();
+        blocking(move || Ok(Some(Arc::new(store.lock_exclusive()?)))).await
+    }
+
+    /// Like [`Self::put_manifest`], under the source's lock: a write that has begun holds it until it ends, even if the
+    /// caller is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) async fn put_manifest_under(
+        &self,
+        lock: Option<&Arc<File>>,
+        selector: &Selector,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
         match self {
             Self::Registry(client, host, repository) => {
                 client.push_manifest(host, repository, selector, manifest).await.map_err(Error::Client)
@@ -233,7 +268,13 @@ impl EvidenceSource {
                 if let Selector::Tag(tag) = selector {
                     changes.push(Change::SetTag { repository, tag: tag.clone(), digest });
                 }
-                tokio::task::block_in_place(|| Ok(store.commit(changes)?))
+                let (store, lock) = (store.clone(), lock.cloned());
+                blocking(move || {
+                    let committed = store.commit(changes);
+                    drop(lock);
+                    Ok(committed?)
+                })
+                .await
             }
             Self::Shipment(..) => Err(Error::NotFound(format!("{self}, as a writable repository"))),
         }
@@ -241,12 +282,17 @@ impl EvidenceSource {
 }
 
 /// Reads a blob, and at most one byte more than its size.
-fn read(store: &Store, blob: &Descriptor, bytes: &mut Vec<u8>) -> Result<(), Error> {
-    let found = store.blob(&blob.digest)?;
-    let found = found.ok_or_else(|| Error::NotFound(blob.digest.to_string()))?;
-    let digest = blob.digest.clone();
-    let read = found.file.take(blob.size.saturating_add(1)).read_to_end(bytes);
-    read.map(drop).map_err(|source| Error::Read { digest, source })
+async fn read(store: Store, blob: Descriptor) -> Result<Vec<u8>, Error> {
+    blocking(move || {
+        let Descriptor { digest, size, .. } = blob;
+        let found = store.blob(&digest)?.ok_or_else(|| Error::NotFound(digest.to_string()))?;
+        let mut bytes = Vec::new();
+        match found.file.take(size.saturating_add(1)).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(source) => Err(Error::Read { digest, source }),
+        }
+    })
+    .await
 }
 
 /// Whether an error is a failure of the source as a whole, and not of one item in it.
@@ -262,7 +308,35 @@ pub(super) fn is_outage(error: &Error, listed: bool) -> bool {
         Error::Client(E::Protocol { .. }) => !listed,
         Error::Client(error) if matches!(error.class(), Class::Refused | Class::Missing) => false,
         Error::Store(store::Error::Invalid(_)) => false,
-        Error::Client(_) | Error::Store(_) | Error::Read { .. } => true,
+        Error::Client(_) | Error::Store(_) | Error::Read { .. } | Error::Died => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_is_read_and_written_on_a_runtime_with_one_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let source = EvidenceSource::Store(store, "team/app".parse().unwrap());
+        let kind = oci::media_type::OCI_EMPTY;
+        let config = Descriptor::new(kind.parse().unwrap(), Digest::sha256(b"{}"), 2);
+        let layers: [Descriptor; 0] = [];
+        let text = json!({
+            "schemaVersion": 2, "mediaType": oci::media_type::OCI_MANIFEST, "config": config, "layers": layers,
+        });
+        let manifest = Manifest::parse(text.to_string().into(), None).unwrap();
+        let tag = Selector::Tag("v1".parse().unwrap());
+        source.put_blob(b"{}".to_vec()).await.unwrap();
+        let lock = source.lock().await.unwrap();
+        source.put_manifest_under(lock.as_ref(), &tag, &manifest).await.unwrap();
+        assert_eq!(source.manifest(&tag).await.unwrap().unwrap().digest(), manifest.digest());
+        assert_eq!(source.blob(&config).await.unwrap(), b"{}");
+        assert!(source.referrers(&manifest.digest(), None, None).await.unwrap().entries.is_empty());
     }
 }

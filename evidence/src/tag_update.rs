@@ -26,9 +26,11 @@ pub enum TagUpdate {
 pub fn plan(
     store: &Store,
     repository: &RepositoryName,
-    (tag, digest, incoming): (&Tag, &Digest, &Manifest),
+    tag: &Tag,
+    digest: &Digest,
+    incoming: &Manifest,
 ) -> Result<TagUpdate, Error> {
-    let Some(present) = present(store, repository, (tag, digest))? else { return Ok(TagUpdate::Replace) };
+    let Some(present) = present(store, repository, tag, digest)? else { return Ok(TagUpdate::Replace) };
     let lacking = |one: &Manifest, other: &Manifest| attached::lacking(one, other).map(|layers| layers.len());
     match (lacking(&present, incoming), lacking(incoming, &present)) {
         (_, Ok(0)) | (Err(_), _) => Ok(TagUpdate::Replace),
@@ -51,7 +53,7 @@ pub fn is_kept(
     tag: &Tag,
     digest: &Digest,
 ) -> Result<bool, Error> {
-    Ok(present(store, repository, (tag, digest))?.is_some())
+    Ok(present(store, repository, tag, digest)?.is_some())
 }
 
 /// The digest from which a tag moves when it is set to another one; none if the tag is new, unchanged, or kept.
@@ -64,7 +66,7 @@ pub fn moves(
     tag: &Tag,
     digest: &Digest,
 ) -> Result<Option<Digest>, Error> {
-    let Some(from) = other_under(store, repository, (tag, digest))? else { return Ok(None) };
+    let Some(from) = other_under(store, repository, tag, digest)? else { return Ok(None) };
     let is_kept = tag.is_attachment() && evidence(store, repository, &from)?.is_some();
     Ok((!is_kept).then_some(from))
 }
@@ -76,10 +78,12 @@ pub fn moves(
 pub fn changes(
     store: &Store,
     repository: &RepositoryName,
-    (tag, digest, incoming): (&Tag, &Digest, &Manifest),
+    tag: &Tag,
+    digest: &Digest,
+    incoming: &Manifest,
 ) -> Result<Vec<Change>, Error> {
     let set = |digest: Digest| Change::SetTag { repository: repository.clone(), tag: tag.clone(), digest };
-    match plan(store, repository, (tag, digest, incoming))? {
+    match plan(store, repository, tag, digest, incoming)? {
         TagUpdate::Replace => Ok(vec![set(digest.clone())]),
         TagUpdate::Keep => Ok(Vec::new()),
         TagUpdate::Merge(attached::Attachment { manifest, config }) => {
@@ -95,12 +99,13 @@ pub fn changes(
 fn present(
     store: &Store,
     repository: &RepositoryName,
-    (tag, digest): (&Tag, &Digest),
+    tag: &Tag,
+    digest: &Digest,
 ) -> Result<Option<Manifest>, Error> {
     if !tag.is_attachment() {
         return Ok(None);
     }
-    match other_under(store, repository, (tag, digest))? {
+    match other_under(store, repository, tag, digest)? {
         Some(present) => evidence(store, repository, &present),
         None => Ok(None),
     }
@@ -110,7 +115,8 @@ fn present(
 fn other_under(
     store: &Store,
     repository: &RepositoryName,
-    (tag, digest): (&Tag, &Digest),
+    tag: &Tag,
+    digest: &Digest,
 ) -> Result<Option<Digest>, Error> {
     let row = store.resolve(repository, &Selector::Tag(tag.clone()))?;
     Ok(row.map(|row| row.digest).filter(|present| present != digest))

@@ -71,8 +71,15 @@ pub fn read_from(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
 /// The bytes are not UTF-8.
 pub fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| {
-        io::Error::new(io::ErrorKind::InvalidData, Message::new(Class::Other, "it is not UTF-8".to_owned()))
+        io::Error::new(io::ErrorKind::InvalidData, Message::new(Class::Usage, "it is not UTF-8".to_owned()))
     })
+}
+
+/// The folder in which relative paths of a file start: the folder of a regular file, and the current folder for a pipe.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.filter(|_| !path.exists() || path.is_file()).unwrap_or(Path::new("."))
 }
 
 fn size(bytes: u64) -> String {
@@ -98,7 +105,8 @@ fn check(found: &Metadata, inherited: bool) -> io::Result<()> {
         return Ok(());
     }
     if kind.is_dir() {
-        return Err(rustix::io::Errno::ISDIR.into());
+        let message = Message::new(Class::Usage, "it is a folder, not a file".to_owned());
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, message));
     }
     let message = format!("it is {}, not a regular file", type_name(kind));
     Err(io::Error::new(io::ErrorKind::InvalidInput, Message::new(Class::Usage, message)))
@@ -166,6 +174,21 @@ mod tests {
         assert_eq!(read(&path, MAX_SIZE).unwrap_err().to_string(), "it is larger than 64 MiB");
         assert_eq!(read(&folder.path().join("none"), 4).unwrap_err().class(), Class::Missing);
         assert_eq!(read(folder.path(), 4).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(read(folder.path(), 4).unwrap_err().class(), Class::Usage);
+        assert_eq!(text(vec![0xff]).unwrap_err().class(), Class::Usage);
+    }
+
+    #[test]
+    fn o14_relative_paths_start_in_the_folder_of_a_regular_file_and_not_in_that_of_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(folder_of(&path), folder.path());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(folder_of(&path), folder.path());
+        assert_eq!(folder_of(Path::new("file")), Path::new("."));
+        let (reader, _writer) = io::pipe().unwrap();
+        let pipe = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        assert_eq!(folder_of(Path::new(&pipe)), Path::new("."));
     }
 
     #[test]

@@ -77,7 +77,9 @@ pub enum Error {
         reason: String,
     },
     /// The registry sent other content than the requested digest.
-    #[error("the registry sent other content for the chart `{chart}`: expected {expected}, received {found}")]
+    #[error(
+        "the registry sent different content for the chart `{chart}`: expected {expected}, received {found}"
+    )]
     Digest {
         /// The chart.
         chart: String,
@@ -123,7 +125,7 @@ pub enum Error {
     /// A different CRD of the chart's `crds/` exists, and does not belong to the release.
     #[error(
         "{definition} exists, does not belong to the release and differs from the chart's; nothing was changed. Install the \
-         chart version that it is from, or set the package's annotation `{TAKE_OWNERSHIP}: \"true\"` to replace it, unless \
+         chart version that it came from, or set the package's annotation `{TAKE_OWNERSHIP}: \"true\"` to replace it, unless \
          that would prune data"
     )]
     ForeignDefinition {

@@ -30,8 +30,8 @@ pub(crate) struct ClusterLookup {
 }
 
 impl ClusterLookup {
-    pub(crate) fn new(cluster: Cluster, lenient: bool, (release, namespace): (&str, &str)) -> Self {
-        let (release, namespace) = (release.to_owned(), namespace.to_owned());
+    pub(crate) fn new(cluster: Cluster, lenient: bool, owner: Owner<'_>) -> Self {
+        let (release, namespace) = (owner.release.to_owned(), owner.namespace.to_owned());
         Self { cluster, runtime: Handle::current(), count: AtomicUsize::new(0), lenient, release, namespace }
     }
 

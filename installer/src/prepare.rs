@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::guard::{ChartObject, Privileges};
 use crate::lookup::ClusterLookup;
+use crate::object::Owner;
 use crate::plan::Install;
 use crate::prepared::Prepared;
 use crate::record::{Seed, Stored};
@@ -224,7 +225,11 @@ async fn render(
     let (chart, release, namespace) = (Arc::clone(chart), plan.release.clone(), (*namespace).to_owned());
     let (revision, is_upgrade, bytes) = (i64::from(basis.revision), basis.is_upgrade, seed.bytes);
     let keys = seed.keys;
-    let lookup = ClusterLookup::new(engine.cluster.clone(), !is_upgrade, (&release, &namespace));
+    let lookup = ClusterLookup::new(
+        engine.cluster.clone(),
+        !is_upgrade,
+        Owner { release: &release, namespace: &namespace },
+    );
     let work = move || {
         let mut options = Options::new(release, namespace, bytes, now);
         options.seeded_at = born.min(now);

@@ -188,11 +188,8 @@ fn replica_set(object: &Value) -> Readiness {
         return Waiting("not observed yet".to_owned());
     }
     let wanted = number(object, "/spec/replicas").unwrap_or(1);
-    let counts = [
-        ("labelled", "fullyLabeledReplicas"),
-        ("available", "availableReplicas"),
-        ("ready", "readyReplicas"),
-    ];
+    let counts =
+        [("labeled", "fullyLabeledReplicas"), ("available", "availableReplicas"), ("ready", "readyReplicas")];
     if let Some((label, name)) = counts.iter().find(|(_, name)| status(object, name) < wanted) {
         return of_count(label, status(object, name), wanted);
     }

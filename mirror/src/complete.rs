@@ -65,11 +65,11 @@ impl IncludedContent<'_> {
     /// included content.
     pub fn gaps(
         &self,
-        manifest: (&Digest, &Manifest),
+        digest: &Digest,
+        manifest: &Manifest,
         absent: &BTreeSet<&Digest>,
         size: &dyn Fn(&Digest) -> Option<u64>,
     ) -> Vec<Gap> {
-        let (digest, manifest) = manifest;
         let may_lack = |part: &Descriptor, is_child: bool| {
             absent.contains(&part.digest)
                 || (self.undeclared && (is_child || part.media_type.is_foreign() || !part.urls.is_empty()))
@@ -152,7 +152,7 @@ mod tests {
         let absent: Vec<_> = absent.iter().map(|bytes| Digest::sha256(bytes)).collect();
         let included =
             IncludedContent { repository: &repository, manifests: sizes.keys().collect(), undeclared: false };
-        let gaps = included.gaps((&manifest.digest(), manifest), &absent.iter().collect(), &|digest| {
+        let gaps = included.gaps(&manifest.digest(), manifest, &absent.iter().collect(), &|digest| {
             sizes.get(digest).copied()
         });
         gaps.into_iter().map(|gap| gap.kind).collect()

@@ -218,7 +218,7 @@ impl MirrorConfig {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = input::read_text(path, input::MAX_SIZE)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path, private::folder_of(path))
+        Self::parse(&text, path, input::folder_of(path))
     }
 
     fn parse(text: &str, path: &Path, base: &Path) -> Result<Self, Error> {

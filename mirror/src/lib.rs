@@ -16,6 +16,7 @@ mod run;
 pub mod source;
 
 pub use run::{
-    Download, Error, ItemReport, Locks, MOST_PROVENANCE, MirrorPlan, MirrorReport, MovedTag, Origin,
-    StoredChart, Totals, WrongContent, client, plan, run, stored_chart, verify_chart, write_durably,
+    Download, Error, ItemReport, LockTarget, Locks, MOST_PROVENANCE, MirrorPlan, MirrorReport, Mirrored,
+    MovedTag, Origin, StoredChart, Totals, WrongContent, client, plan, run, stored_chart, verify_chart,
+    write_durably,
 };

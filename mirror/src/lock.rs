@@ -239,9 +239,13 @@ impl Error {
     }
 }
 
-/// The path of the mirror file relative to the lock's folder, so that both can be moved together.
+/// The path of the mirror file relative to the lock's folder, so that both can be moved together; `-` for a pipe, which has
+/// another path in each run.
 #[must_use]
 pub fn file_of(lock: &Path, file: &Path) -> String {
+    if file.exists() && !file.is_file() {
+        return "-".to_owned();
+    }
     let whole =
         |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_default();
     let (folder, file) = (whole(private::folder_of(lock)), whole(file));
@@ -304,9 +308,8 @@ pub fn is_name(text: &str) -> bool {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Read { .. } | Self::Malformed { .. } | Self::Owner { .. } | Self::Version(_) => {
-                Class::Usage
-            }
+            Self::Read { source, .. } => source.class(),
+            Self::Malformed { .. } | Self::Owner { .. } | Self::Version(_) => Class::Usage,
         }
     }
 }

@@ -145,6 +145,24 @@ pub struct Locks<'a> {
     pub renamed: bool,
 }
 
+/// The lock that a run writes.
+#[derive(Clone, Copy, Debug)]
+pub struct LockTarget<'a> {
+    /// Its path.
+    pub path: &'a Path,
+    /// The mirror file that it belongs to, relative to its folder.
+    pub mirror_file: &'a str,
+}
+
+/// A completed run.
+#[derive(Clone, Debug)]
+pub struct Mirrored {
+    /// The result.
+    pub report: MirrorReport,
+    /// The lock that was written, or that was already satisfied.
+    pub lock: Lock,
+}
+
 /// Plans a run: reads the sources, resolves the references, and finds missing content. With a lock, references resolve
 /// to the digests in it.
 ///
@@ -158,13 +176,17 @@ pub async fn plan(
     reporter: &dyn Reporter,
 ) -> Result<MirrorPlan, Error> {
     let lock = locks.followed;
-    let (wants, mut failed) = wants(config, client, (store, lock), reporter).await?;
+    let (mut wants, mut failed) = wants(config, client, store, lock, reporter).await?;
     if let Some(lock) = lock.filter(|_| !locks.renamed)
         && failed.is_empty()
-        && let Some(plan) = tokio::task::block_in_place(|| plan::satisfied(config, &wants, lock, store))?
-        && upstream::holds_in_store(config, lock, store).await?
     {
-        return Ok(plan);
+        let plan;
+        (plan, wants) = satisfied(config.clone(), wants, lock.clone(), store.clone()).await?;
+        if let Some(plan) = plan
+            && upstream::holds_in_store(config, lock, store).await?
+        {
+            return Ok(plan);
+        }
     }
     let (resolved, unresolved) = resolve::resolve(config, client, &wants, lock, store).await?;
     failed.extend(unresolved);
@@ -179,20 +201,31 @@ pub async fn plan(
     Ok(plan)
 }
 
+/// The plan if the store satisfies the lock, and the items again.
+async fn satisfied(
+    config: MirrorConfig,
+    wants: Vec<Wanted>,
+    lock: Lock,
+    store: Store,
+) -> Result<(Option<MirrorPlan>, Vec<Wanted>), Error> {
+    fetch::blocking(move || Ok((plan::satisfied(&config, &wants, lock, &store)?, wants))).await
+}
+
 /// The content of the sources. With `keep_going`, each source is read by itself, and failures are returned separately.
 async fn wants(
     config: &MirrorConfig,
     client: &Client,
-    store_and_lock: (&Store, Option<&Lock>),
+    store: &Store,
+    lock: Option<&Lock>,
     reporter: &dyn Reporter,
 ) -> Result<(Vec<Wanted>, Vec<Error>), Error> {
     if !config.keep_going {
-        return Ok((resolve::wants(config, client, store_and_lock, reporter).await?, Vec::new()));
+        return Ok((resolve::wants(config, client, store, lock, reporter).await?, Vec::new()));
     }
     let (mut wants, mut failed) = (Vec::new(), Vec::new());
     for source in &config.sources {
         let one = MirrorConfig { sources: vec![source.clone()], ..config.clone() };
-        match resolve::wants(&one, client, store_and_lock, reporter).await {
+        match resolve::wants(&one, client, store, lock, reporter).await {
             Ok(found) => wants.extend(found),
             Err(error) => failed.push(error),
         }
@@ -220,24 +253,27 @@ async fn ask_sizes(plan: &mut MirrorPlan, client: &Client) {
     }
 }
 
-/// Fetches the content that the plan lists, names it in the store, and writes the lock of the mirror file `file`.
+/// Fetches the content that the plan lists, names it in the store, and writes the lock.
 ///
 /// # Errors
 /// When content cannot be fetched or does not match its digest; nothing is named then. With `keep_going`, also when
 /// planning failed for an item.
 pub async fn run(
-    plan: MirrorPlan,
+    mut plan: MirrorPlan,
     client: &Client,
     store: &Store,
-    (lock_path, file): (&Path, &str),
+    target: LockTarget<'_>,
     reporter: &dyn Reporter,
-) -> Result<MirrorReport, Error> {
-    if plan.done {
-        return Ok(plan.report());
+) -> Result<Mirrored, Error> {
+    if let Some(lock) = plan.satisfied.take() {
+        return Ok(Mirrored { report: plan.report(), lock });
     }
-    let (mut lock, report) = Box::pin(fetch::fetch(plan, client, store, reporter)).await?;
-    lock.file = Some(file.to_owned());
-    let (path, bytes) = (lock_path.to_owned(), lock.to_bytes());
+    let mut mirrored = Box::pin(fetch::fetch(plan, client, store, reporter)).await?;
+    mirrored.lock.file = Some(target.mirror_file.to_owned());
+    let (path, bytes) = (target.path.to_owned(), mirrored.lock.to_bytes());
     fetch::blocking(move || fetch::write_durably(&path, &bytes)).await?;
-    Ok(report)
+    Ok(mirrored)
 }
+
+#[cfg(test)]
+mod tests;

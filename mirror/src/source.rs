@@ -9,6 +9,7 @@ pub mod url;
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use oci::{Descriptor, Digest, Manifest, Platform, Reference, RepositoryName, Tag};
 
 pub(crate) use self::chart::archive_name;
@@ -65,6 +66,9 @@ pub enum Wanted {
     Chart {
         /// Its path.
         path: std::path::PathBuf,
+        /// The archive, if it was already read to find its images. This archive is mirrored, even if the file has changed
+        /// since.
+        archive: Option<Bytes>,
     },
 }
 
@@ -75,7 +79,7 @@ impl Wanted {
         match self {
             Self::Image { reference, .. } | Self::Archive { reference, .. } => reference.to_string(),
             Self::File { source, .. } => source.clone(),
-            Self::Chart { path } => path.display().to_string(),
+            Self::Chart { path, .. } => path.display().to_string(),
         }
     }
 
@@ -99,6 +103,11 @@ impl Wanted {
                 let agrees = read.is_none() || other.is_none() || read == *other;
                 let read = read.or_else(|| other.clone());
                 agrees.then_some(Self::Image { kind, reference, read })
+            }
+            (Self::Chart { path, archive }, Self::Chart { path: same, archive: other }) if path == *same => {
+                let agrees = archive.is_none() || other.is_none() || archive == *other;
+                let archive = archive.or_else(|| other.clone());
+                agrees.then_some(Self::Chart { path, archive })
             }
             (this, other) => (this == *other).then_some(this),
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// The longest accepted duration: a century, in seconds.
-const MAX_SECONDS: f64 = 100.0 * 366.0 * 86_400.0;
+/// The longest accepted duration: a century.
+const MAX: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// A duration that is not negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,39 +27,10 @@ impl FromStr for GoDuration {
     /// # Errors
     /// [`Error::Duration`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refused = || Error::Duration(text.to_owned());
-        let mut rest = text.strip_prefix('+').unwrap_or(text);
-        if rest == "0" {
-            return Ok(Self::default());
-        }
-        let mut seconds = 0.0;
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(refused)?;
-            let (number, after) = rest.split_at(digits);
-            let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-            let (unit, after) = after.split_at(unit_end);
-            // Like Go, Rust's float parser accepts `.5` and `5.` and rejects an empty text.
-            let number: f64 = number.parse().map_err(|_| refused())?;
-            seconds += number * unit_seconds(unit).ok_or_else(refused)?;
-            rest = after;
-        }
-        if text.trim_start_matches('+').is_empty() || seconds > MAX_SECONDS {
-            return Err(refused());
-        }
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| refused())
+        let nanos = gostd::time::duration::parse(text).ok().and_then(|nanos| u64::try_from(nanos).ok());
+        let duration = nanos.map(Duration::from_nanos).filter(|duration| *duration <= MAX);
+        duration.map(Self).ok_or_else(|| Error::Duration(text.to_owned()))
     }
-}
-
-fn unit_seconds(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "ns" => 1e-9,
-        "us" | "µs" | "μs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    })
 }
 
 impl fmt::Display for GoDuration {

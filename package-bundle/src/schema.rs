@@ -11,7 +11,8 @@ use flate2::{Compression, GzBuilder};
 use helm::Chart;
 use serde_json::Value;
 
-use super::{Error, OfferText};
+use super::Error;
+use super::config::OfferText;
 
 /// The schema of a chart without a schema: any map.
 const ANY_MAP: &[u8] = br#"{"type":"object"}"#;

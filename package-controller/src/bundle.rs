@@ -53,7 +53,7 @@ pub fn decide(controller: &PackageBundleController, observation: &Observation<'_
     let decision = |state, detail: String, usable| Decision { state, detail, activate: None, usable };
     if controller.namespace() != PACKAGES_NAMESPACE {
         let detail =
-            format!("a PackageBundleController has an effect in the namespace {PACKAGES_NAMESPACE} only");
+            format!("a PackageBundleController has an effect only in the namespace {PACKAGES_NAMESPACE}");
         return decision(ControllerState::Ignored, detail, false);
     }
     if let Err(reason) = observation.cluster {
@@ -131,7 +131,7 @@ mod tests {
         let observation = Observation { cluster: Ok(()), latest: Err(""), active_is_present: false };
         let ignored = decide(&controller, &observation);
         assert_eq!((ignored.state, ignored.usable), (ControllerState::Ignored, false));
-        assert!(ignored.detail.ends_with("in the namespace eksa-packages only"), "{}", ignored.detail);
+        assert!(ignored.detail.ends_with("only in the namespace eksa-packages"), "{}", ignored.detail);
     }
 
     #[test]

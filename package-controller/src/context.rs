@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admission::keys::KeySource;
 use kube::Client;
 use registry::client::ClientConfig;
 use telemetry::Telemetry;
@@ -28,28 +27,14 @@ pub enum Duty {
 pub struct Settings {
     /// The kubeconfig. Default: the service account of the pod.
     pub kubeconfig: Option<PathBuf>,
-    /// The management cluster's name (`CLUSTER_NAME`).
-    pub cluster: String,
-    /// The name of this replica, for the lease.
-    pub identity: String,
-    /// The namespace of the process, its lease and its certificates.
-    pub namespace: String,
-    /// The service through which the API server calls the webhooks.
-    pub service: String,
-    /// The address that the webhooks listen on.
-    pub webhooks: SocketAddr,
-    /// The URL at which the API server calls the webhooks, instead of the service, if they run outside of the cluster.
-    pub webhook_url: Option<String>,
+    /// Who and where the process is, and how it verifies: the webhooks use these arguments, too.
+    pub process: Arc<admission::Settings>,
     /// The address for `/healthz`, `/readyz` and `/metrics`, without TLS.
     pub health: SocketAddr,
     /// The version of the controller; `development` satisfies every bundle.
     pub version: String,
     /// The configuration of the registry client.
     pub registry: ClientConfig,
-    /// The host of the mirror that serves all registries of images and charts, if there is one.
-    pub mirror: Option<oci::RegistryHost>,
-    /// The trusted keys for package bundles.
-    pub keys: KeySource,
     /// The folder of the audit log. Without one, changes are recorded in events and log lines only.
     pub audit: Option<PathBuf>,
     /// The interval of drift detection.

@@ -1,7 +1,7 @@
 //! Errors of the controller.
 
 use error_class::{Class, Classified};
-use error_text::kube_class;
+use error_text::{RequestFailed, kubeconfig_class};
 
 /// The result of this crate's functions that access a cluster.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,8 +17,8 @@ pub enum Error {
     #[error("not in a cluster, and no kubeconfig was given")]
     NotInCluster(#[source] kube::config::InClusterError),
     /// The API server rejected a request, or did not answer.
-    #[error("the request to the API server failed")]
-    Kube(#[source] Box<kube::Error>),
+    #[error(transparent)]
+    Kube(#[from] RequestFailed),
     /// The registry client cannot be set up, or a request to the registry failed.
     #[error(transparent)]
     Registry(#[from] registry::client::Error),
@@ -37,19 +37,19 @@ impl Error {
     /// Wraps an error of a request to the API server.
     #[must_use]
     pub fn kube(error: kube::Error) -> Self {
-        Self::Kube(Box::new(error))
+        Self::Kube(error.into())
     }
 }
 
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Kube(source) => kube_class(source),
+            Self::Kube(error) => error.class(),
             Self::Registry(error) => error.class(),
             Self::Admission(error) => error.class(),
             Self::Telemetry(error) => error.class(),
             Self::Audit(error) => error.class(),
-            Self::Kubeconfig(_) => Class::Usage,
+            Self::Kubeconfig(error) => kubeconfig_class(error),
             Self::NotInCluster(_) => Class::Other,
         }
     }

@@ -124,7 +124,7 @@ pub fn next(observed: &Observed<'_>) -> Step {
     if let Some(older) = older {
         let (release, at) = (package.name(), older.namespace());
         let detail = format!(
-            "the release \"{release}\" belongs to the package {at}/{release}, whose namespace is of the same cluster: rename \
+            "the release \"{release}\" belongs to the package {at}/{release}, which is for the same cluster: rename \
              one of the two packages"
         );
         return waiting(status, detail, LONG);

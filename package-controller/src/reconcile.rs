@@ -56,8 +56,8 @@ const LOG_RETRY: Duration = Duration::from_secs(5);
 /// None: failures are retried.
 pub async fn run(context: Context, mut stop: BoxFuture<'static, ()>) -> Result<()> {
     let settings = &context.settings;
-    let identity = lease::identity(&settings.identity);
-    let mut holder = lease::Holder::new(context.kube.clone(), &settings.namespace, identity);
+    let identity = lease::identity(&settings.process.identity);
+    let mut holder = lease::Holder::new(context.kube.clone(), &settings.process.namespace, identity);
     let reporter = tokio::select! {
         reporter = reporter(&context) => Arc::new(reporter),
         () = &mut stop => return Ok(()),
@@ -80,7 +80,7 @@ pub async fn run(context: Context, mut stop: BoxFuture<'static, ()>) -> Result<(
 /// If the lease cannot be read.
 pub(crate) async fn leads(context: &Context) -> kube::Result<bool> {
     let settings = &context.settings;
-    lease::holds(context.kube.clone(), &settings.namespace, &settings.identity).await
+    lease::holds(context.kube.clone(), &settings.process.namespace, &settings.process.identity).await
 }
 
 /// Waits until the audit log can be opened, as changes that cannot be logged must not happen. The webhooks are served in
@@ -103,7 +103,7 @@ async fn lead_repeatedly(
     reporter: &Arc<EventReporter>,
     leader: &Gauge,
 ) {
-    let identity = &context.settings.identity;
+    let identity = &context.settings.process.identity;
     loop {
         holder.acquire().await;
         leader.set(1);
@@ -120,7 +120,7 @@ async fn lead_repeatedly(
 
 /// Runs all controllers until the future is dropped.
 async fn lead(context: Context, reporter: Arc<EventReporter>) {
-    let (state, writers, queues) = ClusterState::new(context.settings.cluster.clone());
+    let (state, writers, queues) = ClusterState::new(context.settings.process.cluster.clone());
     let state = Arc::new(state);
     let shared = Arc::new(Shared {
         clusters: Clusters::new(context.clone()),
@@ -195,8 +195,8 @@ where
     ObjectRef<K>: Hash,
 {
     let key = format!("{}/{}", K::kind(&()), ObjectRef::from_obj(object.as_ref()));
-    if let Error::Kube(source) = error
-        && let kube::Error::Api(status) = source.as_ref()
+    if let Error::Kube(failed) = error
+        && let kube::Error::Api(status) = failed.cause()
         && (status.is_conflict() || status.is_not_found())
     {
         // The object was changed or deleted in the meantime: the watch reports it.

@@ -48,24 +48,13 @@ pub async fn run(settings: Settings, stop: BoxFuture<'static, ()>) -> Result<()>
 
 /// The context of the webhooks.
 fn webhooks_of(context: &Context) -> admission::Context {
-    let settings = context.settings.as_ref();
-    let arguments = admission::Settings {
-        cluster: settings.cluster.clone(),
-        identity: settings.identity.clone(),
-        namespace: settings.namespace.clone(),
-        service: settings.service.clone(),
-        webhooks: settings.webhooks,
-        webhook_url: settings.webhook_url.clone(),
-        mirror: settings.mirror.clone(),
-        keys: settings.keys.clone(),
-    };
     let leader = context.clone();
     let is_leader = move || {
         let leader = leader.clone();
         async move { reconcile::leads(&leader).await }.boxed()
     };
     admission::Context {
-        settings: Arc::new(arguments),
+        settings: Arc::clone(&context.settings.process),
         kube: context.kube.clone(),
         registry: context.registry.clone(),
         telemetry: context.telemetry.clone(),

@@ -51,7 +51,7 @@ impl<'a> SetCheck<'a> {
             let manifest = Manifest::parse(bytes.clone(), Some(&bundled.media_type))?;
             let absent = bundled.absent.iter().map(|absent| &absent.digest).collect();
             let size = |digest: &Digest| self.sizes.get(digest).copied();
-            self.gaps.extend(self.included[*index].gaps((digest, &manifest), &absent, &size));
+            self.gaps.extend(self.included[*index].gaps(digest, &manifest, &absent, &size));
         }
         Ok(())
     }

@@ -13,9 +13,10 @@
 //! number. A set with another log and a log with another set are both detected.
 //!
 //! - [`mod@write`]: writes the sender's log to the drive; [`examine`]: verifies the log on the drive, and returns a
-//!   [`Finding`] or an [`Alarm`]
+//!   [`Finding`] or an [`Alarm`]; `claimed`: what a drive states about its log, for display only
 
 mod alarm;
+pub(crate) mod claimed;
 pub mod examine;
 mod files;
 pub mod refusal;
@@ -40,6 +41,8 @@ const WITNESS: &str = "witness";
 /// The prefix of a proof's file name.
 const CONSISTENCY: &str = "consistency-from-";
 
+/// The maximum number of cosigned checkpoints that are read.
+const MOST_WITNESSES: usize = 100;
 /// The maximum size of `trusted_root.json`.
 const MOST_TRUSTED_ROOT: u64 = 64 << 10;
 

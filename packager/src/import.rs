@@ -131,7 +131,7 @@ pub fn import(
     media.with_copies(manifest, || {
         reporter.begin("import", manifest.content_size());
         let volumes = Volumes::all(manifest, media);
-        report.healed = load(manifest, (&volumes, &mut |number| media.payload(number)), store, reporter)?;
+        report.healed = load(manifest, &volumes, &mut |number| media.payload(number), store, reporter)?;
         Ok(())
     })?;
     for warning in media.warnings() {
@@ -147,7 +147,8 @@ pub fn import(
 /// finished blobs durable.
 fn load(
     manifest: &BundleManifest,
-    source: (&Volumes, &mut Payloads<'_>),
+    volumes: &Volumes,
+    payloads: &mut Payloads<'_>,
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<Count, Error> {
@@ -157,7 +158,7 @@ fn load(
         let hashing = scope.spawn(move || hash_all(&steps, &whole));
         let publishing = scope.spawn(move || publish_all(&finished, reporter));
         let mut loader = Loader { store, queue, reporter, current: Current::None };
-        let walked = walk_volumes(manifest, source, &mut loader);
+        let walked = walk_volumes(manifest, volumes, payloads, &mut loader);
         drop(loader);
         let hashed = hashing.join().unwrap_or(Err(DIED));
         let published = publishing.join().unwrap_or(Err(DIED));
@@ -312,7 +313,7 @@ fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Erro
             let (name, digest) = (&repository.name, &tag.digest);
             // Signatures that were added here are kept, in addition to those on the drive.
             let set = if let Some(manifest) = gathering.get(digest) {
-                let set = tag_update::changes(store, name, (&tag.tag, digest, manifest));
+                let set = tag_update::changes(store, name, &tag.tag, digest, manifest);
                 set.map_err(|error| of_store(error, store))?
             } else {
                 let (repository, tag, digest) = (name.clone(), tag.tag.clone(), digest.clone());

@@ -8,7 +8,7 @@ pub use self::html::html;
 use mirror::lock::{ItemKind, LockedItem};
 
 use crate::bundle::{Encoding, EntryKind, Error};
-use crate::drive_log::examine::{ClaimedLog, claimed};
+use crate::drive_log::claimed::{ClaimedLog, claimed};
 use crate::media::{Completion, Media};
 
 /// The content of a drive by its own statement: the signature is not verified.
@@ -51,6 +51,17 @@ pub struct VolumeLine {
     pub name: String,
     /// Its size in bytes; `None` if it was not found.
     pub size: Option<u64>,
+    /// The kind of the file in its place, if that is not a volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other: Option<&'static str>,
+}
+
+impl VolumeLine {
+    /// What was found instead of the volume.
+    #[must_use]
+    pub fn instead(&self) -> &'static str {
+        self.other.unwrap_or("not found")
+    }
 }
 
 /// Collects the content of a drive.
@@ -71,9 +82,11 @@ pub fn inspect(media: &Media) -> Result<Contents, Error> {
         created_by: manifest.created_by.clone(),
         key_hint: bundle_signer::bundle::claimed_hint(media.signature()).ok(),
         volumes: (1..=manifest.volumes)
-            .map(|number| VolumeLine {
-                name: manifest.volume_name(number),
-                size: media.volumes().get(&number).map(|volume| volume.size),
+            .map(|number| {
+                let name = manifest.volume_name(number);
+                let size = media.volumes().get(&number).map(|volume| volume.size);
+                let other = media.kind_in_place_of(&name).filter(|_| size.is_none());
+                VolumeLine { name, size, other }
             })
             .collect(),
         tags: tags.collect(),

@@ -1,27 +1,30 @@
-//! Finds and opens volumes on media: reads their heads, checks that the set is complete, and verifies the signature. No
-//! payload is read here. If there are several copies of a volume, an undamaged one is used, whatever its name (`copies`).
+//! Finds and opens volumes on media: reads their heads, checks that the set is complete, and verifies the signature. If
+//! there are several copies of a volume, an undamaged one is used, whatever its name (`copies`).
+//!
+//! `volume`: the volume files; `completion`: the completion mark next to them; `beneath`: opens files without following links
 
 mod beneath;
+mod completion;
 mod copies;
+mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bundle_signer::{Claims, Gate, TrustFile, Verified, verify_blob};
 use oci::Digest;
-use serde::{Deserialize, Serialize};
 
 pub(crate) use self::beneath::Beneath;
+use self::completion::read_mark;
+pub use self::completion::{Completion, mark_name};
 use self::copies::Copies;
+pub(crate) use self::volume::Payload;
+pub use self::volume::{OtherFile, Volume};
+use self::volume::{beside, candidates, content_kind, open};
 use crate::bundle::head::Head;
 use crate::bundle::{BundleManifest, Error, Limits, layout};
-
-/// The maximum size of a completion mark.
-const MOST_MARK: u64 = 64 << 10;
 
 /// All volumes of one set, by number.
 pub struct Media {
@@ -33,31 +36,8 @@ pub struct Media {
     folders: BTreeSet<PathBuf>,
     /// Files that the user named: these may be links.
     named: BTreeSet<PathBuf>,
-}
-
-/// A volume file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Volume {
-    /// The file.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The number of volumes that its header states; the signature does not cover the header.
-    pub total: u32,
-}
-
-/// The mark that `pack` writes next to the volumes after it has read them back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Completion {
-    /// The set.
-    pub set: Digest,
-    /// The time after the last volume was read back, RFC 3339.
-    pub completed_at: String,
-    /// Whether the medium was read back.
-    pub read_back: bool,
-    /// The program that wrote it.
-    pub created_by: String,
+    /// What is only named like a volume.
+    others: Vec<OtherFile>,
 }
 
 /// Requests media that are inserted one after the other.
@@ -84,12 +64,17 @@ impl Media {
         let folder = |path: &PathBuf| if path.is_dir() { path.clone() } else { beside(path) };
         let folders: BTreeSet<_> = paths.iter().map(folder).collect();
         let named: BTreeSet<PathBuf> = paths.iter().filter(|path| !path.is_dir()).cloned().collect();
-        for path in candidates(paths)? {
+        let (found, mut others) = candidates(paths)?;
+        for path in found {
             let mut file = open(&path, &named).map_err(Error::io("open", &path))?;
             let size = file.metadata().map_err(Error::io("read", &path))?.len();
             let head = match Head::read(&mut file, &path, &limits) {
                 Ok(Some(head)) => head,
-                Ok(None) => continue,
+                Ok(None) => {
+                    let is_named = named.contains(&path);
+                    others.push(OtherFile { path, kind: content_kind(size), is_named });
+                    continue;
+                }
                 Err(error) => {
                     damaged.push((path, error));
                     continue;
@@ -112,9 +97,14 @@ impl Media {
                 media.copies.warn(copies::ignored(path, error));
             }
         }
-        let names =
-            || paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
-        media.map(|media| Self { folders, named, ..media }).ok_or_else(|| Error::NoVolume(names()))
+        let Some(media) = media else {
+            if let Some(other) = others.into_iter().next() {
+                return Err(Error::NotVolume(other));
+            }
+            let names: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+            return Err(Error::NoVolume(names.join(", ")));
+        };
+        Ok(Self { folders, named, others, ..media })
     }
 
     fn new(head: &Head, limits: Limits) -> Self {
@@ -126,6 +116,7 @@ impl Media {
             payload_read: Arc::default(),
             folders: BTreeSet::new(),
             named: BTreeSet::new(),
+            others: Vec::new(),
         }
     }
 
@@ -245,7 +236,27 @@ impl Media {
 
     /// Checks that all volumes exist with exactly the size that the manifest implies.
     pub(crate) fn check_volumes(&self, manifest: &BundleManifest) -> Result<(), Error> {
-        self.copies.choose(manifest, |number| self.volume_len(manifest, number))
+        let chosen = self.copies.choose(manifest, |number| self.volume_len(manifest, number));
+        chosen.map_err(|error| {
+            let found = self.volumes();
+            let mut missing = (1..=manifest.volumes).filter(|number| !found.contains_key(number));
+            let other = missing.find_map(|number| self.in_place_of(&manifest.volume_name(number)));
+            match error {
+                Error::MissingVolumes { .. } => other.cloned().map_or(error, Error::NotVolume),
+                error => error,
+            }
+        })
+    }
+
+    /// What is in the place of a volume that was not found.
+    fn in_place_of(&self, name: &str) -> Option<&OtherFile> {
+        self.others.iter().find(|other| other.has_name(name))
+    }
+
+    /// The kind of the file in the place of a volume that was not found, if there is one.
+    #[must_use]
+    pub fn kind_in_place_of(&self, name: &str) -> Option<&'static str> {
+        self.in_place_of(name).map(|other| other.kind)
     }
 
     fn head_len(&self) -> u64 {
@@ -256,13 +267,7 @@ impl Media {
     pub(crate) fn payload(&self, number: u32) -> Result<Payload, Error> {
         let volume =
             self.copies.chosen().remove(&number).ok_or(Error::Inconsistent("a volume is missing"))?;
-        let path = volume.path;
-        let mut file = open(&path, &self.named).map_err(Error::io("open", &path))?;
-        let offset = self.head_len();
-        file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &path))?;
-        // This is only a hint to the kernel.
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
-        Ok(Payload { file, path, offset, read: Arc::clone(&self.payload_read) })
+        Payload::open(volume.path, &self.named, self.head_len(), Arc::clone(&self.payload_read))
     }
 
     /// The completion mark of this set next to one of the volumes, if it exists.
@@ -273,85 +278,4 @@ impl Media {
         let mut marks = folders.iter().filter_map(|folder| read_mark(folder, &mark_name(&manifest.name)));
         marks.find(|mark| mark.set == self.set)
     }
-}
-
-/// Reads a mark. The mark is not signed, and anyone who had the drive may have made it. So pipes, links and huge files are
-/// not read, and other characters in the time, which could put any text into a report, are refused.
-fn read_mark(folder: &Path, name: &str) -> Option<Completion> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let bytes = Beneath::open(folder).ok()?.read(Path::new(name), MOST_MARK).ok()??;
-    let mark: Completion = serde_json::from_slice(&bytes).ok()?;
-    let of_time = |byte: u8| byte.is_ascii_digit() || b"TZ:.+-".contains(&byte);
-    (mark.completed_at.len() <= 40 && mark.completed_at.bytes().all(of_time)).then_some(mark)
-}
-
-/// The completion mark's file name.
-#[must_use]
-pub fn mark_name(name: &str) -> String {
-    format!("{name}.complete.json")
-}
-
-/// A volume being read after its head.
-pub(crate) struct Payload {
-    file: File,
-    pub(crate) path: PathBuf,
-    pub(crate) offset: u64,
-    read: Arc<AtomicU64>,
-}
-
-impl Payload {
-    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.file.read_exact(bytes).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::UnexpectedEof {
-                Error::Truncated { path: self.path.clone(), missing: bytes.len() as u64 }
-            } else {
-                Error::io("read", &self.path)(error)
-            }
-        })?;
-        self.offset += bytes.len() as u64;
-        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-/// Opens a volume. A volume that was found in a folder must not be a link.
-fn open(path: &Path, named: &BTreeSet<PathBuf>) -> std::io::Result<File> {
-    if named.contains(path) {
-        return input::open(path);
-    }
-    let folder = Beneath::open(&beside(path)).map_err(|error| match error {
-        Error::Io { source, .. } => source,
-        other => std::io::Error::other(other),
-    })?;
-    folder.file(Path::new(path.file_name().unwrap_or_default()))
-}
-
-/// The folder of a file.
-fn beside(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// The named files, and the `*.tar` files in the named folders, sorted by name.
-fn candidates(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            found.push(path.clone());
-            continue;
-        }
-        let listing = fs::read_dir(path).map_err(Error::io("read", path))?;
-        let mut files: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();
-        files.retain(|file| is_tar(file));
-        files.sort();
-        found.extend(files);
-    }
-    Ok(found)
-}
-
-fn is_tar(path: &Path) -> bool {
-    let is_file = || fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar")) && is_file()
 }

@@ -12,7 +12,7 @@ pub mod shipment;
 mod targets;
 pub mod write;
 
-pub use in_turn::write_in_turn;
+pub use in_turn::{Operator, write_in_turn};
 pub use plan::{PackPlan, PlannedVolume, plan};
 pub use shipment::Shipment;
 pub use write::{PackReport, WriteOptions, write};

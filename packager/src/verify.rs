@@ -55,7 +55,7 @@ pub fn verify(media: &Media, admitted: &Admitted, reporter: &dyn Reporter) -> Re
         reporter.warn(&warning);
     }
     let bytes = media.volumes().values().map(|volume| volume.size).sum();
-    Ok(report(admitted, (media.set().to_string(), bytes), media.completion(manifest)))
+    Ok(report(admitted, media.set().to_string(), bytes, media.completion(manifest)))
 }
 
 /// Like [`verify`], but volume by volume. `media` is the current medium. No content of a volume is kept.
@@ -76,14 +76,14 @@ pub fn verify_in_turn(
     let mut reader = Reader::new(media, admitted, sequence);
     let mut sink =
         SetSink { hashes: HashSink::new(reporter), check: SetCheck::new(manifest), manifest: None };
-    walk_volumes(manifest, (&volumes, &mut |number| reader.payload(number)), &mut sink)?;
+    walk_volumes(manifest, &volumes, &mut |number| reader.payload(number), &mut sink)?;
     sink.check.finish()?;
     reporter.end();
     let completion = reader.last().and_then(|media| media.completion(manifest));
-    Ok(report(admitted, (set, bytes), completion))
+    Ok(report(admitted, set, bytes, completion))
 }
 
-fn report(admitted: &Admitted, (set, bytes): (String, u64), completion: Option<Completion>) -> VerifyReport {
+fn report(admitted: &Admitted, set: String, bytes: u64, completion: Option<Completion>) -> VerifyReport {
     let verified = admitted.manifest();
     let manifest = verified.get();
     VerifyReport {

@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use error_class::{Class, Message};
-use rustix::fs::{Access, CWD, OFlags, RenameFlags};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, RenameFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::files::{self, folder_of, give_to_owner};
@@ -83,9 +83,7 @@ impl Temporary {
         let old = match existing {
             Existing::Replace => regular(target)?,
             // An early check before anything is written; the rename decides.
-            Existing::Keep if fs::symlink_metadata(target).is_ok() => {
-                return Err(ErrorKind::AlreadyExists.into());
-            }
+            Existing::Keep if fs::symlink_metadata(target).is_ok() => return Err(exists()),
             Existing::Keep => None,
         };
         let path = temporary_path(target)?;
@@ -186,6 +184,10 @@ pub fn sync_open_folder(folder: &File) -> io::Result<()> {
     }
 }
 
+fn exists() -> io::Error {
+    io::Error::new(ErrorKind::AlreadyExists, Message::new(Class::Usage, "it already exists".to_owned()))
+}
+
 /// The metadata of the regular file at a path; none if the path does not exist.
 fn regular(path: &Path) -> io::Result<Option<Metadata>> {
     let rejected =
@@ -194,6 +196,10 @@ fn regular(path: &Path) -> io::Result<Option<Metadata>> {
         _ if path == Path::new("-") => {
             rejected("`-` does not mean standard output here; for a file of that name, use `./-`".to_owned())
         }
+        Ok(found) if found.is_file() && is_mount_point(path) => rejected(
+            "it is a mount point, which cannot be replaced; mount a folder instead, and name a file in it"
+                .to_owned(),
+        ),
         Ok(found) if found.is_file() => Ok(Some(found)),
         Ok(found) if found.is_symlink() => {
             let target = fs::canonicalize(path).ok().filter(|target| target.is_file());
@@ -204,10 +210,17 @@ fn regular(path: &Path) -> io::Result<Option<Metadata>> {
                 None => "it is a symbolic link that does not lead to a regular file; name a file".to_owned(),
             })
         }
-        Ok(_) => rejected("it is not a regular file; name a file".to_owned()),
+        Ok(found) if found.is_dir() => rejected("it is a folder; name a file".to_owned()),
+        Ok(_) => rejected("it is a device or a pipe; name a file".to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether another file is mounted over the path, as containers mount single files. Older kernels do not report it.
+fn is_mount_point(path: &Path) -> bool {
+    let found = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 fn temporary_path(target: &Path) -> io::Result<PathBuf> {
@@ -266,6 +279,7 @@ fn locked(file: File, path: &Path) -> io::Result<Option<File>> {
 /// Renames a file to a path that does not exist yet, also where the file system does not support such a rename.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::EXIST) => Err(exists()),
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
         }

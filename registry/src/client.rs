@@ -195,7 +195,7 @@ impl Client {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if resumes(answer.response.headers(), from) => from,
             StatusCode::PARTIAL_CONTENT => {
-                return Err(endpoint.protocol("another range than was asked for"));
+                return Err(endpoint.protocol("it sent a different range than requested"));
             }
             _ => return Err(endpoint.refused(answer).await),
         };

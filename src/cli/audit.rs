@@ -7,6 +7,8 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, Time};
 
+use crate::commands::audit_log::explain::AuditExplain;
+use crate::commands::audit_log::report::AuditReport;
 use crate::env;
 
 #[derive(Debug, Subcommand)]
@@ -16,9 +18,9 @@ pub(crate) enum Audit {
         airlock audit log --store store --since 2026-11-01 --event push --actor ann\n  \
         airlock audit log --store store --digest sha256:9f86d081 --output jsonl")]
     Log(AuditSearch),
-    /// Verify the whole log from its files alone, and report each fault and since when it exists.
+    /// Verify the whole log from its files alone, and report each fault and up to when the log is intact.
     #[command(
-        after_help = "Exits with 0 if the log has no faults, with 3 if it has, with 4 if no log exists.\n\
+        after_help = "Exits with 0 if the log has no faults, with 3 if it has faults, and with 4 if no log exists.\n\
         Without --key or --policy, the log's own key is used: this finds damage, but not a completely \
         rewritten log.\n\
         Example: airlock audit verify --store store --key site.pub --checkpoint kept-elsewhere.txt"
@@ -43,9 +45,9 @@ pub(crate) enum Audit {
         log: LogArg,
     },
     /// Print the history of a digest: each decision and its evidence.
-    Explain(super::AuditExplain),
+    Explain(AuditExplain),
     /// Report compliance evidence by control, with a proof of each event.
-    Report(super::AuditReport),
+    Report(AuditReport),
     /// Update the search index. Searches update it automatically.
     Index {
         #[command(flatten)]
@@ -107,7 +109,7 @@ pub(crate) enum OutcomeArg {
     Failed,
 }
 
-pub(super) fn time_of(text: &str) -> Result<OffsetDateTime, String> {
+pub(crate) fn time_of(text: &str) -> Result<OffsetDateTime, String> {
     let day = Date::parse(text, format_description!("[year]-[month]-[day]"));
     let time = day.map(|day| day.with_time(Time::MIDNIGHT).assume_utc());
     time.or_else(|_| OffsetDateTime::parse(text, &Rfc3339))

@@ -1,4 +1,4 @@
-//! Arguments of `airlock install controller` and `airlock uninstall controller`.
+//! Arguments of `airlock install controller`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,24 +76,4 @@ pub(crate) struct RegistryArg {
     /// The repository prefix of charts and images in the registry.
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) registry_prefix: Option<oci::RepositoryName>,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "CRDs, bundles, packages and the namespace are kept, unless --all is given.\n\
-    Example: airlock uninstall controller")]
-pub(crate) struct UninstallController {
-    #[command(flatten)]
-    pub(crate) reach: ReachArg,
-    /// Also delete the CRDs and the namespace. Only possible when no package is left.
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// Uninstall although packages exist. Nothing manages them afterward.
-    #[arg(long, conflicts_with = "all")]
-    pub(crate) leave_packages: bool,
-    /// The maximum time to wait for the deletion to finish.
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
-    pub(crate) timeout: Duration,
-    /// Print what would be deleted, without deleting it.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::drive::reason;
-use super::{KeyArg, StoreArg, TrustArg};
+use super::KeyArg;
 
 #[derive(Debug, Args)]
 #[command(
@@ -54,7 +53,7 @@ pub(crate) enum SignFile {
         /// Add a signature to existing ones, for trust files with thresholds.
         #[arg(long)]
         add: bool,
-        /// The output file. Default: standard output.
+        /// The output file. Default, and with `-`: standard output.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
@@ -79,60 +78,6 @@ pub(crate) struct Attest {
     pub(crate) key: KeyArg,
     #[command(flatten)]
     pub(crate) how: SigningArg,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    airlock verify-image registry.example/team/app:v1 --trust trust.yaml\n  \
-    airlock verify-image registry.example/team/app:v1 --trust trust.yaml --type slsaprovenance1 --store store\n\n\
-    Exits with 3 if the image is unsigned or its signatures are refused, with 6 if the registry cannot be reached.")]
-pub(crate) struct VerifyImage {
-    #[command(flatten)]
-    pub(crate) image: ImageArg,
-    #[command(flatten)]
-    pub(crate) trust: TrustArg,
-    /// The required evidence: signature, a predicate type of `airlock attest`, or a URI.
-    #[arg(long = "type", value_name = "TYPE", default_value = "signature", value_parser = predicate_type)]
-    pub(crate) kind: String,
-    /// The gate of the trust file whose rules apply.
-    #[arg(long, value_enum, default_value_t = GateArg::Pull)]
-    pub(crate) gate: GateArg,
-    /// Accept signatures without an image name, as `cosign sign` 3 creates them.
-    #[arg(long)]
-    pub(crate) allow_unnamed: bool,
-    /// Reject a trust file with a lower sequence number.
-    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
-    pub(crate) min_trust_sequence: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GateArg {
-    /// Before mirrored content is published in the store.
-    Mirror,
-    /// Before a drive is written.
-    Pack,
-    /// Before a drive's content is imported.
-    Import,
-    /// Before a registry accepts an image.
-    Push,
-    /// Before an image is pulled or admitted.
-    Pull,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    airlock verify-manifest package-bundle.yaml\n  \
-    airlock verify-manifest kubernetes-1-31-eks-1.yaml --bundles bundle-release.yaml")]
-pub(crate) struct VerifyManifest {
-    /// A `PackageBundle`, `Bundles`, or `Release` of EKS.
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// For a `Release`: the `Bundles` that contain its signature.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) bundles: Option<PathBuf>,
-    /// A trust file with the accepted keys. Default: AWS's keys.
-    #[arg(long = "trust", id = "manifest_trust", value_name = "FILE")]
-    pub(crate) trust: Option<PathBuf>,
 }
 
 /// An image and its location.
@@ -161,7 +106,7 @@ pub(crate) struct GateArgs {
     /// With a trust file: accept signatures without an image name, as `cosign sign` 3 creates them.
     #[arg(long)]
     pub(crate) allow_unnamed: bool,
-    /// With a trust file: the registry's own name, `HOST[:PORT]`, in signatures of images without an upstream name.
+    /// With a trust file: this registry's name, `HOST[:PORT]`, in signatures of images that have no upstream registry.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry_name: Option<oci::RegistryHost>,
 }
@@ -191,40 +136,7 @@ pub(crate) enum SignFormat {
     Bundle,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Trust {
-    /// Explain a trust file, and find contradictions.
-    #[command(
-        after_help = "Exits with 3 if a rule can never be met.\nExample: airlock trust check trust.yaml"
-    )]
-    Check {
-        /// The trust file.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Accept an older trust file: one with a lower sequence number than the store has seen.
-    #[command(
-        after_help = "If you can, give the file a higher sequence number instead: that works at every site.\n\
-        Example: airlock trust accept trust.yaml --reason 'number 9 was a mistake' --store store"
-    )]
-    Accept {
-        /// The trust file.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// The reason, for the audit log.
-        #[arg(long, value_name = "TEXT", value_parser = reason)]
-        reason: String,
-        /// Accept it for `airlock acknowledge`, not for drives and images.
-        #[arg(long)]
-        sites: bool,
-        #[command(flatten)]
-        store: StoreArg,
-    },
-    /// Print the JSON Schema of the trust file.
-    Schema,
-}
-
-fn predicate_type(text: &str) -> Result<String, String> {
+pub(crate) fn predicate_type(text: &str) -> Result<String, String> {
     let known = bundle_signer::statement::predicate_type(text).map(str::to_owned);
     known.ok_or_else(|| {
         let names: Vec<_> = bundle_signer::statement::TYPE_NAMES.iter().map(|(name, _)| *name).collect();

@@ -1,25 +1,71 @@
 //! `airlock bundle`: creates, signs, publishes and lists package bundles.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use audit::EventType;
 use bundle_signer::eksa::{Coverage, SignedBundle, sign_bundle, verify_package_bundle};
 use bundle_signer::trust::ContentKind;
 use bundle_signer::{PublicKey, TrustFile};
+use clap::{Args, Subcommand};
 use mirror::lock::Lock;
 use oci::Digest;
 use package_api::BundleName;
 use package_bundle::{BundleConfig, Published, add_and_write, listed, make, publish, published};
-use private::Readers;
 use serde_json::json;
 use store::Store;
 
 use super::sign::private;
-use crate::cli::{Bundle, CreateBundle};
+use crate::cli::{KeyArg, StoreArg};
 use crate::failure::Status;
+use crate::files::Output;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count, row};
 use crate::progress::Progress;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bundle {
+    /// Create and sign a package bundle from charts in a store.
+    #[command(
+        after_help = "Example: airlock bundle create -f packages.yaml --store store --key release.key --publish"
+    )]
+    Create(CreateBundle),
+    /// List the bundles of a store.
+    List(StoreArg),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CreateBundle {
+    /// The file that lists the packages; see docs/packages.md.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    /// Leave the charts' registries and repositories out of the signature, as AWS does.
+    #[arg(long)]
+    pub(crate) without_source: bool,
+    /// Publish the bundle to the store, where the controller finds it.
+    #[arg(long)]
+    pub(crate) publish: bool,
+    /// Replace a published bundle of the same name.
+    #[arg(long, requires = "publish")]
+    pub(crate) replace: bool,
+    /// The repository to publish to.
+    #[arg(
+        long,
+        value_name = "REPOSITORY",
+        requires = "publish",
+        default_value = "eks-anywhere-packages-bundles"
+    )]
+    pub(crate) repository: oci::RepositoryName,
+    /// The lock file of `airlock mirror` to add the bundle to, so that `airlock pack` includes it.
+    #[arg(long, value_name = "FILE", requires = "publish")]
+    pub(crate) lock: Option<PathBuf>,
+    /// The output file; `-` is standard output. Default: standard output, unless the bundle is published.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
 
 pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -42,6 +88,7 @@ pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::
 }
 
 fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+    let to = settings.to.as_deref().map(Output::of).transpose()?;
     let config = BundleConfig::read(&settings.file)?;
     let store = Store::open_existing(&settings.store.store)?;
     let lock = settings.lock.as_deref().map(Lock::read).transpose()?;
@@ -54,9 +101,8 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     for uncovered in signed.uncovered() {
         printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.reason()));
     }
-    let to = settings.to.as_deref();
-    if let Some(path) = to {
-        crate::commands::write(path, signed.yaml().as_bytes(), Readers::All)?;
+    if let Some(to) = to {
+        to.replace(signed.yaml())?;
     }
     let publish = || publish_once(settings, (&store, config.name()), &signed, &key.public_key()?);
     let published = settings.publish.then(publish).transpose()?;
@@ -96,7 +142,7 @@ fn publish_once(
 
 fn print_bundle(
     signed: &SignedBundle,
-    to: Option<&Path>,
+    to: Option<Output<'_>>,
     published: Option<&Published>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
@@ -104,12 +150,17 @@ fn print_bundle(
         printer.data(signed.yaml())?;
         return Ok(Status::Done);
     }
-    let value = json!({ "file": to, "published": published, "notCovered": signed.uncovered() });
-    printer.result(&value, |_| {
-        let mut text = to.map(|path| format!("wrote {}\n", path.display())).unwrap_or_default();
+    let path = to.map(Output::path);
+    let value = json!({ "file": path, "published": published, "notCovered": signed.uncovered() });
+    let text = |_: &_| {
+        let mut text = path.map(|path| format!("wrote {}\n", path.display())).unwrap_or_default();
         text.extend(published.map(|published| table(std::slice::from_ref(published))));
         text
-    })?;
+    };
+    match to {
+        Some(to) => printer.written((to, signed.yaml()), &value, text)?,
+        None => printer.result(&value, text)?,
+    }
     Ok(Status::Done)
 }
 

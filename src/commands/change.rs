@@ -8,6 +8,7 @@ use packager::bundle::{BundleManifest, Error, Limits};
 use packager::import::SequentialMedia;
 use packager::media::{Changer, Media};
 
+use crate::cli::MediaArg;
 use crate::logged::Work;
 use crate::printer::Printer;
 
@@ -27,6 +28,12 @@ pub(super) fn verified(
     work.digests([media.set().to_string()]);
     let manifest = if sequence.is_some() { media.verify_head(trust)? } else { media.verify(trust)? };
     Ok((media, manifest))
+}
+
+/// The paths of a drive, as one name.
+pub(super) fn paths(media: &MediaArg) -> String {
+    let paths: Vec<_> = media.paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(" ")
 }
 
 /// Prompts for each medium, and waits for a line of input.

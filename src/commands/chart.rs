@@ -3,20 +3,96 @@
 mod dependency;
 mod explain;
 mod lint;
-pub(crate) mod load;
+mod load;
 mod template;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chart_images::{Discovery, discover};
+use clap::{Subcommand, ValueEnum};
 use helm::{Chart as Loaded, HookEvent, Rendered, render};
 use regex::Regex;
 use serde_json::json;
 
-use self::load::{chart, options, whole};
-use crate::cli::{Chart, ChartPart, ChartRender};
+use self::dependency::ChartDependency;
+use self::load::{ChartArg, ChartRender, chart, options, whole};
+use self::template::ChartPrinted;
 use crate::failure::{Status, Usage};
 use crate::printer::{Printer, row};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Chart {
+    /// Print the manifests that Helm would install.
+    #[command(after_help = "Example: airlock chart template harbor-1.4.0.tgz --set expose.type=loadBalancer")]
+    Template {
+        #[command(flatten)]
+        render: ChartRender,
+        #[command(flatten)]
+        printed: ChartPrinted,
+    },
+    /// Manage a chart's dependencies.
+    #[command(subcommand)]
+    Dependency(ChartDependency),
+    /// Examine a chart for possible issues.
+    Lint {
+        #[command(flatten)]
+        render: ChartRender,
+        /// Also fail on warnings.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// List the images that a chart renders to, and where each is referenced.
+    #[command(after_help = "docs/charts.md describes what counts as an image.")]
+    Images {
+        #[command(flatten)]
+        render: ChartRender,
+        /// A regular expression that finds more images in any text. The image is its first group, or the
+        /// whole match.
+        #[arg(long, value_name = "REGEX")]
+        pattern: Vec<String>,
+    },
+    /// Print a file of a chart unchanged.
+    Show {
+        /// The part to print.
+        #[arg(value_enum)]
+        part: ChartPart,
+        #[command(flatten)]
+        chart: ChartArg,
+    },
+    /// Verify that a packaged chart is signed by a key of a keyring and unchanged, as `helm verify` does.
+    #[command(after_help = "Example: airlock chart verify hello-0.1.0.tgz --keyring keyring.gpg\n\n\
+        The provenance file is CHART.prov next to the chart or, with --store, the one in the store.")]
+    Verify {
+        /// A chart's archive, or with `--store` its reference.
+        #[arg(value_name = "CHART")]
+        chart: String,
+        /// OpenPGP public keys, as `gpg --export` writes them.
+        #[arg(long, value_name = "FILE")]
+        keyring: PathBuf,
+        /// Read the chart from this store.
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
+    },
+    /// Describe a chart: subcharts, objects, hooks, lookups, and values that change with each render.
+    Explain {
+        #[command(flatten)]
+        render: ChartRender,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChartPart {
+    /// `Chart.yaml`.
+    Chart,
+    /// `values.yaml`.
+    Values,
+    /// `values.schema.json`.
+    Schema,
+    /// The files of `crds/`.
+    Crds,
+    /// `README.md`.
+    Readme,
+}
 
 pub(crate) fn run(settings: &Chart, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -118,7 +194,7 @@ fn show(part: ChartPart, chart: &Loaded, printer: &Printer) -> anyhow::Result<St
         }
     };
     if text.is_empty() {
-        printer.say("the chart has no such content");
+        printer.say("the chart does not contain this part");
     }
     printer.rendered(&json!({ "text": text }), &text)?;
     Ok(Status::Done)

@@ -1,12 +1,36 @@
 //! `airlock generate`: starter manifests.
 
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
 use gostd::{Limits, yaml};
 use package_api::{Package, PackageBundle, PackageSpec, name};
 
-use crate::cli::{Generate, GeneratePackage};
-use crate::commands::read;
-use crate::failure::{Status, Usage};
+use crate::failure::{Missing, Status, Usage, unusable};
+use crate::files::read;
 use crate::printer::Printer;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generate {
+    /// Print a Package manifest to edit and apply.
+    #[command(
+        visible_alias = "packages",
+        after_help = "Example: airlock generate package harbor --cluster mgmt > harbor.yaml"
+    )]
+    Package(GeneratePackage),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GeneratePackage {
+    /// The name of the package in the bundle.
+    pub(crate) name: String,
+    /// The cluster that the package is for.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: String,
+    /// A bundle that must contain the package, YAML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+}
 
 pub(crate) fn run(settings: &Generate, printer: &Printer) -> anyhow::Result<Status> {
     let Generate::Package(settings) = settings;
@@ -17,15 +41,23 @@ pub(crate) fn run(settings: &Generate, printer: &Printer) -> anyhow::Result<Stat
     Ok(Status::Done)
 }
 
+/// Reads a package bundle, YAML.
+pub(super) fn read_bundle(path: &Path) -> anyhow::Result<PackageBundle> {
+    let text = read(path)?;
+    let message = format!("`{}` is not a package bundle", path.display());
+    let parse =
+        || -> anyhow::Result<_> { Ok(serde_json::from_value(yaml::parse(&text, &Limits::default())?)?) };
+    parse().map_err(unusable(message))
+}
+
 /// Without defaults, as `eksctl anywhere` prints it.
 fn package(settings: &GeneratePackage) -> anyhow::Result<Package> {
     let mut wanted = settings.name.clone();
     if let Some(path) = &settings.bundle {
-        let value = yaml::parse(&read(path)?, &Limits::default())?;
-        let bundle: PackageBundle = serde_json::from_value(value)?;
-        let found = bundle.spec.package(&wanted).ok_or_else(|| Usage {
+        let bundle = read_bundle(path)?;
+        let found = bundle.spec.package(&wanted).ok_or_else(|| Missing {
             message: format!("`{}` has no package `{wanted}`", path.display()),
-            hint: "`airlock list packages --bundle FILE` lists the packages",
+            hint: Some("`airlock list packages --bundle FILE` lists the packages"),
         })?;
         wanted.clone_from(&found.name);
     }

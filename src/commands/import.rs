@@ -3,18 +3,41 @@
 use std::path::{Path, PathBuf};
 
 use audit::EventType;
+use clap::Args;
 use packager::import::{ImportReport, SequentialMedia, import, import_in_turn, plan};
 use packager::witness::MissingLog;
 use store::Store;
 
 use crate::admission::{DriveRecords, admit_drive, log_alarm, log_evidence, log_line};
-use crate::cli::Import;
-use crate::commands::change::{MediumPrompt, verified};
-use crate::commands::{contents, now, open_or_make, open_or_temporary, paths, trust};
+use crate::cli::{MediaArg, StoreArg, TrustArg};
+use crate::clock::now;
+use crate::commands::change::{MediumPrompt, paths, verified};
 use crate::failure::Status;
-use crate::logged::{Logs, Work};
+use crate::logged::{Logs, Work, item_digests};
 use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
+use crate::stores::{open_or_make, open_or_temporary};
+use crate::trust_input::trust;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock import /media/usb --trust trust.yaml --store store")]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) media: MediaArg,
+    /// Read the volumes one after another at the same path, and prompt for each. The signature and the log are checked first.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) one_by_one: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Accept a drive without a log, as older versions write it, even if the trust file requires one.
+    #[arg(long)]
+    pub(crate) without_log: bool,
+    /// Verify the signature and the log, and print what would be imported, without importing it.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
 
 pub(crate) fn run(settings: &Import, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     // A dry run changes nothing, but it verifies a signature.
@@ -36,7 +59,7 @@ fn import_drive(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> an
     work.evidence("signer", manifest.signer().name());
     work.evidence("key", manifest.signer().hint());
     work.evidence("set", media.set());
-    work.digests(contents(&manifest.get().items));
+    work.digests(item_digests(&manifest.get().items));
     let trust = trust.ok_or(packager::bundle::Error::NoTrust)?;
     let missing_log = if settings.without_log { MissingLog::Allow } else { MissingLog::Refuse };
     let admit = |store: &Store, now| {

@@ -37,14 +37,15 @@ use self::image::Image;
 use self::judged::{check_policies, labels, policies_from_files, refuse_others};
 use self::lockout::Labels;
 use self::manifests::{Manifests, Site};
-pub(super) use self::remove::run as remove;
+pub(super) use self::remove::{UninstallController, run as remove};
 use self::steps::Line;
 use super::cluster::reach::{ClusterError, connect, version};
 use crate::cli::{InstallController, RegistryArg};
 use crate::commands::image::{docker_config, interactive_client};
 use crate::commands::sign::private;
-use crate::commands::{ca_certificate, read};
-use crate::failure::{Status, Usage};
+use crate::commands::tls::ca_certificate;
+use crate::failure::{Status, Usage, unusable};
+use crate::files::read;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
@@ -103,7 +104,7 @@ fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
     let mut extra = Vec::new();
     for path in &settings.file {
         let documents = gostd::yaml::documents(&read(path)?, &gostd::Limits::default());
-        let documents = documents.with_context(|| format!("`{}` is not YAML", path.display()))?;
+        let documents = documents.map_err(unusable(format!("`{}` is not YAML", path.display())))?;
         extra.extend(documents.into_iter().filter(|document| !document.is_null()));
     }
     for manifest in manifests.all().chain(&manifests.webhooks).chain(&extra) {
@@ -208,11 +209,16 @@ async fn install(
 /// not enough.
 fn unpushed(error: anyhow::Error, settings: &InstallController) -> anyhow::Error {
     use registry::client::Error as E;
-    let needs_login = error.chain().filter_map(|cause| cause.downcast_ref::<E>()).any(E::needs_login);
-    if !needs_login {
+    let host = &settings.registry.registry;
+    let mut clients = error.chain().filter_map(|cause| cause.downcast_ref::<E>());
+    if clients.clone().any(E::is_not_tls) {
+        let message = format!("{host} does not use TLS: {}", causes(&error));
+        let hint = "nothing was applied; check the host and the port: nodes and the controller pull over TLS";
+        return ClusterError::registry_failed(message, hint.to_owned());
+    }
+    if !clients.any(E::needs_login) {
         return error;
     }
-    let host = &settings.registry.registry;
     let message = format!("{host} refuses the push of airlock's image: {}", causes(&error));
     let hint = match &settings.registry.registry_credentials {
         Some(path) => format!(

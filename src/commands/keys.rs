@@ -1,28 +1,84 @@
 //! `airlock keys`, and the keys that other commands sign with.
 //!
-//! - `password`: sources of passwords and PINs; `change`: changes to a trust file; `added`: entries of a trust file
+//! - `show`: public keys; `password`: sources of passwords and PINs
+//! - `change`: changes to a trust file; `added`: entries of a trust file; `trust_file`: the file that is changed
 
 mod added;
 mod change;
 mod password;
+mod show;
+mod trust_file;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use audit::EventType;
-use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey, PublicKey, PublicKeyFile};
-use private::{Existing, Readers};
+use bundle_signer::{Ed25519Key, KeyFile, Pkcs11Uri, PrivateKey};
+use clap::{Args, Subcommand, ValueEnum};
+use private::Readers;
 use serde_json::json;
-use tlog::VerifierKey;
-use tlog::note::KeyKind;
 
+use self::added::TrustKeys;
+use self::change::{Add, Revoke, Rotate};
 use self::password::{Secret, ask, first_line, tried};
-use crate::cli::{ImportKey, KeyType, Keys, PasswordArg, Show};
-use crate::commands::{read, warn_of_readable};
+use self::show::{Show, show};
+use crate::cli::PasswordArg;
 use crate::env;
 use crate::failure::{Status, Usage};
+use crate::files::{NewFiles, read, warn_of_readable, write_new};
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Create a key pair: NAME.key, encrypted in cosign's format, and NAME.pub.
+    Generate {
+        /// The name of the key.
+        #[arg(default_value = "airlock")]
+        name: PathBuf,
+        /// The kind of key.
+        #[arg(long = "type", value_enum, default_value_t = KeyType::EcdsaP256)]
+        kind: KeyType,
+        #[command(flatten)]
+        password: PasswordArg,
+    },
+    /// Import a private key of another program as NAME.key and NAME.pub.
+    Import(Import),
+    /// Show the public key, its hint and its fingerprint.
+    Show(Show),
+    /// Create a key pair that replaces a key of a trust file. The old key stays accepted.
+    Rotate(Rotate),
+    /// Revoke a key in a trust file.
+    Revoke(Revoke),
+    /// Add keys, an identity, logs or witnesses to a trust file.
+    Add(Add),
+    /// Write a trust file that accepts these public keys, each named after its file.
+    Trust(TrustKeys),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyType {
+    /// For images, drives and package bundles.
+    EcdsaP256,
+    /// For transparency logs and witnesses.
+    Ed25519,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock keys import cosign.key release")]
+pub(crate) struct Import {
+    /// An encrypted cosign key, or an unencrypted PKCS#8 or SEC1 key.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The name of the new files.
+    #[arg(default_value = "airlock")]
+    pub(crate) name: PathBuf,
+    #[command(flatten)]
+    pub(crate) password: PasswordArg,
+    /// A file whose first line is the password of FILE. Default: the new password.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) source_password_file: Option<PathBuf>,
+}
 
 pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let (revoked, changed);
@@ -74,7 +130,7 @@ fn write_and_print(
     (work, printer): (&mut Work<'_>, &Printer),
 ) -> anyhow::Result<Status> {
     let key_public = key.public_key()?;
-    write_pair(name, &key.to_encrypted_pem(password)?, &key_public.to_pem())?;
+    write_pair(name, &key.to_encrypted_pem(password)?, &key_public.to_pem())?.keep();
     let (private, public) = files(name);
     let hint = key_public.hint();
     work.evidence("key", &hint);
@@ -89,10 +145,9 @@ fn write_and_print(
     Ok(Status::Done)
 }
 
-fn import(settings: &ImportKey, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
+fn import(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let failed = || format!("`{}` cannot be imported", settings.file.display());
-    let text = read(&settings.file)?;
-    warn_of_readable(&settings.file, printer);
+    let text = read_private(&settings.file, printer)?;
     let password = ask(&settings.password, Secret::NewPassword)?;
     let key = if KeyFile::is_plain(&text) {
         KeyFile::from_plain_pem(&text).with_context(failed)?
@@ -106,62 +161,6 @@ fn import(settings: &ImportKey, work: &mut Work<'_>, printer: &Printer) -> anyho
     write_and_print(&settings.name, &key, &password, (work, printer))
 }
 
-fn show(settings: &Show, printer: &Printer) -> anyhow::Result<Status> {
-    let path = &settings.shown;
-    let (origin, key) = find_public(settings, printer)?;
-    if settings.pem {
-        printer.data(&key.to_pem())?;
-        return Ok(Status::Done);
-    }
-    let notes = match (&settings.note_name, &key) {
-        (None, _) => None,
-        (Some(name), PublicKeyFile::Ed25519(key)) => {
-            let named = |kind| key.verifier(name, kind).map(|key| key.to_string());
-            Some((named(KeyKind::Ed25519)?, named(KeyKind::Cosignature)?))
-        }
-        (Some(_), PublicKeyFile::Ecdsa(_)) => {
-            let message = "log and witness keys must be Ed25519 keys".to_owned();
-            return Err(
-                Usage { message, hint: "create one with `airlock keys generate --type ed25519`" }.into()
-            );
-        }
-    };
-    let (kind, hint, sha256, pem) = (key.kind(), key.hint(), key.fingerprint(), key.to_pem());
-    let value = json!({
-        "key": path, "holds": origin, "type": kind, "keyHint": hint, "sha256": sha256, "publicKey": pem,
-        "logKey": notes.as_ref().map(|(log, _)| log), "witnessKey": notes.as_ref().map(|(_, witness)| witness),
-    });
-    printer.result(&value, |_| {
-        let notes = notes.as_ref().map_or_else(String::new, |(log, witness)| {
-            format!("log key      {log}\nwitness key  {witness}\n")
-        });
-        format!("type         {kind}, {origin}\nkey hint     {hint}\nsha256       {sha256}\n{notes}{pem}")
-    })?;
-    Ok(Status::Done)
-}
-
-/// The public key to show, and its origin.
-fn find_public(settings: &Show, printer: &Printer) -> anyhow::Result<(&'static str, PublicKeyFile)> {
-    let path = &settings.shown;
-    if let Some(uri) = token_uri(path) {
-        let key = in_token(uri, &settings.password)?;
-        return Ok(("private key in a token", PublicKeyFile::Ecdsa(key.public_key()?)));
-    }
-    let text = read(path)?;
-    if text.contains("PRIVATE KEY-----") {
-        warn_of_readable(path, printer);
-        let key = if KeyFile::is_plain(&text) {
-            KeyFile::from_plain_pem(&text).with_context(|| format!("`{}` cannot be used", path.display()))?
-        } else {
-            let password = ask(&settings.password, Secret::Password)?;
-            KeyFile::from_pem(&text, &password).map_err(|error| unusable(path, &settings.password, error))?
-        };
-        return Ok(("private key", key.public_key()?));
-    }
-    let failed = || format!("`{}` cannot be used", path.display());
-    Ok(("public key", PublicKeyFile::from_pem(&text).with_context(failed)?))
-}
-
 /// The files of a pair. A dot in the name, as in `release-1.2`, is part of it.
 fn files(name: &Path) -> (PathBuf, PathBuf) {
     let with = |suffix: &str| {
@@ -172,51 +171,26 @@ fn files(name: &Path) -> (PathBuf, PathBuf) {
     (with(".key"), with(".pub"))
 }
 
-/// Writes both files of a pair, or none.
-fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<()> {
+/// Writes both files of a pair, or none: half a pair is useless and would block the next attempt.
+fn write_pair(name: &Path, private: &str, public: &str) -> anyhow::Result<NewFiles> {
     let (private_path, public_path) = files(name);
+    let mut new = NewFiles::default();
     write_new(&private_path, private.as_bytes(), Readers::Owner)?;
-    if let Err(error) = write_new(&public_path, public.as_bytes(), Readers::All) {
-        // Half a pair is useless and would block the next attempt.
-        let _ = std::fs::remove_file(&private_path);
-        return Err(error);
+    new.add(&private_path);
+    write_new(&public_path, public.as_bytes(), Readers::All)?;
+    new.add(&public_path);
+    Ok(new)
+}
+
+/// Reads a file with a private key, and warns if others can read it.
+fn read_private(path: &Path, printer: &Printer) -> anyhow::Result<String> {
+    let text = read(path)?;
+    if text.contains("PUBLIC KEY-----") && !text.contains("PRIVATE KEY-----") {
+        let message = format!("`{}` is a public key", path.display());
+        return Err(Usage { message, hint: "give the private key, such as the file NAME.key" }.into());
     }
-    Ok(())
-}
-
-/// Public keys, each named after its file.
-fn named_keys(paths: &[PathBuf]) -> anyhow::Result<Vec<(String, PublicKey)>> {
-    let key = |path: &PathBuf| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let text = read(path)?;
-        if text.trim_end().parse::<VerifierKey>().is_ok() {
-            let message =
-                format!("`{}` is the key of a log or of a witness, not of a signer", path.display());
-            return Err(
-                Usage { message, hint: "give a log's key with --log, a site's with --witness" }.into()
-            );
-        }
-        let key = PublicKey::from_pem(&text);
-        Ok((name, key.with_context(|| format!("`{}` cannot be used", path.display()))?))
-    };
-    paths.iter().map(key).collect()
-}
-
-/// Keys of logs or witnesses, as text or in files, each under its own name.
-fn log_keys(texts: &[String]) -> anyhow::Result<Vec<(String, VerifierKey)>> {
-    let key = |text: &String| {
-        let content = if text.contains('+') { text.clone() } else { read(Path::new(text))? };
-        let parsed = content.trim_end().parse::<VerifierKey>();
-        if parsed.is_err() && content.contains("-----BEGIN") {
-            let message = format!("`{text}` is a PEM key of a signer, not the key of a log or of a witness");
-            let hint = "a log's key is the file `log/key.pub` of its store, a site's the `key.pub` that it returned; both \
-                        have the form NAME+ID+BASE64";
-            return Err(Usage { message, hint }.into());
-        }
-        let key = parsed.with_context(|| format!("`{text}` cannot be used"))?;
-        Ok((key.name().to_owned(), key))
-    };
-    texts.iter().map(key).collect()
+    warn_of_readable(path, &text, printer);
+    Ok(text)
 }
 
 /// Opens a private key: a file with its password, or a key in a token with the PIN.
@@ -224,8 +198,7 @@ pub(crate) fn load(key: &Path, password: &PasswordArg, printer: &Printer) -> any
     if let Some(uri) = token_uri(key) {
         return in_token(uri, password);
     }
-    let text = read(key)?;
-    warn_of_readable(key, printer);
+    let text = read_private(key, printer)?;
     let secret = ask(password, Secret::Password)?;
     PrivateKey::from_pem(&text, &secret).map_err(|error| unusable(key, password, error))
 }
@@ -256,16 +229,4 @@ fn in_token(uri: &str, password: &PasswordArg) -> anyhow::Result<PrivateKey> {
         None => ask(password, Secret::Pin)?,
     };
     Ok(PrivateKey::in_token(&uri, &module, &pin)?)
-}
-
-fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> anyhow::Result<()> {
-    match private::publish(path, bytes, Existing::Keep, readers) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let message = format!("`{}` already exists and is not overwritten", path.display());
-            let hint =
-                "give another file name, or move this file; to add to a trust file, use `airlock keys add`";
-            Err(Usage { message, hint }.into())
-        }
-        written => written.with_context(|| format!("cannot write `{}`", path.display())),
-    }
 }

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use audit::EventType;
+use clap::Args;
 use evidence::Contents as _;
 use mirror::lock::Lock;
 use oci::Digest;
 use packager::drive_log::SenderLog;
 use packager::pack::shipment::Added;
-use packager::pack::{PackReport, Shipment, WriteOptions, plan, write, write_in_turn};
+use packager::pack::{Operator, PackReport, Shipment, WriteOptions, plan, write, write_in_turn};
 use packager::witness::notes::{Purpose, note_policy, refuse_stale_policy};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -18,17 +19,72 @@ use tlog::Folder;
 
 use crate::admission::log_alarm;
 use crate::carried::{SenderJournal, finish};
-use crate::cli::Pack;
+use crate::cli::{GateArgs, KeyArg, StoreArg, TrustArg};
 use crate::commands::change::MediumPrompt;
-use crate::commands::{contents, keys, parse_trust, read};
+use crate::commands::keys;
 use crate::failure::{Status, Usage};
+use crate::files::{check_folder, read};
 use crate::gates;
-use crate::logged::{Logs, Work};
+use crate::logged::{Logs, Work, item_digests};
 use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
+use crate::trust_input::parse_trust;
 
 /// The maximum number of omitted items that are named.
 const MAX_NAMED: usize = 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "With a trust file, its gate `pack` is evaluated for each image, chart and file.\n\
+    Example: airlock pack --store store --to /media/usb --key release.key --trust trust.yaml")]
+pub(crate) struct Pack {
+    /// The lock file.
+    #[arg(long, default_value = "airlock.lock", value_name = "FILE")]
+    pub(crate) lock: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// The folder on the medium. Repeat it for several media: volumes fill them in order. If there are as many folders as
+    /// volumes, each folder gets one.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) to: Vec<PathBuf>,
+    /// Write each volume to its own medium, at the same path, and prompt for the next medium. Run the command again
+    /// to resume.
+    #[arg(long)]
+    pub(crate) one_by_one: bool,
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
+    /// The maximum volume size, with a unit such as MiB or GB. The default, 4 GiB - 64 KiB, fits FAT32.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4294901760")]
+    pub(crate) volume_size: u64,
+    /// Do not read the medium back to verify it.
+    #[arg(long)]
+    pub(crate) no_read_back: bool,
+    /// Print the volumes, without writing them.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `4096`, `2MiB`, `4.5GB`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let unit = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        "TiB" | "T" => 1 << 40,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        unit => return Err(format!("`{unit}` is not a unit: use KiB, MiB, GiB, TiB, kB, MB, GB or TB")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("`{digits}` is not a whole number"))?;
+    number.checked_mul(unit).ok_or_else(|| "the size is too large".to_owned())
+}
 
 pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     if settings.one_by_one && settings.to.len() > 1 {
@@ -41,6 +97,7 @@ pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyh
         let message = format!("--to names `{}` twice", twice[0].display());
         return Err(Usage { message, hint: "give each folder once" }.into());
     }
+    settings.to.iter().try_for_each(|to| check_folder(to))?;
     if settings.dry_run {
         return write_drive(settings, None, printer).await;
     }
@@ -62,7 +119,7 @@ async fn write_drive(
     print_additions(shipment.added(), printer);
     let Some(work) = work else { return planned(settings, &shipment, printer).await };
     work.evidence("lock", &Digest::sha256(&lock.to_bytes()));
-    work.digests(contents(&shipment.lock().items));
+    work.digests(item_digests(&shipment.lock().items));
     work.evidence("addedEvidence", &shipment.added().evidence);
     ask(settings, &shipment, Some(&mut *work), printer).await?;
     let progress = Progress::new(printer);
@@ -92,7 +149,8 @@ async fn write_drive(
     let written = match settings.to.as_slice() {
         [path] if settings.one_by_one => {
             let asking = MediumPrompt { path, printer };
-            write_in_turn((&plan, &store), &key, &options, sender, (&progress, &asking))
+            let operator = Operator { reporter: &progress, changer: &asking };
+            write_in_turn(&plan, &store, &key, &options, sender, operator)
         }
         _ => write(&plan, &store, &key, &options, sender, &progress),
     };
@@ -173,5 +231,18 @@ fn print_additions(added: &Added, printer: &Printer) {
     }
     if let Some(more) = added.left_out.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
         printer.say(&format!("warning: {more} more are not on the drive"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("2MiB"), Ok(2 << 20));
+        assert_eq!(parse_size("4 GB"), Ok(4_000_000_000));
+        assert!(parse_size("2 parsecs").is_err() && parse_size("MiB").is_err());
+        assert!(parse_size("99999999999TiB").is_err());
     }
 }

@@ -1,18 +1,65 @@
 //! `airlock quarantine`: drives that raised an alarm.
 
 use audit::EventType;
-use error_class::{Class, Classified};
+use clap::Subcommand;
 use oci::Digest;
 use packager::witness::Witness;
 use packager::witness::quarantine::{Event, Record, SiteRecord};
 use serde_json::json;
 use store::Store;
 
-use crate::cli::{Quarantine, StoreArg};
-use crate::commands::{event_source, now};
-use crate::failure::Status;
-use crate::logged::{Logs, Work};
+use crate::cli::StoreArg;
+use crate::clock::now;
+use crate::failure::{Missing, Status};
+use crate::logged::{Logs, Work, event_source};
 use crate::printer::{Printer, row};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// List quarantined drives, and who released them and why.
+    List(StoreArg),
+    /// Show the cause of an alarm, with the signed checkpoints that prove it.
+    #[command(after_help = "Example: airlock quarantine show sha256:… --store store")]
+    Show {
+        /// The set, or the site whose return medium raised the alarm, as printed by `quarantine list`.
+        #[arg(value_name = "SET|SITE")]
+        what: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Reset the witness state after files of the store's `witness` folder were lost.
+    #[command(
+        after_help = "If there is a backup of the folder, restore it instead: then old drives can still be detected.\n\
+        Example: airlock quarantine begin-anew --reason 'disk lost, no copy' --store store"
+    )]
+    BeginAnew {
+        /// The reason, for the audit log.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Release a set from quarantine, so that it can be imported despite this alarm.
+    #[command(
+        after_help = "Example: airlock quarantine release sha256:… --reason 'sender confirms drive 12 by telephone' --store store"
+    )]
+    Release {
+        /// The set, as printed by `quarantine list`.
+        #[arg(value_name = "SET")]
+        set: oci::Digest,
+        /// The reason, which is kept with the release.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+}
+
+pub(super) fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let sound = (1..=1024).contains(&text.len()) && !text.chars().any(char::is_control);
+    if sound { Ok(text.to_owned()) } else { Err("expected 1 to 1024 printable characters".to_owned()) }
+}
 
 pub(crate) fn run(settings: &Quarantine, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -59,20 +106,12 @@ fn show(what: &str, store: &StoreArg, printer: &Printer) -> anyhow::Result<Statu
         return Ok(Status::Done);
     }
     let mut sites = witness.alarmed_sites()?.into_iter();
-    let site = sites.find(|record| record.site == what).ok_or_else(|| NoRecord(what.to_owned()))?;
+    let site = sites.find(|record| record.site == what).ok_or_else(|| Missing {
+        message: format!("no alarm recorded for a set or site `{what}`"),
+        hint: Some("`airlock quarantine list` lists the alarms"),
+    })?;
     printer.result(&site, |site| site_text(site) + &proofs(&site.events))?;
     Ok(Status::Done)
-}
-
-/// No set or site of this name raised an alarm.
-#[derive(Debug, thiserror::Error)]
-#[error("no alarm recorded for a set or site `{0}`")]
-pub(crate) struct NoRecord(String);
-
-impl Classified for NoRecord {
-    fn class(&self) -> Class {
-        Class::Missing
-    }
 }
 
 fn begin_anew(
@@ -88,7 +127,7 @@ fn begin_anew(
     work.done()?;
     printer.result(&json!({ "lost": lost }), |_| {
         format!(
-            "continues without {}: the lost records are discarded, and old drives can only be detected from now on\n",
+            "reset: {}; the lost records are discarded, and old drives cannot be detected until the next drive is imported\n",
             lost.join(", ")
         )
     })?;
@@ -124,7 +163,7 @@ fn user() -> String {
 }
 
 fn text(record: &Record) -> String {
-    let state = if record.quarantined().is_some() { "held" } else { "released" };
+    let state = if record.quarantined().is_some() { "quarantined" } else { "released" };
     let events = events(&record.events);
     row(&format!("{} {state}: {}, signed by {}", record.set, record.name, record.signer)) + &events
 }

@@ -1,7 +1,10 @@
 //! `airlock return` and `airlock acknowledge`: checkpoints that a site returns to its senders.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use audit::{EventType, LogTrust};
+use clap::Args;
 use packager::witness::Witness;
 use packager::witness::acknowledge::{AcknowledgeReport, OwnLog};
 use packager::witness::notes::{Purpose, note_policy};
@@ -10,17 +13,42 @@ use store::Store;
 use tlog::Folder;
 
 use crate::admission::log_alarm;
-use crate::cli::{Acknowledge, Return};
-use crate::commands::{now, trust};
+use crate::cli::{StoreArg, TrustArg};
+use crate::clock::now;
 use crate::failure::{Status, Usage};
+use crate::files::check_folder;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count};
+use crate::trust_input::trust;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock return --store store --to /media/usb")]
+pub(crate) struct Return {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// The folder on the medium.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock acknowledge /media/usb --trust sites.yaml --store store")]
+pub(crate) struct Acknowledge {
+    /// The return medium.
+    #[arg(value_name = "DIR")]
+    pub(crate) medium: PathBuf,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+}
 
 pub(crate) fn return_checkpoints(
     settings: &Return,
     logs: &Logs,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
+    check_folder(&settings.to)?;
     let (store, to) = (&settings.store.store, settings.to.display().to_string());
     let mut work = logs.begin(EventType::Return, ("medium", &to), Some(store), printer)?;
     let result = write(settings, &mut work, printer);
@@ -42,6 +70,7 @@ fn write(settings: &Return, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
 }
 
 pub(crate) fn acknowledge(settings: &Acknowledge, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
+    check_folder(&settings.medium)?;
     let (store, medium) = (&settings.store.store, settings.medium.display().to_string());
     let mut work = logs.begin(EventType::Acknowledge, ("medium", &medium), Some(store), printer)?;
     let result = record(settings, &mut work, printer);

@@ -1,26 +1,79 @@
 //! `airlock serve`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::EventType;
+use clap::Args;
 use packager::witness::notes::{Purpose, note_policy};
 use private::Readers;
-use registry::server::{Auth, Gate, Htpasswd, Limits, Observer, Proxies, ServerConfig, serve};
+use registry::server::{Auth, Cidr, Gate, Htpasswd, Limits, Observer, Proxies, ServerConfig, serve};
 use serde_json::json;
 use store::NamingLimits;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::Serve;
-use crate::commands::{open_or_make, quoted, read, tls, trust};
-use crate::failure::{Status, Usage};
+use crate::cli::{GateArgs, StoreArg, TrustArg, listen};
+use crate::commands::tls::{self, Tls};
+use crate::failure::{Status, Usage, unusable};
+use crate::files::read;
 use crate::gates::name_rule;
 use crate::gates::serving::{DecisionCache, Gates};
 use crate::logged::{AuditObserver, Journals, Logs, Work};
-use crate::printer::Printer;
+use crate::printer::{Printer, quoted};
+use crate::stores::open_or_make;
+use crate::trust_input::trust;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: airlock serve --store store --listen 0.0.0.0:5000 --self-signed --htpasswd users"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Create an empty store if none exists.
+    #[arg(long, conflicts_with = "read_only")]
+    pub(crate) create: bool,
+    /// The address and port, host and port, or `:PORT` for all addresses. Port 0 selects a free port.
+    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = listen)]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+    /// A password file (`htpasswd -B`). Without it, everyone on this machine can pull and push.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) htpasswd: Option<PathBuf>,
+    /// With a password file: allow pulls without a password.
+    #[arg(long)]
+    pub(crate) anonymous_pull: bool,
+    /// Allow everyone who can reach the registry to push and delete without a password.
+    #[arg(long, conflicts_with = "read_only")]
+    pub(crate) anonymous_push: bool,
+    /// Refuse pushes and deletes.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Serve plain HTTP on an address that others can reach.
+    #[arg(long)]
+    pub(crate) allow_plain_http: bool,
+    /// Trust a proxy at this address or in this range to name the client of a request. Can be repeated.
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) trusted_proxy: Vec<Cidr>,
+    /// The maximum number of open connections per client; 0 for no limit.
+    #[arg(long, value_name = "NUMBER", default_value_t = 256)]
+    pub(crate) connections_per_client: usize,
+    /// The maximum number of referrers of one image, and of indexes that list it, per user; 0 for no limit.
+    #[arg(long, value_name = "NUMBER", default_value_t = 2000)]
+    pub(crate) referrers_per_user: u64,
+    /// Write the URL to this file when the server is ready.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) address_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
+}
 
 pub(crate) async fn run(settings: Serve, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let store = settings.store.store.clone();
@@ -154,7 +207,8 @@ fn auth(settings: &Serve) -> anyhow::Result<Auth> {
         let message = format!("`{}` lists no user, so no one could log in", path.display());
         return Err(Usage { message, hint: "add one with `htpasswd -B FILE USER`" }.into());
     }
-    let users = Htpasswd::parse(&text).with_context(|| format!("`{}`", path.display()))?;
+    let failed = format!("the password file `{}` cannot be used", path.display());
+    let users = Htpasswd::parse(&text).map_err(unusable(failed))?;
     Ok(Auth::Htpasswd { users, anonymous_pull: settings.anonymous_pull })
 }
 
@@ -188,7 +242,7 @@ fn announce(url: &str, host: &str, ca: Option<&Path>, printer: &Printer) -> anyh
 /// Writes the registry's URL to a file for scripts. The file is complete as soon as it exists.
 pub(crate) fn write_address(path: Option<&Path>, url: &str) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
-    crate::commands::write(path, format!("{url}\n").as_bytes(), Readers::All)
+    crate::files::write(path, format!("{url}\n").as_bytes(), Readers::All)
 }
 
 /// Completes when the process is asked to stop.

@@ -13,7 +13,6 @@ use bundle_signer::statement::COSIGN_SIGN;
 use evidence::resolve;
 use evidence::signing::{SignRequest, Written, sign, targets};
 use oci::Digest;
-use private::Readers;
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -21,8 +20,9 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::cli::{Attest, ImageArg, KeyArg, Sign, SignFile, SignFormat, SigningArg};
 use crate::commands::image::Image;
-use crate::commands::{keys, read};
-use crate::failure::{Status, Usage};
+use crate::commands::keys;
+use crate::failure::{Status, Usage, unusable};
+use crate::files::{Output, read};
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count};
 
@@ -126,7 +126,7 @@ async fn sign_image(
     let root = resolve(&image.source, &image.selector).await?;
     let (images, absent) = targets(&image.source, root, how.recursive).await?;
     if absent > 0 {
-        printer.say(&format!("not signed, because missing: {} of the index", count(absent, "image")));
+        printer.say(&format!("not signed: {} of the index, not present here", count(absent, "image")));
     }
     let annotations: BTreeMap<_, _> = how.annotation.iter().cloned().collect();
     let (legacy, bundle) =
@@ -227,31 +227,30 @@ fn bundle(
     to: Option<&Path>,
     (work, printer): (&mut Work<'_>, &Printer),
 ) -> anyhow::Result<Status> {
+    let to = to.map_or(Ok(Output::Stdout), Output::of)?;
     let text = read(file)?;
-    let refused = || format!("`{}` cannot be signed", file.display());
     work.digests([Digest::sha256(text.as_bytes()).to_string()]);
     let key = private(key, printer)?;
     work.evidence("key", &key.public_key()?.hint());
+    let refused = format!("`{}` cannot be signed", file.display());
     let signed = match how {
-        BundleSigning::Sign(coverage) => sign_bundle(text.as_bytes(), coverage, &key),
-        BundleSigning::Add => cosign_bundle(text.as_bytes(), &key),
+        BundleSigning::Sign(coverage) => {
+            sign_bundle(text.as_bytes(), coverage, &key).map_err(unusable(refused))?
+        }
+        // The existing signatures are checked, so this is a refusal.
+        BundleSigning::Add => cosign_bundle(text.as_bytes(), &key).context(refused)?,
     };
-    let signed = signed.with_context(refused)?;
     work.digests([Digest::sha256(signed.yaml().as_bytes()).to_string()]);
     for uncovered in signed.uncovered() {
         printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.reason()));
     }
-    match to {
-        None => {
-            work.done()?;
-            printer.data(signed.yaml())?;
-        }
-        Some(path) => {
-            crate::commands::write(path, signed.yaml().as_bytes(), Readers::All)?;
-            work.done()?;
-            let value = json!({ "file": path, "notCovered": signed.uncovered() });
-            printer.result(&value, |_| format!("wrote {}\n", path.display()))?;
-        }
+    to.replace(signed.yaml())?;
+    work.done()?;
+    if let Output::File(path) = to {
+        let value = json!({ "file": path, "notCovered": signed.uncovered() });
+        printer.result(&value, |_| format!("wrote {}\n", path.display()))?;
+    } else {
+        printer.data(signed.yaml())?;
     }
     Ok(Status::Done)
 }

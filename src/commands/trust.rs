@@ -1,22 +1,57 @@
 //! `airlock trust`: explains and checks trust files.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use audit::EventType;
 use bundle_signer::trust::{Finding, Holder, Severity, TrustedLog, json_schema};
 use bundle_signer::{Gate, Mode, TrustFile, TrustedIdentity};
+use clap::Subcommand;
 use oci::Digest;
 use packager::witness::notes::{Purpose, accept_policy};
 use serde_json::json;
 use store::Store;
 
-use crate::cli::{StoreArg, Trust};
-use crate::commands::{parse_trust, read};
+use super::quarantine::reason;
+use crate::cli::StoreArg;
 use crate::failure::Status;
+use crate::files::read;
 use crate::logged::{Logs, Work, outcome};
 use crate::printer::{Printer, row};
+use crate::trust_input::{parse_trust, trust_of};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trust {
+    /// Explain a trust file, and find contradictions.
+    #[command(
+        after_help = "Exits with 3 if a rule can never be met.\nExample: airlock trust check trust.yaml"
+    )]
+    Check {
+        /// The trust file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Accept an older trust file: one with a lower sequence number than the store has seen.
+    #[command(
+        after_help = "If you can, give the file a higher sequence number instead: that works at every site.\n\
+        Example: airlock trust accept trust.yaml --reason 'number 9 was a mistake' --store store"
+    )]
+    Accept {
+        /// The trust file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The reason, for the audit log.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        /// Accept it for `airlock acknowledge`, not for drives and images.
+        #[arg(long)]
+        sites: bool,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Print the JSON Schema of the trust file.
+    Schema,
+}
 
 pub(crate) fn run(settings: &Trust, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -72,8 +107,7 @@ fn accept(
 fn check(file: &Path, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let text = read(file)?;
     work.digests([Digest::sha256(text.as_bytes()).to_string()]);
-    let trust = TrustFile::parse_in(&text, file.parent().unwrap_or(Path::new("")));
-    let trust = trust.with_context(|| format!("`{}` cannot be used", file.display()))?;
+    let trust = trust_of(file, &text)?;
     let mut findings = trust.findings();
     findings.extend(trust.warning(&text).map(|text| Finding { severity: Severity::Warning, text }));
     let explained = explain(&trust);
@@ -130,14 +164,16 @@ fn explain(trust: &TrustFile) -> Vec<String> {
         }
         let rules: Vec<_> =
             trust.required(gate).iter().map(|(what, by)| format!("{what} by `{by}`")).collect();
-        let rules = if rules.is_empty() { String::new() } else { format!("{}; ", rules.join(", ")) };
+        let rules = if rules.is_empty() {
+            "anything".to_owned()
+        } else {
+            format!("{}; anything else", rules.join(", "))
+        };
         let mode = match trust.mode(gate) {
             Mode::Enforce => "refuses",
             Mode::Warn => "warns",
         };
-        lines.push(format!(
-            "gate {gate}: {rules}anything else by one signer that may sign it; {mode} otherwise"
-        ));
+        lines.push(format!("gate {gate}: accepts {rules} by one signer that may sign it; {mode} otherwise"));
     }
     lines
 }
@@ -154,7 +190,7 @@ fn explain_identity(trust: &TrustFile, known: &TrustedIdentity) -> String {
 fn explain_holder(trust: &TrustFile, holder: &Holder) -> String {
     let may = match holder.roles() {
         None if trust.is_open() => "may sign anything".to_owned(),
-        None => "may sign drives and anything about images".to_owned(),
+        None => "may sign drives and all statements about images".to_owned(),
         Some([]) => "may sign nothing".to_owned(),
         Some(roles) => {
             let roles: Vec<_> = roles.iter().map(ToString::to_string).collect();

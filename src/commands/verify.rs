@@ -3,19 +3,40 @@
 use std::path::{Path, PathBuf};
 
 use audit::EventType;
+use clap::Args;
 use packager::import::SequentialMedia;
 use packager::verify::{VerifyReport, verify, verify_in_turn};
 use packager::witness::MissingLog;
 use store::Store;
 
 use crate::admission::{DriveRecords, admit_drive, log_alarm, log_evidence, log_line};
-use crate::cli::Verify;
-use crate::commands::change::{MediumPrompt, verified};
-use crate::commands::{paths, trust};
+use crate::cli::{MediaArg, TrustArg};
+use crate::commands::change::{MediumPrompt, paths, verified};
+use crate::env;
 use crate::failure::Status;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
+use crate::trust_input::trust;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: airlock verify /media/usb --trust trust.yaml")]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) media: MediaArg,
+    /// Read the volumes one after another at the same path, and prompt for each. The signature and the log are checked first.
+    #[arg(long)]
+    pub(crate) one_by_one: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    /// The store that imported earlier drives. The drive's log is compared with its records, which stay
+    /// unchanged.
+    #[arg(long, env = env::STORE, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Accept a drive without a log, as older versions write it, even if the trust file requires one.
+    #[arg(long)]
+    pub(crate) without_log: bool,
+}
 
 pub(crate) fn run(settings: &Verify, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let store = settings.store.as_deref();

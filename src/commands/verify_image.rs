@@ -3,16 +3,55 @@
 use audit::EventType;
 use bundle_signer::trust::Mode;
 use bundle_signer::{Gate, NameRule};
+use clap::{Args, ValueEnum};
 use evidence::{EvidenceSource, Question, Until, Verdict, judged, resolve};
 use packager::witness::notes::{Purpose, refuse_stale_policy};
 use serde_json::json;
 
-use crate::cli::{GateArg, VerifyImage};
+use crate::cli::{ImageArg, TrustArg, predicate_type};
 use crate::commands::image::Image;
-use crate::commands::trust;
 use crate::failure::{Status, Usage};
 use crate::logged::{Logs, Work, outcome};
 use crate::printer::{Printer, row};
+use crate::trust_input::trust;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    airlock verify-image registry.example/team/app:v1 --trust trust.yaml\n  \
+    airlock verify-image registry.example/team/app:v1 --trust trust.yaml --type slsaprovenance1 --store store\n\n\
+    Exits with 3 if the image is unsigned or its signatures are refused, with 6 if the registry cannot be reached.")]
+pub(crate) struct VerifyImage {
+    #[command(flatten)]
+    pub(crate) image: ImageArg,
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    /// The required evidence: signature, a predicate type of `airlock attest`, or a URI.
+    #[arg(long = "type", value_name = "TYPE", default_value = "signature", value_parser = predicate_type)]
+    pub(crate) kind: String,
+    /// The gate of the trust file whose rules apply.
+    #[arg(long, value_enum, default_value_t = GateArg::Pull)]
+    pub(crate) gate: GateArg,
+    /// Accept signatures without an image name, as `cosign sign` 3 creates them.
+    #[arg(long)]
+    pub(crate) allow_unnamed: bool,
+    /// Reject a trust file with a lower sequence number.
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    pub(crate) min_trust_sequence: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GateArg {
+    /// Before mirrored content is published in the store.
+    Mirror,
+    /// Before a drive is written.
+    Pack,
+    /// Before a drive's content is imported.
+    Import,
+    /// Before a registry accepts an image.
+    Push,
+    /// Before an image is pulled or admitted.
+    Pull,
+}
 
 pub(crate) async fn run(settings: &VerifyImage, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.image.reference.clone().unwrap_or_default();
@@ -46,8 +85,8 @@ async fn decide(settings: &VerifyImage, work: &mut Work<'_>, printer: &Printer) 
         gate: gate(settings.gate),
         newest_policy: settings.min_trust_sequence,
     };
-    let asked = (&trust, vec![question]);
-    let verdict = judged(&image.source, &digest, asked, Until::Complete).await?.remove(0);
+    let asked = vec![question];
+    let verdict = judged(&image.source, &digest, &trust, asked, Until::Complete).await?.remove(0);
     log(&verdict, work)?;
     let value = json!({
         "image": image.text, "digest": digest, "name": image.name.to_string(),

@@ -1,19 +1,37 @@
 //! `airlock verify-manifest`: verifies manifests that AWS signed.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use audit::EventType;
 use bundle_signer::TrustFile;
-use bundle_signer::eksa::{
-    Manifest, bundles_keys, distro_keys, package_keys, verify_bundles, verify_package_bundle, verify_release,
-};
+use bundle_signer::eksa::{Manifest, UnverifiedManifest, bundles_keys, distro_keys, package_keys};
+use clap::Args;
 use oci::Digest;
 use serde_json::json;
 
-use crate::cli::{TrustArg, VerifyManifest};
-use crate::commands::{read, trust};
+use crate::cli::TrustArg;
 use crate::failure::{Status, Usage};
+use crate::files::read;
 use crate::logged::{Logs, Work};
 use crate::printer::{Printer, row};
+use crate::trust_input::trust;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    airlock verify-manifest package-bundle.yaml\n  \
+    airlock verify-manifest kubernetes-1-31-eks-1.yaml --bundles bundle-release.yaml")]
+pub(crate) struct VerifyManifest {
+    /// A `PackageBundle`, `Bundles`, or `Release` of EKS.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// For a `Release`: the `Bundles` that contain its signature.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundles: Option<PathBuf>,
+    /// A trust file with the accepted keys. Default: AWS's keys.
+    #[arg(long = "trust", id = "manifest_trust", value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+}
 
 pub(crate) fn run(settings: &VerifyManifest, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.file.display().to_string();
@@ -28,28 +46,36 @@ fn verify_file(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer
     let file = settings.file.display();
     let own = trust(&TrustArg { trust: settings.trust.clone() }, work)?;
     let keys = |aws: fn() -> bundle_signer::Result<TrustFile>| own.clone().map_or_else(aws, Ok);
-    let value = gostd::yaml::parse(&text, &gostd::Limits::default()).map_err(|error| Usage {
+    let manifest = UnverifiedManifest::read(text.as_bytes());
+    let kind = manifest.as_ref().map_or_else(|_| kind_of(&text), |manifest| Ok(manifest.kind().to_owned()));
+    let kind = kind.map_err(|error| Usage {
         message: format!("`{file}` is not a manifest: {error}"),
         hint: "give a PackageBundle, Bundles or Release",
     })?;
-    let kind = value["kind"].as_str().unwrap_or_default().to_owned();
     let verified = match (kind.as_str(), &settings.bundles) {
-        ("PackageBundle", None) => verify_package_bundle(text.as_bytes(), &keys(package_keys)?),
-        ("Bundles", None) => verify_bundles(text.as_bytes(), &keys(bundles_keys)?),
+        ("PackageBundle", None) => {
+            let keys = keys(package_keys)?;
+            manifest.and_then(|manifest| manifest.verify_package_bundle(&keys))
+        }
+        ("Bundles", None) => {
+            let keys = keys(bundles_keys)?;
+            manifest.and_then(|manifest| manifest.verify_bundles(&keys))
+        }
         ("Release", Some(path)) => {
-            verify_release(text.as_bytes(), read(path)?.as_bytes(), &keys(distro_keys)?)
+            let (bundles, keys) = (read(path)?, keys(distro_keys)?);
+            manifest.and_then(|manifest| manifest.verify_release(bundles.as_bytes(), &keys))
         }
         ("Release", None) => {
             let hint = "give the Bundles of EKS Anywhere that contain it: --bundles FILE";
             return Err(Usage { message: "a Release does not contain its signature".to_owned(), hint }.into());
         }
-        _ => {
-            let message = format!("`{file}` is a `{kind}`, which this command does not verify");
-            return Err(Usage {
-                message,
-                hint: "give a PackageBundle, Bundles, or a Release with --bundles",
-            }
-            .into());
+        (other, _) => {
+            let message = match other {
+                "" => format!("`{file}` is not a manifest: it has no `kind`"),
+                kind => format!("`{file}` is a `{kind}`, which this command does not verify"),
+            };
+            let hint = "give a PackageBundle, Bundles, or a Release with --bundles";
+            return Err(Usage { message, hint }.into());
         }
     };
     let manifest = verified.with_context(|| format!("`{file}` is refused"))?;
@@ -64,6 +90,12 @@ fn verify_file(settings: &VerifyManifest, work: &mut Work<'_>, printer: &Printer
     });
     printer.result(&value, |_| report(&kind, &manifest))?;
     Ok(Status::Done)
+}
+
+/// The kind of a text that cannot be read as a signed manifest, which may be the reason why.
+fn kind_of(text: &str) -> Result<String, gostd::yaml::Error> {
+    let value = gostd::yaml::parse(text, &gostd::Limits::default())?;
+    Ok(value["kind"].as_str().unwrap_or_default().to_owned())
 }
 
 fn report(kind: &str, manifest: &Manifest) -> String {

@@ -54,7 +54,7 @@ fn media_reason(error: &bundle::Error) -> &'static str {
         E::Log(_) => "log",
         E::NoTrust => "no-trust",
         E::Unsigned => "unsigned",
-        E::NoVolume(_) | E::MissingVolumes { .. } => "missing-volumes",
+        E::NoVolume(_) | E::NotVolume(_) | E::MissingVolumes { .. } => "missing-volumes",
         E::OtherSet { .. } | E::OtherSignature(_) => "other-set",
         E::ManifestDigest { .. } | E::Content { .. } => "digest",
         E::Version { .. } => "version",

@@ -89,6 +89,9 @@ pub(crate) fn recognise(layout: &Layout) -> Result<bool> {
             Ok(true)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            Err(Error::NotAStore(root.to_owned()))
+        }
         Err(error) => Err(Error::io("read", &marker)(error)),
     }
 }

@@ -63,7 +63,8 @@ impl Store {
     /// [`Error::Absent`] if no store exists there.
     pub fn open_existing(root: &Path) -> Result<Self> {
         if !Layout::new(root).marker().exists() {
-            return Err(Error::Absent(root.to_owned()));
+            let is_other = root.exists() && !root.is_dir();
+            return Err(if is_other { Error::NotAStore } else { Error::Absent }(root.to_owned()));
         }
         match Self::open(root) {
             Err(error) if error.is_read_only_file_system() => Self::open_immutable(root),

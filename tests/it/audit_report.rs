@@ -208,3 +208,15 @@ fn o26_with_the_store_a_layer_and_a_reference_lead_to_the_image() {
     assert_eq!((&named["digest"], &named["name"]), (&image.into(), &crate::signing::IMAGE.into()));
     fails(path, &["audit", "explain", blob, "--audit-log", "store/log"], 4, "is about");
 }
+
+#[test]
+fn o14_a_report_for_standard_output_is_printed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    site(path);
+    let report = ["audit", "report", "--framework", "cmmc-l2", "--audit-log", "log", "--format", "csv"];
+    let printed = airlock(path, &report).stdout;
+    let output = airlock(path, &[&report[..], &["--out", "-"]].concat());
+    assert!(output.status.success() && output.stdout == printed && !path.join("-").exists());
+    fails(path, &[&report[..], &["--out", "/dev/stdout"]].concat(), 2, "`-` for standard output");
+}

@@ -225,7 +225,7 @@ fn h7_a_declared_dependency_that_is_missing_is_an_error_and_can_be_built() {
     fails(folder, &["chart", "dependency", "build", "web"], 2, "requires `base` ^3.0.0");
     fs::write(folder.join("web/Chart.yaml"), chart.replace("file://../base", "https://charts.example"))
         .unwrap();
-    fails(folder, &["chart", "dependency", "build", "web"], 2, "cannot find `base`");
+    fails(folder, &["chart", "dependency", "build", "web"], 4, "cannot find `base`");
     assert!(!folder.join("web/charts").exists());
 }
 

@@ -123,7 +123,7 @@ fn each_kind_of_failure_has_its_exit_code_and_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     fails(path, &["mirror"], 2, "--store");
-    fails(path, &["mirror", "--store", "s"], 2, "airlock.yaml");
+    fails(path, &["mirror", "--store", "s"], 4, "airlock.yaml");
     std::fs::write(path.join("airlock.yaml"), "kind: Nonsense\n").unwrap();
     fails(path, &["mirror", "--store", "s"], 2, "mirror file");
     fails(path, &["store", "list", "--store", "nowhere"], 4, "hint:");
@@ -266,4 +266,31 @@ fn a15_a_registry_that_others_can_reach_accepts_anonymous_pushes_only_with_the_f
     fails(path, &["serve", "--store", "s", "--read-only", "--anonymous-push"], 2, "--read-only");
     fails(path, &["quickstart", "--listen", "0.0.0.0:0"], 2, "localhost");
     fails(path, &["serve", "--store", "s", "--trusted-proxy", "10.0.0.0/33"], 2, "10.0.0.0/33");
+}
+
+#[test]
+fn o14_wrong_arguments_are_reported_as_json_if_it_is_requested() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for arguments in [
+        &["pack", "-o", "json"][..],
+        &["bogus", "--output=json"],
+        &["--output", "json"],
+        &["verify", "a", "--bogus", "-ojson"],
+        &["keys", "generate", "--type", "rsa", "-o", "json"],
+    ] {
+        let output = airlock(path, arguments);
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!((output.status.code(), &error["exitCode"]), (Some(2), &2.into()), "{arguments:?}");
+        assert!(error["causes"].is_array() && error["hint"].is_string(), "{error}");
+        let message = error["error"].as_str().unwrap();
+        assert!(!message.is_empty() && !message.contains("error:") && !message.contains('\n'), "{message}");
+    }
+    fails(path, &["pack"], 2, "Usage: airlock pack");
+    let help = airlock(path, &["pack", "--help", "-o", "json"]);
+    assert!(help.status.success() && help.stderr.is_empty());
+    std::fs::create_dir_all(path.join(".config/airlock")).unwrap();
+    std::fs::write(path.join(".config/airlock/config.yaml"), "shop: x\n").unwrap();
+    let output = airlock(path, &["store", "list", "--store", "s", "-o", "json"]);
+    serde_json::from_slice::<serde_json::Value>(&output.stderr).unwrap();
 }

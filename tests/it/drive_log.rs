@@ -105,7 +105,7 @@ fn an_old_drive_raises_an_alarm_and_is_refused_until_it_is_released() {
         events.as_array().unwrap().iter().map(|event| &event["event"]["outcome"]["reason"]).collect();
     assert_eq!(reasons, ["rolled-back", "rolled-back"]);
     let listed = done(path, &["quarantine", "list", "--store", "far"]);
-    assert!(listed.contains(&format!("{set} held")) && listed.contains("rollback"), "{listed}");
+    assert!(listed.contains(&format!("{set} quarantined")) && listed.contains("rollback"), "{listed}");
     let release = ["quarantine", "release", &set, "--store", "far", "--reason"];
     fails(path, &[&release[..], &[" "]].concat(), 2, "printable");
     assert!(
@@ -173,7 +173,7 @@ fn missing_files_beside_the_volumes_are_reported() {
         for command in [&import[..], &["verify", "one", "--trust", "trust.yaml"]] {
             assert!(
                 said(command).contains(&format!(
-                    "`{name}`, which a finished pack writes, is missing next to the volumes"
+                    "`{name}`, which `airlock pack` writes last, is missing next to the volumes"
                 )),
                 "{command:?}"
             );

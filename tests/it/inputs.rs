@@ -148,12 +148,9 @@ fn a10_a_file_above_the_size_limit_is_refused_without_being_read() {
     let path = folder.path();
     // A sparse file of one terabyte, which would fill the memory.
     fs::File::create(path.join("odd")).unwrap().set_len(1 << 40).unwrap();
-    // A keyring and its chart are treated as content.
-    let is_content = |arguments: &[&str]| arguments[1] == "verify" || arguments.contains(&"keyed.yaml");
-    for arguments in READERS.iter().filter(|arguments| !is_content(arguments)) {
+    for arguments in READERS {
         refused(path, arguments, &[], "it is larger than");
     }
-    fails(path, &["chart", "verify", "web.tgz", "--keyring", "odd"], 3, "too large");
 }
 
 #[test]
@@ -286,4 +283,98 @@ fn o14_a_lock_that_cannot_be_written_is_refused_before_anything_is_published() {
     }
     works(path, &["mirror", "--store", "store"]);
     assert!(works(path, &["store", "list", "--store", "store"]).contains("small.txt"));
+}
+
+/// Command lines that use a file `odd` in another way than the readers.
+const OTHERS: [&[&str]; 19] = [
+    &["chart", "template", "odd"],
+    &["chart", "lint", "odd"],
+    &["chart", "show", "values", "odd"],
+    &["chart", "dependency", "build", "odd"],
+    &["keys", "rotate", "new", "--public-key", "odd", "--trust", "release.yaml"],
+    &["keys", "add", "--log", "odd", "--trust", "release.yaml"],
+    &[
+        "keys",
+        "add",
+        "--trust",
+        "release.yaml",
+        "--trusted-root",
+        "odd",
+        "--certificate-identity",
+        "a@b.example",
+        "--certificate-oidc-issuer",
+        "https://b.example",
+    ],
+    &["sign", "bundle", "odd", "--key", "release.key"],
+    &["sign", "--lock", "odd", "--store", "store", "--key", "release.key"],
+    &["verify-manifest", "odd"],
+    &["audit", "verify", "--store", "store", "--key", "odd"],
+    &["audit", "verify", "--store", "store", "--policy", "odd"],
+    &["audit", "verify", "--store", "store", "--checkpoint", "odd"],
+    &["generate", "package", "a", "--cluster", "mgmt", "--bundle", "odd"],
+    &["list", "packages", "--bundle", "odd"],
+    &["apply", "packages", "-f", "odd"],
+    &["config", "podman", "--registry", "https://r.example", "--mirror", "a.example", "--ca-file", "odd"],
+    &["config", "podman", "--registry", "https://r.example", "--mirror", "a.example", "--credentials", "odd"],
+    &[
+        "install",
+        "controller",
+        "--cluster",
+        "mgmt",
+        "--registry",
+        "r.example",
+        "--registry-ca",
+        "odd",
+        "--dry-run",
+    ],
+];
+
+#[test]
+fn o14_a_file_that_does_not_exist_is_4_and_one_that_cannot_be_used_is_2_in_every_command() {
+    let folder = with_readers();
+    let path = folder.path();
+    let odd = path.join("odd");
+    let all = || READERS.iter().chain(&OTHERS);
+    // Helm's text does not name the file.
+    let words = |arguments: &[&str]| if arguments.contains(&"a=odd") { "" } else { "odd" };
+    for arguments in all() {
+        fails(path, arguments, 4, words(arguments));
+    }
+    fs::create_dir(&odd).unwrap();
+    for arguments in all() {
+        fails(path, arguments, 2, words(arguments));
+    }
+    fs::remove_dir(&odd).unwrap();
+    // Any text is a value, and only a signed chart is read.
+    let any = |arguments: &[&str]| {
+        arguments.contains(&"a=odd") || arguments.starts_with(&["chart", "verify", "odd"])
+    };
+    for content in [&b"text\n"[..], b"\xff\xfe"] {
+        fs::write(&odd, content).unwrap();
+        for arguments in all().filter(|arguments| !any(arguments)) {
+            fails(path, arguments, 2, "");
+        }
+    }
+    // Other things than files.
+    fs::remove_file(&odd).unwrap();
+    for (arguments, code) in [
+        (&["store", "list", "--store", "none"][..], 4),
+        (&["store", "list", "--store", "release.pub"], 2),
+        (&["pack", "--store", "release.pub", "--to", "drive", "--key", "release.key"], 2),
+        (&["audit", "verify", "--store", "release.pub"], 2),
+        (&["keys", "revoke", "nobody", "--reason", "lost", "--trust", "release.yaml"], 4),
+        (&["keys", "rotate", "new", "--old", "nobody", "--trust", "release.yaml"], 4),
+        (&["keys", "trust", "release.pub", "--to", "release.yaml"], 2),
+        (&["quarantine", "show", "nobody", "--store", "store"], 4),
+        (&["sign", "disk.example/team/app:none", "--store", "store", "--key", "release.key"], 4),
+        (&["verify", "release.pub", "--trust", "release.yaml"], 2),
+        (&["audit", "report", "--store", "store", "--framework", "cmmc-l2", "--out", "/dev/stdout"], 2),
+        (&["audit", "report", "--store", "store", "--framework", "cmmc-l2", "--out", "store"], 2),
+    ] {
+        fails(path, arguments, code, "");
+    }
+    let large = format!("\"{}\"", "a".repeat(7 << 20));
+    fs::write(path.join("large.json"), large).unwrap();
+    let attest = ["attest", IMAGE, "--store", "store", "--key", "release.key", "--type", "spdxjson"];
+    fails(path, &[&attest[..], &["--predicate", "large.json"]].concat(), 2, "large");
 }

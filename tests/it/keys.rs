@@ -61,8 +61,8 @@ fn both_halves_of_a_pair_show_the_same_key() {
     assert_eq!((key.name(), key.kind()), ("log.example", tlog::note::KeyKind::Ed25519));
     assert_eq!((witness.public(), witness.kind()), (key.public(), tlog::note::KeyKind::Cosignature));
     // It cannot sign images or drives, and trust files do not accept it.
-    fails(path, &["sign", "bundle", "log.pub", "--key", "log.key"], 1, "signs logs and notes");
-    fails(path, &["keys", "trust", "log.pub"], 1, "unsupported public key, expected ECDSA P-256");
+    fails(path, &["sign", "bundle", "log.pub", "--key", "log.key"], 2, "signs logs and notes");
+    fails(path, &["keys", "trust", "log.pub"], 2, "unsupported public key, expected ECDSA P-256");
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn keys_of_other_programs_are_imported() {
     works(path, &[&import[..], &["--source-password-file", "old"]].concat());
     assert_eq!(works(path, &["keys", "show", "moved.key", "--password-file", "new", "--pem"]), public);
     fails(path, &["keys", "show", "moved.key"], 2, "came from AIRLOCK_KEY_PASSWORD");
-    fails(path, &["keys", "import", &format!("{KEYS}/rsa.pem"), "rsa"], 1, "neither ECDSA P-256 nor Ed25519");
-    fails(path, &["keys", "import", &format!("{KEYS}/pkcs8-encrypted.pem"), "x"], 1, "openssl pkcs8");
+    fails(path, &["keys", "import", &format!("{KEYS}/rsa.pem"), "rsa"], 2, "neither ECDSA P-256 nor Ed25519");
+    fails(path, &["keys", "import", &format!("{KEYS}/pkcs8-encrypted.pem"), "x"], 2, "openssl pkcs8");
     let open = format!("{KEYS}/pkcs8.pem");
-    fails(path, &["sign", "bundle", "pkcs8.pub", "--key", &open], 1, "airlock keys import");
+    fails(path, &["sign", "bundle", "pkcs8.pub", "--key", &open], 2, "airlock keys import");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_key_is_replaced_and_later_revoked() {
         2,
         "was already revoked on",
     );
-    fails(path, &["keys", "revoke", "nobody", "--reason", "lost", "--trust", "next.yaml"], 2, "hint");
+    fails(path, &["keys", "revoke", "nobody", "--reason", "lost", "--trust", "next.yaml"], 4, "hint");
     fails(path, &["keys", "revoke", "old", "--reason", "lost"], 2, "no trust file");
 }
 
@@ -209,9 +209,99 @@ fn keys_logs_and_witnesses_are_added_to_a_trust_file() {
     fails(
         path,
         &[&revoke[..], &["nope"]].concat(),
-        2,
+        4,
         "unknown key `nope`: not a key or identity of `trust.yaml`, a hint or a file; the trust file has `one`, `two`",
     );
     works(path, &[&revoke[..], &["log.example"]].concat());
     assert!(works(path, &["trust", "check", "trust.yaml"]).contains("is revoked"));
+}
+
+/// The names of the files in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let listing = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = listing.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn o14_a_change_of_a_trust_file_that_fails_leaves_no_new_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    works(path, &["keys", "generate", "old"]);
+    works(path, &["keys", "trust", "old.pub", "--to", "real.yaml"]);
+    // A link is read, but not replaced.
+    std::os::unix::fs::symlink("real.yaml", path.join("trust.yaml")).unwrap();
+    std::fs::write(path.join("taken"), "mine").unwrap();
+    let before = names(path);
+    let rotate = ["keys", "rotate", "new", "--trust", "trust.yaml"];
+    fails(path, &rotate, 2, "symbolic link");
+    assert_eq!(names(path), before);
+    fails(path, &[&rotate[..], &["--to", "taken"]].concat(), 2, "not overwritten");
+    fails(path, &["keys", "revoke", "old", "--reason", "lost", "--trust", "trust.yaml"], 2, "symbolic link");
+    works(path, &["keys", "generate", "two"]);
+    fails(path, &["keys", "add", "two.pub", "--trust", "trust.yaml"], 2, "symbolic link");
+    let left: Vec<_> = names(path).into_iter().filter(|name| !name.starts_with("two.")).collect();
+    assert_eq!(left, before);
+    // A copy of the old file from an earlier attempt stays, and a different one is not replaced.
+    std::fs::write(path.join("real.yaml.0"), "mine").unwrap();
+    fails(path, &["keys", "rotate", "new", "--trust", "real.yaml"], 2, "real.yaml.0");
+    assert!(!path.join("new.key").exists() && !path.join("new.pub").exists());
+    std::fs::remove_file(path.join("real.yaml.0")).unwrap();
+    works(path, &["keys", "rotate", "new", "--trust", "real.yaml"]);
+    assert!(path.join("new.key").exists() && path.join("real.yaml.0").exists());
+}
+
+#[test]
+fn o14_a_trust_file_for_standard_output_is_printed_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    works(path, &["keys", "generate", "one"]);
+    works(path, &["keys", "generate", "two"]);
+    let changes: [&[&str]; 3] = [
+        &["trust", "one.pub"],
+        &["add", "two.pub", "--trust", "0"],
+        &["revoke", "one", "--reason", "lost", "--trust", "1"],
+    ];
+    for (sequence, change) in changes.iter().enumerate() {
+        let printed = works(path, &[&["keys"], *change, &["--to", "-"]].concat());
+        std::fs::write(path.join(sequence.to_string()), &printed).unwrap();
+    }
+    assert!(works(path, &["trust", "check", "2"]).contains("sequence 2"));
+    assert!(!path.join("-").exists());
+    for (to, words) in
+        [("/dev/stdout", "`-` for standard output"), ("/dev/null", "a device"), (".", "a folder")]
+    {
+        fails(path, &["keys", "trust", "one.pub", "--to", to], 2, words);
+    }
+}
+
+#[test]
+fn o14_a_key_from_a_pipe_is_named_by_its_fingerprint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    works(path, &["keys", "generate", "one"]);
+    let script = r#""$0" keys trust <(cat one.pub) --to trust.yaml"#;
+    let mut shell = Command::new("bash");
+    let made = shell.args(["-c", script, AIRLOCK]).current_dir(path).env("HOME", path).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let shown = json(path, &["keys", "show", "one.pub"]);
+    let name = &shown["sha256"].as_str().unwrap()[..16];
+    assert!(works(path, &["trust", "check", "trust.yaml"]).contains(&format!("key `{name}`")));
+}
+
+#[test]
+fn o14_a_public_key_in_place_of_a_private_one_is_reported_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    works(path, &["keys", "generate", "one"]);
+    for arguments in [
+        &["sign", "bundle", "one.pub", "--key", "one.pub"][..],
+        &["sign", "r.example/a:b", "--key", "one.pub"],
+        &["keys", "import", "one.pub", "two"],
+    ] {
+        fails(path, arguments, 2, "`one.pub` is a public key");
+        let said = String::from_utf8(airlock(path, arguments).stderr).unwrap();
+        assert!(!said.contains("warning"), "{said}");
+    }
 }

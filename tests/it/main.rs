@@ -1,6 +1,8 @@
-//! Tests of the command line through the built binary.
+//! Tests of the command line through the built binary. Modules that take long or need other programs require the feature
+//! `slow-tests`.
 
 #[cfg(test)]
+#[cfg(feature = "slow-tests")]
 mod attacks;
 #[cfg(test)]
 mod audit;
@@ -16,12 +18,14 @@ mod chart;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+#[cfg(feature = "slow-tests")]
 mod concurrency;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+#[cfg(feature = "slow-tests")]
 mod documented;
 #[cfg(test)]
 mod drive_log;
@@ -38,6 +42,7 @@ mod inputs;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+#[cfg(feature = "slow-tests")]
 mod large_log;
 #[cfg(test)]
 mod lying;
@@ -46,6 +51,7 @@ mod manifests;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+#[cfg(feature = "slow-tests")]
 mod merged_signatures;
 #[cfg(test)]
 mod moving;
@@ -54,10 +60,12 @@ mod packages;
 #[cfg(test)]
 mod private;
 #[cfg(test)]
+#[cfg(feature = "slow-tests")]
 #[expect(dead_code, reason = "other suites use the rest")]
 #[path = "../peers/programs.rs"]
 mod programs;
 #[cfg(test)]
+#[cfg(feature = "slow-tests")]
 mod provenance;
 #[cfg(test)]
 mod rare_formats;
@@ -67,6 +75,8 @@ mod refusals;
 mod servers;
 #[cfg(test)]
 mod signing;
+#[cfg(test)]
+mod snapshots;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

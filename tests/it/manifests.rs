@@ -280,7 +280,7 @@ fn a_controller_with_invalid_arguments_does_not_start() {
 }
 
 /// The header of a statically linked program.
-fn program() -> Vec<u8> {
+pub(crate) fn program() -> Vec<u8> {
     let mut bytes = vec![0; 128];
     bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
     (bytes[18], bytes[32], bytes[54], bytes[56], bytes[64]) = (62, 64, 56, 1, 1);

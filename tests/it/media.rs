@@ -275,3 +275,56 @@ fn o24_nothing_is_published_before_every_volume_was_read_and_a_changed_disc_is_r
     fine(&prompted(path, &import, &[&two, &three]));
     works(path, &["store", "get", "big.bin", "--to", "back.bin", "--store", "far"]);
 }
+
+#[test]
+fn o14_pack_asks_again_if_the_inserted_medium_has_another_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    fs::create_dir(path.join("used")).unwrap();
+    fs::write(path.join("used/a-002-of-003.tar"), "of another set").unwrap();
+    let pack = [&PACK[..], &["--to", "disc", "--one-by-one"]].concat();
+    let used = || change(path, Some("disc-1"), Some("used"));
+    let second = || change(path, Some("used"), None);
+    let third = || change(path, Some("disc-2"), None);
+    let output = prompted(path, &pack, &[&used, &second, &third]);
+    fine(&output);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("wrong medium: `disc/a-002-of-003.tar` already exists"), "{text}");
+    assert_eq!(text.matches("insert volume 2 of 3").count(), 2, "{text}");
+    assert_eq!(fs::read_to_string(path.join("used/a-002-of-003.tar")).unwrap(), "of another set");
+    change(path, Some("disc-3"), Some("used"));
+    // The first medium is not requested, so without input its error is the result.
+    let output = prompted(path, &[&pack[..], &["--no-read-back"]].concat(), &[]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && text.contains("already exists"), "{text}");
+}
+
+#[test]
+fn o14_a_link_a_fifo_or_an_empty_file_in_place_of_a_volume_is_reported_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    works(path, &[&PACK[..], &["--to", "disc"]].concat());
+    let volume = path.join("disc/a-002-of-003.tar");
+    fs::rename(&volume, path.join("kept.tar")).unwrap();
+    let verify = ["verify", "disc", "--trust", "trust.yaml"];
+    fails(path, &verify, 4, "1 is missing: `a-002-of-003.tar`");
+    let link = || std::os::unix::fs::symlink(path.join("kept.tar"), &volume).unwrap();
+    let fifo = || assert!(Command::new("mkfifo").arg(&volume).status().unwrap().success());
+    let empty = || fs::write(&volume, "").unwrap();
+    let kinds: [(&dyn Fn(), &str); 3] =
+        [(&link, "a symbolic link"), (&fifo, "a FIFO"), (&empty, "an empty file")];
+    for (make, kind) in kinds {
+        make();
+        fails(path, &verify, 3, &format!("a-002-of-003.tar` is {kind}, not a volume"));
+        assert!(works(path, &["inspect", "disc"]).contains(&format!("{kind}  a-002-of-003.tar")));
+        // Alone on a medium, too.
+        fs::create_dir(path.join("alone")).unwrap();
+        fs::rename(&volume, path.join("alone/a-002-of-003.tar")).unwrap();
+        fails(path, &["inspect", "alone"], 3, &format!("is {kind}, not a volume"));
+        fs::remove_dir_all(path.join("alone")).unwrap();
+    }
+    // A file that the user names is an argument.
+    fails(path, &["inspect", "airlock.lock"], 2, "`airlock.lock` is another kind of file, not a volume");
+}

@@ -234,7 +234,7 @@ fn a_package_is_generated_as_eks_anywhere_generates_it() {
     fails(
         path,
         &[&["generate", "package", "other"][..], &generate].concat(),
-        2,
+        4,
         "airlock list packages --bundle",
     );
     fails(path, &["generate", "package", "web", "--cluster", "../x"], 2, "not the name of a cluster");

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::cli::{airlock, fails};
+use crate::gates::Served;
+use crate::signing::{mirror_file, site, works};
 
 const HEAD: &str = "apiVersion: airlock.dev/v1alpha1\nkind: MirrorConfig\nmetadata: {name: a}\n";
 const AIRLOCK: &str = env!("CARGO_BIN_EXE_airlock");
@@ -210,4 +212,105 @@ fn a_lock_does_not_hide_that_another_image_is_selected() {
     let one = mirror("one");
     assert_ne!(mirror("two"), one);
     assert_eq!(mirror("one"), one);
+}
+
+#[test]
+fn o14_a_lock_that_is_a_mount_point_is_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    let script = format!("mount --bind airlock.lock airlock.lock && {AIRLOCK} mirror --store s");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).current_dir(path);
+    let Ok(output) = unshare.output() else {
+        println!("skipped: no `unshare`");
+        return;
+    };
+    let said = text(&output.stderr);
+    if said.contains("unshare:") || said.contains("mount:") {
+        println!("skipped: no mounts in a user namespace");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("is a mount point") && said.contains("mount a folder instead"), "{said}");
+}
+
+#[test]
+fn o14_a_file_in_place_of_a_folder_is_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    for arguments in [
+        &["pack", "--store", "s", "--to", "a.txt", "--key", "none"][..],
+        &["return", "--store", "s", "--to", "a.txt"],
+        &["acknowledge", "a.txt", "--store", "s", "--trust", "none"],
+        &["chart", "template", "none", "--output-dir", "a.txt"],
+        &["quickstart", "--dir", "a.txt"],
+        &["man", "--to", "a.txt"],
+    ] {
+        fails(path, arguments, 2, "`a.txt` is not a folder");
+    }
+}
+
+#[test]
+fn o14_the_content_of_a_file_that_is_not_a_key_is_not_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    mirrored(path);
+    fs::write(path.join("secret"), "a secret line\n").unwrap();
+    let verify = |key: &str| {
+        let output = airlock(path, &["audit", "verify", "--store", "s", "--key", key]);
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr)
+    };
+    for key in ["k.key", "k.pub"] {
+        let said = verify(key);
+        assert!(said.contains("is a PEM key of a signer") && !said.contains("-----"), "{said}");
+    }
+    let said = verify("secret");
+    assert!(said.contains("`secret` is not the key of a log") && !said.contains("a secret line"), "{said}");
+    fs::write(path.join("config"), "password: [secret\n").unwrap();
+    let output = airlock(path, &["get", "packages", "--cluster", "c", "--kubeconfig", "config"]);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && !said.contains("[secret"), "{said}");
+    // Messages have no parts that are empty, or only a name.
+    fails(path, &["verify-manifest", "a.txt"], 2, "is not a manifest: it has no `kind`");
+    let serve = ["serve", "--store", "s", "--listen", "127.0.0.1:0", "--htpasswd", "a.txt"];
+    fails(path, &serve, 2, "error: the password file `a.txt` cannot be used");
+}
+
+#[test]
+fn o14_paths_in_a_file_from_a_pipe_start_in_the_current_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::write(path.join("small.txt"), "content").unwrap();
+    fs::write(path.join("airlock.yaml"), mirror_file("", "  - files: [{path: small.txt}]\n")).unwrap();
+    // The pipe has another number in the second run, and the lock is still its own.
+    for script in [
+        r#""$0" mirror -f <(cat airlock.yaml) --store s"#,
+        r#": <(true); "$0" mirror -f <(cat airlock.yaml) --store s"#,
+    ] {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", script, AIRLOCK]).current_dir(path).env("HOME", path);
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(works(path, &["store", "list", "--store", "s"]).contains("small.txt"));
+}
+
+#[test]
+fn o14_hints_about_tls_name_the_flag_of_the_command() {
+    let folder = site();
+    let path = folder.path();
+    let served = Served::of(path, "release.yaml");
+    let image = format!("{}/disk.example/team/app:v1", served.address());
+    let ca = ["--ca-file", "release.pub"];
+    let sign = ["sign", &image, "--key", "release.key"];
+    fails(path, &sign, 6, "for plain HTTP, give --plain-http");
+    fails(path, &[&sign[..], &ca].concat(), 2, "provide the CA certificate as PEM");
+    works(path, &[&sign[..], &["--plain-http"]].concat());
+    let serve = ["serve", "--store", "store", "--listen", "127.0.0.1:0", "--tls-cert", "release.pub"];
+    let output = airlock(path, &[&serve[..], &["--tls-key", "release.key"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("contains no certificate") && !said.contains("ca.crt"), "{said}");
 }

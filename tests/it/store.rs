@@ -122,8 +122,8 @@ fn d15_a_file_is_copied_from_the_store_by_its_name() {
     let fail = |name: &str, to: &str, code: i32, words: &str| {
         fails(here, &["store", "get", name, "--store", "store", "--to", to], code, words);
     };
-    fail("files/r:v1", "plain", 1, "never overwritten");
-    fail("files/two:v1", "third", 1, "--title");
+    fail("files/r:v1", "plain", 2, "not overwritten");
+    fail("files/two:v1", "third", 2, "--title");
     fail("absent", "third", 4, "airlock store list");
     let path = here.join("store/blobs/sha256").join(&Digest::sha256(b"content").hex()[..2]);
     fs::write(path.join(Digest::sha256(b"content").hex()), "c0ntent").unwrap();
@@ -145,4 +145,28 @@ fn a16_a_store_that_others_could_read_is_made_private_with_a_notice() {
         assert_eq!(text.contains("other users could read the store"), is_first, "{text}");
         assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
     }
+}
+
+#[test]
+fn o14_a_file_for_standard_output_is_printed_alone_and_a_damaged_one_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let store = Store::open(&here.join("store")).unwrap();
+    let content: Vec<u8> = (0..=255).collect();
+    artifact(&store, "files/r", Some("v1"), &[("r", &content)], &json!({}));
+    let get = |to| ["store", "get", "files/r:v1", "--store", "store", "--to", to];
+    for more in [&[][..], &["--output", "json"]] {
+        let output = airlock(here, &[&get("-")[..], more].concat());
+        assert!(output.status.success() && output.stdout == content);
+    }
+    for to in ["/dev/stdout", "/dev/null", "/proc/self/fd/1"] {
+        fails(here, &get(to), 2, "a device or a pipe");
+    }
+    let two = ["store", "get", "files/r:v1", "--title", "s", "--store", "store", "--to", "-"];
+    let many = artifact(&store, "files/two", Some("v1"), &[("a", b"1"), ("b", b"2")], &json!({})).to_string();
+    fails(here, &[&two[..2], &[&format!("files/two@{many}")], &two[3..]].concat(), 4, "does not contain `s`");
+    let digest = Digest::sha256(&content);
+    let blob = here.join("store/blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    fs::write(blob, vec![0; content.len()]).unwrap();
+    fails(here, &get("-"), 3, "cannot print");
 }

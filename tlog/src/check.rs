@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::merkle;
+use crate::merkle::{self, TreeHead};
 use crate::tile::{self, WIDTH};
 use crate::{Checkpoint, Error, Folder, Hash, Note, Policy, Result};
 
@@ -64,19 +64,19 @@ fn tiles(path: &Path, folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the log, now at `checkpoint`, extends the state with the size and root `known`, and returns the proof.
+/// Checks that the log, now at `checkpoint`, extends the known state, and returns the proof.
 ///
 /// # Errors
 /// [`Error::RolledBack`] or [`Error::Forked`]; both prove misbehaviour, not a damaged medium.
-pub fn consistency(folder: &Folder, checkpoint: &Checkpoint, known: (u64, Hash)) -> Result<Vec<Hash>> {
+pub fn consistency(folder: &Folder, checkpoint: &Checkpoint, known: TreeHead) -> Result<Vec<Hash>> {
     let origin = || checkpoint.origin.clone();
-    if checkpoint.size < known.0 {
-        return Err(Error::RolledBack { origin: origin(), found: checkpoint.size, known: known.0 });
+    if checkpoint.size < known.size {
+        return Err(Error::RolledBack { origin: origin(), found: checkpoint.size, known: known.size });
     }
-    if merkle::root(folder, known.0)? != known.1 {
-        return Err(Error::Forked { origin: origin(), known: known.0 });
+    if merkle::root(folder, known.size)? != known.root {
+        return Err(Error::Forked { origin: origin(), known: known.size });
     }
-    let proof = merkle::prove_consistency(folder, known.0, checkpoint.size)?;
-    merkle::check_consistency(known, (checkpoint.size, checkpoint.root), &proof)?;
+    let proof = merkle::prove_consistency(folder, known.size, checkpoint.size)?;
+    merkle::check_consistency(known, checkpoint.tree_head(), &proof)?;
     Ok(proof)
 }

@@ -1,5 +1,6 @@
 //! The statement of a log about itself: origin, size, root (C2SP tlog-checkpoint).
 
+use crate::merkle::TreeHead;
 use crate::{Error, Hash, Note, Result, VerifierKey};
 
 /// The state of a log. To be trusted only when it comes from [`Checkpoint::verify`].
@@ -18,6 +19,12 @@ impl Checkpoint {
     #[must_use]
     pub fn text(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, self.root)
+    }
+
+    /// The size and the root.
+    #[must_use]
+    pub fn tree_head(&self) -> TreeHead {
+        TreeHead { size: self.size, root: self.root }
     }
 
     /// Verifies the signature by the log's key, whose name is the origin, then parses the text.

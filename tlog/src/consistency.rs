@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::merkle::{LONGEST, check_consistency, prove_consistency};
+use crate::merkle::{LONGEST, TreeHead, check_consistency, prove_consistency};
 use crate::{Checkpoint, Error, Folder, Hash, Note, Policy, Result};
 
 /// A proof from a smaller size to a checkpoint.
@@ -55,7 +55,8 @@ impl Consistency {
     /// As [`Policy::verify`], or [`Error::Proof`].
     pub fn verify(&self, root: Hash, policy: &Policy) -> Result<Checkpoint> {
         let checkpoint = policy.verify(&self.checkpoint)?;
-        check_consistency((self.old, root), (checkpoint.size, checkpoint.root), &self.hashes)?;
+        let old = TreeHead { size: self.old, root };
+        check_consistency(old, checkpoint.tree_head(), &self.hashes)?;
         Ok(checkpoint)
     }
 }

@@ -109,12 +109,22 @@ pub fn check_inclusion(leaf: Hash, index: u64, size: u64, proof: &[Hash], root: 
     if hash == root { Ok(()) } else { Err(Error::Proof("it leads to a different root")) }
 }
 
-/// Checks that the tree `new` extends the tree `old`, each given by size and root (RFC 9162 section 2.1.4.2).
+/// The state of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeHead {
+    /// The number of entries.
+    pub size: u64,
+    /// The root hash over them.
+    pub root: Hash,
+}
+
+/// Checks that the tree `new` extends the tree `old` (RFC 9162 section 2.1.4.2).
 ///
 /// # Errors
 /// [`Error::Proof`] when the proof is invalid.
-pub fn check_consistency(old: (u64, Hash), new: (u64, Hash), proof: &[Hash]) -> Result<()> {
-    let ((old_size, old_root), (new_size, new_root)) = (old, new);
+pub fn check_consistency(old: TreeHead, new: TreeHead, proof: &[Hash]) -> Result<()> {
+    let TreeHead { size: old_size, root: old_root } = old;
+    let TreeHead { size: new_size, root: new_root } = new;
     if old_size > new_size {
         return Err(Error::Proof("the tree became smaller"));
     }
@@ -234,15 +244,17 @@ mod tests {
                 let longer = [&proof[..], &[top]].concat();
                 assert!(check_inclusion(leaf, index, size, &longer, top).is_err());
             }
+            let new = TreeHead { size, root: top };
             for old in 0..=size {
-                let before = root(&tree, old).unwrap();
                 let proof = prove_consistency(&tree, old, size).unwrap();
-                check_consistency((old, before), (size, top), &proof).unwrap();
+                let old = TreeHead { size: old, root: root(&tree, old).unwrap() };
+                check_consistency(old, new, &proof).unwrap();
                 let other = Hash::leaf(b"other");
-                assert!(check_consistency((old, other), (size, top), &proof).is_err());
-                assert!(check_consistency((old, before), (size, other), &proof).is_err() || old == 0);
+                assert!(check_consistency(TreeHead { root: other, ..old }, new, &proof).is_err());
+                let changed = check_consistency(old, TreeHead { root: other, ..new }, &proof);
+                assert!(changed.is_err() || old.size == 0);
                 let longer = [&proof[..], &[top]].concat();
-                assert!(check_consistency((old, before), (size, top), &longer).is_err());
+                assert!(check_consistency(old, new, &longer).is_err());
             }
         }
     }
@@ -251,9 +263,9 @@ mod tests {
         #[test]
         fn arbitrary_proofs_never_panic(index: u64, size: u64, bytes: Vec<[u8; 32]>) {
             let proof: Vec<_> = bytes.into_iter().map(Hash::from_bytes).collect();
-            let hash = Hash::empty();
-            let _ = check_inclusion(hash, index, size, &proof, hash);
-            let _ = check_consistency((index, hash), (size, hash), &proof);
+            let root = Hash::empty();
+            let _ = check_inclusion(root, index, size, &proof, root);
+            let _ = check_consistency(TreeHead { size: index, root }, TreeHead { size, root }, &proof);
         }
     }
 }

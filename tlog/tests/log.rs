@@ -7,8 +7,9 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
 
+    use tlog::merkle::{self, TreeHead};
     use tlog::note::KeyKind;
-    use tlog::{Error, Folder, Hash, Log, Policy, Proof, SigningKey, check, merkle};
+    use tlog::{Error, Folder, Hash, Log, Policy, Proof, SigningKey, check};
 
     const NAME: &str = "log.example";
 
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn roots_match_the_definition_and_old_sizes_stay_provable() {
         let rig = Rig::new();
-        let mut known: Vec<(u64, Hash)> = vec![(0, Hash::empty())];
+        let mut known = vec![TreeHead { size: 0, root: Hash::empty() }];
         let mut written = 0;
         for batch in [1, 1, 5, 249, 1, 255, 300, 2, 1000, 0, 3] {
             rig.open().unwrap().append((written..written + batch).map(entry).collect()).unwrap();
@@ -104,7 +105,7 @@ mod tests {
             for old in &known {
                 check::consistency(&folder, &checkpoint, *old).unwrap();
             }
-            known.push((checkpoint.size, checkpoint.root));
+            known.push(checkpoint.tree_head());
         }
         assert_eq!(rig.entries().unwrap(), entries(written));
     }
@@ -249,16 +250,16 @@ mod tests {
         let folder = Folder::new(&rig.path(), 50);
         let root = |size| merkle::root(&folder, size).unwrap();
         assert!(matches!(
-            check::consistency(&folder, &now, (51, root(50))),
+            check::consistency(&folder, &now, TreeHead { size: 51, root: root(50) }),
             Err(Error::RolledBack { found: 50, known: 51, .. })
         ));
         fork.open().unwrap().append(vec![b"another history".to_vec()]).unwrap();
         let (other, _) = check::whole(&fork.path(), &fork.policy(), &mut |_, _| {}).unwrap();
         assert!(matches!(
-            check::consistency(&folder, &now, (1, other.root)),
+            check::consistency(&folder, &now, TreeHead { size: 1, root: other.root }),
             Err(Error::Forked { known: 1, .. })
         ));
-        check::consistency(&folder, &now, (17, root(17))).unwrap();
+        check::consistency(&folder, &now, TreeHead { size: 17, root: root(17) }).unwrap();
     }
 
     #[test]

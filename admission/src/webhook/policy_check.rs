@@ -109,7 +109,7 @@ fn break_glass(spec: &TrustPolicySpec, old: Option<&TrustPolicySpec>, now: Offse
     if until > now + MAX_BREAK_GLASS {
         let limit = MAX_BREAK_GLASS.whole_hours();
         return Some(format!(
-            "`breakGlass.until` is more than {limit} hours ahead; set it again when they have passed"
+            "`breakGlass.until` is more than {limit} hours ahead; set an earlier time, and extend it later if necessary"
         ));
     }
     let empty = glass.reason.trim().is_empty();

@@ -132,7 +132,7 @@ pub(super) const CONTROLS: &[Control] = &[
     ),
     Control::new("CM-14", "Signed Components", Rows::Of(INTAKE), SIGNED_INTAKE).says(
         "Each import and push, with the key and the trust file of the verification before it.",
-        "Components that are installed from other sources than this registry.",
+        "Components that are installed from sources other than this registry.",
     ),
     Control::partial("IR-4", "Incident Handling", Rows::Against(INTAKE), &[C::NoAlarms]).says(
         "Each refusal and alarm, with the reason and the digests.",

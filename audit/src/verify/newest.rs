@@ -36,7 +36,7 @@ pub(super) fn judge(log: &Path, folder: &Folder, report: &mut Report) {
         let edited = found.filter(|found| !is_cut_damage(found, &written, level.is_none()));
         match (edited, level) {
             (None, _) => report.notices.push(format!(
-                "`{}` is damaged, as after a power cut; its entries are in `tail`, and the next event writes it again",
+                "`{}` is damaged, as after a power failure; its entries are in `tail`, and the next event that is logged restores it",
                 path.display()
             )),
             (Some(_), None) => name_entries(log, folder, &hashes, report),

@@ -112,7 +112,7 @@ impl Rows {
                 Ok(None) if report.is_sound() && tree.root(open.state.size) != Some(open.state.root) => {
                     let size = super::entry_count(open.state.size);
                     let cause = "the log was forked, or the index was changed";
-                    self.fault(None, format!("it has another root for the first {size}: {cause}"));
+                    self.fault(None, format!("its root for the first {size} differs: {cause}"));
                 }
                 Ok(None) => {}
                 Err(error) => self.report_unreadable(&error.to_string()),

@@ -63,7 +63,7 @@ pub enum Refusal {
     #[error("the manifest has the unknown key `{0}`, which no signature would cover")]
     UnknownKey(String),
     /// The list of selectors is not base64 of text.
-    #[error("the annotation `{0}` is not base64 of a list of selectors")]
+    #[error("the annotation `{0}` is not a base64-encoded list of selectors")]
     Excludes(&'static str),
     /// A selector that is not a plain path.
     #[error("the selector `{}` is not a path such as `.spec.packages[].source.registry`", .0.escape_debug())]
@@ -83,7 +83,7 @@ pub enum Refusal {
     #[error("the manifest has no signature: the annotation `{0}` is missing or empty")]
     MissingSignature(String),
     /// A signature that is not base64.
-    #[error("the annotation `{0}` is not base64 of a signature")]
+    #[error("the annotation `{0}` is not a base64-encoded signature")]
     SignatureText(String),
     /// More signatures than are verified.
     #[error("the manifest has more than {0} signatures")]

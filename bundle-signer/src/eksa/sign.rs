@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::contract::{EXCLUDES, MORE_SIGNATURES, PACKAGE_BUNDLE, Parts, SIGNATURE};
-use super::{MAX_SIGNATURES, Refusal, Uncovered, contract, document, signatures, verify_package_bundle};
+use super::{
+    Annotation, MAX_SIGNATURES, Refusal, Uncovered, contract, document, signatures, verify_package_bundle,
+};
 use crate::trust::ContentKind;
 use crate::{Error, PrivateKey, Result, TrustFile};
 
@@ -87,7 +89,10 @@ pub fn cosign_bundle(text: &[u8], key: &PrivateKey) -> Result<SignedBundle> {
         return Err(Refusal::MissingSignature(SIGNATURE.to_owned()).into());
     }
     let more = contract::annotation(&bundle, MORE_SIGNATURES).unwrap_or_default().to_owned();
-    let existing = signatures(&[(SIGNATURE, &first), (MORE_SIGNATURES, &more)])?;
+    let existing = signatures(&[
+        Annotation { name: SIGNATURE, value: &first },
+        Annotation { name: MORE_SIGNATURES, value: &more },
+    ])?;
     let public = key.public_key()?;
     if !existing.iter().any(|signature| public.verifies(covered.bytes(), signature)) {
         if existing.len() == MAX_SIGNATURES {

@@ -17,7 +17,7 @@ fn by_test_key(contract: &Contract, text: &[u8]) -> Result<Manifest> {
         TrustFile::from_public_key("test", keys::TEST).unwrap().limited_to(&[ContentKind::PackageBundle]);
     let manifest = document::read(text)?;
     let signature = contract::annotation(&manifest, SIGNATURE).unwrap_or_default().to_owned();
-    verify_by(contract, manifest, (SIGNATURE, &signature), &trust)
+    verify_by(contract, manifest, Annotation { name: SIGNATURE, value: &signature }, &trust)
 }
 
 fn shared(name: &str) -> Option<Vec<u8>> {

@@ -10,7 +10,12 @@ impl Classified for Error {
     fn class(&self) -> Class {
         use Error as E;
         match self {
-            E::Trust(_) | E::TrustKind { .. } | E::TrustEmpty | E::TrustMember { .. } | E::TrustName(_)
+            // Keys and trust files are named by users, who can correct them.
+            E::Pem(_) | E::PemTooLarge(_) | E::PemShape | E::PemKind { .. } | E::PublicKey
+            | E::PublicKeyPoint | E::PrivateKey | E::PrivateKeyWithoutPublic | E::PrivateKeyKind
+            | E::PrivateKeyForLogs | E::PrivateKeyPlain(_) | E::Sealed(_) | E::SealedMethod(_)
+            | E::LogName(_) | E::TokenKeyKind | E::TokenKeyNotExportable
+            | E::Trust(_) | E::TrustKind { .. } | E::TrustEmpty | E::TrustMember { .. } | E::TrustName(_)
             | E::TrustIdentity { .. } | E::TrustIdentityText { .. } | E::TrustTwice(_)
             | E::TrustTooLarge(_) | E::ImageName(_) | E::Password
             | E::Pkcs11Uri(_) | E::PinInUri | E::TokensUnsupported | E::NoModule | E::Pin | E::TokenCount(_)
@@ -32,11 +37,7 @@ impl Classified for Error {
             | E::LogProofLength(_) | E::Log(_) => Class::Refused,
             #[cfg(feature = "hsm")]
             E::Token { .. } => Class::Other,
-            E::Pem(_) | E::PemTooLarge(_) | E::PemShape | E::PemKind { .. } | E::PublicKey
-            | E::PublicKeyPoint | E::PrivateKey | E::PrivateKeyWithoutPublic | E::PrivateKeyKind
-            | E::PrivateKeyForLogs | E::PrivateKeyPlain(_) | E::Sealed(_) | E::SealedMethod(_)
-            | E::LogName(_) | E::PinLocked | E::TokenKeyKind | E::TokenSignature | E::TokenKeyNotExportable
-            | E::Base64(_) | E::Crypto => Class::Other,
+            E::PinLocked | E::TokenSignature | E::Base64(_) | E::Crypto => Class::Other,
             E::TrustKey { source, .. } => source.class(),
         }
     }

@@ -8,10 +8,10 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UntrustedKey(_) => Some(
-                "if you trust its owner, get the public key through another channel than the drive and add it with `airlock keys trust`",
+                "if you trust its owner, get the public key through a different channel than the drive and add it with `airlock keys trust`",
             ),
             Self::UnknownLog(_) => Some(
-                "if you trust its owner, get the log's key through another channel than the drive and add it to `logs` of the trust file",
+                "if you trust its owner, get the log's key through a different channel than the drive and add it to `logs` of the trust file",
             ),
             Self::OtherBytes | Self::BadSignature(_) => Some(
                 "do not use the drive, and request a new one: it is damaged, or it was changed after it was signed",
@@ -34,9 +34,9 @@ impl Error {
                 Some("sign with cosign 3, or with cosign 2 and `--new-bundle-format`")
             }
             Self::BundleWithoutStatement => Some("sign images with `cosign sign`, not `cosign sign-blob`"),
-            Self::NameMissing => {
-                Some("sign with `airlock`, or accept signatures without a name: `cosign sign` 3 signs none")
-            }
+            Self::NameMissing => Some(
+                "sign with `airlock`, or accept signatures without a name: `cosign sign` 3 does not sign the name",
+            ),
             Self::OtherLog | Self::NotLogged => Some(
                 "get the log's key from its operator, never from the place where the signature is stored",
             ),
@@ -87,9 +87,9 @@ impl Error {
             Self::TokenKeyCount { .. } => Some(
                 "select the key with `object=LABEL` and `id=%01`; the token must also hold its public key",
             ),
-            Self::Pin => {
-                Some("check the PIN before the next attempt: tokens lock themselves after a few wrong ones")
-            }
+            Self::Pin => Some(
+                "check the PIN before the next attempt: tokens lock themselves after a few wrong attempts",
+            ),
             Self::Pem(_) | Self::PemKind { .. } | Self::PublicKey | Self::PrivateKey => {
                 Some("generate a key pair with `airlock keys generate` or `cosign generate-key-pair`")
             }

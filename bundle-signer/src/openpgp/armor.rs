@@ -34,7 +34,7 @@ impl Clear {
             match lines.next() {
                 Some("") => break,
                 Some(line) if line.starts_with("Hash: ") => {}
-                _ => return Err(Defect::Malformed("a signed message has other headers than `Hash`")),
+                _ => return Err(Defect::Malformed("a signed message has headers other than `Hash`")),
             }
         }
         let mut signed: Vec<&str> = Vec::new();

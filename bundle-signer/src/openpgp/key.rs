@@ -85,7 +85,7 @@ fn material(algorithm: u8, numbers: &[u8]) -> Result<Material, Defect> {
                     _ => return Err(Defect::Malformed("an Ed25519 key is malformed")),
                 }
             }
-            None => Material::Other("an EdDSA key on another curve than Ed25519"),
+            None => Material::Other("an EdDSA key on a curve other than Ed25519"),
         },
         27 => match numbers.try_into() {
             Ok(point) => Material::Ed25519(point),

@@ -116,7 +116,7 @@ impl Keyring {
         let mut refused = None;
         for certificate in &self.0 {
             let Some((key, subkey)) = certificate.named(issuer) else { continue };
-            let signed_by = certificate.judge((key, subkey), signature, data, now);
+            let signed_by = certificate.judge(key, subkey, signature, data, now);
             match signed_by {
                 Ok(found) => return Ok(Some(found)),
                 // Two keys may have the same key ID.
@@ -161,7 +161,8 @@ impl Certificate {
 
     fn judge(
         &self,
-        (key, subkey): (&PublicKey, Option<&Component<PublicKey>>),
+        key: &PublicKey,
+        subkey: Option<&Component<PublicKey>>,
         signature: &Signature,
         data: &[u8],
         now: u64,

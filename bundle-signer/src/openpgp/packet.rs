@@ -86,7 +86,7 @@ pub(super) fn integer(bytes: &[u8]) -> Result<(&[u8], &[u8]), Defect> {
         rest.split_at_checked(bits.div_ceil(8)).ok_or(Defect::Malformed("an integer is cut off"))?;
     let top = integer.first().map_or(0, |first| 8 - first.leading_zeros() as usize);
     if !integer.is_empty() && (integer.len() - 1) * 8 + top != bits {
-        return Err(Defect::Malformed("an integer has another length than it states"));
+        return Err(Defect::Malformed("the length of an integer differs from its stated length"));
     }
     Ok((integer, rest))
 }

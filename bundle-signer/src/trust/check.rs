@@ -103,7 +103,7 @@ impl TrustFile {
             let old = key.replaces.as_ref().and_then(|old| self.holders().find(|key| key.name == *old));
             if let Some(old) = old.filter(|old| self.is_active(old)) {
                 let text = format!(
-                    "`{}` replaces `{}`, which is still accepted: revoke it when it is no longer needed",
+                    "`{}` replaces `{}`, which is still accepted: revoke the old one when nothing depends on it",
                     key.name, old.name
                 );
                 report(Severity::Warning, text);

@@ -7,8 +7,8 @@ use oci::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::role::{ContentKind, RoleRequest};
-use super::{Holder, TrustFile};
+use super::role::RoleRequest;
+use super::{ContentKind, Holder, TrustFile};
 use crate::{Attested, Format, ImageName, Signer, Verified};
 
 /// The step at which a decision is made.

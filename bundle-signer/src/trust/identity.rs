@@ -52,14 +52,15 @@ impl TrustedIdentity {
     /// [`Error::TrustIdentity`] when the root cannot be used.
     pub fn new(name: &str, identity: Identity, root: &str, content: Vec<ContentKind>) -> Result<Self> {
         let root = Root::parse(root).map_err(refused(name))?;
-        Self::checked(name, identity, root, (None, vec![Role::of(content)]))
+        Self::checked(name, identity, root, None, vec![Role::of(content)])
     }
 
     fn checked(
         name: &str,
         identity: Identity,
         root: Root,
-        (replaces, roles): (Option<String>, Vec<Role>),
+        replaces: Option<String>,
+        roles: Vec<Role>,
     ) -> Result<Self> {
         // A drive's bundle has no room for a certificate, and manifests of EKS Anywhere are signed by keys.
         let kinds = roles.iter().flat_map(Role::content);
@@ -149,7 +150,7 @@ pub(super) fn read_all(texts: Vec<IdentityText>, read: &ReadRoot<'_>) -> Result<
             return Err(unknown("roles", "[]", "a non-empty list of what the identity may sign"));
         }
         let roles = text.roles.into_iter().map(Role::read).collect::<Result<_>>()?;
-        identities.push(TrustedIdentity::checked(&name, identity, root, (text.replaces, roles))?);
+        identities.push(TrustedIdentity::checked(&name, identity, root, text.replaces, roles)?);
     }
     Ok(identities)
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::decide::Reason;
-use super::role::{ContentKind, RoleRequest};
-use super::{Gate, Holder, TrustFile, TrustedKey};
+use super::role::RoleRequest;
+use super::{ContentKind, Gate, Holder, TrustFile, TrustedKey};
 
 impl TrustFile {
     /// The names of the keys whose signatures count, if they suffice.

@@ -16,7 +16,8 @@ pub(crate) struct Insufficient {
 /// suffice. Returns the names of the keys that count.
 pub(crate) fn verify_manifest(
     trust: &TrustFile,
-    (content, covered): (&ContentKind, Covered),
+    content: &ContentKind,
+    covered: Covered,
     signatures: &[Vec<u8>],
 ) -> Result<(Verified<Covered>, Vec<String>), Insufficient> {
     let made =

@@ -7,7 +7,7 @@ fn scope(limits: &Limits) -> Budget<'_> {
     Budget::new(limits)
 }
 
-/// Decodes a value that `testdata/generate.go` wrote.
+/// Decodes a value that `tests/data/fmt/generate.go` wrote.
 fn decode(json: &Json) -> Value {
     let (kind, inner) = json.as_object().unwrap().iter().next().unwrap();
     match kind.as_str() {
@@ -36,7 +36,7 @@ fn decode(json: &Json) -> Value {
 fn prints_what_go_prints() {
     let limits = Limits::default();
     let mut wrong = Vec::new();
-    let rows = include_str!("testdata/fmt.json").lines();
+    let rows = include_str!("../../tests/data/fmt/fmt.json").lines();
     for row in rows.clone() {
         let row: Json = serde_json::from_str(row).unwrap();
         let values: Vec<Value> = row["values"].as_array().unwrap().iter().map(decode).collect();

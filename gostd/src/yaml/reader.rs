@@ -80,6 +80,15 @@ pub(crate) struct Reader<'a> {
     limits: &'a Limits,
 }
 
+/// The properties of a node.
+#[derive(Default)]
+struct Properties {
+    /// The number of its anchor; 0 if it has none.
+    anchor: usize,
+    /// Its tag in full; empty if it has none.
+    tag: String,
+}
+
 /// One document being read.
 struct Open<'a> {
     nodes: Nodes<'a>,
@@ -130,16 +139,32 @@ impl<'a> Reader<'a> {
                     let text = self.scalar(text, style, &span, open.stack.is_empty())?;
                     let tag = full(tag);
                     let implicit = tag == "!" || tag.is_empty() && style == ScalarStyle::Plain;
-                    self.add(&mut open, NodeKind::Scalar { implicit }, text, (anchor, tag), &span)?;
+                    self.add(
+                        &mut open,
+                        NodeKind::Scalar { implicit },
+                        text,
+                        Properties { anchor, tag },
+                        &span,
+                    )?;
                 }
                 Event::SequenceStart(style, anchor, tag) => {
-                    let index =
-                        self.add(&mut open, NodeKind::Sequence, "".into(), (anchor, full(tag)), &span)?;
+                    let index = self.add(
+                        &mut open,
+                        NodeKind::Sequence,
+                        "".into(),
+                        Properties { anchor, tag: full(tag) },
+                        &span,
+                    )?;
                     open.enter(index, style);
                 }
                 Event::MappingStart(style, anchor, tag) => {
-                    let index =
-                        self.add(&mut open, NodeKind::Mapping, "".into(), (anchor, full(tag)), &span)?;
+                    let index = self.add(
+                        &mut open,
+                        NodeKind::Mapping,
+                        "".into(),
+                        Properties { anchor, tag: full(tag) },
+                        &span,
+                    )?;
                     open.enter(index, style);
                 }
                 Event::SequenceEnd | Event::MappingEnd => open.close(),
@@ -149,7 +174,7 @@ impl<'a> Reader<'a> {
                         return Err(at(Problem::UnknownAnchor(name.into())));
                     };
                     let kind = NodeKind::Alias(*target);
-                    self.add(&mut open, kind, name.into(), (0, String::new()), &span)?;
+                    self.add(&mut open, kind, name.into(), Properties::default(), &span)?;
                 }
                 _ => {}
             }
@@ -162,7 +187,7 @@ impl<'a> Reader<'a> {
         open: &mut Open<'a>,
         kind: NodeKind,
         text: Cow<'a, str>,
-        (anchor, tag): (usize, String),
+        properties: Properties,
         span: &Span,
     ) -> Result<u32, Error> {
         if open.flow == 0 && self.after_tab(span) {
@@ -172,6 +197,7 @@ impl<'a> Reader<'a> {
         let Some(index) = index.filter(|index| (*index as usize) < self.limits.value_nodes) else {
             return Err(error(Problem::Limit("value_nodes"), span));
         };
+        let Properties { anchor, tag } = properties;
         if anchor != 0 {
             open.anchors.insert(anchor, index);
         }

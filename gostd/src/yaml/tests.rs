@@ -12,7 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::json::writer::Style;
 
-/// Go's results for one document; `testdata/yaml/generate` documents the fields.
+/// Go's results for one document; `tests/data/yaml/generate` documents the fields.
 #[derive(Deserialize)]
 struct Case {
     #[serde(default)]
@@ -129,7 +129,7 @@ const KNOWN_DIFFERENCES: [(&str, &str); 2] = [
 
 #[test]
 fn the_table_of_hard_cases_matches_go() {
-    let all = cases(include_str!("../../testdata/yaml/cases.jsonl"));
+    let all = cases(include_str!("../../tests/data/yaml/cases.jsonl"));
     assert!(all.len() > 700);
     for case in all {
         let known = KNOWN_DIFFERENCES.iter().any(|(id, _)| *id == case.id);

@@ -1,4 +1,4 @@
-//! Compares every function with the results of Sprig 3.3 itself, recorded line by line in `sprig.jsonl`.
+//! Compares every function with the results of Sprig 3.3 itself, recorded line by line in `tests/data/sprig.jsonl`.
 //!
 //! A line has the function `f`, its arguments `a`, and the result `r` or the error `e`. Values include their Go type:
 //! `["int","3"]`, `["list","any",[..]]`, `["nil","string"]`, `["bin",base64]`. Strings, booleans and null are plain
@@ -158,7 +158,7 @@ fn check(records: &str) {
 
 #[test]
 fn functions_return_the_results_of_sprig() {
-    check(include_str!("sprig.jsonl"));
+    check(include_str!("../../tests/data/sprig.jsonl"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) async fn newest(cluster: &Cluster, object: &Object) -> Option<String>
 fn of(kind: &str, name: &str, events: &[Value]) -> Option<String> {
     let about = events.iter().filter(|event| {
         let about = |field: &str| text(event, &format!("/involvedObject/{field}"));
-        is_of((kind, name), (about("kind"), about("name")))
+        is_of(Subject { kind, name }, Subject { kind: about("kind"), name: about("name") })
     });
     let newest = about.max_by_key(|event| when(event))?;
     let (kind, name) = (text(newest, "/involvedObject/kind"), text(newest, "/involvedObject/name"));
@@ -40,15 +40,24 @@ fn of(kind: &str, name: &str, events: &[Value]) -> Option<String> {
     Some(format!("{kind} {name}: {reason}: {begin}{more}"))
 }
 
-/// Whether an object is the given one, or was created for it by Kubernetes' controllers.
-fn is_of((kind, name): (&str, &str), (about, of): (&str, &str)) -> bool {
-    if (kind, name) == (about, of) {
+/// An object that events are about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Subject<'a> {
+    kind: &'a str,
+    name: &'a str,
+}
+
+/// Whether a subject is the object, or was created for it by Kubernetes' controllers.
+fn is_of(object: Subject<'_>, subject: Subject<'_>) -> bool {
+    if object == subject {
         return true;
     }
-    let Some(end) = of.strip_prefix(name).and_then(|end| end.strip_prefix('-')) else { return false };
+    let Some(end) = subject.name.strip_prefix(object.name).and_then(|end| end.strip_prefix('-')) else {
+        return false;
+    };
     let generated =
         |end: &str| !end.is_empty() && end.len() <= 10 && end.chars().all(|c| SUFFIX_CHARACTERS.contains(c));
-    match (kind, about) {
+    match (object.kind, subject.kind) {
         ("Deployment", "Pod") => {
             end.split_once('-').is_some_and(|(set, pod)| generated(set) && generated(pod))
         }
@@ -77,6 +86,9 @@ mod tests {
 
     #[test]
     fn objects_created_for_an_object_are_distinguished_from_others_with_its_prefix() {
+        let is_of = |object: (&str, &str), (kind, name): (&str, &str)| {
+            super::is_of(Subject { kind: object.0, name: object.1 }, Subject { kind, name })
+        };
         let deployment = |about: &str, of: &str| is_of(("Deployment", "web"), (about, of));
         assert!(deployment("Deployment", "web") && deployment("ReplicaSet", "web-5d4f8c7b9"));
         assert!(deployment("Pod", "web-5d4f8c7b9-x2x4z"));

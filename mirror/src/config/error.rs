@@ -124,8 +124,8 @@ impl Error {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Read { .. }
-            | Self::Yaml(_)
+            Self::Read { source, .. } => source.class(),
+            Self::Yaml(_)
             | Self::At { .. }
             | Self::Empty
             | Self::Kind { .. }

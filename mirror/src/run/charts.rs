@@ -1,7 +1,9 @@
 //! The images of a chart become items of the mirror: the chart is read and rendered, and its images are mirrored, too.
 
-use std::io::Read;
+use std::io::Read as _;
+use std::path::Path;
 
+use bytes::Bytes;
 use chart_images::Discovery;
 use helm::{Chart, Limits};
 use oci::{Digest, Reference, Selector};
@@ -25,34 +27,45 @@ pub(super) struct ChartReader<'a> {
 }
 
 impl ChartReader<'_> {
-    /// The images in the objects of a chart rendered as `images` specifies, with the digest of the manifest that was
-    /// read, if the chart is in a registry.
-    pub(super) async fn images(
+    /// A chart and, if `images` states how to render it, the images in its objects. A chart that is read here is mirrored
+    /// as it was read.
+    pub(super) async fn wants(
         &self,
         location: &ChartLocation,
-        images: &ChartImages,
-    ) -> Result<(Option<Digest>, Vec<Wanted>), Error> {
-        let (name, read, archive) = match location {
+        images: Option<&ChartImages>,
+    ) -> Result<Vec<Wanted>, Error> {
+        let Some(images) = images else {
+            return Ok(vec![match location.clone() {
+                ChartLocation::Path(path) => Wanted::Chart { path, archive: None },
+                ChartLocation::Reference(reference) => {
+                    Wanted::Image { kind: ItemKind::Chart, reference, read: None }
+                }
+            }]);
+        };
+        let (chart, archive) = match location.clone() {
             ChartLocation::Path(path) => {
-                let name = path.display().to_string();
-                let read = input::open(path).and_then(|mut file| {
-                    let mut bytes = Vec::new();
-                    file.by_ref().take(MOST_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
-                });
-                (name.clone(), None, read.map_err(|source| Error::File { path: name, source })?)
+                let archive = read(&path)?;
+                (Wanted::Chart { path, archive: Some(archive.clone()) }, archive)
             }
             ChartLocation::Reference(reference) => {
-                let (digest, archive) = self.archive(reference).await?;
-                (reference.to_string(), Some(digest), archive)
+                let (digest, archive) = self.archive(&reference).await?;
+                (Wanted::Image { kind: ItemKind::Chart, reference, read: Some(digest) }, archive)
             }
         };
+        let mut wants = vec![chart];
+        wants.extend(self.images(wants[0].name(), archive, images).await?);
+        Ok(wants)
+    }
+
+    /// The images in the objects of a chart rendered as `images` specifies.
+    async fn images(&self, name: String, archive: Bytes, images: &ChartImages) -> Result<Vec<Wanted>, Error> {
         if archive.len() as u64 > MOST_BYTES {
             return Err(Error::ChartTooLarge(name));
         }
         let (images, chart) = (images.clone(), name.clone());
         let found = fetch::blocking(move || {
             let failed = |source| Error::Render { chart: chart.clone(), source: Box::new(source) };
-            let loaded = Chart::from_archive(archive.as_slice(), &Limits::default()).map_err(failed)?;
+            let loaded = Chart::from_archive(archive.as_ref(), &Limits::default()).map_err(failed)?;
             images.find(&loaded, &chart)
         });
         let (found, declared) = found.await?;
@@ -63,7 +76,7 @@ impl ChartReader<'_> {
         }
         let wanted = |reference| Wanted::Image { kind: ItemKind::Image, reference, read: None };
         let references = found.images.iter().map(|image| image.reference.parse().map_err(Error::Oci));
-        Ok((read, references.map(|reference| reference.map(wanted)).collect::<Result<_, _>>()?))
+        references.map(|reference| reference.map(wanted)).collect()
     }
 
     /// Warns about images that a chart declares but does not render: only the user knows whether they are needed.
@@ -84,12 +97,12 @@ impl ChartReader<'_> {
 
     /// A chart's archive with the digest of its manifest: the one in the lock or, without a lock, the registry's current
     /// one.
-    async fn archive(&self, reference: &Reference) -> Result<(Digest, Vec<u8>), Error> {
+    async fn archive(&self, reference: &Reference) -> Result<(Digest, Bytes), Error> {
         let selector = locked(self.lock, reference).map_or_else(|| reference.selector(), Selector::Digest);
         if let Selector::Digest(digest) = &selector
             && let Some(chart) = mirrored(self.store, reference, &selector)?
         {
-            return Ok((digest.clone(), chart.archive));
+            return Ok((digest.clone(), chart.archive.into()));
         }
         let (host, repository) = (reference.host(), reference.repository());
         let name = reference.to_string();
@@ -101,6 +114,14 @@ impl ChartReader<'_> {
             return Err(Error::ChartTooLarge(name));
         }
         let bytes = self.client.small_blob(host, repository, layer, MOST_BYTES).await.map_err(failed)?;
-        Ok((digest_of(&selector, &manifest), bytes.to_vec()))
+        Ok((digest_of(&selector, &manifest), bytes))
     }
+}
+
+/// Reads a packaged chart, and at most one byte more than the maximum size.
+fn read(path: &Path) -> Result<Bytes, Error> {
+    let mut bytes = Vec::new();
+    let read = input::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|source| Error::File { path: path.display().to_string(), source })?;
+    Ok(bytes.into())
 }

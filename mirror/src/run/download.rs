@@ -73,7 +73,7 @@ async fn one_size(
     reporter: &dyn Reporter,
 ) -> Result<u64, Error> {
     let mut partial = match claim(download, store, reporter).await? {
-        BlobClaim::Acquired(partial) => *partial,
+        BlobClaim::Acquired(partial) => partial,
         BlobClaim::Fetched(size) => {
             reporter.advance(size);
             return Ok(size);
@@ -90,7 +90,9 @@ async fn one_size(
         if download.size().is_some() && is_right(download, &partial) {
             break;
         }
-        match transfer(download, origin, client, &mut partial).await {
+        let attempt = transfer(download, origin, client, partial).await?;
+        partial = attempt.partial;
+        match attempt.outcome {
             Ok(_) if is_right(download, &partial) => break,
             Ok(sender) => {
                 let error = wrong_content(download, &partial, &sender);
@@ -105,14 +107,13 @@ async fn one_size(
                 reporter.warn(&format!("{error}; fetching it again"));
             }
             // A registry may lack a foreign layer: try its other origins.
-            Err(Error::Client(error)) if download.is_foreign() && error.is_absent() => {
+            Err(error) if download.is_foreign() && error.is_absent() => {
                 let (image, layer) = (download.name.clone(), download.blob.digest.clone());
                 let reason = "neither in its registry nor at an allowed URL";
                 origin = others.next().ok_or(Error::Layer { image, layer, reason })?;
                 partial.truncate()?;
             }
-            Err(Error::Client(error)) => attempts.retry(download, &partial, error, reporter).await?,
-            Err(error) => return Err(error),
+            Err(error) => attempts.retry(download, &partial, error, reporter).await?,
         }
     }
     let (size, counted) = (partial.len(), attempts.counted);
@@ -216,25 +217,37 @@ fn wrong_content(download: &Download, partial: &PartialBlob, sender: &Sender) ->
     }))
 }
 
-/// One attempt: appends to the partial blob until the stream ends. Received bytes are kept, even after an error.
+/// One attempt to receive a blob.
+struct Transfer {
+    /// The blob, with the bytes that were received.
+    partial: Box<PartialBlob>,
+    /// The sender, or the failed request.
+    outcome: Result<Sender, registry::client::Error>,
+}
+
+/// Appends to a partial blob until the stream ends. Received bytes are kept, even after an error.
 async fn transfer(
     download: &Download,
     origin: &Origin,
     client: &Client,
-    partial: &mut PartialBlob,
-) -> Result<Sender, Error> {
+    mut partial: Box<PartialBlob>,
+) -> Result<Transfer, Error> {
     let from = partial.len();
     let bytes = match origin {
         Origin::Registry(host, repository) => client.blob(host, repository, &download.blob, from).await,
         Origin::Url(url) => client.file(url.secret(), from).await,
-        Origin::Slice(slice) => return copy(slice, partial),
+        Origin::Slice(slice) => return copy(slice.clone(), partial).await,
         Origin::Inline(bytes) => {
             partial.truncate()?;
-            write(partial, vec![Bytes::copy_from_slice(bytes)])?;
-            return Ok(Sender { name: "the manifest".to_owned(), html: false, encoding: None });
+            let partial = write(partial, vec![Bytes::copy_from_slice(bytes)]).await?;
+            let sender = Sender { name: "the manifest".to_owned(), html: false, encoding: None };
+            return Ok(Transfer { partial, outcome: Ok(sender) });
         }
     };
-    let mut bytes = bytes.map_err(Error::Client)?;
+    let mut bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Transfer { partial, outcome: Err(error) }),
+    };
     let (name, html, encoding) = (bytes.at.to_string(), bytes.html, bytes.encoding.take());
     let sender = Sender { name, html: html && !is_page(&download.name), encoding };
     if bytes.start != from {
@@ -251,12 +264,12 @@ async fn transfer(
         }
         if ended || held >= BATCH {
             held = 0;
-            write(partial, std::mem::take(&mut batch))?;
+            partial = write(partial, std::mem::take(&mut batch)).await?;
         }
         match next {
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(Error::Client(error)),
-            None => return Ok(sender),
+            Some(Err(error)) => return Ok(Transfer { partial, outcome: Err(error) }),
+            None => return Ok(Transfer { partial, outcome: Ok(sender) }),
         }
     }
 }
@@ -267,20 +280,21 @@ fn is_page(name: &str) -> bool {
     ["html", "htm"].iter().any(|page| end.eq_ignore_ascii_case(page))
 }
 
-/// The only place where the mirror's downloads block: one batch at a time, without blocking other tasks.
-fn write(partial: &mut PartialBlob, batch: Vec<Bytes>) -> Result<(), Error> {
-    tokio::task::block_in_place(|| {
+/// Writes one batch on the blocking pool. A batch that has begun is written, even if the caller is dropped.
+async fn write(mut partial: Box<PartialBlob>, batch: Vec<Bytes>) -> Result<Box<PartialBlob>, Error> {
+    fetch::blocking(move || {
         for bytes in batch {
             partial.write(&bytes)?;
         }
-        Ok(())
+        Ok(partial)
     })
+    .await
 }
 
-fn copy(slice: &Slice, partial: &mut PartialBlob) -> Result<Sender, Error> {
-    let name = slice.path.display().to_string();
-    let failed = |source| Error::File { path: name.clone(), source };
-    tokio::task::block_in_place(|| {
+async fn copy(slice: Slice, mut partial: Box<PartialBlob>) -> Result<Transfer, Error> {
+    fetch::blocking(move || {
+        let name = slice.path.display().to_string();
+        let failed = |source| Error::File { path: name.clone(), source };
         partial.truncate()?;
         let mut file = slice.open().map_err(failed)?;
         let mut buffer = vec![0; BATCH];
@@ -290,7 +304,8 @@ fn copy(slice: &Slice, partial: &mut PartialBlob) -> Result<Sender, Error> {
                 count => partial.write(&buffer[..count])?,
             }
         }
-        Ok::<_, Error>(())
-    })?;
-    Ok(Sender { name: format!("`{name}`"), html: false, encoding: None })
+        let sender = Sender { name: format!("`{name}`"), html: false, encoding: None };
+        Ok(Transfer { partial, outcome: Ok(sender) })
+    })
+    .await
 }

@@ -56,7 +56,7 @@ pub enum Error {
         source: registry::client::Error,
     },
     /// The store failed.
-    #[error("the store failed")]
+    #[error("an operation on the store failed")]
     Store(#[from] store::Error),
     /// A local file cannot be read or written.
     #[error("cannot use `{path}`")]

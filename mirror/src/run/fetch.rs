@@ -12,13 +12,13 @@ use store::Store;
 use super::about::LeftOut;
 use super::downloads::{Download, included_blobs};
 use super::failures::sorted;
-use super::make::{Local, make};
+use super::make::{Local, Made, make};
 use super::named::moved;
 use super::names::Names;
 use super::plan::{MirrorPlan, PlannedItem};
-use super::{Error, MirrorReport, download};
+use super::{Error, MirrorReport, Mirrored, download};
 use crate::config::Missing;
-use crate::lock::{Absence, ItemKind, Lock, LockedItem};
+use crate::lock::{Absence, ItemKind, LockedItem};
 use crate::reporter::{Reporter, State};
 
 /// The number of blobs that are fetched concurrently.
@@ -30,12 +30,12 @@ pub(super) async fn fetch(
     client: &Client,
     store: &Store,
     reporter: &dyn Reporter,
-) -> Result<(Lock, MirrorReport), Error> {
+) -> Result<Mirrored, Error> {
     let total = plan.downloads.iter().map(Download::bytes).fold(0, u64::saturating_add);
     check_room(store, total)?;
     reporter.begin("mirror", total);
     let mut report = plan.report();
-    let sizes = download_all(&mut plan, &mut report, (client, store), reporter).await?;
+    let sizes = download_all(&mut plan, &mut report, client, store, reporter).await?;
     let mut names = Names::default();
     for (item, line) in plan.items.into_iter().zip(&mut report.items) {
         let source = item.report.source.clone();
@@ -75,14 +75,15 @@ pub(super) async fn fetch(
     let (lock, moved) = lock.await?;
     report.moved = moved;
     reporter.end();
-    Ok((lock, report))
+    Ok(Mirrored { report, lock })
 }
 
 /// Downloads all blobs, and leaves out referrers that cannot be fetched. Returns the sizes that were unknown before.
 async fn download_all(
     plan: &mut MirrorPlan,
     report: &mut MirrorReport,
-    (client, store): (&Client, &Store),
+    client: &Client,
+    store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<Vec<(String, u64)>, Error> {
     let missing = plan.missing;
@@ -206,7 +207,8 @@ async fn name_item(
     }
     let store = store.clone();
     let wanted = item.wanted;
-    let (kind, source, repository, tag, artifact, local) = blocking(move || make(wanted, &store)).await?;
+    let made = blocking(move || make(wanted, &store)).await?;
+    let Made { kind, source, repository, tag, artifact, local } = made;
     let digest = artifact.manifest.digest();
     let size =
         artifact.manifest.bytes().len() as u64 + artifact.manifest.blobs().map(|blob| blob.size).sum::<u64>();

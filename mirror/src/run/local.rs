@@ -27,8 +27,11 @@ pub(super) fn is_unchanged(
 ) -> Result<bool, Error> {
     match wanted {
         Wanted::Image { .. } | Wanted::File { location: Location::Url(_), .. } => Ok(true),
-        Wanted::File { location: Location::Path(path), .. } | Wanted::Chart { path } => {
-            let mut digests = vec![hash(path)?];
+        Wanted::File { location: Location::Path(path), .. } | Wanted::Chart { path, .. } => {
+            let mut digests = vec![match wanted {
+                Wanted::Chart { archive: Some(archive), .. } => Digest::sha256(archive),
+                _ => hash(path)?,
+            }];
             if matches!(wanted, Wanted::Chart { .. })
                 && let Some(text) = provenance(path, &digests[0])?
             {

@@ -1,6 +1,7 @@
 //! Makes artifacts of files and charts that are on disk or were fetched.
 
-use std::io::Read as _;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -19,7 +20,16 @@ const BATCH: usize = 512 * 1024;
 /// Whether a local file's bytes are new to the store, and the file's size.
 pub(super) type Local = (State, u64);
 
-pub(super) type Made = (ItemKind, String, RepositoryName, Tag, Artifact, Option<Local>);
+/// An artifact that was made, with its names.
+pub(super) struct Made {
+    pub(super) kind: ItemKind,
+    /// Its name in the mirror file.
+    pub(super) source: String,
+    pub(super) repository: RepositoryName,
+    pub(super) tag: Tag,
+    pub(super) artifact: Artifact,
+    pub(super) local: Option<Local>,
+}
 
 /// Checks a file against all its checksums, and makes its artifact.
 pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error> {
@@ -27,7 +37,7 @@ pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error>
         Some(Wanted::File { source, location, checksums, repository, tag, title }) => {
             let (digest, size, local) = match (&location, checksums.first()) {
                 (Location::Path(path), _) => {
-                    let (digest, size, state) = put_file(path, store)?;
+                    let (digest, size, state) = put_file(path, open(path)?, store)?;
                     (digest, size, Some((state, size)))
                 }
                 (Location::Url(_), Some(digest)) => {
@@ -44,13 +54,16 @@ pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error>
             }
             let artifact = artifact(&title, &digest, size)?;
             store.put_bytes(&artifact.config)?;
-            Ok((ItemKind::File, source, repository, tag, artifact, local))
+            Ok(Made { kind: ItemKind::File, source, repository, tag, artifact, local })
         }
-        Some(Wanted::Chart { path }) => {
-            let name = path.display().to_string();
-            let (digest, size, state) = put_file(&path, store)?;
-            let blob = store.blob(&digest)?.ok_or_else(|| Error::NotFound(name.clone()))?;
-            let config = chart_config(blob.file, &name)?;
+        Some(Wanted::Chart { path, archive }) => {
+            let source = path.display().to_string();
+            let (digest, size, state) = match archive {
+                Some(archive) => put_file(&path, archive.as_ref(), store)?,
+                None => put_file(&path, open(&path)?, store)?,
+            };
+            let blob = store.blob(&digest)?.ok_or_else(|| Error::NotFound(source.clone()))?;
+            let config = chart_config(blob.file, &source)?;
             let text = |key: &str| config[key].as_str().unwrap_or_default().to_owned();
             let repository =
                 format!("charts/{}", text("name").to_ascii_lowercase()).parse().map_err(Error::Oci)?;
@@ -58,12 +71,12 @@ pub(super) fn make(wanted: Option<Wanted>, store: &Store) -> Result<Made, Error>
             let tag = text("version").replace('+', "_").parse().map_err(Error::Oci)?;
             let file = archive_name(&config);
             let provenance = provenance(&path, &digest)?;
-            let artifact = chart_artifact(&config, &file, (&digest, size), provenance.as_deref())?;
+            let artifact = chart_artifact(&config, &file, &digest, size, provenance.as_deref())?;
             store.put_bytes(&artifact.config)?;
             if let Some(text) = provenance {
                 store.put_bytes(&text)?;
             }
-            Ok((ItemKind::Chart, name, repository, tag, artifact, Some((state, size))))
+            Ok(Made { kind: ItemKind::Chart, source, repository, tag, artifact, local: Some((state, size)) })
         }
         Some(Wanted::Image { .. } | Wanted::Archive { .. }) | None => Err(Error::Died),
     }
@@ -90,13 +103,17 @@ pub(super) fn provenance(chart: &Path, digest: &Digest) -> Result<Option<Vec<u8>
     Ok(Some(text))
 }
 
-fn put_file(path: &Path, store: &Store) -> Result<(Digest, u64, State), Error> {
+fn open(path: &Path) -> Result<File, Error> {
+    input::open(path).map_err(|source| Error::File { path: path.display().to_string(), source })
+}
+
+/// Stores the content of a file.
+fn put_file(path: &Path, mut content: impl Read, store: &Store) -> Result<(Digest, u64, State), Error> {
     let failed = |source| Error::File { path: path.display().to_string(), source };
-    let mut file = input::open(path).map_err(failed)?;
     let mut writer = store.writer(Algorithm::Sha256)?;
     let mut buffer = vec![0; BATCH];
     loop {
-        match file.read(&mut buffer).map_err(failed)? {
+        match content.read(&mut buffer).map_err(failed)? {
             0 => break,
             count => writer.write(&buffer[..count])?,
         }

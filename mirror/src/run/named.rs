@@ -12,7 +12,8 @@ use crate::lock::{LockedRepository, LockedTag};
 
 /// Whether a tag has all of upstream's signatures and, in addition, signatures that were made here.
 pub(super) fn is_gathered(
-    (name, tag): (&RepositoryName, &LockedTag),
+    name: &RepositoryName,
+    tag: &LockedTag,
     repository: &LockedRepository,
     store: &Store,
 ) -> Result<bool, Error> {
@@ -20,7 +21,7 @@ pub(super) fn is_gathered(
         return Ok(false);
     }
     let Some(upstreams) = store.manifest(name, &tag.digest)? else { return Ok(false) };
-    let update = tag_update::plan(store, name, (&tag.tag, &tag.digest, &upstreams));
+    let update = tag_update::plan(store, name, &tag.tag, &tag.digest, &upstreams);
     Ok(matches!(update.map_err(|source| unread(name, source))?, TagUpdate::Keep))
 }
 

@@ -93,7 +93,7 @@ impl Names {
             for LockedTag { tag, digest } in locked.tags.iter().cloned() {
                 // Signatures that were added here are kept; the lock records upstream's content.
                 let set = match named.manifests.get(&digest) {
-                    Some(manifest) => tag_update::changes(store, &repository, (&tag, &digest, manifest))
+                    Some(manifest) => tag_update::changes(store, &repository, &tag, &digest, manifest)
                         .map_err(|source| unread(&repository, source))?,
                     None => vec![Change::SetTag { repository: repository.clone(), tag, digest }],
                 };
@@ -150,7 +150,7 @@ impl RepositoryNames {
                 })
                 .collect();
             let declared = absent.iter().map(|absent| &absent.digest).collect();
-            gaps.extend(included.gaps((digest, manifest), &declared, &size));
+            gaps.extend(included.gaps(digest, manifest, &declared, &size));
             let blobs = complete::blobs(manifest).filter(|blob| sizes.contains_key(&blob.digest));
             let blobs = blobs.map(|blob| LockedBlob { digest: blob.digest.clone(), size: blob.size });
             manifests.push(LockedManifest {

@@ -14,7 +14,7 @@ use super::{Error, ItemReport, MirrorReport, Totals, local, provenance};
 use crate::MovedTag;
 use crate::complete;
 use crate::config::{MirrorConfig, Missing};
-use crate::lock::{Absence, ItemKind, Lock, LockedBlob, LockedItem, Unavailable, VERSION};
+use crate::lock::{Absence, ItemKind, Lock, LockedBlob, LockedItem, LockedRepository, Unavailable, VERSION};
 use crate::reporter::State;
 use crate::source::{Wanted, artifact};
 
@@ -26,8 +26,8 @@ pub struct MirrorPlan {
     pub(super) platforms: Vec<String>,
     /// The items that were made here and are kept from the previous lock.
     pub(super) made: Vec<LockedItem>,
-    /// Whether the store satisfies the lock, so that there is nothing to do.
-    pub done: bool,
+    /// The lock, if the store satisfies it, so that there is nothing to do.
+    pub(super) satisfied: Option<Lock>,
     /// All items, in the mirror file's order.
     pub(super) items: Vec<PlannedItem>,
     /// The blobs to fetch, each once.
@@ -93,7 +93,7 @@ impl MirrorPlan {
 pub(super) fn satisfied(
     config: &MirrorConfig,
     wants: &[Wanted],
-    lock: &Lock,
+    lock: Lock,
     store: &Store,
 ) -> Result<Option<MirrorPlan>, Error> {
     let platforms: Vec<String> = config.platforms.iter().map(ToString::to_string).collect();
@@ -104,7 +104,8 @@ pub(super) fn satisfied(
         if item.kind == ItemKind::Image && item.platforms != platforms {
             return Ok(None);
         }
-        if !still_requested(wanted, item, lock) || !local::is_unchanged(config, wanted, item, lock, store)? {
+        if !still_requested(wanted, item, &lock) || !local::is_unchanged(config, wanted, item, &lock, store)?
+        {
             return Ok(None);
         }
         let digest = Some(item.digest.to_string());
@@ -116,12 +117,33 @@ pub(super) fn satisfied(
         || lock.follow != config.follow
         || lock.version != VERSION
         || lock.unverified != config.unverified()
-        || !as_declared(config, lock)
-        || lacks_required(config, lock)
+        || !as_declared(config, &lock)
+        || lacks_required(config, &lock)
     {
         return Ok(None);
     }
-    for repository in &lock.repositories {
+    if !has_content(&lock.repositories, store)? {
+        return Ok(None);
+    }
+    provenance::check_stored(config, &lock, store)?;
+    Ok(Some(MirrorPlan {
+        settings: settings(config),
+        platforms,
+        made: Vec::new(),
+        items,
+        downloads: Vec::new(),
+        moved: Vec::new(),
+        unavailable: lock.unavailable.clone(),
+        satisfied: Some(lock),
+        missing: config.missing,
+        keep_going: config.keep_going,
+        failed: Vec::new(),
+    }))
+}
+
+/// Whether the store has the locked content, completely and under its names.
+fn has_content(repositories: &[LockedRepository], store: &Store) -> Result<bool, Error> {
+    for repository in repositories {
         for manifest in &repository.manifests {
             let selector = Selector::Digest(manifest.digest.clone());
             let named = store.resolve(&repository.name, &selector)?.is_some();
@@ -131,31 +153,18 @@ pub(super) fn satisfied(
                 Ok::<_, Error>(whole && store.has_blob(digest)? == Some(size))
             })?;
             if !named || !whole {
-                return Ok(None);
+                return Ok(false);
             }
         }
         for tag in &repository.tags {
             let found = store.resolve(&repository.name, &Selector::Tag(tag.tag.clone()))?;
             let moved = found.is_none_or(|row| row.digest != tag.digest);
-            if moved && !is_gathered((&repository.name, tag), repository, store)? {
-                return Ok(None);
+            if moved && !is_gathered(&repository.name, tag, repository, store)? {
+                return Ok(false);
             }
         }
     }
-    provenance::check_stored(config, lock, store)?;
-    Ok(Some(MirrorPlan {
-        settings: settings(config),
-        platforms,
-        made: Vec::new(),
-        done: true,
-        items,
-        downloads: Vec::new(),
-        moved: Vec::new(),
-        unavailable: lock.unavailable.clone(),
-        missing: config.missing,
-        keep_going: config.keep_going,
-        failed: Vec::new(),
-    }))
+    Ok(true)
 }
 
 fn settings(config: &MirrorConfig) -> Settings {
@@ -244,12 +253,12 @@ pub(super) fn plan(
     let downloads = downloads.into_list();
     let moved = moved(tags.iter().map(|((repository, tag), digest)| (repository, tag, digest)), store)?;
     let (settings, made) = (settings(config), Vec::new());
-    let (done, keep_going, failed) = (false, config.keep_going, Vec::new());
+    let (satisfied, keep_going, failed) = (None, config.keep_going, Vec::new());
     Ok(MirrorPlan {
         settings,
         platforms,
         made,
-        done,
+        satisfied,
         items,
         downloads,
         moved,

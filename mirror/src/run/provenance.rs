@@ -56,7 +56,7 @@ fn of_artifact(name: &str, manifest: &Manifest, keyring: &Path, store: &Store) -
         Ok::<File, Error>(blob.file)
     };
     let text = read(open(&layer.digest)?, &format!("{name}.prov"), MOST_PROVENANCE)?;
-    verify_chart(name, &text, keyring, (open(&chart.digest)?, &chart.digest)).map(|_| ())
+    verify_chart(name, &text, keyring, open(&chart.digest)?, &chart.digest).map(|_| ())
 }
 
 /// Verifies the provenance of a chart archive with this digest.
@@ -67,14 +67,14 @@ pub fn verify_chart(
     name: &str,
     provenance: &[u8],
     keyring: &Path,
-    (archive, digest): (impl Read, &Digest),
+    archive: impl Read,
+    digest: &Digest,
 ) -> Result<SignedBy, Error> {
     let file = archive_name(&chart_config(archive, name)?);
     let path = keyring.display().to_string();
-    let failed = |source| Error::File { path: path.clone(), source };
-    let keys = read(input::open(keyring).map_err(failed)?, &path, MOST_KEYRING)?;
+    let keys = input::read(keyring, MOST_KEYRING).map_err(|source| Error::File { path, source })?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    provenance::verify(provenance, &keys, (&file, digest), now)
+    provenance::verify(provenance, &keys, &file, digest, now)
         .map_err(|source| Error::NotBySigner { chart: name.to_owned(), source: Box::new(source) })
 }
 

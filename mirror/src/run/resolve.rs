@@ -13,7 +13,7 @@ use super::eks::{EksReader, instead};
 use super::failures::sorted;
 use super::walk::Walk;
 use super::{Error, fetch};
-use crate::config::{ChartLocation, ChartSource, Location, MirrorConfig, Source};
+use crate::config::{ChartSource, Location, MirrorConfig, Source};
 use crate::lock::{Absence, ItemKind, Lock};
 use crate::reporter::Reporter;
 use crate::source::archive::{self, Images, Slice};
@@ -50,7 +50,8 @@ pub(super) struct ResolvedImage {
 pub(super) async fn wants(
     config: &MirrorConfig,
     client: &Client,
-    (store, lock): (&Store, Option<&Lock>),
+    store: &Store,
+    lock: Option<&Lock>,
     reporter: &dyn Reporter,
 ) -> Result<Vec<Wanted>, Error> {
     let charts = ChartReader { client, store, lock, reporter };
@@ -67,15 +68,10 @@ pub(super) async fn wants(
                 wants.push(Wanted::Image { kind: ItemKind::Image, reference, read: None });
             }
             Source::Chart(ChartSource { location, images, .. }) => {
-                let (read, found) = match images {
-                    Some(images) => charts.images(location, images).await?,
-                    None => (None, Vec::new()),
-                };
-                wants.push(chart_want(location, read));
-                wants.extend(found);
+                wants.extend(charts.wants(location, images.as_ref()).await?);
             }
             Source::Archive(format, path, image, reference) => {
-                let all = archive_wants((*format, path), image.as_deref(), reference.as_ref(), charts.store);
+                let all = archive_wants(*format, path, image.as_deref(), reference.as_ref(), store);
                 wants.extend(all.await?);
             }
             Source::File(file) => {
@@ -83,8 +79,9 @@ pub(super) async fn wants(
                 if let Wanted::File { location: Location::Url(url), .. } = &wanted
                     && let Some(hidden) = url.hidden()
                 {
-                    reporter
-                        .warn(&format!("{url}: its {hidden} is only used to fetch it, and is not stored"));
+                    reporter.warn(&format!(
+                        "{url}: airlock fetches it with its {hidden}, but does not store that part"
+                    ));
                 }
                 wants.push(wanted);
             }
@@ -95,7 +92,8 @@ pub(super) async fn wants(
 
 /// The requested image of an archive, or all images.
 async fn archive_wants(
-    (format, path): (archive::Format, &std::path::Path),
+    format: archive::Format,
+    path: &std::path::Path,
     image: Option<&str>,
     reference: Option<&Reference>,
     store: &Store,
@@ -133,15 +131,6 @@ pub(super) fn deduplicate(wants: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
         }
     }
     Ok(kept)
-}
-
-fn chart_want(location: &ChartLocation, read: Option<Digest>) -> Wanted {
-    match location {
-        ChartLocation::Path(path) => Wanted::Chart { path: path.clone() },
-        ChartLocation::Reference(reference) => {
-            Wanted::Image { kind: ItemKind::Chart, reference: reference.clone(), read }
-        }
-    }
 }
 
 fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<Wanted, Error> {
@@ -269,6 +258,14 @@ mod tests {
         for wants in [[image(ItemKind::Chart), chart.clone()], [chart.clone(), image(ItemKind::Chart)]] {
             assert_eq!(deduplicate(wants.to_vec()).unwrap(), std::slice::from_ref(&chart));
         }
+        let local = |archive: Option<&'static [u8]>| Wanted::Chart {
+            path: "a.tgz".into(),
+            archive: archive.map(bytes::Bytes::from_static),
+        };
+        for wants in [[local(None), local(Some(b"one"))], [local(Some(b"one")), local(None)]] {
+            assert_eq!(deduplicate(wants.to_vec()).unwrap(), [local(Some(b"one"))]);
+        }
+        assert!(matches!(deduplicate(vec![local(Some(b"one")), local(Some(b"two"))]), Err(Error::Clash(_))));
         let other = read(ItemKind::Chart, Some(b"two"));
         assert!(matches!(deduplicate(vec![chart, other]), Err(Error::Clash(_))));
         assert!(

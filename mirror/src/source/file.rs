@@ -95,7 +95,8 @@ pub fn artifact(name: &str, digest: &Digest, size: u64) -> Result<Artifact, Erro
 pub fn chart_artifact(
     config: &Value,
     name: &str,
-    (digest, size): (&Digest, u64),
+    digest: &Digest,
+    size: u64,
     provenance: Option<&[u8]>,
 ) -> Result<Artifact, Error> {
     let config = serde_json::to_vec(config).unwrap_or_default();

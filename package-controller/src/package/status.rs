@@ -45,7 +45,7 @@ pub fn finish(package: &Package, install: &Install, outcome: Outcome, management
     status.observed_generation = package.metadata.generation;
     let conditions = status.conditions.get_or_insert_default();
     let mut set = |kind, is, reason: &str, message: &str| {
-        set(conditions, condition(package, kind, is, (reason, message), now));
+        set(conditions, condition(package, kind, is, reason, message, now));
     };
     let recheck = match outcome {
         Outcome::Ready => {
@@ -109,7 +109,7 @@ pub(super) fn detail_after_failure(package: &Package, detail: Option<String>) ->
 #[must_use]
 pub fn in_progress(package: &Package, progress: &str, now: &str) -> PackageStatus {
     let mut status = package.status.clone().unwrap_or_default();
-    let ready = condition(package, conditions::READY, false, ("Waiting", progress), now);
+    let ready = condition(package, conditions::READY, false, "Waiting", progress, now);
     set(status.conditions.get_or_insert_default(), ready);
     status.detail = Some(progress.to_owned());
     status
@@ -127,14 +127,14 @@ pub fn drifted(
     let conditions = status.conditions.get_or_insert_default();
     match objects {
         Some(objects) => {
-            let drifted = condition(package, conditions::DRIFTED, true, ("Changed", objects), now);
+            let drifted = condition(package, conditions::DRIFTED, true, "Changed", objects, now);
             set(conditions, drifted);
         }
         // Without earlier drift, no condition is needed.
         None if !conditions.iter().any(known) => {}
         None => {
-            let message = ("AsApplied", "all objects match what was applied");
-            set(conditions, condition(package, conditions::DRIFTED, false, message, now));
+            let message = "all objects match what was applied";
+            set(conditions, condition(package, conditions::DRIFTED, false, "AsApplied", message, now));
         }
     }
     status
@@ -179,13 +179,7 @@ fn deprecated(package: &Package, management: &str) -> Option<String> {
         .then(|| format!("{DEPRECATED} Move to {PACKAGES_NAMESPACE}-{management}"))
 }
 
-fn condition(
-    package: &Package,
-    kind: &str,
-    is: bool,
-    (reason, message): (&str, &str),
-    now: &str,
-) -> Condition {
+fn condition(package: &Package, kind: &str, is: bool, reason: &str, message: &str, now: &str) -> Condition {
     Condition {
         kind: kind.to_owned(),
         status: if is { ConditionStatus::True } else { ConditionStatus::False },

@@ -35,7 +35,7 @@ pub(super) fn active(
         BundleState::Available => {}
         state => return Err(format!("the bundle {name} cannot be used: it is {}", json!(state))),
     }
-    let verified = shared.signatures.verify(&shared.context.settings.keys, &found);
+    let verified = shared.signatures.verify(&shared.context.settings.process.keys, &found);
     verified.map_err(|reason| format!("the bundle {name} cannot be used: {reason}"))?;
     Ok(found)
 }
@@ -43,7 +43,7 @@ pub(super) fn active(
 /// Writes the status of a bundle.
 pub(super) async fn reconcile(bundle: Arc<PackageBundle>, shared: Arc<Shared>) -> Result<Action> {
     let old = bundle.status.as_ref();
-    let verification = shared.signatures.verify(&shared.context.settings.keys, &bundle);
+    let verification = shared.signatures.verify(&shared.context.settings.process.keys, &bundle);
     let (is, reason, message) = match &verification {
         Ok(()) => (ConditionStatus::True, "Signed", "signed by a trusted key"),
         Err(message) => (ConditionStatus::False, "NotSigned", message.as_str()),

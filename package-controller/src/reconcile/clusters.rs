@@ -58,7 +58,7 @@ struct CachedTarget {
 
 impl Clusters {
     pub(super) fn new(context: Context) -> Self {
-        let name = &context.settings.cluster;
+        let name = &context.settings.process.cluster;
         let hint = format!(
             "`airlock package rights --cluster {name} --apply` grants the permissions that packages need"
         );
@@ -68,7 +68,7 @@ impl Clusters {
 
     /// The target cluster with this name.
     pub(super) async fn target(&self, name: &str) -> Result<Target, TargetError> {
-        if name == self.context.settings.cluster {
+        if name == self.context.settings.process.cluster {
             return Ok(self.management.clone());
         }
         let mut cache = self.cache.lock().await;
@@ -106,7 +106,7 @@ impl Clusters {
 }
 
 fn target(context: &Context, client: Client, hint: &str) -> Target {
-    let (registry, mirror) = (context.registry.clone(), context.settings.mirror.clone());
+    let (registry, mirror) = (context.registry.clone(), context.settings.process.mirror.clone());
     let engine = Engine::new(client.clone(), registry, mirror, MANAGER).with_permission_hint(hint);
     Target { client, engine }
 }

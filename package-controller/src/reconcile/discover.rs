@@ -47,7 +47,7 @@ pub(super) async fn bundle(
         return Err(failed(format!("it has {} bytes; at most {MAX_BYTES} are accepted", layer.size)));
     }
     let bytes = source.blob(layer).await.map_err(|error| failed(one_line(&error)))?;
-    let keys = BundleKeys::load(&context.settings.keys).map_err(|error| one_line(&error))?;
+    let keys = BundleKeys::load(&context.settings.process.keys).map_err(|error| one_line(&error))?;
     read(&bytes, &keys).map_err(failed)
 }
 
@@ -90,7 +90,7 @@ fn sources(
     let path: RepositoryName = path.parse().map_err(invalid)?;
     let at =
         |host: &RegistryHost, path| EvidenceSource::Registry(context.registry.clone(), host.clone(), path);
-    let sources = match &context.settings.mirror {
+    let sources = match &context.settings.process.mirror {
         Some(mirror) if *mirror != host => {
             let below = host.as_repository().and_then(|prefix| path.below(&prefix));
             below.into_iter().chain([path]).map(|path| at(mirror, path)).collect()

@@ -47,7 +47,8 @@ impl EventReporter {
     /// If the audit log cannot be opened.
     pub(super) fn new(context: &Context) -> Result<Self> {
         let settings = &context.settings;
-        let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(settings.identity.clone()) };
+        let reporter =
+            Reporter { controller: MANAGER.to_owned(), instance: Some(settings.process.identity.clone()) };
         let source = EventSource::of_process("airlock controller", &settings.version);
         let open = |folder| Journal::open(folder, source).map_err(|error| Error::Audit(Box::new(error)));
         let journal = settings.audit.as_deref().map(open).transpose()?;

@@ -176,7 +176,7 @@ impl Work<'_> {
     }
 
     fn cluster(&self) -> ClusterContext {
-        let management = &self.shared.context.settings.cluster;
+        let management = &self.shared.context.settings.process.cluster;
         let cluster = Cluster::of(self.package.namespace());
         let name =
             cluster.as_ref().map_or(management.as_str(), |cluster| cluster.name(management)).to_owned();
@@ -298,7 +298,7 @@ impl Work<'_> {
         let finalizers =
             self.package.finalizers().iter().filter(|name| *name != FINALIZER).cloned().collect();
         match self.set_finalizers(finalizers).await {
-            Err(Error::Kube(error)) if matches!(*error, kube::Error::Api(ref status) if status.is_not_found()) =>
+            Err(Error::Kube(failed)) if matches!(failed.cause(), kube::Error::Api(status) if status.is_not_found()) =>
                 {}
             done => done?,
         }

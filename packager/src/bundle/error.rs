@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use oci::Digest;
 
 use crate::drive_log::{Alarm, DriveLogError};
+use crate::media::OtherFile;
 
 /// An error in writing, reading or verifying volumes.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum Error {
     #[error("the witness records are in use")]
     Locked(#[source] private::Locked),
     /// The store failed.
-    #[error("the store failed")]
+    #[error("an operation on the store failed")]
     Store(#[from] store::Error),
     /// The signature is missing, not trusted, or invalid.
     #[error("the drive's signature is refused")]
@@ -42,6 +43,9 @@ pub enum Error {
     /// The paths contain no volume.
     #[error("no airlock volume was found in {0}")]
     NoVolume(String),
+    /// A file that is named like a volume, or that the user named, is not a volume.
+    #[error("`{}` is {}, not a volume", .0.path.display(), .0.kind)]
+    NotVolume(OtherFile),
     /// Volumes of several sets were found.
     #[error("`{path}` belongs to set `{found}`, not to `{expected}`")]
     OtherSet {
@@ -269,7 +273,7 @@ pub enum Error {
         expected: u32,
     },
     /// A medium is needed, but no one inserts it.
-    #[error("volume {number} of {total}, `{name}`, is needed next, but there was no answer")]
+    #[error("volume {number} of {total}, `{name}`, is needed next, but was not inserted")]
     NotInserted {
         /// The volume.
         number: u32,
@@ -282,7 +286,7 @@ pub enum Error {
     #[error("`{0}` does not contain what was written to it")]
     ReadBack(PathBuf),
     /// Volumes of another set have the same names.
-    #[error("`{0}` already exists and belongs to another set")]
+    #[error("`{0}` already exists and is not a volume of this set")]
     WouldOverwrite(PathBuf),
     /// A manifest on the drive cannot be parsed.
     #[error("a manifest on the drive is not valid")]

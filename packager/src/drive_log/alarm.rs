@@ -52,7 +52,7 @@ impl Alarm {
             }
             (LogOwner::Own { site }, AlarmKind::Forked { known }) => {
                 format!(
-                    "split view: this store's own log does not continue the log of which site `{site}` saw {known} entries"
+                    "split view: site `{site}` saw a log with {known} entries, which this store's own log does not continue"
                 )
             }
             (LogOwner::Past { place }, AlarmKind::RolledBack { found, known }) => {

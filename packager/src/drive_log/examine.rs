@@ -15,16 +15,15 @@ use tlog::folder::CHECKPOINT;
 use tlog::tile::{self, WIDTH};
 use tlog::{Checkpoint, Folder, Note, Policy, VerifierKey, check, cosignature, merkle};
 
+pub use super::claimed::ClaimedLog;
 use super::write::check_size;
 use super::{
-    Alarm, AlarmKind, DriveLogError, FOLDER, LogOwner, MOST_TRUSTED_ROOT, TRUSTED_ROOT, WITNESS, is_of_set,
+    Alarm, AlarmKind, DriveLogError, FOLDER, LogOwner, MOST_TRUSTED_ROOT, MOST_WITNESSES, TRUSTED_ROOT,
+    WITNESS, is_of_set,
 };
 use crate::bundle::{BundleManifest, Error};
 use crate::media::{Beneath, Media};
 use crate::witness::order::SetTags;
-
-/// The maximum number of cosigned checkpoints that are read.
-const MOST_WITNESSES: usize = 100;
 
 /// The known state of a sender's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,8 +274,7 @@ impl SignedState<'_> {
 
     fn check_history(&self, staged: &Folder) -> Result<(), Error> {
         let Some(known) = self.known else { return Ok(()) };
-        let known = (known.checkpoint.size, known.checkpoint.root);
-        match check::consistency(staged, self.checkpoint, known) {
+        match check::consistency(staged, self.checkpoint, known.checkpoint.tree_head()) {
             Ok(_) => Ok(()),
             Err(tlog::Error::RolledBack { found, known, .. }) => {
                 Err(self.alarm(AlarmKind::RolledBack { found, known }))
@@ -303,44 +301,4 @@ fn check_trusted_root(drive: &Path, key: &VerifierKey) -> Result<Option<&'static
 /// Reads a file of a drive, without following links.
 fn read_on(drive: &Path, below: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     Beneath::open(drive)?.read(below, limit)
-}
-
-/// A drive's own statements about its log, not verified; for display only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClaimedLog {
-    /// The log that the manifest names.
-    pub origin: String,
-    /// The number of entries in the log's checkpoint, if it is on the drive.
-    pub size: Option<u64>,
-    /// The root, base64.
-    pub root: Option<String>,
-    /// The sites that acknowledged the log, each with the size.
-    pub acknowledged: Vec<(String, u64)>,
-}
-
-/// Reads a drive's own statements about its log.
-pub(crate) fn claimed(media: &Media, manifest: &BundleManifest) -> Result<Option<ClaimedLog>, Error> {
-    let Some(origin) = manifest.log.clone() else { return Ok(None) };
-    let read = |medium: &Beneath, path: &Path| -> Result<Option<Checkpoint>, Error> {
-        let bytes = medium.read(path, tlog::note::MAX_LEN as u64)?;
-        let note = bytes.and_then(|bytes| Note::parse(&bytes).ok());
-        Ok(note.and_then(|note| Checkpoint::read(&note).ok()).filter(|found| found.origin == origin))
-    };
-    let mut claimed = ClaimedLog { origin: origin.clone(), size: None, root: None, acknowledged: Vec::new() };
-    for folder in media.folders() {
-        let (medium, log) = (Beneath::open(folder)?, Path::new(FOLDER));
-        let Some(checkpoint) = read(&medium, &log.join(CHECKPOINT))? else { continue };
-        claimed.size = Some(checkpoint.size);
-        claimed.root = Some(checkpoint.root.to_string());
-        let sites = medium.names(&log.join(WITNESS))?.into_iter().take(MOST_WITNESSES);
-        let sites = sites.filter_map(|name| name.into_string().ok()).filter(|name| super::is_file_name(name));
-        for site in sites {
-            if let Some(seen) = read(&medium, &log.join(WITNESS).join(&site))? {
-                claimed.acknowledged.push((site, seen.size));
-            }
-        }
-        break;
-    }
-    Ok(Some(claimed))
 }

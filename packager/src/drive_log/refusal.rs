@@ -124,7 +124,7 @@ pub enum DriveLogError {
     #[error("site `{}` is not a witness in the trust file", .0.escape_debug())]
     UnknownWitness(String),
     /// The cosignature is not from the site of that name.
-    #[error("the checkpoint attributed to site `{site}` does not have its cosignature")]
+    #[error("the checkpoint attributed to site `{site}` does not have that site's cosignature")]
     OtherSite {
         /// The site.
         site: String,

@@ -73,13 +73,13 @@ pub(crate) fn prepare(
 ) -> Result<(), Error> {
     let (note, folder) = own(log)?;
     for site in acknowledged {
-        check_seen_by_site(&folder, &note, (&site.note, &site.checkpoint), &site.site)?;
+        check_seen_by_site(&folder, &note, &site.note, &site.checkpoint, &site.site)?;
     }
     check_free(medium, log.verifier().name())?;
     for (place, seen) in log.past().into_iter().chain(on_medium(medium, log.verifier().name())?) {
         // Ignore checkpoints that this log's key did not sign.
         if let Ok(checkpoint) = Checkpoint::verify(&seen, &log.verifier()) {
-            check_contains(&folder, &note, (&seen, &checkpoint), LogOwner::Past { place })?;
+            check_contains(&folder, &note, &seen, &checkpoint, LogOwner::Past { place })?;
         }
     }
     Ok(())

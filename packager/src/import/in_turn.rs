@@ -39,7 +39,10 @@ impl SequentialMedia<'_> {
                 let path = self.paths.first().cloned().unwrap_or_default();
                 Error::OtherSet { path, found: media.set().clone(), expected: set.clone() }
             }
-            Err(error @ (Error::NoVolume(_) | Error::Io { .. } | Error::OtherSet { .. })) => error,
+            Err(
+                error
+                @ (Error::NoVolume(_) | Error::NotVolume(_) | Error::Io { .. } | Error::OtherSet { .. }),
+            ) => error,
             Err(error) => return Err(error),
         };
         self.changer.unfit(&unfit);
@@ -92,7 +95,7 @@ pub fn import_in_turn(
     let numbers = needed(manifest, store)?;
     let mut reader = Reader::new(media, admitted, sequence);
     let volumes = Volumes { numbers, window_log };
-    report.healed = load(manifest, (&volumes, &mut |number| reader.payload(number)), store, reporter)?;
+    report.healed = load(manifest, &volumes, &mut |number| reader.payload(number), store, reporter)?;
     check(manifest, store)?;
     store.commit(changes(manifest, store)?)?;
     reporter.end();

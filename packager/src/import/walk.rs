@@ -84,13 +84,14 @@ pub(crate) type Payloads<'a> = dyn FnMut(u32) -> Result<Payload, Error> + 'a;
 /// Reads all volumes in order.
 pub(crate) fn walk(media: &Media, manifest: &BundleManifest, sink: &mut dyn Sink) -> Result<(), Error> {
     let volumes = Volumes::all(manifest, media);
-    walk_volumes(manifest, (&volumes, &mut |number| media.payload(number)), sink)
+    walk_volumes(manifest, &volumes, &mut |number| media.payload(number), sink)
 }
 
 /// Reads volumes in order. Skips the rest of an entry that began on a volume that is left out.
 pub(crate) fn walk_volumes(
     manifest: &BundleManifest,
-    (volumes, payloads): (&Volumes, &mut Payloads<'_>),
+    volumes: &Volumes,
+    payloads: &mut Payloads<'_>,
     sink: &mut dyn Sink,
 ) -> Result<(), Error> {
     let window_log = volumes.window_log;

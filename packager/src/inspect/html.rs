@@ -168,7 +168,7 @@ fn volumes(contents: &Contents) -> Markup {
                             td.number {
                                 @match volume.size {
                                     Some(bytes) => { (size(bytes)) }
-                                    None => { strong { "not found" } }
+                                    None => { strong { (volume.instead()) } }
                                 }
                             }
                         }
@@ -272,8 +272,8 @@ mod tests {
             created_by: "airlock 1.0".to_owned(),
             key_hint: Some("0123456789abcdef".to_owned()),
             volumes: vec![
-                VolumeLine { name: "november-1.tar".to_owned(), size: Some(4_294_901_760) },
-                VolumeLine { name: "november-2.tar".to_owned(), size: None },
+                VolumeLine { name: "november-1.tar".to_owned(), size: Some(4_294_901_760), other: None },
+                VolumeLine { name: "november-2.tar".to_owned(), size: None, other: None },
             ],
             tags: items.iter().map(|item| (item.source.clone(), item.digest.to_string())).collect(),
             items,

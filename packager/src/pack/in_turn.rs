@@ -36,17 +36,28 @@ struct Progress {
     written: u32,
 }
 
-/// Writes a set volume by volume to the only folder of the options; `changer` requests the media.
+/// The user who inserts the media.
+#[derive(Clone, Copy)]
+pub struct Operator<'a> {
+    /// Receives the progress.
+    pub reporter: &'a dyn Reporter,
+    /// Requests the media.
+    pub changer: &'a dyn Changer,
+}
+
+/// Writes a set volume by volume to the only folder of the options; the operator inserts the media.
 ///
 /// # Errors
 /// Those of [`super::write()`]; [`Error::NotInserted`] when a needed medium is not inserted: the same command resumes.
 pub fn write_in_turn(
-    (plan, store): (&PackPlan, &Store),
+    plan: &PackPlan,
+    store: &Store,
     key: &PrivateKey,
     options: &WriteOptions,
     log: Option<&dyn SenderLog>,
-    (reporter, changer): (&dyn Reporter, &dyn Changer),
+    operator: Operator<'_>,
 ) -> Result<PackReport, Error> {
+    let Operator { reporter, changer } = operator;
     let manifest = plan.manifest.to_bytes();
     let set = Digest::sha256(&manifest);
     let folder = options.targets.first().ok_or(Error::Inconsistent("no target folder was given"))?;
@@ -72,11 +83,12 @@ pub fn write_in_turn(
         if number > first {
             changer.change(number, total, &name)?;
         }
-        let medium = open_for(plan, &set, (folder, number), reporter)?;
-        prepare(&medium, store, (log, &acknowledged), options)?;
+        let is_first = number == first;
+        let medium = fitting(plan, &set, folder, number, is_first, operator)?;
+        prepare(&medium, store, log, &acknowledged, options)?;
         let header = VolumeHeader::new(set.clone(), number, total);
         let head = head_bytes(&header, &manifest, progress.signature.as_bytes());
-        let written = writer.volume((&medium, &name), number, &head)?;
+        let written = writer.volume(&medium, &name, number, &head)?;
         medium.flush(Path::new(""))?;
         if options.read_back {
             read_back(&medium, &name, &written)?;
@@ -87,13 +99,46 @@ pub fn write_in_turn(
         publish(&record, &text)?;
         if number == total {
             reporter.end();
-            let report = finish(plan, (&set, log, &acknowledged), &[&medium], options)?;
+            let report = finish(plan, &set, log, &acknowledged, &[&medium], options)?;
             // A record that remains only states that all volumes are written.
             let _ = fs::remove_file(&record);
             return Ok(report);
         }
     }
     Err(Error::Inconsistent("a set has no volumes"))
+}
+
+/// Opens the medium for a volume, and requests another one as long as it does not fit.
+fn fitting(
+    plan: &PackPlan,
+    set: &Digest,
+    folder: &Path,
+    number: u32,
+    is_first: bool,
+    operator: Operator<'_>,
+) -> Result<Beneath, Error> {
+    loop {
+        let unfit = match open_for(plan, set, folder, number, operator.reporter) {
+            Err(error) if is_unfit(&error) => error,
+            opened => return opened,
+        };
+        operator.changer.unfit(&unfit);
+        let (total, name) = (plan.manifest.volumes, plan.manifest.volume_name(number));
+        match operator.changer.change(number, total, &name) {
+            // The first medium was never requested, so its error is the result.
+            Err(_) if is_first => return Err(unfit),
+            asked => asked?,
+        }
+    }
+}
+
+/// Whether another medium can be inserted instead: this one has volumes of another set or too little space, or cannot be
+/// written to.
+fn is_unfit(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::WouldOverwrite(_) | Error::NoSpace { .. } | Error::FileTooLarge { .. } | Error::Io { .. }
+    )
 }
 
 fn record(store: &Store, set: &Digest) -> PathBuf {

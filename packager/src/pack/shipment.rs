@@ -228,9 +228,11 @@ impl Shipment {
         for (tag, digest, media_type) in found {
             if !shipped.manifests.contains_key(&digest) {
                 let added = match self.evidence(&digest, &media_type)? {
-                    _ if new.len() >= MOST_ADDED => Err("the image has more evidence than a drive includes"),
+                    _ if new.len() >= MOST_ADDED => {
+                        Err("the image has more evidence than a drive may contain")
+                    }
                     Ok((_, size)) if bytes + size > MOST_BYTES => {
-                        Err("the image has more evidence than a drive includes")
+                        Err("the image has more evidence than a drive may contain")
                     }
                     added => added,
                 };

@@ -121,7 +121,8 @@ fn room(target: &Path, size: u64, reporter: &dyn Reporter) -> Result<Room, Error
 pub(super) fn open_for(
     plan: &PackPlan,
     set: &Digest,
-    (folder, number): (&Path, u32),
+    folder: &Path,
+    number: u32,
     reporter: &dyn Reporter,
 ) -> Result<Beneath, Error> {
     let medium = Beneath::create(folder)?;

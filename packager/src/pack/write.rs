@@ -72,7 +72,7 @@ pub fn write(
     let acknowledged = log.map(|log| Witness::of(store).acknowledged(log.verifier().name()));
     let acknowledged = acknowledged.transpose()?.unwrap_or_default();
     for medium in targets.media() {
-        prepare(medium, store, (log, &acknowledged), options)?;
+        prepare(medium, store, log, &acknowledged, options)?;
     }
     let signature = sign_blob(key, &manifest).map_err(Error::Sign)?;
     reporter.begin("pack", bytes(plan));
@@ -80,7 +80,7 @@ pub fn write(
     for (number, volume) in (1..).zip(&plan.volumes) {
         let header = VolumeHeader::new(set.clone(), number, plan.manifest.volumes);
         let medium = targets.medium(number);
-        writer.volume((medium, &volume.name), number, &head_bytes(&header, &manifest, &signature))?;
+        writer.volume(medium, &volume.name, number, &head_bytes(&header, &manifest, &signature))?;
     }
     for medium in targets.media() {
         medium.flush(Path::new(""))?;
@@ -90,7 +90,7 @@ pub fn write(
         read_back(plan, &targets, reporter)?;
     }
     let media: Vec<&Beneath> = targets.media().collect();
-    finish(plan, (&set, log, &acknowledged), &media, options)
+    finish(plan, &set, log, &acknowledged, &media, options)
 }
 
 /// The size of all volumes in bytes.
@@ -102,7 +102,8 @@ pub(super) fn bytes(plan: &PackPlan) -> u64 {
 pub(super) fn prepare(
     medium: &Beneath,
     store: &Store,
-    (log, acknowledged): (Option<&dyn SenderLog>, &[Acknowledged]),
+    log: Option<&dyn SenderLog>,
+    acknowledged: &[Acknowledged],
     options: &WriteOptions,
 ) -> Result<(), Error> {
     let prepared = log.map_or(Ok(()), |log| drive_log::write::prepare(medium, log, acknowledged));
@@ -115,11 +116,13 @@ pub(super) fn prepare(
 /// Logs the set, and writes the log and the mark to all media: any one of them is enough to admit the set.
 pub(super) fn finish(
     plan: &PackPlan,
-    (set, log, acknowledged): (&Digest, Option<&dyn SenderLog>, &[Acknowledged]),
+    set: &Digest,
+    log: Option<&dyn SenderLog>,
+    acknowledged: &[Acknowledged],
     media: &[&Beneath],
     options: &WriteOptions,
 ) -> Result<PackReport, Error> {
-    let log = log.map(|log| write_log(plan, set, log, (media, options), acknowledged)).transpose()?;
+    let log = log.map(|log| write_log(plan, set, log, acknowledged, media, options)).transpose()?;
     let created_by = plan.manifest.created_by.clone();
     let mark = Completion {
         set: set.clone(),
@@ -146,8 +149,9 @@ fn write_log(
     plan: &PackPlan,
     set: &Digest,
     log: &dyn SenderLog,
-    (media, options): (&[&Beneath], &WriteOptions),
     acknowledged: &[Acknowledged],
+    media: &[&Beneath],
+    options: &WriteOptions,
 ) -> Result<Option<WrittenLog>, Error> {
     log.packed(set, &plan.manifest.name).map_err(Error::Unlogged)?;
     let mut last = None;
@@ -179,7 +183,8 @@ impl<'a> Writer<'a> {
     /// Writes a volume, and returns the digest of its file.
     pub(super) fn volume(
         &mut self,
-        (medium, name): (&Beneath, &str),
+        medium: &Beneath,
+        name: &str,
         number: u32,
         head: &[u8],
     ) -> Result<Digest, Error> {

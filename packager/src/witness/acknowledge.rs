@@ -102,7 +102,7 @@ impl Witness {
         for folder in &sites {
             let path = folder.join(LOGS).join(file_name(own.key.name()));
             match medium.read(&path, tlog::note::MAX_LEN as u64)? {
-                Some(bytes) => match self.check_returned((&medium, folder), &bytes, own, trust) {
+                Some(bytes) => match self.check_returned(&medium, folder, &bytes, own, trust) {
                     Err(Error::Alarm(alarm)) => {
                         self.raise_of_site(folder, &alarm, now)?;
                         return Err(Error::Alarm(alarm));
@@ -126,7 +126,8 @@ impl Witness {
 
     fn check_returned(
         &self,
-        (medium, folder): (&Beneath, &Path),
+        medium: &Beneath,
+        folder: &Path,
         bytes: &[u8],
         own: &OwnLog<'_>,
         trust: &TrustFile,
@@ -150,13 +151,13 @@ impl Witness {
         let theirs = theirs.map(|bytes| Note::parse(&bytes)).transpose().map_err(DriveLogError::Log)?;
         if checkpoint.size < known {
             let returned = [Some(&note), theirs.as_ref()];
-            return Err(fewer_entries(witness, &returned, before.as_ref(), (checkpoint.size, known)));
+            return Err(fewer_entries(witness, &returned, before.as_ref(), checkpoint.size, known));
         }
         let before = before.and_then(|(_, own)| own);
         let (site_log, own_checked) = match &theirs {
             Some(theirs) => {
                 cosignature::verify(theirs, witness.key()).map_err(other)?;
-                let (found, checked) = check_their_log(theirs, before.as_ref(), (&name, trust))?;
+                let (found, checked) = check_their_log(theirs, before.as_ref(), &name, trust)?;
                 (Some((found.origin, found.size)), checked)
             }
             None => (None, false),
@@ -191,7 +192,8 @@ fn fewer_entries(
     witness: &TrustedLog,
     returned: &[Option<&Note>],
     before: Option<&(Acknowledged, Option<Note>)>,
-    (found, known): (u64, u64),
+    found: u64,
+    known: u64,
 ) -> Error {
     let site = witness.name().to_owned();
     let time = |note: &&Note| cosignature::verify(note, witness.key()).ok();
@@ -217,24 +219,26 @@ fn fewer_entries(
 fn check_own_log(own: &OwnLog<'_>, note: &Note, seen: &Checkpoint, site: &str) -> Result<(), Error> {
     let current = Folder::checkpoint(own.folder).map_err(DriveLogError::Own)?;
     let now = Checkpoint::verify(&current, own.key).map_err(DriveLogError::Own)?;
-    check_seen_by_site(&Folder::signed(own.folder, &now), &current, (note, seen), site)
+    check_seen_by_site(&Folder::signed(own.folder, &now), &current, note, seen, site)
 }
 
 /// Checks that this store's log, at the checkpoint `current`, contains the checkpoint that a site saw.
 pub(crate) fn check_seen_by_site(
     folder: &Folder,
     current: &Note,
-    (note, seen): (&Note, &Checkpoint),
+    note: &Note,
+    seen: &Checkpoint,
     site: &str,
 ) -> Result<(), Error> {
-    check_contains(folder, current, (note, seen), LogOwner::Own { site: site.to_owned() })
+    check_contains(folder, current, note, seen, LogOwner::Own { site: site.to_owned() })
 }
 
 /// Checks that this store's log, at the checkpoint `current`, contains an earlier checkpoint.
 pub(crate) fn check_contains(
     folder: &Folder,
     current: &Note,
-    (note, seen): (&Note, &Checkpoint),
+    note: &Note,
+    seen: &Checkpoint,
     owner: LogOwner,
 ) -> Result<(), Error> {
     let kind = if folder.size() < seen.size {
@@ -252,7 +256,8 @@ pub(crate) fn check_contains(
 fn check_their_log(
     theirs: &Note,
     before: Option<&Note>,
-    (site, trust): (&str, &TrustFile),
+    site: &str,
+    trust: &TrustFile,
 ) -> Result<(Checkpoint, bool), Error> {
     let found = Checkpoint::read(theirs).map_err(DriveLogError::Log)?;
     let checked = match trust.log(&found.origin) {

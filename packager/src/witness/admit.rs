@@ -154,8 +154,8 @@ fn examine(
         Examination { media, manifest, trust: options.trust, known: known.as_ref(), stage: options.stage };
     let finding = examination.run(origin)?;
     if let Some((witness, known)) = options.witness.zip(known) {
-        let drive = (media.set(), finding.number);
-        if let Some(kind) = known.tags.moved_back(manifest, drive, &witness.store)? {
+        let kind = known.tags.moved_back(manifest, media.set(), finding.number, &witness.store)?;
+        if let Some(kind) = kind {
             let (origin, found) = (finding.origin, finding.note.to_string());
             let known = Some(known.note.to_string());
             return Err(Alarm { kind, owner: LogOwner::Sender, origin, found, known }.into());

@@ -45,7 +45,8 @@ impl SetTags {
     pub(super) fn moved_back(
         &self,
         manifest: &BundleManifest,
-        (set, number): (&Digest, u64),
+        set: &Digest,
+        number: u64,
         store: &Store,
     ) -> Result<Option<AlarmKind>, Error> {
         for (repository, tag, digest) in tags(manifest) {

@@ -110,7 +110,7 @@ fn cut_and_extended_volumes_are_named() {
     fs::write(&hostile.volume, &sound[..1_100]).unwrap();
     assert!(matches!(hostile.import(), Error::HeadTruncated(_)));
     fs::write(&hostile.volume, b"no volume at all").unwrap();
-    assert!(matches!(hostile.import(), Error::NoVolume(_)));
+    assert!(matches!(hostile.import(), Error::NotVolume(_)));
 }
 
 /// The header is not signed: its numbers must match the manifest, and no additional volume is allowed.

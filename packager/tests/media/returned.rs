@@ -339,7 +339,7 @@ fn a18_nothing_is_written_or_read_through_a_link_on_a_medium() {
     let volume = drive.join("small-001-of-001.tar");
     fs::rename(&volume, outside.join("moved.tar")).unwrap();
     symlink(outside.join("moved.tar"), &volume).unwrap();
-    assert!(matches!(site.import(&drive), Err(Error::NoVolume(_))));
+    assert!(matches!(site.import(&drive), Err(Error::NotVolume(_))));
     fs::remove_file(&volume).unwrap();
     fs::rename(outside.join("moved.tar"), &volume).unwrap();
     fs::rename(drive.join("log"), outside.join("log")).unwrap();

@@ -147,7 +147,7 @@ pub enum Error {
         seconds: u64,
     },
     /// A body is larger than it may be.
-    #[error("{at} sent more than {limit} bytes, which is the most that this may have")]
+    #[error("{at} sent more than {limit} bytes, which is the limit for this content")]
     TooLong {
         /// Who was sending.
         at: Box<At>,
@@ -280,6 +280,12 @@ impl Error {
         matches!(self, Self::Request { source, .. } if tls(source) == Some(&unknown))
     }
 
+    /// Whether the server answered a TLS connection with something else, such as plain HTTP.
+    #[must_use]
+    pub fn is_not_tls(&self) -> bool {
+        matches!(self, Self::Request { source, .. } if is_no_tls_message(tls(source)))
+    }
+
     /// Whether the server requires a log-in, or denies this user.
     #[must_use]
     pub fn needs_login(&self) -> bool {
@@ -306,16 +312,14 @@ impl Error {
             Self::Refused { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. } => {
                 Some("check the name and the digest: the server answers, but does not have it")
             }
-            Self::Request { source, .. } if tls(source).is_some() => Some(match tls(source) {
-                Some(rustls::Error::InvalidMessage(_)) => {
-                    "the server does not speak TLS: check the port; `plainHTTP: true` in `registries` of the mirror file speaks \
-                     plain HTTP"
-                }
-                _ => {
-                    "provide the CA that signed the server's certificate, or the certificate itself, as PEM: `caFile` \
-                     of `registries` in the mirror file"
-                }
-            }),
+            Self::Request { .. } if self.is_not_tls() => Some(
+                "the server does not speak TLS: check the port; for plain HTTP, set `plainHTTP: true` in `registries` of \
+                 the mirror file",
+            ),
+            Self::Request { source, .. } if tls(source).is_some() => Some(
+                "provide the CA that signed the server's certificate, or the certificate itself, as PEM: `caFile` of \
+                 `registries` in the mirror file",
+            ),
             Self::Proxy { .. } | Self::ProxyAddress { .. } => Some(
                 "check HTTPS_PROXY and HTTP_PROXY; NO_PROXY lists hosts that are reached without a proxy",
             ),
@@ -325,18 +329,22 @@ impl Error {
             Self::Broken { .. } | Self::Short { .. } | Self::Stalled { .. } => {
                 Some("run the command again to resume")
             }
-            Self::Redirect { .. } => Some("name the server that has the content, in the mirror file"),
+            Self::Redirect { .. } => Some("in the mirror file, name the server that has the content"),
             Self::CaFile { .. } => Some("provide the CA certificate as PEM"),
             Self::Helper { .. } => Some("check `credHelpers` and `credsStore` in Docker's config.json"),
             Self::Digest { .. } | Self::Manifest { .. } | Self::Referrers { .. } => Some(
-                "the server or something before it changes content: ask the registry's operator before you go on",
+                "the server, or a proxy in front of it, changes content: ask the registry's operator before you continue",
             ),
             _ => None,
         }
     }
 }
 
-const LOG_IN: &str = "log in with `docker login` or `podman login --compat-auth-file`, to the host that is asked, then run the command again";
+const LOG_IN: &str = "log in with `docker login` or `podman login --compat-auth-file` to the registry that the error names, then run the command again";
+
+fn is_no_tls_message(error: Option<&rustls::Error>) -> bool {
+    matches!(error, Some(rustls::Error::InvalidMessage(_)))
+}
 
 /// The TLS error in a chain of causes. An `io::Error` is not its content's own cause, so that is looked for in it.
 fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {

@@ -41,7 +41,7 @@ impl Client {
             StatusCode::PARTIAL_CONTENT if resumes(answer.response.headers(), from) => from,
             StatusCode::PARTIAL_CONTENT => {
                 let host = answer.url.host_str().unwrap_or_default().to_owned();
-                return Err(Error::Protocol { host, what: "another range than was asked for" });
+                return Err(Error::Protocol { host, what: "it sent a different range than requested" });
             }
             _ => return Err(refused(&self.0.wire, answer).await),
         };

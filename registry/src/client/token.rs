@@ -226,10 +226,12 @@ fn realm_url(realm: &str, purpose: &Purpose<'_>) -> Result<Url, Error> {
     let refused = |reason: &str| Error::Token { at: at(realm), reason: reason.to_owned() };
     let mut url = Url::parse(realm).map_err(|_| refused("its address is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(refused("its address is not a URL of HTTP"));
+        return Err(refused("its address is not an HTTP URL"));
     }
     if leaves_tls(purpose.registry, &url) {
-        return Err(refused("it speaks plain HTTP and the registry HTTPS, so it is not asked"));
+        return Err(refused(
+            "it uses plain HTTP although the registry uses HTTPS, so no request is sent to it",
+        ));
     }
     let _ = url.set_username("");
     let _ = url.set_password(None);

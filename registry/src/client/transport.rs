@@ -80,7 +80,8 @@ impl Transport {
     /// Sends a request, with credentials when the endpoint asks for them. Any other answer is given back.
     pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Reply, Error> {
         let path = format!("/v2/{}/{}", self.remote(ask.repository), ask.path);
-        let url = self.base.join(&path).map_err(|_| self.protocol("a name that makes no URL"))?;
+        let url =
+            self.base.join(&path).map_err(|_| self.protocol("the repository name does not form a URL"))?;
         let accepted = self.accepted(ask);
         let mut call = Call::get(url);
         call.method = ask.method.clone();

@@ -254,7 +254,7 @@ fn redirect(call: &Call, answer: &Reply) -> Result<Option<Url>, Error> {
         return refused("only `http` and `https` are followed");
     }
     if call.body.is_some() && target.origin() != call.url.origin() {
-        return refused("content is not sent to another server than it is meant for");
+        return refused("content is not sent to a server other than the intended one");
     }
     Ok(Some(target))
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::Subcommand;
 use helm::{Chart, Dependency, Limits};
 use mirror::StoredChart;
 use oci::RepositoryName;
@@ -10,9 +11,8 @@ use private::Readers;
 use serde::Serialize;
 use store::Store;
 
-use super::load::chart;
-use crate::cli::ChartDependency;
-use crate::failure::{Status, Usage};
+use super::load::{ChartArg, chart};
+use crate::failure::{Missing, Status, Usage, unusable};
 use crate::printer::Printer;
 
 /// A declared dependency.
@@ -35,6 +35,26 @@ impl Line {
             status: status.into(),
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChartDependency {
+    /// List the dependencies that `Chart.yaml` declares, and whether each is in `charts/`.
+    List {
+        #[command(flatten)]
+        chart: ChartArg,
+    },
+    /// Copy declared dependencies into `charts/`: those with a `file://` repository and, with `--store`,
+    /// those in the store.
+    #[command(after_help = "Example: airlock chart dependency build ./shop --store store")]
+    Build {
+        /// The chart's folder.
+        #[arg(value_name = "CHART")]
+        chart: PathBuf,
+        /// Read charts from this store.
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
+    },
 }
 
 pub(super) fn run(command: &ChartDependency, printer: &Printer) -> anyhow::Result<Status> {
@@ -80,7 +100,7 @@ struct FoundChart {
 fn build(folder: &Path, store: Option<&Path>) -> anyhow::Result<Vec<Line>> {
     let limits = Limits::default();
     let loaded = Chart::from_directory(folder, &limits)
-        .with_context(|| format!("`{}` is not a usable chart folder", folder.display()))?;
+        .map_err(unusable(format!("`{}` is not a usable chart folder", folder.display())))?;
     let store = store.map(Store::open_existing).transpose()?;
     let (mut lines, mut found, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for dependency in declared(&loaded) {
@@ -103,8 +123,8 @@ fn build(folder: &Path, store: Option<&Path>) -> anyhow::Result<Vec<Line>> {
     }
     if !missing.is_empty() {
         let message = format!("cannot find {}", missing.join(", "));
-        let hint = "mirror the charts first, and give their store: --store DIR";
-        return Err(Usage { message, hint }.into());
+        let hint = Some("mirror the charts first, and give their store: --store DIR");
+        return Err(Missing { message, hint }.into());
     }
     for chart in found {
         write(&folder.join("charts"), &chart)?;
@@ -114,7 +134,7 @@ fn build(folder: &Path, store: Option<&Path>) -> anyhow::Result<Vec<Line>> {
 
 fn local(path: &Path, dependency: &Dependency, limits: &Limits) -> anyhow::Result<FoundChart> {
     let from = path.display().to_string();
-    let bytes = Chart::package(path, limits).with_context(|| format!("`{from}` is not a usable chart"))?;
+    let bytes = Chart::package(path, limits).map_err(unusable(format!("`{from}` is not a usable chart")))?;
     checked(bytes, dependency, from, limits)
 }
 
@@ -126,14 +146,16 @@ fn checked(
     limits: &Limits,
 ) -> anyhow::Result<FoundChart> {
     let loaded = Chart::from_archive(bytes.as_slice(), limits)
-        .with_context(|| format!("`{from}` is not a usable chart"))?;
+        .map_err(unusable(format!("`{from}` is not a usable chart")))?;
     let (name, version) = (loaded.name(), loaded.version());
     if name != dependency.name || helm::newest(&dependency.version, [version]).is_none() {
         let message = format!(
             "`{from}` is chart `{name}` {version}, but Chart.yaml requires `{}` {}",
             dependency.name, dependency.version
         );
-        return Err(Usage { message, hint: "change the version in Chart.yaml, or mirror another one" }.into());
+        return Err(
+            Usage { message, hint: "change the version in Chart.yaml, or mirror another version" }.into()
+        );
     }
     Ok(FoundChart { file: format!("{name}-{version}.tgz"), bytes, from })
 }
@@ -177,5 +199,5 @@ fn stored(store: &Store, dependency: &Dependency, limits: &Limits) -> anyhow::Re
 fn write(folder: &Path, chart: &FoundChart) -> anyhow::Result<()> {
     let path: PathBuf = folder.join(&chart.file);
     std::fs::create_dir_all(folder).with_context(|| format!("cannot write `{}`", path.display()))?;
-    crate::commands::write(&path, &chart.bytes, Readers::All)
+    crate::files::write(&path, &chart.bytes, Readers::All)
 }

@@ -8,8 +8,7 @@ use helm::{Chart, Lookup, Rendered};
 use serde::Serialize;
 
 use super::documents;
-use super::load::{chart, options};
-use crate::cli::ChartRender;
+use super::load::{ChartRender, chart, options};
 use crate::failure::Status;
 use crate::printer::Printer;
 

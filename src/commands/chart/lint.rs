@@ -5,8 +5,7 @@ use helm::lint::Severity;
 use helm::{Chart, Options};
 use serde::Serialize;
 
-use super::load::{chart, options};
-use crate::cli::ChartRender;
+use super::load::{ChartRender, chart, options};
 use crate::failure::Status;
 use crate::printer::Printer;
 

@@ -1,27 +1,84 @@
 //! A chart and its render options, from the arguments.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
 use bundle_signer::openpgp::SignedBy;
-use error_class::{Class, Classified};
+use clap::Args;
 use helm::{Capabilities, Chart, Keys, KubeVersion, Limits, Options, SchemaCheck, Values};
 use mirror::{MOST_PROVENANCE, StoredChart, stored_chart, verify_chart};
 use oci::Digest;
 use store::Store;
 
-use crate::cli::{ChartArg, ChartRender};
-use crate::failure::Usage;
+use crate::failure::{Missing, Usage, unusable};
 
 /// The maximum size of an archive, as in Helm.
 const MAX_ARCHIVE: u64 = 64 << 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct ChartArg {
+    /// The folder or archive of a chart or, with `--store`, its reference.
+    #[arg(value_name = "CHART")]
+    pub(crate) chart: String,
+    /// Read the chart from this store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Use the chart only if a key of the keyring signed its provenance file.
+    #[arg(long, requires = "keyring")]
+    pub(crate) verify: bool,
+    /// OpenPGP public keys, as `gpg --export` writes them.
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    pub(crate) keyring: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChartRender {
+    #[command(flatten)]
+    pub(crate) chart: ChartArg,
+    /// The release's name.
+    #[arg(long, default_value = "release-name", value_name = "NAME")]
+    pub(crate) name: String,
+    /// The release's namespace.
+    #[arg(long, short, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Values files. Each overrides the chart's values and earlier files. `-` reads standard input.
+    #[arg(long, short = 'f', value_name = "FILE", value_delimiter = ',')]
+    pub(crate) values: Vec<PathBuf>,
+    /// Set values on the command line, such as `a.b=1,c[0]=x`. They override files.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Set string values.
+    #[arg(long, value_name = "KEY=TEXT")]
+    pub(crate) set_string: Vec<String>,
+    /// Set JSON values.
+    #[arg(long, value_name = "KEY=JSON")]
+    pub(crate) set_json: Vec<String>,
+    /// Set values from the content of files.
+    #[arg(long, value_name = "KEY=FILE")]
+    pub(crate) set_file: Vec<String>,
+    /// Set one literal string value.
+    #[arg(long, value_name = "KEY=TEXT")]
+    pub(crate) set_literal: Vec<String>,
+    /// The Kubernetes version for `.Capabilities.KubeVersion`.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kube_version: Option<String>,
+    /// API versions for `.Capabilities.APIVersions`, such as `monitoring.coreos.com/v1`.
+    #[arg(long, short, value_name = "VERSION", value_delimiter = ',')]
+    pub(crate) api_versions: Vec<String>,
+    /// Do not validate values against the chart's schema.
+    #[arg(long)]
+    pub(crate) skip_schema_validation: bool,
+    /// 64 hex digits from which all passwords and certificates are generated, for reproducible output. Default: random.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) seed: Option<String>,
+}
 
 /// Loads a folder, an archive, or a chart of a store. If it must be signed, exactly the signed bytes are loaded.
 pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
     let limits = Limits::default();
     let name = &argument.chart;
-    let context = || format!("`{name}` is not a usable chart");
+    let message = format!("`{name}` is not a usable chart");
     let packed = if let Some(keyring) = argument.keyring.as_ref().filter(|_| argument.verify) {
         let packed = packed(name, argument.store.as_deref())?;
         signed(name, &packed, keyring)?;
@@ -31,19 +88,23 @@ pub(super) fn chart(argument: &ChartArg) -> anyhow::Result<Chart> {
     } else {
         let path = Path::new(name);
         if path.is_dir() {
-            return Chart::from_directory(path, &limits).with_context(context);
+            return Chart::from_directory(path, &limits).map_err(unusable(message));
         }
         let file = input::open(path).with_context(|| format!("cannot open chart `{name}`"))?;
-        return Chart::from_archive(file, &limits).with_context(context);
+        return Chart::from_archive(file, &limits).map_err(unusable(message));
     };
-    Chart::from_archive(packed.archive.as_slice(), &limits).with_context(context)
+    Chart::from_archive(packed.archive.as_slice(), &limits).map_err(unusable(message))
 }
 
 /// A packaged chart with its provenance, from a store or a file.
 pub(super) fn packed(name: &str, store: Option<&Path>) -> anyhow::Result<StoredChart> {
     if let Some(store) = store {
         let store = Store::open_existing(store)?;
-        return Ok(stored_chart(&store, name)?.ok_or_else(|| NoChart(name.to_owned()))?);
+        let chart = stored_chart(&store, name)?.ok_or_else(|| Missing {
+            message: format!("chart `{name}` is not in the store"),
+            hint: Some("`airlock store list` lists the charts: give the host, repository and tag"),
+        })?;
+        return Ok(chart);
     }
     if Path::new(name).is_dir() {
         let message = format!("`{name}` is a folder, and only packaged charts are signed");
@@ -56,30 +117,12 @@ pub(super) fn packed(name: &str, store: Option<&Path>) -> anyhow::Result<StoredC
     Ok(StoredChart { archive, provenance })
 }
 
-/// The store has no chart of this name.
-#[derive(Debug, thiserror::Error)]
-#[error("chart `{0}` is not in the store")]
-pub(crate) struct NoChart(String);
-
-impl NoChart {
-    /// The hint about this error.
-    pub(crate) fn hint(&self) -> &'static str {
-        "`airlock store list` lists the charts: give the host, repository and tag"
-    }
-}
-
-impl Classified for NoChart {
-    fn class(&self) -> Class {
-        Class::Missing
-    }
-}
-
 /// Verifies the signature of a chart. Returns its signer and its digest.
 pub(super) fn signed(name: &str, chart: &StoredChart, keyring: &Path) -> anyhow::Result<(SignedBy, Digest)> {
     let missing = || mirror::Error::NoProvenance(name.to_owned());
     let provenance = chart.provenance.as_deref().ok_or_else(missing)?;
     let digest = Digest::sha256(&chart.archive);
-    Ok((verify_chart(name, provenance, keyring, (chart.archive.as_slice(), &digest))?, digest))
+    Ok((verify_chart(name, provenance, keyring, chart.archive.as_slice(), &digest)?, digest))
 }
 
 /// Reads a file of a limited size, if it exists.
@@ -125,7 +168,7 @@ fn values(settings: &ChartRender, limits: &Limits) -> anyhow::Result<Values> {
     for path in &settings.values {
         let text = read(path, limits.file_bytes)?;
         let read = Values::from_yaml(&text, limits);
-        values.merge(read.with_context(|| format!("`{}` cannot be used", path.display()))?);
+        values.merge(read.map_err(unusable(format!("`{}` cannot be used", path.display())))?);
     }
     for expression in &settings.set_json {
         values.set_json(expression)?;
@@ -137,7 +180,17 @@ fn values(settings: &ChartRender, limits: &Limits) -> anyhow::Result<Values> {
         values.set_string(expression)?;
     }
     for expression in &settings.set_file {
-        values.set_file(expression, &mut |path| input::read_text(Path::new(path), limits.file_bytes))?;
+        let mut absent = false;
+        let set = values.set_file(expression, &mut |path| {
+            let read = input::read_text(Path::new(path), limits.file_bytes);
+            absent |= read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+            read
+        });
+        // Helm's text of the error has no cause.
+        if let Err(error) = set {
+            let message = error.to_string();
+            return Err(if absent { Missing { message, hint: None }.into() } else { error.into() });
+        }
     }
     for expression in &settings.set_literal {
         values.set_literal(expression)?;

@@ -8,21 +8,56 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use clap::Args;
 use helm::Rendered;
 use private::Readers;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::load::{options, whole};
+use super::load::{ChartRender, options, whole};
 use super::{Document, documents};
-use crate::cli::{ChartPrinted, ChartRender};
 use crate::failure::{Status, Usage};
+use crate::files::check_folder;
 use crate::printer::Printer;
 
 /// The maximum output of a post-renderer.
 const RENDERED_BYTES: u64 = 256 << 20;
 
+/// The part of a rendered chart to print, and the output.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
+pub(crate) struct ChartPrinted {
+    /// Print only the output of these templates, such as `templates/service.yaml` or `templates/*.yaml`, in this order. Can be
+    /// repeated.
+    #[arg(long, short, value_name = "TEMPLATE", value_delimiter = ',')]
+    pub(crate) show_only: Vec<String>,
+    /// Include the files of `crds/` first.
+    #[arg(long)]
+    pub(crate) include_crds: bool,
+    /// Exclude hooks.
+    #[arg(long)]
+    pub(crate) no_hooks: bool,
+    /// Exclude test hooks.
+    #[arg(long)]
+    pub(crate) skip_tests: bool,
+    /// Render as for an upgrade.
+    #[arg(long)]
+    pub(crate) is_upgrade: bool,
+    /// Write each template's output to a file below this folder instead of printing it.
+    #[arg(long, value_name = "DIR", conflicts_with = "show_only")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// A program that reads the manifests on standard input and prints the manifests to use instead.
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "output_dir")]
+    pub(crate) post_renderer: Option<PathBuf>,
+    /// An argument of the post-renderer. Can be repeated.
+    #[arg(long, value_name = "ARGUMENT", requires = "post_renderer", allow_hyphen_values = true)]
+    pub(crate) post_renderer_args: Vec<String>,
+}
+
 pub(super) fn run(render: &ChartRender, printed: &ChartPrinted, printer: &Printer) -> anyhow::Result<Status> {
+    if let Some(folder) = &printed.output_dir {
+        check_folder(folder)?;
+    }
     let loaded = whole(&render.chart)?;
     let mut options = options(render)?;
     options.include_crds = printed.include_crds;
@@ -158,7 +193,7 @@ fn write(
     let publish = |(path, text): (PathBuf, String)| {
         fs::create_dir_all(private::folder_of(&path))
             .with_context(|| format!("cannot write `{}`", path.display()))?;
-        crate::commands::write(&path, text.as_bytes(), Readers::All)?;
+        crate::files::write(&path, text.as_bytes(), Readers::All)?;
         Ok(path)
     };
     files.into_iter().map(publish).collect()

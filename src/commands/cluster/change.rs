@@ -1,6 +1,6 @@
 //! Commands that change the packages of a cluster. Each is logged as an event.
 
-mod delete;
+pub(super) mod delete;
 
 use anyhow::Context as _;
 use audit::EventType;
@@ -20,8 +20,8 @@ use super::reach::{
 };
 use super::show::{active_bundle, listed, settings as settings_of};
 use crate::cli::{FromFile, InstallPackage, UpgradePackages};
-use crate::commands::read;
-use crate::failure::{Status, Usage};
+use crate::failure::{Status, Usage, unusable};
+use crate::files::read;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
 
@@ -151,7 +151,8 @@ fn manifests(settings: &FromFile) -> anyhow::Result<Vec<Value>> {
     } else {
         read(&settings.file)?
     };
-    let mut all = gostd::yaml::documents(&text, &gostd::Limits::default())?;
+    let documents = gostd::yaml::documents(&text, &gostd::Limits::default());
+    let mut all = documents.map_err(unusable(format!("`{}` is not YAML", settings.file.display())))?;
     all.retain(|document| !document.is_null());
     for document in &all {
         if !is_about_packages(document) {

@@ -3,20 +3,17 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use anyhow::Context as _;
 use error_class::{Class, Classified};
+use error_text::kubeconfig_class;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{KubeConfigOptions, KubeconfigError};
 use serde_json::Value;
 
+use super::kubeconfig;
 use crate::cli::ReachArg;
-use crate::env;
 use crate::failure::Usage;
-
-/// The maximum size of a kubeconfig.
-const MAX_KUBECONFIG: u64 = 8 << 20;
 
 /// The field manager of the command line.
 pub(crate) const MANAGER: &str = "airlock-cli";
@@ -44,6 +41,26 @@ impl ClusterError {
     /// A named object does not exist.
     pub(crate) fn missing(message: String, hint: Option<&'static str>) -> anyhow::Error {
         Self { message, class: Class::Missing, hint: hint.map(Cow::Borrowed) }.into()
+    }
+
+    /// A kubeconfig that cannot be used. The path is the one that the user named.
+    fn kubeconfig(path: Option<&Path>, error: &KubeconfigError) -> Self {
+        let name = match (path, error) {
+            (Some(path), _) => format!(" `{}`", path.display()),
+            (None, KubeconfigError::ReadConfig(_, path)) => format!(" `{}`", path.display()),
+            (None, _) => String::new(),
+        };
+        let reason = match error {
+            KubeconfigError::ReadConfig(source, _) => source.to_string(),
+            // The other lines quote the file, which contains secrets.
+            error => error.to_string().lines().next().unwrap_or_default().to_owned(),
+        };
+        let hint = "give --kubeconfig FILE and, if it has several contexts, --context NAME";
+        Self {
+            message: format!("the kubeconfig{name} cannot be used: {reason}"),
+            class: kubeconfig_class(error),
+            hint: Some(Cow::Borrowed(hint)),
+        }
     }
 
     /// Like [`Self::missing`], with a hint that contains a command.
@@ -118,40 +135,13 @@ fn is_unknown_kind(message: &str) -> bool {
 
 /// A client of the cluster.
 pub(crate) async fn connect(arg: &ReachArg) -> anyhow::Result<Client> {
-    let unusable = |error: kube::config::KubeconfigError| Usage {
-        message: match &arg.kubeconfig {
-            Some(path) => format!("the kubeconfig `{}` cannot be used: {error}", path.display()),
-            None => format!("the kubeconfig cannot be used: {error}"),
-        },
-        hint: "give --kubeconfig FILE and, if it has several contexts, --context NAME",
-    };
-    let file = kubeconfig(arg.kubeconfig.as_deref())?;
+    let unusable = |error| ClusterError::kubeconfig(arg.kubeconfig.as_deref(), &error);
+    let file = kubeconfig::read(arg.kubeconfig.as_deref()).map_err(unusable)?;
     let options = KubeConfigOptions { context: arg.context.clone(), ..KubeConfigOptions::default() };
     // If another part of the program has done it, it is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config =
-        kube::Config::from_custom_kubeconfig(file.map_err(unusable)?, &options).await.map_err(unusable)?;
+    let config = kube::Config::from_custom_kubeconfig(file, &options).await.map_err(unusable)?;
     Client::try_from(config).map_err(|error| api_error("connecting", &error))
-}
-
-/// The given kubeconfig, or those of the environment. Each is read with a limit before `kube` reads it without one; a
-/// pipe can be read only once.
-fn kubeconfig(named: Option<&Path>) -> anyhow::Result<Result<Kubeconfig, KubeconfigError>> {
-    let all = match (named, std::env::var_os(env::KUBECONFIG), std::env::var_os(env::HOME)) {
-        (Some(path), ..) => vec![path.to_owned()],
-        (None, Some(listed), _) => std::env::split_paths(&listed).collect(),
-        (None, None, Some(home)) => vec![Path::new(&home).join(".kube/config")],
-        (None, None, None) => Vec::new(),
-    };
-    // `kube` reports files that do not exist.
-    for path in all.iter().filter(|path| path.exists()) {
-        let text = input::read_text(path, MAX_KUBECONFIG);
-        let text = text.with_context(|| format!("cannot read the kubeconfig `{}`", path.display()))?;
-        if !path.is_file() && named.is_some() {
-            return Ok(Kubeconfig::from_yaml(&text));
-        }
-    }
-    Ok(named.map_or_else(Kubeconfig::read, Kubeconfig::read_from))
 }
 
 /// The API server's version.

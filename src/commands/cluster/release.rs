@@ -7,8 +7,11 @@ mod rollback;
 
 pub(in crate::commands) use self::rights::ROLES;
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use audit::EventType;
+use clap::{Args, Subcommand};
 use installer::Install;
 use installer::guard::{Bounds, BoundsInput};
 use installer::{Engine, Prepared};
@@ -19,14 +22,68 @@ use package_controller::package::{Observed, Release as Found, planned};
 use registry::client::{Client as Registry, HostRule};
 use serde_json::{Value, json};
 
+use self::rights::PackageRights;
+use self::rollback::RollbackPackage;
 use super::reach::{ClusterError, MANAGER, connect};
 use super::show::{active_bundle, listed, settings as settings_of};
 use super::target::Target;
-use crate::cli::{ChartsArg, OnePackage, PackageCommand};
+use crate::cli::ClusterArg;
 use crate::commands::image::{docker_config, interactive_client};
 use crate::failure::Status;
 use crate::logged::Logs;
 use crate::printer::Printer;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PackageCommand {
+    /// Print the manifests that would be applied for a package, from the active bundle.
+    #[command(
+        after_help = "Example: airlock package render harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
+    )]
+    Render(OnePackage),
+    /// Show the difference between the rendered manifests and the cluster. Exits with 3 if there is one.
+    #[command(
+        after_help = "Example: airlock package diff harbor --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt"
+    )]
+    Diff(OnePackage),
+    /// Roll a package back to the version and values of an earlier revision, or return it to the latest
+    /// version.
+    #[command(after_help = "Examples:\n  \
+        airlock package rollback harbor --cluster mgmt --revision 3\n  \
+        airlock package rollback harbor --cluster mgmt --latest")]
+    Rollback(RollbackPackage),
+    /// Print the RBAC permissions that the controller needs for the installed packages, and what changes;
+    /// with --apply, grant them.
+    #[command(
+        after_help = "Example: airlock package rights --cluster mgmt --registry registry.site:5000 --registry-ca ca.crt --apply"
+    )]
+    Rights(PackageRights),
+}
+
+/// A package, and the registry that serves its chart.
+#[derive(Args, Debug)]
+pub(crate) struct OnePackage {
+    /// The name of the package in the cluster.
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    #[command(flatten)]
+    pub(crate) charts: ChartsArg,
+}
+
+/// Where charts are pulled from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ChartsArg {
+    /// The registry that serves all charts, as HOST or HOST:PORT. Default: the registries that the bundle
+    /// names.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) registry: Option<oci::RegistryHost>,
+    /// The CA of the registry's certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    pub(crate) registry_ca: Option<PathBuf>,
+    /// Use plain HTTP for the registry.
+    #[arg(long, requires = "registry", conflicts_with = "registry_ca")]
+    pub(crate) plain_http: bool,
+}
 
 pub(super) async fn run(settings: &PackageCommand, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -118,7 +175,7 @@ impl Cluster {
 }
 
 fn registry(charts: &ChartsArg) -> anyhow::Result<Registry> {
-    let ca_pem = charts.registry_ca.as_deref().map(crate::commands::ca_certificate).transpose()?;
+    let ca_pem = charts.registry_ca.as_deref().map(crate::commands::tls::ca_certificate).transpose()?;
     let rule = charts.registry.clone().map(|host| HostRule {
         endpoint: host.clone(),
         host,

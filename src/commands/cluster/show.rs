@@ -1,5 +1,8 @@
 //! `airlock get`, `airlock describe` and `airlock list`: print resources of a cluster.
 
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 use kube::api::{Api, ApiResource, ListParams};
 use kube::{Client, Resource};
 use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
@@ -10,10 +13,79 @@ use serde_json::{Value, json};
 
 use super::reach::{ClusterError, api_error, connect};
 use super::table::{Table, tabbed};
-use crate::cli::{Describe, Format, Get, List, ListPackages, ReachArg};
-use crate::commands::read;
+use crate::cli::{ClusterArg, Format, ReachArg, cluster_name};
+use crate::commands::generate::read_bundle;
 use crate::failure::Status;
 use crate::printer::Printer;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Get {
+    /// Show packages of a cluster.
+    #[command(visible_alias = "package", after_help = "Example: airlock get packages --cluster mgmt")]
+    Packages {
+        /// Show only these packages.
+        names: Vec<String>,
+        #[command(flatten)]
+        cluster: ClusterArg,
+    },
+    /// Show bundles in the management cluster.
+    #[command(visible_alias = "packagebundle", after_help = "Example: airlock get packagebundles")]
+    Packagebundles {
+        /// Show only these bundles.
+        names: Vec<String>,
+        #[command(flatten)]
+        reach: ReachArg,
+    },
+    /// Show clusters' package settings and active bundles.
+    #[command(
+        visible_aliases = ["packagebundlecontroller", "pbc"],
+        after_help = "Example: airlock get packagebundlecontrollers"
+    )]
+    Packagebundlecontrollers {
+        /// Show only these clusters.
+        names: Vec<String>,
+        #[command(flatten)]
+        reach: ReachArg,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum List {
+    /// List the names and versions of packages in a bundle.
+    #[command(
+        visible_alias = "package",
+        after_help = "Examples:\n  airlock list packages --cluster mgmt\n  airlock list packages --bundle bundle.yaml"
+    )]
+    Packages(ListPackages),
+}
+
+#[derive(Args, Debug)]
+#[group(id = "from", required = true, multiple = false, args = ["cluster", "bundle"])]
+pub(crate) struct ListPackages {
+    /// The active bundle of this cluster.
+    #[arg(long, value_name = "CLUSTER", value_parser = cluster_name)]
+    pub(crate) cluster: Option<String>,
+    /// A bundle, YAML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reach: ReachArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Describe {
+    /// Show packages of a cluster and their events.
+    #[command(
+        visible_alias = "package",
+        after_help = "Example: airlock describe packages --cluster mgmt harbor"
+    )]
+    Packages {
+        /// Show only these packages.
+        names: Vec<String>,
+        #[command(flatten)]
+        cluster: ClusterArg,
+    },
+}
 
 pub(crate) async fn get(settings: &Get, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
@@ -140,8 +212,7 @@ pub(crate) async fn list(settings: &List, printer: &Printer) -> anyhow::Result<S
 
 async fn bundle(settings: &ListPackages) -> anyhow::Result<PackageBundle> {
     if let Some(path) = &settings.bundle {
-        let value = gostd::yaml::parse(&read(path)?, &gostd::Limits::default())?;
-        return Ok(serde_json::from_value(value)?);
+        return read_bundle(path);
     }
     let client = connect(&settings.reach).await?;
     active_bundle(&client, settings.cluster.as_deref().unwrap_or_default()).await

@@ -9,9 +9,9 @@ use mirror::source::FILE_TYPE;
 use oci::{RegistryHost, RepositoryName};
 use store::Store;
 
-use crate::cli::Config;
-use crate::commands::read;
+use super::Config;
 use crate::failure::Usage;
+use crate::files::read;
 use crate::printer::Printer;
 
 /// A registry that replaces others.
@@ -131,7 +131,11 @@ impl Site {
         }
         if mirrors.is_empty() {
             let message = "no upstream registries given".to_owned();
-            return Err(Usage { message, hint: "give some with --mirror, --store or --lock" }.into());
+            return Err(Usage {
+                message,
+                hint: "name the upstream registries with --mirror, --store or --lock",
+            }
+            .into());
         }
         let ca = settings.ca_file.as_deref().map(read).transpose()?;
         if let Some(text) = &ca

@@ -6,8 +6,8 @@ use clap::Parser as _;
 use serde_json::json;
 
 use super::site::Site;
-use super::{NodeFile, containerd, files, toml};
-use crate::cli::{Cli, Client, Command, Config};
+use super::{Client, Config, NodeFile, containerd, files, toml};
+use crate::cli::{Cli, Command, Format};
 use crate::printer::Printer;
 
 const REGISTRY: &str = "https://registry-mirror.test:443";
@@ -19,8 +19,11 @@ fn settings(arguments: &[&str]) -> Config {
 }
 
 fn site(arguments: &[&str]) -> Site {
-    Site::read(&settings(&[&["containerd", "--registry", REGISTRY], arguments].concat()), &Printer::plain())
-        .unwrap()
+    Site::read(
+        &settings(&[&["containerd", "--registry", REGISTRY], arguments].concat()),
+        &Printer::of_errors(Format::Text),
+    )
+    .unwrap()
 }
 
 fn temporary(name: &str, content: &str) -> (tempfile::TempDir, PathBuf) {

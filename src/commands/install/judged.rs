@@ -91,9 +91,8 @@ pub(super) async fn check_policies(
             gate: bundle_signer::Gate::Pull,
             newest_policy: 0,
         };
-        let asked = (&trust, vec![question]);
-        let verdict =
-            evidence::judged(destination, &order.image.digest, asked, Until::Settled).await?.remove(0);
+        let (digest, asked) = (&order.image.digest, vec![question]);
+        let verdict = evidence::judged(destination, digest, &trust, asked, Until::Settled).await?.remove(0);
         if !verdict.decision.allowed {
             let reasons: Vec<_> = verdict.decision.reasons.iter().map(ToString::to_string).collect();
             return Err(ClusterError::refused(

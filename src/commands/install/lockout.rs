@@ -107,7 +107,7 @@ pub(super) fn of_policy(
     };
     if names(SYSTEM) {
         return Err(format!(
-            "the policy `{name}` enforces in `{SYSTEM}`, the namespace of the cluster's own pods, which is always exempt: \
+            "the policy `{name}` selects `{SYSTEM}`, the namespace of the cluster's own pods, which is always exempt: \
              select other namespaces"
         ));
     }

@@ -1,8 +1,9 @@
 //! `airlock uninstall controller`: webhooks first, then their servers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use audit::EventType;
+use clap::Args;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{Api, DeleteParams, ListParams};
@@ -12,7 +13,7 @@ use package_api::{Package, TrustPolicy};
 use serde_json::{Value, json};
 
 use super::manifests::Manifests;
-use crate::cli::UninstallController;
+use crate::cli::{ReachArg, duration};
 use crate::commands::cluster::ROLES;
 use crate::commands::cluster::reach::{api, api_error, connect, object, object_name};
 use crate::failure::{Status, Usage};
@@ -33,6 +34,26 @@ pub(in crate::commands) async fn run(
     work.end(result)
 }
 
+#[derive(Args, Debug)]
+#[command(after_help = "CRDs, bundles, packages and the namespace are kept, unless --all is given.\n\
+    Example: airlock uninstall controller")]
+pub(crate) struct UninstallController {
+    #[command(flatten)]
+    pub(crate) reach: ReachArg,
+    /// Also delete the CRDs and the namespace. Only possible if no packages are left.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Uninstall even if packages exist. Nothing manages them afterward.
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) leave_packages: bool,
+    /// The maximum time to wait for the deletion to finish.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Print what would be deleted, without deleting it.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 async fn uninstall(
     settings: &UninstallController,
     work: Option<&mut Work<'_>>,
@@ -41,7 +62,7 @@ async fn uninstall(
     let client = &connect(&settings.reach).await?;
     let packages = packages(client).await?;
     if !packages.is_empty() && !settings.leave_packages {
-        let message = format!("packages exist that nothing would manage any more: {}", packages.join(", "));
+        let message = format!("packages exist that nothing would manage anymore: {}", packages.join(", "));
         let hint = "delete them with `airlock delete packages`, or give --leave-packages";
         return Err(Usage { message, hint }.into());
     }

@@ -1,41 +1,106 @@
 //! `airlock keys rotate`, `revoke` and `add`: changes to a trust file.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use bundle_signer::trust::{Additions, Finding};
-use bundle_signer::{PrivateKey, PublicKey, TrustFile};
+use bundle_signer::{PrivateKey, TrustFile};
+use clap::Args;
 use oci::Digest;
-use private::{Readers, folder_of};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::added::additions;
+use super::added::{AddedArg, additions};
 use super::password::{Secret, ask};
-use super::{files, write_new, write_pair};
-use crate::cli::{AddKeys as Add, ChangeArg, Revoke, Rotate};
-use crate::commands::{read, trust};
-use crate::failure::{Status, Usage};
+use super::trust_file::Change;
+use super::{files, write_pair};
+use crate::cli::{PasswordArg, TrustArg};
+use crate::failure::{Missing, Status, Usage};
 use crate::logged::Work;
 use crate::printer::Printer;
+use crate::trust_input::signer_key;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Both keys are accepted until the old one is revoked, and count as one signer.\n\
+    Example: airlock keys rotate release-2027 --old release-2026 --trust trust.yaml")]
+pub(crate) struct Rotate {
+    /// The name of the new key and its files.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: PathBuf,
+    /// The name of the old key in the trust file. Default: the only key.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) old: Option<String>,
+    /// Use this existing public key, such as a key in a token, instead of creating a pair.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArg,
+    #[command(flatten)]
+    pub(crate) password: PasswordArg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "All of the key's signatures are refused, including old ones.\n\
+    Example: airlock keys revoke release-2026 --reason 'laptop stolen' --trust trust.yaml")]
+pub(crate) struct Revoke {
+    /// The key or identity: its name in the trust file, its hint, or its public key file.
+    #[arg(value_name = "KEY")]
+    pub(crate) revoked: String,
+    /// The reason, which errors show.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// The date, for information. Default: today (UTC).
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) date: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArg,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "The file's sequence number increases by one, and the old file is kept.\n\
+    Examples:\n  \
+    airlock keys add --log /media/usb/key.pub --trust trust.yaml\n  \
+    airlock keys add second.pub --witness site-0123456789abcdef.airlock.local+5e6f7a8b+BL... --trust trust.yaml"
+)]
+pub(crate) struct Add {
+    /// Public keys, PEM, each named after its file.
+    #[arg(value_name = "PUBLIC_KEY")]
+    pub(crate) keys: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) added: AddedArg,
+    #[command(flatten)]
+    pub(crate) change: ChangeArg,
+}
+
+/// The trust file to change.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ChangeArg {
+    #[command(flatten)]
+    pub(crate) trust: TrustArg,
+    /// Write the changed trust file here, instead of replacing it; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
 
 pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file, _lock) = open(&settings.change, work)?;
+    let (change, file) = Change::open(&settings.change, work)?;
     let old = match (&settings.old, file.keys()) {
+        (Some(old), keys) if !keys.iter().any(|key| key.name() == old) => {
+            return Err(unknown(old, &file, &change.path).into());
+        }
         (Some(old), _) => old.clone(),
         (None, [only]) => only.name().to_owned(),
         (None, _) => {
-            let message = format!("`{}` has several keys", path.display());
+            let message = format!("`{}` has several keys", change.path.display());
             return Err(Usage { message, hint: "name the key to replace with --old NAME" }.into());
         }
     };
     let name = settings.name.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (pair, public) = if let Some(public) = &settings.public_key {
-        let failed = || format!("`{}` cannot be used", public.display());
-        (None, PublicKey::from_pem(&read(public)?).with_context(failed)?)
+        (None, signer_key(public)?)
     } else {
         let key = PrivateKey::generate()?;
         let public = key.public_key()?;
@@ -49,11 +114,8 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
         Ok(key.to_encrypted_pem(&ask(&settings.password, Secret::NewPassword)?)?)
     });
     let encrypted = encrypted.transpose()?;
-    let kept = keep(&settings.change, &path, &file)?;
-    if let Some(encrypted) = encrypted {
-        write_pair(&settings.name, &encrypted, &pem)?;
-    }
-    let written = write(&settings.change, &path, kept, &changed)?;
+    let new = encrypted.map(|encrypted| write_pair(&settings.name, &encrypted, &pem)).transpose()?;
+    let written = change.write(&file, &changed, new)?;
     work.evidence("key", &hint);
     work.evidence("replaces", &old);
     work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
@@ -64,13 +126,13 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
         "kept": written.kept, "privateKey": made.as_ref().map(|(private, _)| private),
         "publicKey": settings.public_key.as_ref().or(made.as_ref().map(|(_, public)| public)),
     });
-    printer.result(&value, |_| {
+    printer.written(written.output(), &value, |_| {
         let made = made.as_ref().map_or_else(String::new, |(private, public)| {
             format!("wrote {} (keep it secret) and {}\n", private.display(), public.display())
         });
         format!(
             "{made}key hint {hint}\n{written}, sequence {}: `{name}` replaces `{old}`, and both are accepted\n\
-             sign with `{name}` from now on; when every site has this file and nothing depends on `{old}` any more:\n  \
+             sign with `{name}` from now on; when every site has this file and nothing depends on `{old}` anymore:\n  \
              airlock keys revoke {old} --reason replaced --trust {}\n",
             changed.sequence(),
             written.to.display(),
@@ -80,8 +142,8 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
 }
 
 pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file, _lock) = open(&settings.change, work)?;
-    let hint = hint_of(&settings.revoked, &file, &path)?;
+    let (change, file) = Change::open(&settings.change, work)?;
+    let hint = hint_of(&settings.revoked, &file, &change.path)?;
     if let Some(known) = file.revocations().iter().find(|known| known.hint() == hint) {
         let (key, date, reason) = (&settings.revoked, known.date(), known.reason());
         let message = format!("`{key}` was already revoked on {date}: {reason}");
@@ -90,8 +152,7 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
     let today = || OffsetDateTime::now_utc().date().to_string();
     let date = settings.date.clone().unwrap_or_else(today);
     let changed = file.revoked(&hint, &settings.reason, &date)?;
-    let kept = keep(&settings.change, &path, &file)?;
-    let written = write(&settings.change, &path, kept, &changed)?;
+    let written = change.write(&file, &changed, None)?;
     // Findings are reported, but do not prevent the change: a stolen key cannot wait until the rules are fixed.
     let findings = new_findings(Some(&file), &changed);
     let name = file.holder(&hint).map(|holder| holder.name().to_owned());
@@ -103,7 +164,7 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
         "name": name, "keyHint": hint, "reason": settings.reason, "date": date, "trustFile": written.to,
         "sequence": changed.sequence(), "kept": written.kept, "findings": findings,
     });
-    printer.result(&value, |_| {
+    printer.written(written.output(), &value, |_| {
         let name = name.as_ref().map_or_else(String::new, |name| format!(" (`{name}`)"));
         let findings: String = findings.iter().map(|found| format!("now: {}\n", found.text)).collect();
         let sequence = changed.sequence();
@@ -113,7 +174,7 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
 }
 
 pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
-    let (path, file, _lock) = open(&settings.change, work)?;
+    let (change, file) = Change::open(&settings.change, work)?;
     let additions = additions(&settings.keys, &settings.added)?;
     let Additions { keys, identities, logs, witnesses, .. } = &additions;
     let logged = keys.iter().map(|(name, _)| name).chain(logs.iter().chain(witnesses).map(|(name, _)| name));
@@ -126,8 +187,7 @@ pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> any
         );
     }
     let changed = file.extended(additions)?;
-    let kept = keep(&settings.change, &path, &file)?;
-    let written = write(&settings.change, &path, kept, &changed)?;
+    let written = change.write(&file, &changed, None)?;
     work.evidence("added", &named.join(" "));
     work.digests([Digest::sha256(changed.to_yaml().as_bytes()).to_string()]);
     work.done()?;
@@ -137,7 +197,9 @@ pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> any
     let value = json!({
         "added": named, "trustFile": written.to, "sequence": sequence, "kept": written.kept, "findings": findings,
     });
-    printer.result(&value, |_| format!("{written}, sequence {sequence}: added {}\n", named.join(", ")))?;
+    let added = named.join(", ");
+    printer
+        .written(written.output(), &value, |_| format!("{written}, sequence {sequence}: added {added}\n"))?;
     Ok(Status::Done)
 }
 
@@ -164,73 +226,20 @@ fn hint_of(key: &str, file: &TrustFile, trust: &Path) -> anyhow::Result<String> 
     }
     let path = Path::new(key);
     if path.exists() {
-        let failed = || format!("`{key}` cannot be used");
-        return Ok(PublicKey::from_pem(&read(path)?).with_context(failed)?.hint());
+        return Ok(signer_key(path)?.hint());
     }
     // The hint of a key that is not in the file.
     if STANDARD.decode(key).is_ok_and(|hash| hash.len() == 32) {
         return Ok(key.to_owned());
     }
+    Err(unknown(key, file, trust).into())
+}
+
+/// No key or identity of the trust file has this name.
+fn unknown(key: &str, file: &TrustFile, trust: &Path) -> Missing {
     let names: Vec<_> = file.holders().map(|holder| format!("`{}`", holder.name())).collect();
     let message =
         format!("unknown key `{key}`: not a key or identity of `{}`, a hint or a file", trust.display());
     let message = format!("{message}; the trust file has {}", names.join(", "));
-    Err(Usage { message, hint: "give a key's name in the trust file, its hint, or its public key file" }
-        .into())
-}
-
-/// Opens the trust file, and locks its folder so that no other process changes it before this change is written.
-fn open(change: &ChangeArg, work: &mut Work<'_>) -> anyhow::Result<(PathBuf, TrustFile, File)> {
-    let Some(path) = change.trust.trust.clone() else {
-        let message = "no trust file was given".to_owned();
-        return Err(Usage { message, hint: "give --trust FILE; `airlock keys trust` creates one" }.into());
-    };
-    let folder = folder_of(&path);
-    let opened = File::open(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
-    let lock = private::hold(opened, folder, private::Hold::Alone, private::PATIENCE)?;
-    let file = trust(&change.trust, work)?.with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok((path, file, lock))
-}
-
-/// The written files.
-struct Written {
-    to: PathBuf,
-    /// The copy of the old file.
-    kept: Option<PathBuf>,
-}
-
-impl std::fmt::Display for Written {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "wrote {}", self.to.display())?;
-        match &self.kept {
-            None => Ok(()),
-            Some(kept) => write!(f, " (the old file is kept as {})", kept.display()),
-        }
-    }
-}
-
-/// Copies the old file, with comments, to a name with its sequence number, if the change replaces it.
-fn keep(change: &ChangeArg, path: &Path, old: &TrustFile) -> anyhow::Result<Option<PathBuf>> {
-    if change.to.is_some() {
-        return Ok(None);
-    }
-    let mut kept = path.file_name().unwrap_or_default().to_owned();
-    kept.push(format!(".{}", old.sequence()));
-    let kept = path.with_file_name(kept);
-    let before = read(path)?;
-    if input::read_text(&kept, input::MAX_SIZE).ok().as_deref() != Some(before.as_str()) {
-        write_new(&kept, before.as_bytes(), Readers::All)?;
-    }
-    Ok(Some(kept))
-}
-
-/// Writes the changed file: to another path, or over the old file.
-fn write(change: &ChangeArg, path: &Path, kept: Option<PathBuf>, new: &TrustFile) -> anyhow::Result<Written> {
-    let text = new.to_yaml();
-    if let Some(to) = &change.to {
-        write_new(to, text.as_bytes(), Readers::All)?;
-        return Ok(Written { to: to.clone(), kept: None });
-    }
-    crate::commands::write(path, text.as_bytes(), Readers::All)?;
-    Ok(Written { to: path.to_owned(), kept })
+    Missing { message, hint: Some("give a key's name in the trust file, its hint, or its public key file") }
 }

@@ -23,8 +23,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use time::{Duration, OffsetDateTime};
 
-use crate::commands::read;
 use crate::failure::Usage;
+use crate::files::read;
 
 /// The lifetime of the CA.
 const CA_LIFETIME: Duration = Duration::days(3650);
@@ -83,7 +83,7 @@ pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> any
 }
 
 /// An error about the CA's files. Clients of the old CA would not trust a new one, so none is created instead.
-pub(super) fn unusable(message: String) -> anyhow::Error {
+fn unusable(message: String) -> anyhow::Error {
     let hint =
         "restore the right file; or remove `ca.crt` and `ca.key`, and let every client trust the new CA";
     Usage { message, hint }.into()
@@ -171,7 +171,7 @@ fn check(
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    crate::commands::write(path, text.as_bytes(), Readers::Owner)
+    crate::files::write(path, text.as_bytes(), Readers::Owner)
 }
 
 #[cfg(test)]

@@ -17,12 +17,12 @@ impl Classified for Error {
             }
             Self::Commit(source) => source.downcast_ref::<Self>().map_or(Class::Other, Classified::class),
             Self::Absent(_) => Class::Missing,
+            Self::NotAStore(_) => Class::Usage,
             Self::NamesGone(_)
             | Self::DigestMismatch { .. }
             | Self::DescriptorSize { .. }
             | Self::TooManyNaming { .. } => Class::Refused,
             Self::Closed
-            | Self::NotAStore(_)
             | Self::NoDatabase(_)
             | Self::JournalShort { .. }
             | Self::Version { .. }

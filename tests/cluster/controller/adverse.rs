@@ -24,7 +24,7 @@ fn nothing_is_installed_from_a_registry_that_sends_wrong_content() {
     });
     lies.store(true, Ordering::SeqCst);
     shard.package("lies-plain", "plain", "1.0.0", "word: x", "");
-    let words = "the registry sent other content for the chart `";
+    let words = "the registry sent different content for the chart `";
     let is_reported =
         |package: &Value| package["status"]["detail"].as_str().is_some_and(|detail| detail.contains(words));
     shard.until("lies-plain", MINUTE, is_reported);

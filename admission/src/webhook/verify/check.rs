@@ -63,7 +63,7 @@ pub(super) async fn check(
     let questions =
         predicates.iter().flat_map(|kind| names.iter().map(move |name| question(kind.as_str(), name)));
     let verdicts =
-        judged(&source, digest, (trust, questions.collect()), Until::Settled).await.map_err(failed)?;
+        judged(&source, digest, trust, questions.collect(), Until::Settled).await.map_err(failed)?;
     let (mut met, mut missing) = (Vec::new(), Vec::new());
     for (predicate_type, verdicts) in predicates.iter().zip(verdicts.chunks(names.len().max(1))) {
         match verdicts.iter().find(|verdict| verdict.decision.satisfied) {

@@ -16,7 +16,7 @@ fn list(numbers: &[f64]) -> Value {
     Value::list(numbers.iter().copied().map(Value::Float64).collect())
 }
 
-/// The values of `testdata/record.py`.
+/// The values of `tests/data/template/record.py`.
 fn data() -> Value {
     let inner = Value::map([("d", Value::from("why"))]);
     let item = |number| Value::map([("k", Value::Float64(number))]);
@@ -64,7 +64,7 @@ fn render(source: &str) -> Result<String, RenderError> {
     render_within(&Limits::default(), &files, "c/templates/x.yaml")
 }
 
-/// Compares each template with the result of real Helm, which `testdata/record.py` recorded.
+/// Compares each template with the result of real Helm, which `tests/data/template/record.py` recorded.
 fn check(rows: &str) {
     let mut wrong = Vec::new();
     for row in rows.lines() {
@@ -85,14 +85,14 @@ fn check(rows: &str) {
 
 #[test]
 fn renders_and_fails_as_helm_does() {
-    let rows = include_str!("../testdata/golden.json");
+    let rows = include_str!("../../../tests/data/template/golden.json");
     assert!(rows.lines().filter(|row| row.contains("\"error\"")).count() > 30);
     check(rows);
 }
 
 #[test]
 fn arguments_are_checked_as_in_helm() {
-    check(include_str!("../testdata/functions.json"));
+    check(include_str!("../../../tests/data/template/functions.json"));
 }
 
 /// A template that includes itself inside this many parentheses and control structures.

@@ -16,12 +16,12 @@ impl Classified for Error {
             Self::Evidence { source, .. } => source.class(),
             Self::ChartArchive { source, .. } => source.class().or(Class::Refused),
             Self::File { source, .. } => file(source),
+            Self::NotBySigner { source, .. } => source.class(),
             Self::NoSpace { .. } => Class::NoRoom,
             Self::Clash(_) | Self::FileName(_) => Class::Usage,
             Self::Content(_)
             | Self::Provenance { .. }
             | Self::NoProvenance(_)
-            | Self::NotBySigner { .. }
             | Self::ChartTooLarge(_)
             | Self::RenderedYaml { .. }
             | Self::Document { .. }

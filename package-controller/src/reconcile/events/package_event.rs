@@ -107,7 +107,7 @@ impl PackageEvent<'_> {
             Self::Uninstalled => "all objects of the package were removed".to_owned(),
             Self::ClusterGone(cluster) => {
                 format!(
-                    "the cluster {cluster} no longer has a PackageBundleController and a kubeconfig: nothing is left to remove"
+                    "the PackageBundleController and the kubeconfig of the cluster {cluster} are gone: nothing is left to remove"
                 )
             }
         }

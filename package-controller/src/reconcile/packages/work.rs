@@ -105,8 +105,8 @@ impl Work<'_> {
             settings: cluster.settings.as_deref(),
             package,
             plan,
-            mirror: settings.mirror.as_ref(),
-            own: &settings.namespace,
+            mirror: settings.process.mirror.as_ref(),
+            own: &settings.process.namespace,
         })?;
         let version = guard::offered(bundle, package, plan);
         let version = version.ok_or_else(|| format!("the bundle {} does not contain it", bundle.name()))?;
@@ -152,7 +152,7 @@ impl Work<'_> {
             Err(error) => Outcome::Retry(error.message()),
         };
         let refused = ended.as_ref().is_err_and(InstallError::is_refusal);
-        let management = &self.shared.context.settings.cluster;
+        let management = &self.shared.context.settings.process.cluster;
         let done = package::finish(&self.package, plan, outcome.clone(), management, &now());
         match &outcome {
             Outcome::Ready => {

@@ -3,6 +3,7 @@
 use error_class::{Class, Classified};
 
 use super::{Error, HeaderDefect};
+use crate::media::OtherFile;
 
 impl Classified for Error {
     fn class(&self) -> Class {
@@ -14,8 +15,12 @@ impl Classified for Error {
             Self::Alarm(alarm) => alarm.class(),
             Self::NoVolume(_) | Self::MissingVolumes { .. } | Self::NotInStore(_) => Class::Missing,
             Self::NoSpace { .. } | Self::FileTooLarge { .. } => Class::NoRoom,
-            Self::VolumeTooSmall { .. } | Self::WouldOverwrite(_) | Self::NoTrust => Class::Usage,
-            Self::Signature(_)
+            Self::VolumeTooSmall { .. }
+            | Self::WouldOverwrite(_)
+            | Self::NoTrust
+            | Self::NotVolume(OtherFile { is_named: true, .. }) => Class::Usage,
+            Self::NotVolume(OtherFile { is_named: false, .. })
+            | Self::Signature(_)
             | Self::Unsigned
             | Self::OtherSet { .. }
             | Self::Head { .. }

@@ -1,6 +1,7 @@
 //! The hints for errors.
 
 use super::Error;
+use crate::media::OtherFile;
 
 impl Error {
     /// What to do about the error, if something can be done.
@@ -15,10 +16,15 @@ impl Error {
                 Some("give --trust FILE with the keys that you accept; create one with `airlock keys trust`")
             }
             Self::Unsigned => Some("pack it again with --key, or ask the sender to do so"),
-            Self::NoVolume(_) => {
+            Self::NoVolume(_) | Self::NotVolume(OtherFile { is_named: true, .. }) => {
                 Some("give the folder that contains the `*.tar` volumes, or the volumes themselves")
             }
-            Self::OtherSet { .. } => Some("import one set at a time: list its volumes one by one"),
+            Self::NotVolume(OtherFile { is_named: false, .. }) => {
+                Some("copy the volume itself to the medium: links are not followed")
+            }
+            Self::OtherSet { .. } => {
+                Some("import one set at a time: name each of its volumes in the command")
+            }
             Self::MissingVolumes { .. } => Some("add the folders that contain them to the command"),
             Self::Truncated { .. } | Self::HeadTruncated(_) => {
                 Some("the copy is incomplete: copy the volume again, or pack again")

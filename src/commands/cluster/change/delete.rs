@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use kube::api::{Api, DeleteParams};
 use package_api::Package;
 use package_api::name::cluster_namespace;
@@ -9,7 +10,7 @@ use package_controller::package::FINALIZER;
 use serde_json::json;
 
 use super::{begin, done, end};
-use crate::cli::DeletePackages;
+use crate::cli::{ClusterArg, duration};
 use crate::commands::cluster::reach::{Change, ClusterError, api_error, connect};
 use crate::commands::cluster::show::listed;
 use crate::failure::Status;
@@ -18,6 +19,24 @@ use crate::printer::Printer;
 
 /// The time after which the reason for waiting is printed.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Args, Debug)]
+pub(crate) struct DeletePackages {
+    /// The packages to delete.
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    /// Do not wait for the deletion to finish.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// The maximum time to wait.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Validate with the API server, without changing anything.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
 
 pub(crate) async fn delete(
     settings: &DeletePackages,
@@ -77,8 +96,8 @@ async fn wait_until_gone(
                     "package/{name} is marked for deletion, but still exists after {} s",
                     settings.timeout.as_secs()
                 );
-                let hint = "check the package with `airlock describe packages`, and with `kubectl get pods -n \
-                            eksa-packages` that the controller runs, which deletes what the package installed";
+                let hint = "check the package with `airlock describe packages`; the controller deletes what it installed: \
+                            check with `kubectl get pods -n eksa-packages` that the controller is running";
                 return Err(ClusterError::timed_out(format!("{message}: {reason}"), hint));
             }
             // Print the reason if the deletion takes long, and again if the reason changes.

@@ -6,8 +6,7 @@ use installer::{Change as Differs, Record, Status as State};
 use package_api::name::PACKAGES_NAMESPACE;
 use serde_json::Value;
 
-use super::{Cluster, object_label};
-use crate::cli::OnePackage;
+use super::{Cluster, OnePackage, object_label};
 use crate::commands::cluster::reach::connect;
 use crate::failure::Status;
 use crate::printer::Printer;

@@ -8,6 +8,7 @@ mod grant;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clap::Args;
 use error_class::{Class, Classified as _};
 use installer::rights::{self, Derived};
 use installer::{Error as Engine, Status as Release};
@@ -19,8 +20,8 @@ use serde_json::{Value, json};
 
 pub(in crate::commands) use self::grant::ROLES;
 use self::grant::{Granted, add, manifests, remove};
-use super::{Cluster, object_label};
-use crate::cli::PackageRights;
+use super::{ChartsArg, Cluster, object_label};
+use crate::cli::ClusterArg;
 use crate::commands::cluster::reach::{Change, ClusterError, MANAGER, api_error, applied, connect};
 use crate::failure::{Status, Usage};
 use crate::logged::Work;
@@ -36,6 +37,17 @@ struct Requirements {
     namespaces: BTreeMap<String, Value>,
     /// Whether a package could not be read.
     is_partial: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PackageRights {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    #[command(flatten)]
+    pub(crate) charts: ChartsArg,
+    /// Grant these permissions to the controller.
+    #[arg(long)]
+    pub(crate) apply: bool,
 }
 
 pub(super) async fn rights(

@@ -1,5 +1,6 @@
 //! `airlock package rollback`: returns a package to an earlier revision, or to the latest version.
 
+use clap::Args;
 use installer::{Record, Status as Release};
 use kube::api::{Api, Patch, PatchParams};
 use package_api::bundle::LATEST;
@@ -8,13 +9,30 @@ use package_api::{BundleName, Package, PackageBundle, PackageSpec};
 use package_controller::package::ROLLBACK;
 use serde_json::{Value, json};
 
-use super::Cluster;
-use crate::cli::{ChartsArg, RollbackPackage};
+use super::{ChartsArg, Cluster};
+use crate::cli::ClusterArg;
 use crate::commands::cluster::reach::{Change, ClusterError, MANAGER, api_error, connect};
 use crate::commands::cluster::show::listed;
 use crate::failure::Status;
 use crate::logged::Work;
 use crate::printer::Printer;
+
+#[derive(Args, Debug)]
+pub(crate) struct RollbackPackage {
+    /// The name of the package in the cluster.
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArg,
+    /// The revision to return to. Default: the last revision before this one that was installed successfully.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) revision: Option<u32>,
+    /// Return to the latest version in the active bundle, and follow the bundle again. The values are kept.
+    #[arg(long, conflicts_with = "revision")]
+    pub(crate) latest: bool,
+    /// Validate with the API server, without changing anything.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
 
 pub(super) async fn rollback(
     settings: &RollbackPackage,
@@ -67,7 +85,7 @@ pub(super) async fn rollback(
         )
     })?;
     printer.say(&format!(
-        "note: it stays at this version, whatever bundle is active; to follow the active bundle again, run `{latest}`"
+        "note: it stays at this version, even if another bundle becomes active; to follow the active bundle again, run `{latest}`"
     ));
     Ok(Status::Done)
 }
