@@ -166,7 +166,7 @@ fn a_uri_of_a_token_is_refused_with_the_reason_and_without_its_pin() {
     };
     show("pkcs11:object=a?pin-value=hunter2", "process list");
     show("pkcs11:object=a;slot-hunter2=1", "unsupported attribute");
-    show("pkcs11:token=hunter2", "names no key");
+    show("pkcs11:token=hunter2", "no key selected");
     // A statically linked build cannot load modules.
     if cfg!(target_feature = "crt-static") {
         show("pkcs11:object=a?module-path=/none.so", "cannot load PKCS#11 modules");

@@ -12,5 +12,5 @@ fn a_registry_that_cannot_be_reached_is_reported_with_the_hint_for_air_gapped_si
     // The hint for air-gapped sites.
     fails(path, &silent, 6, "if it is across the air gap, give the store that it serves: --store DIR");
     let sign = ["sign", "127.0.0.1:9/a:b", "--plain-http", "--key", "release.key"];
-    fails(path, &sign, 6, "give --store DIR");
+    fails(path, &sign, 6, "give the store that it serves: --store DIR");
 }
