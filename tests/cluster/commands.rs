@@ -288,7 +288,7 @@ fn refuses(cluster: &Cluster) {
         4,
         "has no package `harbor`",
     );
-    fails(cluster, &["get", "pbc", "--context", "none"], 2, "cannot be used");
+    fails(cluster, &["get", "pbc", "--context", "none"], 4, "cannot be used");
     fails(cluster, &["get", "pbc", "--kubeconfig", "none"], 4, "`none` cannot be used");
     std::fs::write(cluster.path("pod.yaml"), "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n").unwrap();
     fails(cluster, &["apply", "packages", "-f", "pod.yaml"], 2, "is not about packages");

@@ -96,7 +96,7 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
     rig.event("trust-check", "third.yaml", "policy.check success");
     rig.event("mirror", "", "mirror success");
     let mirrored = rig.event("mirror", "-f missing.yaml", "mirror failed");
-    assert_eq!(mirrored["outcome"]["reason"], "usage");
+    assert_eq!(mirrored["outcome"]["reason"], "missing");
     let packed = rig.event("pack", "--to drive --key release.key", "pack success");
     let key = packed["evidence"]["key"].as_str().unwrap().to_owned();
     let verified = rig.event("verify", "drive --trust release.yaml", "verify success");
