@@ -11,10 +11,10 @@
 //! - `read`, `numbers`: parsing; `change`: replacing and revoking keys; `text`: serializing
 
 mod change;
-mod check;
 mod content_kind;
 mod decide;
 mod document;
+mod findings;
 mod holder;
 mod identity;
 mod logs;
@@ -28,10 +28,10 @@ mod text;
 use std::collections::BTreeSet;
 
 pub use self::change::Additions;
-pub use self::check::{Finding, Severity};
 pub use self::content_kind::ContentKind;
 pub use self::decide::{Claims, Decision, Gate, Mode, Reason};
 use self::document::{Document, GroupText, RevocationText};
+pub use self::findings::{Finding, Severity};
 pub use self::holder::Holder;
 pub use self::identity::TrustedIdentity;
 pub use self::logs::TrustedLog;

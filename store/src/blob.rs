@@ -11,8 +11,8 @@ use private::Holders;
 
 use self::intake::{Existing, TEMPORARY, Temporary};
 use crate::commit::{Disk, Step};
+use crate::exclusive;
 use crate::layout::Layout;
-use crate::locks;
 use crate::write_behind::write_behind;
 use crate::{Error, Result};
 
@@ -241,7 +241,7 @@ impl PartialBlob {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let busy = || Error::PartialBusy { digest: digest.clone(), holders: Holders::of(&[&path]) };
-        let file = locks::open_alone(disk, &path, &mut options, busy)?;
+        let file = exclusive::open_alone(disk, &path, &mut options, busy)?;
         let gone = || Error::io("open", &path)(io::ErrorKind::NotFound.into());
         let mut file = file.ok_or_else(gone)?;
         let mut hasher = Hasher::new(digest.algorithm());

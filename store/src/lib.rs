@@ -11,7 +11,7 @@
 //! - A file that no row names may not be durable: [`Store::commit`] flushes it before it commits a row that does.
 //! - A file that does not hash to its name is never returned: it is moved to `quarantine/`, and the next push, mirror or
 //!   import restores it (`damage`).
-//! - Only the holder of its exclusive lock publishes an upload or download (`locks`), as the file that was hashed.
+//! - Only the holder of its exclusive lock publishes an upload or download (`exclusive`), as the file that was hashed.
 //! - Folders have mode 0700 and files 0600 (crate `private`).
 //! - The database can be rebuilt from the blobs and `names.log`, the journal of what blobs do not contain:
 //!   repository names and tags.
@@ -28,10 +28,10 @@ mod check;
 pub mod commit;
 mod damage;
 mod error;
+mod exclusive;
 mod garbage;
 mod journal;
 mod layout;
-mod locks;
 mod open;
 mod pushed;
 mod query;

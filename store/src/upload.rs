@@ -23,7 +23,7 @@ use crate::blob::{hash_file, hash_rest, random_name};
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
-use crate::{Error, Result, locks};
+use crate::{Error, Result, exclusive};
 
 pub use quota::UploadLimits;
 use quota::{Allowance, Usage};
@@ -159,7 +159,7 @@ pub(crate) fn expire(
         let Ok(mut session) = sessions.claim(id) else { continue };
         let mut options = OpenOptions::new();
         let busy = || Error::UploadBusy(id.0.clone());
-        let file = match locks::open_alone(disk, path, options.read(true).write(true), busy) {
+        let file = match exclusive::open_alone(disk, path, options.read(true).write(true), busy) {
             Ok(Some(file)) => file,
             Ok(None) | Err(Error::UploadBusy(_)) => continue,
             Err(error) => return Err(error),
@@ -211,7 +211,7 @@ impl Upload {
         let mut session = sessions.claim(id)?;
         let busy = || Error::UploadBusy(id.0.clone());
         let mut options = OpenOptions::new();
-        let Some(mut file) = locks::open_alone(disk, &path, options.read(true).write(true), busy)? else {
+        let Some(mut file) = exclusive::open_alone(disk, &path, options.read(true).write(true), busy)? else {
             // A session of another repository keeps its running hash.
             if !all(layout)?.iter().any(|found| found.id == *id) {
                 session.running = None;
@@ -315,7 +315,7 @@ impl Upload {
             return Err(Error::DigestMismatch { expected: digest.clone(), found });
         }
         let size = running.len;
-        if !locks::leads_to(&self.path, &self.file)? {
+        if !exclusive::leads_to(&self.path, &self.file)? {
             self.session.running = None;
             return Err(self.ended());
         }
