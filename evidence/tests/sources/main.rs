@@ -13,7 +13,7 @@ use bundle_signer::{Gate, ImageName, NameRule, PrivateKey, TrustFile};
 use evidence::gate::{GateDecision, GateQuery, ask};
 use evidence::signing::{SignRequest, sign};
 use evidence::{EvidenceSource, Question, Until, Verdict, judged};
-use oci::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, Tag};
+use oci::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, Selector, Tag};
 use serde_json::json;
 use store::{Change, Store};
 
@@ -96,6 +96,14 @@ impl Rig {
             created: "2026-01-01T00:00:00Z",
         };
         sign(&self.source(), &self.image, &request).await.unwrap();
+    }
+
+    /// Signs in cosign's legacy format. Returns the tag of the signatures, and its manifest.
+    async fn sign_under_tag(&self) -> (Tag, Manifest) {
+        self.sign("legacy", None).await;
+        let tag = Tag::of_attachment(&self.image.digest, "sig").unwrap();
+        let row = self.store.resolve(&self.repository, &Selector::Tag(tag.clone())).unwrap().unwrap();
+        (tag, self.store.manifest(&self.repository, &row.digest).unwrap().unwrap())
     }
 
     async fn sign_with(&self, key: &PrivateKey) {

@@ -3,7 +3,7 @@
 use bundle_signer::statement::{COSIGN_SIGN, SPDX};
 use bundle_signer::{bundle, referrer, simple_signing};
 use evidence::Bounds;
-use oci::{Descriptor, Digest, Selector, Tag};
+use oci::{Descriptor, Digest, Tag};
 use serde_json::json;
 use store::{Change, NamingLimits};
 
@@ -53,10 +53,7 @@ async fn a9_hundreds_of_referrers_hide_no_signature() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a9_thousands_of_layers_under_the_tag_hide_no_signature() {
     let rig = Rig::new();
-    rig.sign("legacy", None).await;
-    let tag = Tag::of_attachment(&rig.image.digest, "sig").unwrap();
-    let row = rig.store.resolve(&rig.repository, &Selector::Tag(tag.clone())).unwrap().unwrap();
-    let signed = rig.store.manifest(&rig.repository, &row.digest).unwrap().unwrap();
+    let (tag, signed) = rig.sign_under_tag().await;
     let mut value: serde_json::Value = serde_json::from_slice(signed.bytes()).unwrap();
     let own = value["layers"][0].clone();
     let junk = |number: usize| {

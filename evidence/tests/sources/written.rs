@@ -64,12 +64,9 @@ async fn r6_what_is_written_is_read_and_what_is_too_large_is_not_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r7_cosigns_referrers_mode_is_read_like_its_tags() {
     let rig = Rig::new();
-    rig.sign("legacy", None).await;
-    let tag = Tag::of_attachment(&rig.image.digest, "sig").unwrap();
-    let row = rig.store.resolve(&rig.repository, &Selector::Tag(tag.clone())).unwrap().unwrap();
-    let signed = rig.store.manifest(&rig.repository, &row.digest).unwrap().unwrap();
+    let (_, signed) = rig.sign_under_tag().await;
     rig.store
-        .commit(vec![Change::DeleteManifest { repository: rig.repository.clone(), digest: row.digest }])
+        .commit(vec![Change::DeleteManifest { repository: rig.repository.clone(), digest: signed.digest() }])
         .unwrap();
     assert!(!rig.ask().await.is_satisfied());
     let layers: Vec<_> = signed.blobs().skip(1).cloned().collect();
