@@ -12,35 +12,27 @@ mod tests {
 
     /// A member, the members that it may use, and third-party crates that it must not use.
     const EDGES: &[(&str, &[&str], &[&str])] = &[
-        ("error-class", &[], &["tokio", "reqwest", "rusqlite", "ring", "serde"]),
-        ("input", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring", "serde"]),
-        ("oci", &["error-class"], &["tokio", "reqwest", "rusqlite"]),
-        ("private", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("store", &["error-class", "oci", "private"], &["tokio", "reqwest", "axum"]),
-        ("gostd", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("schema-bounds", &["error-class", "gostd"], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("helm", &["error-class", "input", "gostd", "schema-bounds"], &["tokio", "reqwest", "rusqlite"]),
-        ("chart-images", &["oci", "gostd", "helm"], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("tlog", &["error-class", "private"], &["tokio", "reqwest", "rusqlite"]),
-        (
-            "audit",
-            &["error-class", "input", "private", "tlog"],
-            &["tokio", "reqwest", "clap", "anyhow", "ring"],
-        ),
-        (
-            "bundle-signer",
-            &["error-class", "input", "oci", "gostd", "tlog"],
-            &["tokio", "reqwest", "rusqlite"],
-        ),
-        ("package-api", &["error-class", "gostd"], &["tokio", "reqwest", "rusqlite"]),
-        ("error-text", &["error-class"], &["tokio", "reqwest", "rusqlite", "ring"]),
-        ("workload-images", &["error-class", "oci"], &["tokio", "reqwest", "rusqlite", "ring", "kube"]),
-        ("telemetry", &["error-class", "registry"], &["clap", "reqwest", "rusqlite", "kube"]),
+        ("error-class", &[], &["tokio", "rusqlite", "ring", "serde"]),
+        ("input", &["error-class"], &["tokio", "rusqlite", "ring", "serde"]),
+        ("oci", &["error-class"], &["tokio", "rusqlite"]),
+        ("private", &["error-class"], &["tokio", "rusqlite", "ring"]),
+        ("store", &["error-class", "oci", "private"], &["tokio", "axum"]),
+        ("gostd", &["error-class"], &["tokio", "rusqlite", "ring"]),
+        ("schema-bounds", &["error-class", "gostd"], &["tokio", "rusqlite", "ring"]),
+        ("helm", &["error-class", "input", "gostd", "schema-bounds"], &["tokio", "rusqlite"]),
+        ("chart-images", &["oci", "gostd", "helm"], &["tokio", "rusqlite", "ring"]),
+        ("tlog", &["error-class", "private"], &["tokio", "rusqlite"]),
+        ("audit", &["error-class", "input", "private", "tlog"], &["tokio", "clap", "anyhow", "ring"]),
+        ("bundle-signer", &["error-class", "input", "oci", "gostd", "tlog"], &["tokio", "rusqlite"]),
+        ("package-api", &["error-class", "gostd"], &["tokio", "rusqlite"]),
+        ("error-text", &["error-class"], &["tokio", "rusqlite", "ring"]),
+        ("workload-images", &["error-class", "oci"], &["tokio", "rusqlite", "ring", "kube"]),
+        ("telemetry", &["error-class", "registry"], &["clap", "rusqlite", "kube"]),
         // Evidence is collected and evaluated in one place, for gates and for admission.
         (
             "evidence",
             &["error-class", "input", "oci", "store", "bundle-signer", "registry"],
-            &["clap", "axum", "reqwest", "rusqlite"],
+            &["clap", "axum", "rusqlite"],
         ),
         (
             "installer",
@@ -55,7 +47,7 @@ mod tests {
                 "workload-images",
                 "registry",
             ],
-            &["clap", "axum", "reqwest", "rusqlite"],
+            &["clap", "axum", "rusqlite"],
         ),
         // Admission and the installation of charts are independent: neither crate uses the other.
         (
@@ -74,7 +66,7 @@ mod tests {
                 "registry",
                 "evidence",
             ],
-            &["clap", "reqwest", "rusqlite"],
+            &["clap", "rusqlite"],
         ),
         (
             "package-controller",
@@ -92,7 +84,7 @@ mod tests {
                 "admission",
                 "installer",
             ],
-            &["clap", "axum", "reqwest", "rusqlite"],
+            &["clap", "axum", "rusqlite"],
         ),
         ("registry", &["error-class", "input", "oci", "store"], &["clap", "rusqlite", "tar"]),
         (
@@ -111,7 +103,7 @@ mod tests {
                 "registry",
                 "evidence",
             ],
-            &["clap", "axum", "reqwest", "rusqlite"],
+            &["clap", "axum", "rusqlite"],
         ),
         (
             "package-bundle",
@@ -126,7 +118,7 @@ mod tests {
                 "bundle-signer",
                 "mirror",
             ],
-            &["tokio", "clap", "axum", "reqwest", "rusqlite"],
+            &["tokio", "clap", "axum", "rusqlite"],
         ),
         (
             "packager",
@@ -143,7 +135,7 @@ mod tests {
                 "mirror",
                 "package-bundle",
             ],
-            &["tokio", "clap", "axum", "reqwest", "rusqlite"],
+            &["tokio", "clap", "axum", "rusqlite"],
         ),
         (
             "airlock",
@@ -170,7 +162,7 @@ mod tests {
                 "package-bundle",
                 "packager",
             ],
-            &["axum", "reqwest", "rusqlite"],
+            &["axum", "rusqlite"],
         ),
     ];
 
@@ -179,6 +171,11 @@ mod tests {
         ("clap", &["airlock"]),
         ("anyhow", &["airlock"]),
         ("indicatif", &["airlock"]),
+        // The one HTTP client, and no other one.
+        ("hyper", &["registry"]),
+        ("hyper-rustls", &["registry"]),
+        ("hyper-util", &["registry"]),
+        ("reqwest", &[]),
         ("axum", &["admission", "registry", "telemetry"]),
         ("k8s-openapi", &["admission", "airlock", "installer", "package-api", "package-controller"]),
         ("kube", &["admission", "airlock", "error-text", "installer", "package-api", "package-controller"]),

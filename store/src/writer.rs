@@ -1,5 +1,5 @@
-//! The thread that commits. Requests that arrive while a commit runs share the next one, so many
-//! concurrent pushes cost few flushes.
+//! The thread that commits. Requests that arrive during a commit share the next one. A few flushes are therefore enough for
+//! many concurrent pushes.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
