@@ -208,8 +208,8 @@ mod tests {
             let key = Site::uri(path, "");
             site.fails(&["keys", "show", &key, "--password-file", "pin"], code, words);
         };
-        show("object=release", 2, "2 tokens fit");
-        show("token=none;object=release", 2, "0 tokens fit");
+        show("object=release", 2, "2 tokens match");
+        show("token=none;object=release", 2, "0 tokens match");
         show("token=other;object=release", 2, "0 private keys");
         show("token=site%20token;object=release", 2, "2 private keys");
         show("token=site%20token;object=curve", 2, "not an ECDSA P-256 key");
