@@ -77,7 +77,7 @@ pub(crate) fn log_alarm<T>(
     let Err(error) = result else { return Ok(()) };
     let found = error.chain().find_map(|cause| cause.downcast_ref::<packager::bundle::Error>());
     let Some(packager::bundle::Error::Alarm(alarm)) = found else { return Ok(()) };
-    let mut work = logs.begin(EventType::Alarm, ("log", &alarm.origin), store, printer)?;
+    let mut work = logs.begin(EventType::Alarm, "log", &alarm.origin, store, printer)?;
     work.evidence("found", &Digest::sha256(alarm.found.as_bytes()));
     if let Some(known) = &alarm.known {
         work.evidence("known", &Digest::sha256(known.as_bytes()));

@@ -4,7 +4,6 @@
 mod address;
 mod audit;
 mod cluster;
-mod cluster_install;
 mod keys;
 mod trust;
 
@@ -13,15 +12,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::address::listen;
-pub(crate) use self::audit::{Audit, AuditSearch, LogArg, OutcomeArg, time_of};
-pub(crate) use self::cluster::{
-    ClusterArg, FromFile, InstallPackage, ReachArg, UpgradePackages, cluster_name, duration,
-};
-pub(crate) use self::cluster_install::{InstallController, RegistryArg};
+pub(crate) use self::audit::{LogArg, time_of};
+pub(crate) use self::cluster::{ClusterArg, ReachArg, cluster_name, duration};
 pub(crate) use self::keys::{KeyArg, PasswordArg};
-pub(crate) use self::trust::{
-    Attest, GateArgs, ImageArg, Sign, SignFile, SignFormat, SigningArg, predicate_type,
-};
+pub(crate) use self::trust::{GateArgs, ImageArg, predicate_type};
+use crate::commands::audit_log::Audit;
 use crate::commands::bundle::Bundle;
 use crate::commands::chart::Chart;
 use crate::commands::cluster::InCluster;
@@ -36,6 +31,7 @@ use crate::commands::pack::Pack;
 use crate::commands::quarantine::Quarantine;
 use crate::commands::returned::{Acknowledge, Return};
 use crate::commands::serve::Serve;
+use crate::commands::sign::{Attest, Sign};
 use crate::commands::store_content::StoreCommand;
 use crate::commands::trust::Trust;
 use crate::commands::verify::Verify;

@@ -45,7 +45,8 @@ pub(crate) fn name_rule(arg: &GateArgs) -> NameRule {
 /// be written, too, counts.
 pub(crate) async fn pack(
     shipment: &Arc<Shipment>,
-    (trust, arg): (&TrustFile, &GateArgs),
+    trust: &TrustFile,
+    arg: &GateArgs,
     work: Option<&mut Work<'_>>,
     printer: &Printer,
 ) -> anyhow::Result<()> {

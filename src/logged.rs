@@ -78,7 +78,8 @@ impl Logs {
     pub(crate) fn begin_in_cluster<'a>(
         &'a self,
         event: EventType,
-        object: (&str, &str),
+        object: &str,
+        name: &str,
         store: Option<&Path>,
         printer: &'a Printer,
     ) -> anyhow::Result<Work<'a>> {
@@ -93,7 +94,8 @@ impl Logs {
         {
             private::create_folders(parent).with_context(|| unwritable(operator))?;
         }
-        let mut work = Work { in_cluster: true, ..Work::new(self, (event, object), store, printer) };
+        let mut work =
+            Work { in_cluster: true, ..Work::new(self, Draft::new(event, object, name), store, printer) };
         work.open()?;
         Ok(work)
     }
@@ -103,11 +105,12 @@ impl Logs {
     pub(crate) fn begin<'a>(
         &'a self,
         event: EventType,
-        (object, name): (&str, &str),
+        object: &str,
+        name: &str,
         store: Option<&Path>,
         printer: &'a Printer,
     ) -> anyhow::Result<Work<'a>> {
-        let mut work = Work::new(self, (event, (object, name)), store, printer);
+        let mut work = Work::new(self, Draft::new(event, object, name), store, printer);
         work.open()?;
         Ok(work)
     }
@@ -167,19 +170,14 @@ fn canonical(folder: &Path) -> PathBuf {
 }
 
 impl<'a> Work<'a> {
-    fn new(
-        logs: &'a Logs,
-        (event, (object, name)): (EventType, (&str, &str)),
-        store: Option<&Path>,
-        printer: &'a Printer,
-    ) -> Self {
+    fn new(logs: &'a Logs, draft: Draft, store: Option<&Path>, printer: &'a Printer) -> Self {
         Self {
             logs,
             printer,
             store: store.map(Path::to_owned),
             in_cluster: false,
             journals: Journals::default(),
-            draft: Some(Draft::new(event, object, name)),
+            draft: Some(draft),
             logged: None,
             policies: Vec::new(),
             read_only: Vec::new(),

@@ -1,6 +1,7 @@
 //! The output formats that commands support.
 
-use crate::cli::{Audit, Command, Format};
+use crate::cli::{Command, Format};
+use crate::commands::audit_log::Audit;
 use crate::commands::cluster::InCluster;
 use crate::failure::Usage;
 

@@ -65,7 +65,8 @@ impl Printer {
     /// Prints what was written. If the output is standard output, it gets the text, and the result is only a message.
     pub(crate) fn written<T: Serialize>(
         &self,
-        (output, text): (Output<'_>, &str),
+        output: Output<'_>,
+        text: &str,
         value: &T,
         to_text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {

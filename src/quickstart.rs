@@ -74,7 +74,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     printer.say(&format!("6. serve the site's store on http://{address}"));
     let site = dir.join("site");
     let mut work =
-        logs.begin(EventType::ServeStart, ("store", &site.display().to_string()), Some(&site), printer)?;
+        logs.begin(EventType::ServeStart, "store", &site.display().to_string(), Some(&site), printer)?;
     work.evidence("url", &format!("http://{address}"));
     let store = store::Store::open_existing(&site)?;
     let config = ServerConfig { observer: observer(work.journals()?, &store), ..open_to_all(store) };
@@ -91,7 +91,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
     printer.data(&commands(&address.to_string(), dir, &image, settings.exit))?;
     write_address(settings.address_file.as_deref(), &format!("http://{address}"))?;
     let stopped =
-        logs.begin(EventType::ServeStop, ("store", &site.display().to_string()), Some(&site), printer)?;
+        logs.begin(EventType::ServeStop, "store", &site.display().to_string(), Some(&site), printer)?;
     if settings.exit {
         drop(stop);
         return stopped.end(server.await?.map(|()| Status::Done).map_err(anyhow::Error::from));

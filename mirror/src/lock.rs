@@ -1,5 +1,5 @@
-//! The lock, `airlock.lock`: the digests that the references of a mirror file resolved to. The same lock and the same
-//! store give the same volumes.
+//! The lock, `airlock.lock`, as a file: the digests that the references of a mirror file resolved to. The same lock and the
+//! same store give the same volumes. `run/pins.rs` resolves references by it.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -16,6 +16,7 @@ mod local;
 mod make;
 mod named;
 mod names;
+mod pins;
 pub mod plan;
 mod provenance;
 mod resolve;

@@ -9,6 +9,7 @@ use telemetry::Telemetry;
 
 use crate::context::{Context, Duty, Settings};
 use crate::error::{Error, Result};
+use crate::kubeconfig::read_kubeconfig;
 use crate::reconcile;
 
 /// Runs the webhooks and the controllers, or one of them, until `stop` completes.
@@ -65,7 +66,7 @@ fn webhooks_of(context: &Context) -> admission::Context {
 async fn client(settings: &Settings) -> Result<Client> {
     let config = match &settings.kubeconfig {
         Some(path) => {
-            let file = kube::config::Kubeconfig::read_from(path).map_err(Error::Kubeconfig)?;
+            let file = read_kubeconfig(path).map_err(Error::Kubeconfig)?;
             kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
                 .await
                 .map_err(Error::Kubeconfig)?

@@ -1,11 +1,12 @@
-//! Finds and opens volumes on media: reads their heads, checks that the set is complete, and verifies the signature. If
-//! there are several copies of a volume, an undamaged one is used, whatever its name (`copies`).
+//! Finds and opens volumes on media: reads their heads, verifies the signature (`signature`), and checks that the set is
+//! complete. If there are several copies of a volume, an undamaged one is used, whatever its name (`copies`).
 //!
 //! `volume`: the volume files; `completion`: the completion mark next to them; `beneath`: opens files without following links
 
 mod beneath;
 mod completion;
 mod copies;
+mod signature;
 mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bundle_signer::{Claims, Gate, TrustFile, Verified, verify_blob};
 use oci::Digest;
 
 pub(crate) use self::beneath::Beneath;
@@ -179,40 +179,6 @@ impl Media {
     /// When it is malformed.
     pub fn unverified_manifest(&self) -> Result<BundleManifest, Error> {
         BundleManifest::parse(&self.manifest, &self.limits)
-    }
-
-    /// Verifies the signature, parses the manifest, and checks that every volume exists with its exact size.
-    ///
-    /// # Errors
-    /// [`Error::NoTrust`], [`Error::Unsigned`], [`Error::Signature`], also when the trust file's rules for the gate `import`
-    /// are not met; then the errors in the volumes.
-    pub fn verify(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
-        let manifest = self.verify_head(trust)?;
-        self.check_volumes(manifest.get())?;
-        Ok(manifest)
-    }
-
-    /// Like [`Self::verify`], but without the volumes, which may be inserted one after the other.
-    ///
-    /// # Errors
-    /// The errors of [`Self::verify`] about the signature.
-    pub fn verify_head(&self, trust: Option<&TrustFile>) -> Result<Verified<BundleManifest>, Error> {
-        if self.copies.signatures().all(<[u8]>::is_empty) {
-            return Err(Error::Unsigned);
-        }
-        let trust = trust.ok_or(Error::NoTrust)?;
-        let verified = self.copies.verified(|signature| {
-            verify_blob(trust, self.manifest.clone(), signature).map_err(Error::Signature)
-        })?;
-        let decision = trust.decide(Gate::Import, &Claims::drive(&verified, None));
-        let reasons: Vec<_> = decision.reasons.iter().map(ToString::to_string).collect();
-        if !decision.allowed {
-            return Err(Error::Signature(bundle_signer::Error::NotAllowed(reasons.join("; "))));
-        }
-        if !decision.satisfied {
-            tracing::warn!("this drive does not meet the trust file's rules: {}", reasons.join("; "));
-        }
-        verified.try_map(|bytes| BundleManifest::parse(&bytes, &self.limits))
     }
 
     /// Whether the sender's log is next to the volumes.

@@ -1,4 +1,5 @@
-//! Verifies a drive without importing it: every byte of every volume.
+//! Verifies a drive without importing it: every byte of every volume. Before that, [`Media::verify`] verifies its signature
+//! (`media/signature.rs`), and [`crate::witness::admit()`] its log.
 
 use mirror::reporter::Reporter;
 use serde::Serialize;

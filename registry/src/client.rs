@@ -200,7 +200,7 @@ impl Client {
             _ => return Err(endpoint.refused(answer).await),
         };
         let rest = blob.size.saturating_sub(start);
-        Ok(self.stream(answer, start, (rest, Some(rest)), permit))
+        Ok(self.stream(answer, start, rest, Some(rest), permit))
     }
 
     /// A small blob, whole and hashed; again when it broke off or is not what its digest says.
@@ -238,12 +238,13 @@ impl Client {
         Err(Error::Digest { reference, at, expected, found })
     }
 
-    /// The bytes of an answer within bounds: the most, and how many there should be.
+    /// The bytes of an answer: at most `most`, and `expected` if that is known.
     fn stream(
         &self,
         answer: Reply,
         start: u64,
-        (most, expected): (u64, Option<u64>),
+        most: u64,
+        expected: Option<u64>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> ByteStream {
         let Reply { response, at, .. } = answer;

@@ -37,7 +37,7 @@ use tokio::sync::Semaphore;
 pub use auth::{Auth, Htpasswd};
 pub use gate::{Gate, GateError, Pull, Push};
 pub use guard::address::{Cidr, Client, Network, Proxies};
-pub use guard::fair::{FairQueue, QueueTicket};
+pub use guard::fair::{FairQueue, QueueLimits, QueueTicket};
 pub use guard::memory::{BodyError, Memory, MemoryLease};
 pub use guard::pace::Pace;
 pub use observe::{Changed, Observer, Operation, Refused, Repeats, Visitor};
@@ -188,15 +188,17 @@ struct App {
 impl App {
     fn new(config: ServerConfig) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let queue =
+            |at_once, share| FairQueue::new(QueueLimits { at_once, share, waiting: WAITING, keys: CALLERS });
         config.store.limit_uploads(config.limits.uploads);
         Self {
             store: config.store,
             read_only: config.read_only,
             authenticator: Authenticator::new(config.auth),
             limits: config.limits,
-            parses: FairQueue::new((cores, (cores / 2).max(1)), WAITING, CALLERS),
-            looks: FairQueue::new((AT_ONCE, LOOKS), WAITING, CALLERS),
-            changes: FairQueue::new((AT_ONCE, CHANGES), WAITING, CALLERS),
+            parses: queue(cores, (cores / 2).max(1)),
+            looks: queue(AT_ONCE, LOOKS),
+            changes: queue(AT_ONCE, CHANGES),
             transfers: Arc::new(Semaphore::new(config.limits.transfers)),
             per_client: Shares::new(config.limits.per_client.div_ceil(2)),
             refusals: Arc::new(Refusals::new(config.observer.clone())),

@@ -1,17 +1,22 @@
 //! `airlock audit`: reads and verifies the log.
 
-pub(crate) mod explain;
+mod explain;
 mod held;
-pub(crate) mod report;
+mod report;
+mod search;
 
 use std::path::{Path, PathBuf};
 
 use audit::verify::{Report, verify};
-use audit::{Ending, Event, Filter, Index, LogTrust, Reader, search};
-use serde_json::{Value, json};
+use audit::{Filter, Index, LogTrust, Reader};
+use clap::Subcommand;
+use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::cli::{Audit, AuditSearch, LogArg, OutcomeArg};
+use self::explain::AuditExplain;
+use self::report::AuditReport;
+use self::search::AuditSearch;
+use crate::cli::LogArg;
 use crate::failure::{Missing, Status, Usage};
 use crate::files::check_folder;
 use crate::logged::Logs;
@@ -21,9 +26,56 @@ use crate::trust_input::log_key;
 /// The maximum number of events about a digest that are listed.
 const MAX_LISTED: usize = 20;
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Find events: by time, actor, digest, kind and outcome.
+    #[command(after_help = "Examples:\n  \
+        airlock audit log --store store --since 2026-11-01 --event push --actor ann\n  \
+        airlock audit log --store store --digest sha256:9f86d081 --output jsonl")]
+    Log(AuditSearch),
+    /// Verify the whole log from its files alone, and report each fault and up to when the log is intact.
+    #[command(
+        after_help = "Exits with 0 if the log has no faults, with 3 if it has faults, and with 4 if no log exists.\n\
+        Without --key or --policy, the log's own key is used: this finds damage, but not a completely \
+        rewritten log.\n\
+        Example: airlock audit verify --store store --key site.pub --checkpoint kept-elsewhere.txt"
+    )]
+    Verify {
+        #[command(flatten)]
+        log: LogArg,
+        /// A checkpoint that was kept elsewhere. The log must be consistent with it. Can be repeated.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+    },
+    /// Print the signed checkpoint. Keep it where no one can change it.
+    #[command(after_help = "Example: airlock audit checkpoint --store store > kept-elsewhere.txt")]
+    Checkpoint(LogArg),
+    /// Print the inclusion proof of an event, with the event (C2SP tlog-proof).
+    #[command(after_help = "Example: airlock audit proof 17 --store store > event-17.tlog-proof")]
+    Proof {
+        /// The index of an event, or a digest to select the newest event about it.
+        #[arg(value_name = "INDEX|DIGEST")]
+        what: String,
+        #[command(flatten)]
+        log: LogArg,
+    },
+    /// Print the history of a digest: each decision and its evidence.
+    Explain(AuditExplain),
+    /// Report compliance evidence by control, with a proof of each event.
+    Report(AuditReport),
+    /// Update the search index. Searches update it automatically.
+    Index {
+        #[command(flatten)]
+        log: LogArg,
+        /// Delete the index and rebuild it.
+        #[arg(long)]
+        rebuild: bool,
+    },
+}
+
 pub(crate) fn run(settings: &Audit, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     match settings {
-        Audit::Log(settings) => log(settings, logs, printer),
+        Audit::Log(settings) => search::run(settings, logs, printer),
         Audit::Verify { log, checkpoint } => verify_log(log, checkpoint, logs, printer),
         Audit::Checkpoint(log) => {
             let reader = open(log, logs)?;
@@ -118,70 +170,6 @@ fn warn(index: &Index, reader: &Reader, printer: &Printer) {
     }
 }
 
-fn log(settings: &AuditSearch, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
-    in_order(settings.since, settings.until)?;
-    let reader = open(&settings.log, logs)?;
-    let index = index(&reader, printer)?;
-    let filter = Filter {
-        since: settings.since,
-        until: settings.until,
-        actor: settings.actor.clone(),
-        digest: settings.digest.clone(),
-        event: settings.event.clone(),
-        outcome: settings.outcome.map(|outcome| match outcome {
-            OutcomeArg::Success => Ending::Success,
-            OutcomeArg::Refused => Ending::Refused,
-            OutcomeArg::Failed => Ending::Failed,
-        }),
-        object: None,
-        limit: settings.limit,
-    };
-    let mut listing = printer.listing();
-    // A failure to print ends the search, too.
-    let mut print_error = None;
-    let each = &mut |index, event: Event| {
-        let printed = listing.item(&numbered(index, &event), |_| line(index, &event));
-        printed.map_err(|error| {
-            print_error = Some(error);
-            audit::Error::Stopped
-        })
-    };
-    match search::search(&reader, &index, &filter, each) {
-        Err(audit::Error::Stopped) if print_error.is_some() => {
-            return Err(print_error.unwrap_or_else(|| audit::Error::Stopped.into()));
-        }
-        found => found?,
-    };
-    listing.end()?;
-    Ok(Status::Done)
-}
-
-/// An event with its index.
-fn numbered(index: u64, event: &Event) -> Value {
-    json!({ "index": index, "event": event })
-}
-
-/// An event as text.
-fn line(index: u64, event: &Event) -> String {
-    let actor = event.actor.user.as_deref().unwrap_or("-");
-    let (result, name) = (event.outcome.result.name(), &event.object.name);
-    let reason = event.outcome.reason.as_deref().map_or_else(String::new, |reason| format!(" ({reason})"));
-    let part = event.part.map_or_else(String::new, |part| format!(" [{} of {}]", part.number, part.of));
-    let mut text = row(&format!(
-        "{index:>7}  {}  {actor:10} {:16} {result}{reason}  {} {name}{part}",
-        event.time, event.event, event.object.kind
-    ));
-    if let Some(detail) = &event.outcome.detail {
-        text += &row(&format!("{:9}{detail}", ""));
-    }
-    let digests = event.object.digests.len();
-    for digest in event.object.digests.iter().take(1) {
-        let more = if digests > 1 { format!(" and {} more", digests - 1) } else { String::new() };
-        text += &row(&format!("{:9}{digest}{more}", ""));
-    }
-    text
-}
-
 fn proof(what: &str, arg: &LogArg, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let reader = open(arg, logs)?;
     let number = match what.parse::<u64>() {
@@ -204,7 +192,7 @@ fn newest(digest: &str, reader: &Reader, printer: &Printer) -> anyhow::Result<u6
     let filter = Filter { digest: Some(digest.to_string()), ..Filter::default() };
     // The newest of many events, and a readable number of the others.
     let (mut last, mut named) = (None, Vec::new());
-    let found = search::search(reader, &index(reader, printer)?, &filter, &mut |index, _| {
+    let found = audit::search::search(reader, &index(reader, printer)?, &filter, &mut |index, _| {
         last = Some(index);
         if named.len() < MAX_LISTED {
             named.push(index.to_string());

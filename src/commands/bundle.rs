@@ -14,7 +14,7 @@ use package_bundle::{BundleConfig, Published, add_and_write, listed, make, publi
 use serde_json::json;
 use store::Store;
 
-use super::sign::private;
+use super::sign::{private, say_uncovered};
 use crate::cli::{KeyArg, StoreArg};
 use crate::failure::Status;
 use crate::files::Output;
@@ -72,7 +72,7 @@ pub(crate) fn run(settings: &Bundle, logs: &Logs, printer: &Printer) -> anyhow::
         Bundle::Create(settings) => {
             let name = settings.file.display().to_string();
             let store = settings.store.store.as_path();
-            let mut work = logs.begin(EventType::Sign, ("manifest", &name), Some(store), printer)?;
+            let mut work = logs.begin(EventType::Sign, "manifest", &name, Some(store), printer)?;
             let result = create(settings, &mut work, printer);
             work.end(result)
         }
@@ -98,13 +98,11 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     let signed = sign_bundle(&draft, coverage, &key)?;
     work.evidence("key", &key.public_key()?.hint());
     work.digests([Digest::sha256(signed.yaml().as_bytes()).to_string()]);
-    for uncovered in signed.uncovered() {
-        printer.say(&format!("not covered by the signature: {} ({})", uncovered.path(), uncovered.reason()));
-    }
+    say_uncovered(&signed, printer);
     if let Some(to) = to {
         to.replace(signed.yaml())?;
     }
-    let publish = || publish_once(settings, (&store, config.name()), &signed, &key.public_key()?);
+    let publish = || publish_once(settings, &store, config.name(), &signed, &key.public_key()?);
     let published = settings.publish.then(publish).transpose()?;
     if let (Some(path), Some(lock), Some(published)) = (&settings.lock, lock, &published) {
         add_and_write(path, lock, &store, published)?;
@@ -117,7 +115,8 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
 /// Publishes a bundle, unless it is already published by the same key with the same content.
 fn publish_once(
     settings: &CreateBundle,
-    (store, name): (&Store, &BundleName),
+    store: &Store,
+    name: &BundleName,
     signed: &SignedBundle,
     key: &PublicKey,
 ) -> anyhow::Result<Published> {
@@ -158,7 +157,7 @@ fn print_bundle(
         text
     };
     match to {
-        Some(to) => printer.written((to, signed.yaml()), &value, text)?,
+        Some(to) => printer.written(to, signed.yaml(), &value, text)?,
         None => printer.result(&value, text)?,
     }
     Ok(Status::Done)

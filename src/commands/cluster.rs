@@ -17,12 +17,14 @@ mod target;
 pub(super) use self::release::ROLES;
 use clap::Subcommand;
 
+use self::change::FromFile;
 use self::change::delete::DeletePackages;
+use self::change::install::InstallPackage;
+use self::change::upgrade::UpgradePackages;
 use self::release::PackageCommand;
 use self::show::{Describe, Get, List};
 use super::install as controller;
-use super::install::UninstallController;
-use crate::cli::{FromFile, InstallController, InstallPackage, UpgradePackages};
+use super::install::{InstallController, UninstallController};
 use crate::failure::Status;
 use crate::logged::Logs;
 use crate::printer::Printer;

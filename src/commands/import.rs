@@ -43,7 +43,7 @@ pub(crate) fn run(settings: &Import, logs: &Logs, printer: &Printer) -> anyhow::
     // A dry run changes nothing, but it verifies a signature.
     let kind = if settings.dry_run { EventType::Verify } else { EventType::Import };
     let store = &settings.store.store;
-    let mut work = logs.begin(kind, ("set", &paths(&settings.media)), Some(store), printer)?;
+    let mut work = logs.begin(kind, "set", &paths(&settings.media), Some(store), printer)?;
     let result = import_drive(settings, &mut work, printer);
     log_alarm(&result, logs, Some(store), printer)?;
     work.end(result)

@@ -18,12 +18,13 @@ mod steps;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use audit::EventType;
 use bundle_signer::statement::COSIGN_SIGN;
 use bundle_signer::{ImageName, PublicKey};
+use clap::Args;
 use evidence::EvidenceSource;
 use evidence::signing::{SignRequest, sign};
 use kube::Client;
@@ -40,7 +41,8 @@ use self::manifests::{Manifests, Site};
 pub(super) use self::remove::{UninstallController, run as remove};
 use self::steps::Line;
 use super::cluster::reach::{ClusterError, connect, version};
-use crate::cli::{InstallController, RegistryArg};
+use crate::cli::{KeyArg, ReachArg, cluster_name, duration};
+use crate::commands::credentials::Credentials;
 use crate::commands::image::{docker_config, interactive_client};
 use crate::commands::sign::private;
 use crate::commands::tls::ca_certificate;
@@ -48,6 +50,76 @@ use crate::failure::{Status, Usage, unusable};
 use crate::files::read;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    airlock install controller --cluster mgmt --registry registry.site:5000 --registry-ca store/tls/ca.crt --bundle-key release.pub\n  \
+    airlock install controller --cluster mgmt --registry registry.site:5000 --registry-ca store/tls/ca.crt --store store --bundle-key release.pub --dry-run\n\n\
+    The command can be repeated. Resources that are up to date are unchanged, and a newer binary replaces an older one.")]
+pub(crate) struct InstallController {
+    /// The name of the management cluster.
+    #[arg(long, visible_alias = "cluster-name", value_name = "CLUSTER", value_parser = cluster_name)]
+    pub(crate) cluster: String,
+    #[command(flatten)]
+    pub(crate) reach: ReachArg,
+    #[command(flatten)]
+    pub(crate) image: ControllerImage,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArg,
+    /// Also sign the image.
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    /// The public key that bundles must be signed with, PEM. Default: AWS's key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle_key: Option<PathBuf>,
+    /// The number of replicas.
+    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub(crate) replicas: u16,
+    /// Manifests to apply once everything is ready, such as a `TrustPolicy`. Manifests that would lock
+    /// airlock out are refused.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
+    /// Keep the cluster's package settings: do not create a `PackageBundleController`.
+    #[arg(long)]
+    pub(crate) without_settings: bool,
+    /// The maximum time to wait for the controller to be ready.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Print the manifests that would be applied, without contacting a cluster.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// The image to build.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ControllerImage {
+    /// The binary to package as an image: a static build of airlock. Default: the running binary.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
+    /// The repository of the image.
+    #[arg(long, value_name = "REPOSITORY", default_value = "airlock/airlock")]
+    pub(crate) repository: oci::RepositoryName,
+}
+
+/// The registry that serves the cluster.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RegistryArg {
+    /// The registry that nodes and the controller pull from, as HOST or HOST:PORT.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) registry: oci::RegistryHost,
+    /// Write the image to this store, which the registry serves, instead of pushing it.
+    #[arg(long = "store", id = "into_store", value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// The CA of the registry's certificate, PEM. The controller trusts no other CA.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registry_ca: PathBuf,
+    /// A file whose first line is `USER:PASSWORD`, for the controller and the nodes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) registry_credentials: Option<PathBuf>,
+    /// The repository prefix of charts and images in the registry.
+    #[arg(long, value_name = "REPOSITORY")]
+    pub(crate) registry_prefix: Option<oci::RepositoryName>,
+}
 
 /// Everything that is prepared before the first change.
 struct Prepared {
@@ -74,7 +146,7 @@ pub(super) async fn run(
     }
     let store = settings.registry.store.as_deref();
     let mut work =
-        logs.begin_in_cluster(EventType::ClusterInstall, ("cluster", &settings.cluster), store, printer)?;
+        logs.begin_in_cluster(EventType::ClusterInstall, "cluster", &settings.cluster, store, printer)?;
     let result = install(settings, &mut work, printer).await;
     work.end(result)
 }
@@ -88,7 +160,8 @@ fn prepare(settings: &InstallController) -> anyhow::Result<Prepared> {
     };
     let image = Image::of(&binary)?;
     let name: ImageName = format!("{}/{}", registry.registry, settings.image.repository).parse()?;
-    let docker_config = credentials(registry)?;
+    let credentials = registry.registry_credentials.as_deref().map(Credentials::read).transpose()?;
+    let docker_config = credentials.map(|given| given.auth_file(&registry.registry).to_string());
     let site = Site {
         cluster: settings.cluster.clone(),
         registry: registry.registry.clone(),
@@ -142,21 +215,6 @@ fn policy(manifest: &Value) -> anyhow::Result<Option<TrustPolicy>> {
 fn locked_out(message: String) -> anyhow::Error {
     Usage { message, hint: "nothing was applied; see docs/controller.md for how to start with a policy" }
         .into()
-}
-
-/// `USER:PASSWORD` as Docker's configuration.
-fn credentials(registry: &RegistryArg) -> anyhow::Result<Option<String>> {
-    use base64::Engine as _;
-    let Some(path) = &registry.registry_credentials else { return Ok(None) };
-    let text = read(path)?;
-    let line = text.lines().next().unwrap_or_default();
-    if !line.contains(':') {
-        let message = format!("the first line of `{}` is not USER:PASSWORD", path.display());
-        return Err(Usage { message, hint: "write the registry's user and password there" }.into());
-    }
-    let auth = base64::engine::general_purpose::STANDARD.encode(line);
-    let host = registry.registry.to_string();
-    Ok(Some(json!({ "auths": { host: { "auth": auth } } }).to_string()))
 }
 
 /// A public key as EKS Anywhere's controller takes it: base64 of its DER form.

@@ -98,7 +98,7 @@ pub(crate) fn run(settings: &Keys, logs: &Logs, printer: &Printer) -> anyhow::Re
         }
         Keys::Trust(settings) => (EventType::PolicyWrite, "policy", &settings.to),
     };
-    let mut work = logs.begin(kind, (object, &name.display().to_string()), None, printer)?;
+    let mut work = logs.begin(kind, object, &name.display().to_string(), None, printer)?;
     let result = act(settings, &mut work, printer);
     work.end(result)
 }
@@ -111,7 +111,7 @@ fn act(settings: &Keys, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
                 KeyType::EcdsaP256 => KeyFile::Ecdsa(PrivateKey::generate()?),
                 KeyType::Ed25519 => KeyFile::Ed25519(Ed25519Key::generate()?),
             };
-            write_and_print(name, &key, &password, (work, printer))
+            write_and_print(name, &key, &password, work, printer)
         }
         Keys::Import(settings) => import(settings, work, printer),
         Keys::Show(settings) => show(settings, printer),
@@ -127,7 +127,8 @@ fn write_and_print(
     name: &Path,
     key: &KeyFile,
     password: &[u8],
-    (work, printer): (&mut Work<'_>, &Printer),
+    work: &mut Work<'_>,
+    printer: &Printer,
 ) -> anyhow::Result<Status> {
     let key_public = key.public_key()?;
     write_pair(name, &key.to_encrypted_pem(password)?, &key_public.to_pem())?.keep();
@@ -158,7 +159,7 @@ fn import(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> anyhow::
         };
         KeyFile::from_pem(&text, &source).with_context(failed)?
     };
-    write_and_print(&settings.name, &key, &password, (work, printer))
+    write_and_print(&settings.name, &key, &password, work, printer)
 }
 
 /// The files of a pair. A dot in the name, as in `release-1.2`, is part of it.

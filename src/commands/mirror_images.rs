@@ -52,7 +52,7 @@ pub(crate) async fn run(settings: &Mirror, logs: &Logs, printer: &Printer) -> an
         return fetch(settings, None, printer).await;
     }
     let mut work =
-        logs.begin(EventType::Mirror, ("mirror-file", &file), Some(&settings.store.store), printer)?;
+        logs.begin(EventType::Mirror, "mirror-file", &file, Some(&settings.store.store), printer)?;
     let result = fetch(settings, Some(&mut work), printer).await;
     work.end(result)
 }

@@ -102,7 +102,7 @@ pub(crate) async fn run(settings: &Pack, logs: &Logs, printer: &Printer) -> anyh
         return write_drive(settings, None, printer).await;
     }
     let to = settings.to.iter().map(|to| to.display().to_string()).collect::<Vec<_>>().join(" ");
-    let mut work = logs.begin(EventType::Pack, ("set", &to), Some(&settings.store.store), printer)?;
+    let mut work = logs.begin(EventType::Pack, "set", &to, Some(&settings.store.store), printer)?;
     let result = write_drive(settings, Some(&mut work), printer).await;
     log_alarm(&result, logs, Some(&settings.store.store), printer)?;
     work.end(result)
@@ -208,7 +208,7 @@ async fn ask(
     };
     let trust = parse_trust(path, &text, printer)?;
     check_policy(shipment.store(), Purpose::Content, trust.sequence())?;
-    gates::pack(shipment, (&trust, &settings.gate), work, printer).await
+    gates::pack(shipment, &trust, &settings.gate, work, printer).await
 }
 
 /// Prints the content that is packed in addition to the lock's, and the content that is left out.

@@ -67,15 +67,14 @@ pub(crate) fn run(settings: &Quarantine, logs: &Logs, printer: &Printer) -> anyh
         Quarantine::Show { what, store } => show(what, store, printer),
         Quarantine::BeginAnew { reason, store } => {
             let name = store.store.display().to_string();
-            let begun = ("store", name.as_str());
-            let mut work = logs.begin(EventType::AlarmRelease, begun, Some(&store.store), printer)?;
+            let mut work =
+                logs.begin(EventType::AlarmRelease, "store", &name, Some(&store.store), printer)?;
             let result = begin_anew(reason, store, &mut work, printer);
             work.end(result)
         }
         Quarantine::Release { set, reason, store } => {
             let name = set.to_string();
-            let begun = ("set", name.as_str());
-            let mut work = logs.begin(EventType::AlarmRelease, begun, Some(&store.store), printer)?;
+            let mut work = logs.begin(EventType::AlarmRelease, "set", &name, Some(&store.store), printer)?;
             let result = release(set, reason, store, &mut work, printer);
             work.end(result)
         }

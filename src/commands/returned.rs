@@ -50,7 +50,7 @@ pub(crate) fn return_checkpoints(
 ) -> anyhow::Result<Status> {
     check_folder(&settings.to)?;
     let (store, to) = (&settings.store.store, settings.to.display().to_string());
-    let mut work = logs.begin(EventType::Return, ("medium", &to), Some(store), printer)?;
+    let mut work = logs.begin(EventType::Return, "medium", &to, Some(store), printer)?;
     let result = write(settings, &mut work, printer);
     work.end(result)
 }
@@ -72,7 +72,7 @@ fn write(settings: &Return, work: &mut Work<'_>, printer: &Printer) -> anyhow::R
 pub(crate) fn acknowledge(settings: &Acknowledge, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     check_folder(&settings.medium)?;
     let (store, medium) = (&settings.store.store, settings.medium.display().to_string());
-    let mut work = logs.begin(EventType::Acknowledge, ("medium", &medium), Some(store), printer)?;
+    let mut work = logs.begin(EventType::Acknowledge, "medium", &medium, Some(store), printer)?;
     let result = record(settings, &mut work, printer);
     log_alarm(&result, logs, Some(store), printer)?;
     work.end(result)

@@ -78,10 +78,10 @@ pub(crate) struct Serve {
 pub(crate) async fn run(settings: Serve, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let store = settings.store.store.clone();
     let name = store.display().to_string();
-    let mut work = logs.begin(EventType::ServeStart, ("store", &name), Some(&store), printer)?;
+    let mut work = logs.begin(EventType::ServeStart, "store", &name, Some(&store), printer)?;
     let result = open(settings, &mut work, printer).await;
     let (url, serving) = work.end(result)?;
-    let mut work = logs.begin(EventType::ServeStop, ("store", &name), Some(&store), printer)?;
+    let mut work = logs.begin(EventType::ServeStop, "store", &name, Some(&store), printer)?;
     work.evidence("url", &url);
     let result = serving.await.map_err(anyhow::Error::from);
     work.end(result)?;

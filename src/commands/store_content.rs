@@ -70,7 +70,7 @@ pub(crate) fn run(settings: &StoreCommand, logs: &Logs, printer: &Printer) -> an
         StoreCommand::Rebuild { store, .. } => (EventType::StoreRebuild, &store.store),
         StoreCommand::Gc { store, .. } => (EventType::StoreGc, &store.store),
     };
-    let mut work = logs.begin(kind, ("store", &path.display().to_string()), Some(path), printer)?;
+    let mut work = logs.begin(kind, "store", &path.display().to_string(), Some(path), printer)?;
     let result = maintain(settings, &mut work, printer);
     work.end(result)
 }

@@ -61,15 +61,15 @@ pub(crate) fn run(settings: &Trust, logs: &Logs, printer: &Printer) -> anyhow::R
         }
         Trust::Accept { file, reason, sites, store } => {
             let name = file.display().to_string();
-            let begun = ("policy", name.as_str());
-            let mut work = logs.begin(EventType::PolicyChange, begun, Some(&store.store), printer)?;
+            let mut work =
+                logs.begin(EventType::PolicyChange, "policy", &name, Some(&store.store), printer)?;
             let purpose = if *sites { Purpose::Sites } else { Purpose::Content };
-            let result = accept(file, reason, (store, purpose), &mut work, printer);
+            let result = accept(file, reason, store, purpose, &mut work, printer);
             work.end(result)
         }
         Trust::Check { file } => {
             let name = file.display().to_string();
-            let mut work = logs.begin(EventType::PolicyCheck, ("policy", &name), None, printer)?;
+            let mut work = logs.begin(EventType::PolicyCheck, "policy", &name, None, printer)?;
             let result = check(file, &mut work, printer);
             work.end(result)
         }
@@ -79,7 +79,8 @@ pub(crate) fn run(settings: &Trust, logs: &Logs, printer: &Printer) -> anyhow::R
 fn accept(
     file: &Path,
     reason: &str,
-    (store, purpose): (&StoreArg, Purpose),
+    store: &StoreArg,
+    purpose: Purpose,
     work: &mut Work<'_>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {

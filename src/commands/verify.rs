@@ -40,7 +40,7 @@ pub(crate) struct Verify {
 
 pub(crate) fn run(settings: &Verify, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let store = settings.store.as_deref();
-    let mut work = logs.begin(EventType::Verify, ("set", &paths(&settings.media)), store, printer)?;
+    let mut work = logs.begin(EventType::Verify, "set", &paths(&settings.media), store, printer)?;
     let result = verify_drive(settings, &mut work, printer);
     log_alarm(&result, logs, store, printer)?;
     work.end(result)

@@ -56,7 +56,7 @@ pub(crate) enum GateArg {
 pub(crate) async fn run(settings: &VerifyImage, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.image.reference.clone().unwrap_or_default();
     let store = settings.image.store.as_deref();
-    let mut work = logs.begin(EventType::Verify, ("image", &name), store, printer)?;
+    let mut work = logs.begin(EventType::Verify, "image", &name, store, printer)?;
     let result = decide(settings, &mut work, printer).await;
     work.end(result)
 }

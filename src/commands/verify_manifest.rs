@@ -35,7 +35,7 @@ pub(crate) struct VerifyManifest {
 
 pub(crate) fn run(settings: &VerifyManifest, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
     let name = settings.file.display().to_string();
-    let mut work = logs.begin(EventType::Verify, ("manifest", &name), None, printer)?;
+    let mut work = logs.begin(EventType::Verify, "manifest", &name, None, printer)?;
     let result = verify_file(settings, &mut work, printer);
     work.end(result)
 }

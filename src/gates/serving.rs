@@ -42,6 +42,15 @@ pub(crate) struct Gates {
 
 type ManifestKey = (RepositoryName, Digest);
 
+/// What a decision is about.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    repository: &'a RepositoryName,
+    digest: &'a Digest,
+    /// The manifest, if the store does not have it yet.
+    manifest: Option<&'a Manifest>,
+}
+
 #[derive(Default)]
 pub(crate) struct DecisionCache {
     allowed: RwLock<BTreeSet<ManifestKey>>,
@@ -58,7 +67,8 @@ impl Gates {
     fn ask(
         &self,
         gate: Gate,
-        (repository, digest): (&RepositoryName, &Digest),
+        repository: &RepositoryName,
+        digest: &Digest,
     ) -> Result<GateDecision, GateError> {
         let asking =
             GateQuery { trust: &self.trust, gate, name_rule: self.name_rule, host: self.host.as_ref() };
@@ -69,7 +79,7 @@ impl Gates {
     /// The decision about a manifest, or about an allowed index that lists it. Anyone may push indexes that list it,
     /// so allowed and tagged ones are evaluated first, and a time limit applies to the rest.
     fn decide_pull(&self, repository: &RepositoryName, digest: &Digest) -> Result<GateDecision, GateError> {
-        let decision = self.ask(Gate::Pull, (repository, digest))?;
+        let decision = self.ask(Gate::Pull, repository, digest)?;
         if decision.is_satisfied() {
             return Ok(decision);
         }
@@ -86,7 +96,7 @@ impl Gates {
                 if Instant::now() >= until {
                     return Ok(decision);
                 }
-                let of_index = self.ask(Gate::Pull, (repository, parent))?;
+                let of_index = self.ask(Gate::Pull, repository, parent)?;
                 if of_index.is_satisfied() {
                     return Ok(of_index);
                 }
@@ -145,12 +155,13 @@ impl Gates {
     fn log(
         &self,
         gate: Gate,
-        (repository, digest, manifest): (&RepositoryName, &Digest, Option<&Manifest>),
+        subject: Subject<'_>,
         decision: &GateDecision,
         visitor: &Visitor,
     ) -> Result<(), GateError> {
-        let mut draft = Draft::new(EventType::Verify, "image", &format!("{repository}@{digest}"));
-        draft.digests(self.covered(repository, digest, manifest)?.iter().map(Digest::to_string));
+        let name = format!("{}@{}", subject.repository, subject.digest);
+        let mut draft = Draft::new(EventType::Verify, "image", &name);
+        draft.digests(self.covered(subject)?.iter().map(Digest::to_string));
         draft.evidence("gate", &gate);
         draft.evidence("signer", &decision.by.join(" "));
         if let Some(policy) = &self.policy {
@@ -170,12 +181,8 @@ impl Gates {
     }
 
     /// What a decision covers: the manifest, and everything that it lists by digest.
-    fn covered(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        manifest: Option<&Manifest>,
-    ) -> Result<BTreeSet<Digest>, GateError> {
+    fn covered(&self, subject: Subject<'_>) -> Result<BTreeSet<Digest>, GateError> {
+        let Subject { repository, digest, manifest } = subject;
         let children = |manifest: &Manifest| -> Vec<Digest> {
             manifest.children().iter().map(|child| child.digest.clone()).collect()
         };
@@ -225,7 +232,8 @@ fn failed(error: store::Error) -> GateError {
 
 fn denied(
     gate: Gate,
-    (repository, digest): (&RepositoryName, &Digest),
+    repository: &RepositoryName,
+    digest: &Digest,
     decision: &GateDecision,
     hint: &str,
 ) -> GateError {
@@ -255,7 +263,7 @@ impl registry::server::Gate for Gates {
         }
         let decision = self.decide_pull(repository, digest)?;
         if self.is_new_decision(&key, decision.is_satisfied()) {
-            self.log(Gate::Pull, (repository, digest, None), &decision, visitor)?;
+            self.log(Gate::Pull, Subject { repository, digest, manifest: None }, &decision, visitor)?;
         }
         if decision.is_allowed() {
             self.cache_allowed(key);
@@ -263,7 +271,7 @@ impl registry::server::Gate for Gates {
         }
         let hint = "import it with its signatures (`airlock import`), or sign it in the store (`airlock sign IMAGE \
                     --store STORE`); then pull again";
-        Err(denied(Gate::Pull, (repository, digest), &decision, hint))
+        Err(denied(Gate::Pull, repository, digest, &decision, hint))
     }
 
     fn push(&self, push: &Push<'_>) -> Result<(), GateError> {
@@ -273,11 +281,12 @@ impl registry::server::Gate for Gates {
         {
             return Ok(());
         }
-        let decision = self.ask(Gate::Push, (repository, digest))?;
+        let decision = self.ask(Gate::Push, repository, digest)?;
         if decision.is_allowed() {
-            return self.log(Gate::Push, (repository, digest, Some(manifest)), &decision, visitor);
+            let subject = Subject { repository, digest, manifest: Some(manifest) };
+            return self.log(Gate::Push, subject, &decision, visitor);
         }
         let hint = "push the image by its digest and its signatures after it, then push the tag";
-        Err(denied(Gate::Push, (repository, digest), &decision, hint))
+        Err(denied(Gate::Push, repository, digest, &decision, hint))
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::journal::Record;
 use crate::layout::Layout;
-use crate::pushed::{self, NamingLimits};
+use crate::pushed::{self, NamingLimits, Pusher};
 use crate::{Error, Result};
 
 /// How long a pushed blob is kept while no manifest names it.
@@ -165,7 +165,8 @@ pub(crate) fn apply(
             }))
         }
         Change::CountPushed { repository, digest, manifest, pusher, most } => {
-            pushed::count(connection, (repository, digest), manifest, (pusher, *most))?;
+            let pusher = Pusher { name: pusher, most: *most };
+            pushed::count(connection, repository, digest, manifest, pusher)?;
             Ok(None)
         }
         Change::DeleteManifest { repository, digest } => {

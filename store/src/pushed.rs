@@ -27,12 +27,20 @@ impl Default for NamingLimits {
     }
 }
 
+/// The user who pushes a manifest, and the limits for this user's manifests.
+#[derive(Clone, Copy)]
+pub(crate) struct Pusher<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) most: NamingLimits,
+}
+
 /// Counts a manifest that is about to be stored, unless the repository already has it.
 pub(crate) fn count(
     connection: &Connection,
-    (repository, digest): (&RepositoryName, &Digest),
+    repository: &RepositoryName,
+    digest: &Digest,
     manifest: &Manifest,
-    (pusher, most): (&str, NamingLimits),
+    pusher: Pusher<'_>,
 ) -> Result<()> {
     let id = repository_id(connection, repository)?;
     let known = "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2";
@@ -41,7 +49,7 @@ pub(crate) fn count(
     }
     let mut weight = Weight { count: 1, bytes: manifest.bytes().len() as u64 };
     for child in manifest.children().iter().filter(|child| child.media_type.is_manifest()) {
-        charge(connection, id, (&child.digest, digest), weight, (pusher, most))?;
+        charge(connection, id, &child.digest, digest, weight, pusher)?;
     }
     if let Some(subject) = manifest.subject() {
         if manifest.artifact_type().is_some_and(is_statement) {
@@ -50,7 +58,7 @@ pub(crate) fn count(
             let held = manifest.blobs().map(|blob| blob.size).fold(0, u64::saturating_add);
             weight.bytes = weight.bytes.saturating_add(held);
         }
-        charge(connection, id, (&subject.digest, digest), weight, (pusher, most))?;
+        charge(connection, id, &subject.digest, digest, weight, pusher)?;
     }
     Ok(())
 }
@@ -65,10 +73,12 @@ struct Weight {
 fn charge(
     connection: &Connection,
     repository: i64,
-    (named, manifest): (&Digest, &Digest),
+    named: &Digest,
+    manifest: &Digest,
     weight: Weight,
-    (pusher, most): (&str, NamingLimits),
+    pusher: Pusher<'_>,
 ) -> Result<()> {
+    let Pusher { name: pusher, most } = pusher;
     let text = named.to_string();
     // The turn never changes, whatever is deleted or pushed later: lists that are read in pages are ordered by it.
     let sql = "INSERT OR REPLACE INTO pushed (repository, named, pusher, manifest, things, bytes, turn)

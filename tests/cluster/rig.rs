@@ -314,7 +314,8 @@ impl Cluster {
              [plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = '{sandbox}'\n\
              [plugins.'io.containerd.cri.v1.runtime']\nrestrict_oom_score_adj = true\n\
              [plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['{programs}']\nconf_dir = '{at}/cni'\n\
-             [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\n",
+             [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\n\
+             runtime_path = '{programs}/containerd-shim-runc-v2'\n",
             certs.display()
         );
         std::fs::write(folder.join("containerd.toml"), containerd).unwrap();
@@ -369,11 +370,13 @@ impl Cluster {
     pub(crate) fn run_words(&mut self, name: &str, binary: &str, words: &[&str]) {
         let log = std::fs::File::create(self.path(&format!("{name}.log"))).unwrap();
         let mut command = self.command(binary);
-        let path = std::env::var("PATH").unwrap_or_default();
-        let programs = program("kubectl").parent().unwrap().display().to_string();
+        // First, so that none of an installed Docker or containerd is used instead.
+        let programs = program("kubectl").parent().unwrap().to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(programs).chain(std::env::split_paths(&path));
         let child = command
             .args(words)
-            .env("PATH", format!("{path}:{programs}"))
+            .env("PATH", std::env::join_paths(path).unwrap())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .stdin(Stdio::null())

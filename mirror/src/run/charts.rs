@@ -10,9 +10,8 @@ use oci::{Digest, Reference, Selector};
 use registry::client::Client;
 use store::Store;
 
-use super::resolve::{digest_of, locked};
 use super::stored_chart::{MOST_BYTES, chart_layer, mirrored};
-use super::{Error, fetch};
+use super::{Error, fetch, pins};
 use crate::config::ChartLocation;
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
@@ -98,7 +97,7 @@ impl ChartReader<'_> {
     /// A chart's archive with the digest of its manifest: the one in the lock or, without a lock, the registry's current
     /// one.
     async fn archive(&self, reference: &Reference) -> Result<(Digest, Bytes), Error> {
-        let selector = locked(self.lock, reference).map_or_else(|| reference.selector(), Selector::Digest);
+        let selector = pins::selector(self.lock, reference);
         if let Selector::Digest(digest) = &selector
             && let Some(chart) = mirrored(self.store, reference, &selector)?
         {
@@ -114,7 +113,7 @@ impl ChartReader<'_> {
             return Err(Error::ChartTooLarge(name));
         }
         let bytes = self.client.small_blob(host, repository, layer, MOST_BYTES).await.map_err(failed)?;
-        Ok((digest_of(&selector, &manifest), bytes))
+        Ok((pins::digest_of(&selector, &manifest), bytes))
     }
 }
 

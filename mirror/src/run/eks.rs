@@ -1,11 +1,10 @@
 //! EKS manifests: reads them, verifies their signatures, and lists their content.
 
 use bundle_signer::eksa::{distro_keys, package_keys, verify_package_bundle, verify_release};
-use oci::{Digest, Reference, Selector};
+use oci::{Digest, Reference};
 use registry::client::Client;
 
-use super::resolve::{digest_of, locked};
-use super::{Error, fetch};
+use super::{Error, fetch, pins};
 use crate::config::{BundleLocation, BundleSource, Location, MirrorConfig, Signed};
 use crate::lock::{ItemKind, Lock};
 use crate::reporter::Reporter;
@@ -99,14 +98,14 @@ impl EksReader<'_> {
     /// whatever its media type.
     async fn artifact(&self, reference: &Reference) -> Result<(Digest, String), Error> {
         let (host, repository) = (reference.host(), reference.repository());
-        let selector = locked(self.lock, reference).map_or_else(|| reference.selector(), Selector::Digest);
+        let selector = pins::selector(self.lock, reference);
         let name = reference.to_string();
         let failed = |error| Error::Client(error).about(&name);
         let manifest = self.client.manifest(host, repository, &selector).await.map_err(failed)?;
         let manifest = manifest.ok_or_else(|| Error::NotFound(name.clone()))?;
         let layer = manifest.blobs().nth(1).ok_or_else(|| Error::EmptyBundle(name.clone()))?;
         let bytes = self.client.small_blob(host, repository, layer, MOST_TEXT).await.map_err(failed)?;
-        Ok((digest_of(&selector, &manifest), fetch::text(&name, &bytes)?))
+        Ok((pins::digest_of(&selector, &manifest), fetch::text(&name, &bytes)?))
     }
 }
 

@@ -12,7 +12,7 @@ use super::charts::ChartReader;
 use super::eks::{EksReader, instead};
 use super::failures::sorted;
 use super::walk::Walk;
-use super::{Error, fetch};
+use super::{Error, fetch, pins};
 use crate::config::{ChartSource, Location, MirrorConfig, Source};
 use crate::lock::{Absence, ItemKind, Lock};
 use crate::reporter::Reporter;
@@ -160,20 +160,6 @@ fn file_want(file: &crate::config::FileSource, config: &MirrorConfig) -> Result<
     Ok(Wanted::File { source, location, checksums: file.checksums.clone(), repository, tag, title })
 }
 
-/// The digest of a reference in the lock.
-pub(super) fn locked(lock: Option<&Lock>, reference: &Reference) -> Option<Digest> {
-    let name = reference.to_string();
-    lock?.items.iter().find(|item| item.source == name).map(|item| item.digest.clone())
-}
-
-/// The digest of a requested manifest, in the algorithm of the request if that was by digest.
-pub(super) fn digest_of(selector: &Selector, manifest: &Manifest) -> Digest {
-    match selector {
-        Selector::Digest(digest) => digest.clone(),
-        Selector::Tag(_) => manifest.digest().clone(),
-    }
-}
-
 /// Fetches the manifests of all images, several images concurrently.
 pub(super) async fn resolve(
     config: &MirrorConfig,
@@ -185,9 +171,10 @@ pub(super) async fn resolve(
     let resolving = wants.iter().map(|wanted| async move {
         let image = match wanted {
             Wanted::Image { kind, reference, read } => {
-                let known = read.clone().or_else(|| locked(lock, reference));
+                let pinned = || pins::selector(lock, reference);
+                let selector = read.clone().map_or_else(pinned, Selector::Digest);
                 let walk = Walk::new(config, client, *kind, reference)?;
-                Some(walk.run(known).await.map_err(|error| error.about(&reference.to_string()))?)
+                Some(walk.run(&selector).await.map_err(|error| error.about(&reference.to_string()))?)
             }
             Wanted::Archive { format, path, image, reference } => {
                 let (format, path, image) = (*format, path.clone(), image.clone());

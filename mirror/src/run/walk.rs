@@ -7,7 +7,8 @@ use registry::client::Client;
 
 use super::Error;
 use super::about::ATTACHMENTS;
-use super::resolve::{ResolvedImage, digest_of};
+use super::pins::digest_of;
+use super::resolve::ResolvedImage;
 use crate::complete;
 use crate::config::{MirrorConfig, Missing};
 use crate::lock::{Absence, ItemKind};
@@ -67,11 +68,10 @@ impl<'a> Walk<'a> {
         Ok(Self { config, client, host, image, open, referrers, taken: Vec::new(), bytes: 0 })
     }
 
-    pub(super) async fn run(mut self, locked: Option<Digest>) -> Result<ResolvedImage, Error> {
-        let selector = locked.map_or_else(|| self.image.reference.selector(), Selector::Digest);
-        let root = self.manifest(&selector).await?;
+    pub(super) async fn run(mut self, selector: &Selector) -> Result<ResolvedImage, Error> {
+        let root = self.manifest(selector).await?;
         let root = root.ok_or_else(|| Error::NotFound(self.image.reference.to_string()))?;
-        self.image.root = digest_of(&selector, &root);
+        self.image.root = digest_of(selector, &root);
         if let Some(tag) = self.image.reference.tag() {
             self.image.tags.insert(tag.clone(), self.image.root.clone());
         }

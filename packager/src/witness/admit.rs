@@ -6,7 +6,7 @@ use std::path::Path;
 use bundle_signer::{TrustFile, Verified};
 use serde::Serialize;
 
-use super::quarantine::Record;
+use super::quarantine::{self, Record};
 use super::{Now, Witness};
 use crate::bundle::{BundleManifest, Error};
 use crate::drive_log::examine::Examination;
@@ -87,39 +87,14 @@ pub fn admit(
     let recording = options.witness.zip(options.now.as_ref());
     // Of two drives at the same time, the second one is compared with the records of the first one.
     let _lock = recording.map(|(witness, _)| witness.lock()).transpose()?;
-    let set = media.set();
-    let record = options.witness.map(|witness| witness.record(set)).transpose()?.flatten();
-    let quarantined = record.as_ref().and_then(Record::quarantined);
-    let quarantined = quarantined.map(|(since, alarm)| (since.to_owned(), alarm.to_owned()));
+    let record = options.witness.map(|witness| witness.record(media.set())).transpose()?.flatten();
     // The log decides first: otherwise, anyone could block a good drive by adding an old log to a copy of it.
-    let log = match (examine(media, manifest.get(), options), record) {
-        (Err(Error::Alarm(alarm)), Some(record)) if record.is_released(&alarm) => {
-            LogVerdict::Lifted { alarm: alarm.to_string() }
-        }
-        (Err(Error::Alarm(alarm)), Some(record)) if record.quarantined_since(&alarm).is_some() => {
-            let since = record.quarantined_since(&alarm).unwrap_or_default().to_owned();
-            return Err(
-                DriveLogError::Quarantined { set: set.clone(), since, alarm: alarm.to_string() }.into()
-            );
-        }
-        (Err(Error::Alarm(alarm)), record) => {
-            if let Some((witness, now)) = recording {
-                let record = record.unwrap_or_else(|| new_record(media, &manifest));
-                witness.raise(record, &alarm, now)?;
-            }
-            return Err(Error::Alarm(alarm));
-        }
-        (Ok(LogVerdict::NotAsked | LogVerdict::Without), _) if quarantined.is_some() => {
-            // Without a log, this copy cannot be distinguished from the one that raised the alarm.
-            let (since, alarm) = quarantined.unwrap_or_default();
-            return Err(DriveLogError::Quarantined { set: set.clone(), since, alarm }.into());
-        }
-        (Ok(LogVerdict::Proved(mut finding)), _) => {
-            finding.held = quarantined.map(|(since, alarm)| format!("{since}: {alarm}"));
-            LogVerdict::Proved(finding)
-        }
-        (outcome, _) => outcome?,
-    };
+    let verdict = quarantine::decide(record.as_ref(), examine(media, manifest.get(), options));
+    if let (Err(Error::Alarm(alarm)), Some((witness, now))) = (&verdict, recording) {
+        let record = record.unwrap_or_else(|| new_record(media, &manifest));
+        witness.raise(record, alarm, now)?;
+    }
+    let log = verdict?;
     if let (LogVerdict::Proved(finding), Some((witness, now))) = (&log, recording) {
         witness.accept(finding, manifest.get(), now)?;
     }

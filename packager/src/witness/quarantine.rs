@@ -1,15 +1,15 @@
-//! Sets and sites that raised an alarm. A set with the log that raised the alarm is quarantined until a user releases it,
-//! with a reason; both are recorded forever. The same set with a valid log is admitted. For a site, the returned checkpoints
-//! are kept as proof.
+//! The quarantine: decides whether a set is in it, and keeps the records of sets and sites that raised an alarm. A set with
+//! the log that raised the alarm is quarantined until a user releases it, with a reason; both are recorded forever. The
+//! same set with a valid log is admitted. For a site, the returned checkpoints are kept as proof.
 
 use std::path::{Path, PathBuf};
 
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::{Now, Witness};
+use super::{LogVerdict, Now, Witness};
 use crate::bundle::Error;
-use crate::drive_log::{Alarm, DriveLogError, LogOwner};
+use crate::drive_log::{Alarm, DriveLogError, Finding, LogOwner};
 
 /// The maximum number of events of a set; the first ones are kept.
 const MOST_EVENTS: usize = 1000;
@@ -69,6 +69,36 @@ pub enum Event {
     },
 }
 
+/// The verdict on a drive, from the examination of its log and the record of its set. A released alarm is lifted. An alarm
+/// that is an error is not in the record yet.
+pub(super) fn decide(
+    record: Option<&Record>,
+    examined: Result<LogVerdict, Error>,
+) -> Result<LogVerdict, Error> {
+    let Some(record) = record else { return examined };
+    let refused = |since: &str, alarm: String| {
+        Error::from(DriveLogError::Quarantined { set: record.set.clone(), since: since.to_owned(), alarm })
+    };
+    match (examined, record.quarantined()) {
+        (Err(Error::Alarm(alarm)), _) if record.is_released(&alarm) => {
+            Ok(LogVerdict::Lifted { alarm: alarm.to_string() })
+        }
+        (Err(Error::Alarm(alarm)), _) => Err(match record.quarantined_since(&alarm) {
+            Some(since) => refused(since, alarm.to_string()),
+            None => Error::Alarm(alarm),
+        }),
+        // Without a log, this copy cannot be distinguished from the one that raised the alarm.
+        (Ok(LogVerdict::NotAsked | LogVerdict::Without), Some((since, alarm))) => {
+            Err(refused(since, alarm.to_owned()))
+        }
+        (Ok(LogVerdict::Proved(finding)), quarantined) => {
+            let held = quarantined.map(|(since, alarm)| format!("{since}: {alarm}"));
+            Ok(LogVerdict::Proved(Finding { held, ..finding }))
+        }
+        (examined, _) => examined,
+    }
+}
+
 impl Record {
     /// The time and text of the alarm, if the set is quarantined.
     #[must_use]
@@ -90,13 +120,13 @@ impl Record {
     }
 
     /// Whether exactly this alarm was released.
-    pub(super) fn is_released(&self, alarm: &Alarm) -> bool {
+    fn is_released(&self, alarm: &Alarm) -> bool {
         self.raised(alarm)
             .is_some_and(|at| self.events.iter().skip(at).any(|event| matches!(event, Event::Release { .. })))
     }
 
     /// The time since which exactly this alarm quarantines the set.
-    pub(super) fn quarantined_since(&self, alarm: &Alarm) -> Option<&str> {
+    fn quarantined_since(&self, alarm: &Alarm) -> Option<&str> {
         let event =
             self.raised(alarm).filter(|_| !self.is_released(alarm)).and_then(|at| self.events.get(at));
         match event {

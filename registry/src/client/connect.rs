@@ -45,7 +45,7 @@ pub(super) struct Connector {
 
 impl Connector {
     /// Takes a TLS configuration without ALPN protocols.
-    pub(super) fn new(tls: ClientConfig, proxies: Proxies, limit: Duration) -> Self {
+    pub(super) fn new(tls: ClientConfig, proxies: Arc<Proxies>, limit: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver::default());
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -86,7 +86,7 @@ impl Service<Uri> for Connector {
 struct Route {
     tcp: Tcp,
     to_proxy: HttpsConnector<Tcp>,
-    proxies: Proxies,
+    proxies: Arc<Proxies>,
 }
 
 impl Service<Uri> for Route {

@@ -26,7 +26,7 @@ type Outgoing = Either<Full<Bytes>, StreamBody<BoxStream<'static, io::Result<Fra
 /// All connections of a client.
 pub(super) struct Exchange {
     client: legacy::Client<Connector, Outgoing>,
-    proxies: Proxies,
+    proxies: Arc<Proxies>,
     idle: Duration,
 }
 
@@ -64,8 +64,8 @@ enum Cause {
 
 impl Exchange {
     /// `idle` is how long a connection may take to be made, and a server to take or give the next bytes.
-    pub(super) fn new(tls: rustls::ClientConfig, proxies: Proxies, idle: Duration) -> Self {
-        let connector = Connector::new(tls, proxies.clone(), idle);
+    pub(super) fn new(tls: rustls::ClientConfig, proxies: Arc<Proxies>, idle: Duration) -> Self {
+        let connector = Connector::new(tls, Arc::clone(&proxies), idle);
         let client = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -47,7 +47,7 @@ impl Client {
         };
         let announced = answer.response.content_length();
         let most = most.or(announced).unwrap_or(MOST_UNANNOUNCED);
-        Ok(self.stream(answer, start, (most, announced), None))
+        Ok(self.stream(answer, start, most, announced, None))
     }
 
     /// A small file, whole; again when it broke off.

@@ -31,7 +31,7 @@ impl std::fmt::Debug for ProxySettings {
 }
 
 /// The same, parsed.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Proxies {
     http: Option<Url>,
     https: Option<Url>,

@@ -4,7 +4,7 @@
 //! Credentials belong to the origin (scheme, host and port) of the URL that was asked for. A redirect to another
 //! origin loses them, and none leads from HTTPS to plain HTTP.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -31,7 +31,7 @@ pub(super) struct Wire {
     /// Made when needed: reading the system's CA certificates takes a while.
     exchange: OnceLock<Exchange>,
     trust: Trust,
-    proxies: Proxies,
+    proxies: Arc<Proxies>,
     pub(super) idle: Duration,
     pub(super) least: u64,
     tries: u32,
@@ -105,7 +105,7 @@ impl Wire {
         Ok(Self {
             exchange: OnceLock::new(),
             trust: Trust::new(&config.hosts)?,
-            proxies: Proxies::new(&config.proxies)?,
+            proxies: Arc::new(Proxies::new(&config.proxies)?),
             idle: config.idle,
             least: config.least,
             tries: config.tries,
@@ -117,10 +117,10 @@ impl Wire {
         if let Some(made) = self.exchange.get() {
             return Ok(made);
         }
-        let ring = || std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let provider = rustls::crypto::CryptoProvider::get_default().map_or_else(ring, std::sync::Arc::clone);
+        let ring = || Arc::new(rustls::crypto::ring::default_provider());
+        let provider = rustls::crypto::CryptoProvider::get_default().map_or_else(ring, Arc::clone);
         let tls = self.trust.config(&provider).map_err(Error::Tls)?;
-        let made = Exchange::new(tls, self.proxies.clone(), self.idle);
+        let made = Exchange::new(tls, Arc::clone(&self.proxies), self.idle);
         Ok(self.exchange.get_or_init(|| made))
     }
 

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue};
 use oci::Digest;
 
 use super::guard::address::Network;
-use super::guard::fair::FairQueue;
+use super::guard::fair::{FairQueue, QueueLimits};
 use super::guard::rates::Rates;
 use super::refusal::Refusal;
 use super::route::Permission;
@@ -196,7 +196,8 @@ impl Authenticator {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         // Half of the cores stay available for users with cached passwords.
         let at_once = (cores / 2).max(1);
-        let checks = FairQueue::new((at_once, at_once), WAITING, CLIENTS);
+        let limits = QueueLimits { at_once, share: at_once, waiting: WAITING, keys: CLIENTS };
+        let checks = FairQueue::new(limits);
         let (accepted, wrong, pending) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (tokens, guesses) = (Tokens::default(), Rates::new(GUESSES, GUESS));
         Self { auth, tokens, checks, guesses, accepted, wrong, pending }

@@ -123,7 +123,7 @@ pub(super) async fn push(
                 let (digest, manifest) = (&digest, &manifest);
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
-            put(store, &name, (named.clone(), digest.clone(), manifest.clone()), counted)?;
+            put(store, &name, named.clone(), digest.clone(), manifest.clone(), counted)?;
             let (operation, manifest) = (Operation::PushManifest, Some(manifest));
             Ok(Changed { operation, repository: name, digest, tags: named, manifest, visitor })
         })
@@ -183,7 +183,9 @@ fn parsed(
 fn put(
     store: &Store,
     repository: &RepositoryName,
-    (tags, digest, manifest): (Vec<Tag>, Digest, Manifest),
+    tags: Vec<Tag>,
+    digest: Digest,
+    manifest: Manifest,
     counted: Option<(String, NamingLimits)>,
 ) -> Result<(), Refusal> {
     let missing = missing(store, repository, &manifest)?;

@@ -1,29 +1,44 @@
 //! Commands that change the packages of a cluster. Each is logged as an event.
 
 pub(super) mod delete;
+pub(super) mod install;
+pub(super) mod upgrade;
+
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use audit::EventType;
+use clap::Args;
 use error_class::{Class, Classified as _};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use package_api::name::{PACKAGES_NAMESPACE, cluster_namespace};
-use package_api::{
-    AIRLOCK_GROUP, BundleName, EKS_GROUP, Package, PackageBundle, PackageBundleController, PackageSpec,
-};
-use serde_json::{Map, Value, json};
+use kube::api::PostParams;
+use package_api::{AIRLOCK_GROUP, EKS_GROUP};
+use serde_json::Value;
 
-pub(crate) use delete::delete;
-
+pub(crate) use self::delete::delete;
+pub(crate) use self::install::install;
+pub(crate) use self::upgrade::upgrade;
 use super::reach::{
     ApplyResult, Change, ClusterError, MANAGER, api, api_error, applied, connect, object, object_name,
 };
-use super::show::{active_bundle, listed, settings as settings_of};
-use crate::cli::{FromFile, InstallPackage, UpgradePackages};
+use crate::cli::ReachArg;
 use crate::failure::{Status, Usage, unusable};
 use crate::files::read;
 use crate::logged::{Logs, Work};
 use crate::printer::Printer;
+
+/// Packages from a file.
+#[derive(Args, Debug)]
+pub(crate) struct FromFile {
+    /// Manifests, YAML; `-` is standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: ReachArg,
+    /// Validate with the API server, without changing anything.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
 
 /// One change, as it is printed.
 #[derive(serde::Serialize)]
@@ -44,7 +59,7 @@ fn begin<'a>(
     if dry_run {
         return Ok(None);
     }
-    let mut work = logs.begin_in_cluster(EventType::PackageChange, ("package", name), None, printer)?;
+    let mut work = logs.begin_in_cluster(EventType::PackageChange, "package", name, None, printer)?;
     work.evidence("verb", verb);
     Ok(Some(work))
 }
@@ -196,183 +211,11 @@ async fn created(
     api.create(&params, &object).await.map_err(|error| api_error(&doing, &error))
 }
 
-pub(crate) async fn install(
-    settings: &InstallPackage,
-    logs: &Logs,
-    printer: &Printer,
-) -> anyhow::Result<Status> {
-    let mut work = begin("install", &settings.package_name, settings.dry_run, logs, printer)?;
-    let result = install_package(settings, &mut work, printer).await;
-    end(work, result)
-}
-
-async fn install_package(
-    settings: &InstallPackage,
-    work: &mut Option<Work<'_>>,
-    printer: &Printer,
-) -> anyhow::Result<Status> {
-    let client = connect(&settings.cluster.reach).await?;
-    let bundle = active_bundle(&client, &settings.cluster.cluster).await?;
-    let Some(offered) = bundle.spec.package(&settings.package) else {
-        let names: Vec<_> = bundle.spec.packages.iter().map(|package| package.name.as_str()).collect();
-        let message =
-            format!("`{}` has no package `{}`, only {}", bundle.name(), settings.package, names.join(", "));
-        return Err(ClusterError::missing(message, None));
-    };
-    let spec = PackageSpec {
-        package_name: offered.name.clone(),
-        package_version: None,
-        config: config(&settings.set)?,
-        target_namespace: settings.target_namespace.clone(),
-    };
-    let mut package = Package::new(&settings.package_name, spec);
-    package.metadata.namespace = Some(cluster_namespace(&settings.cluster.cluster));
-    let change = Change::of(settings.dry_run);
-    let after = created(&client, &serde_json::to_value(&package)?, change).await?;
-    if let Some(work) = work {
-        work.evidence("cluster", &settings.cluster.cluster);
-        work.evidence("package", &offered.name);
-        work.evidence("bundle", bundle.name());
-    }
-    done(work)?;
-    let line = Line {
-        object: object_name(&after),
-        namespace: after.metadata.namespace.clone(),
-        did: ApplyResult::Created,
-    };
-    printed(&vec![line], change, printer)
-}
-
-/// The values of `--set` as a YAML document: dots separate nested maps; `true` and `false` are booleans, all other
-/// values are strings, as with `eksctl anywhere`.
-fn config(settings: &[(String, String)]) -> anyhow::Result<Option<String>> {
-    let mut all = Map::new();
-    for (key, value) in settings {
-        let value = match value.as_str() {
-            "true" => json!(true),
-            "false" => json!(false),
-            text => json!(text),
-        };
-        let clash = || Usage {
-            message: format!("`{key}` is set twice, or together with a key below it"),
-            hint: "set each key once; dots separate nested maps",
-        };
-        let (path, last) =
-            key.rsplit_once('.').map_or((None, key.as_str()), |(path, last)| (Some(path), last));
-        let mut table = &mut all;
-        for part in path.into_iter().flat_map(|path| path.split('.')) {
-            let below = table.entry(part).or_insert_with(|| json!({}));
-            table = below.as_object_mut().ok_or_else(clash)?;
-        }
-        if table.insert(last.to_owned(), value).is_some() {
-            return Err(clash().into());
-        }
-    }
-    Ok((!all.is_empty()).then(|| gostd::yaml::write(&Value::Object(all))))
-}
-
-pub(crate) async fn upgrade(
-    settings: &UpgradePackages,
-    logs: &Logs,
-    printer: &Printer,
-) -> anyhow::Result<Status> {
-    let mut work = begin("upgrade", &settings.cluster.cluster, settings.dry_run, logs, printer)?;
-    let result = activate(settings, &mut work, printer).await;
-    end(work, result)
-}
-
-async fn activate(
-    settings: &UpgradePackages,
-    work: &mut Option<Work<'_>>,
-    printer: &Printer,
-) -> anyhow::Result<Status> {
-    let (cluster, bundle) = (&settings.cluster.cluster, &settings.bundle_version);
-    let client = connect(&settings.cluster.reach).await?;
-    let before = settings_of(&client, cluster).await?.spec.active_bundle.unwrap_or_default();
-    if let Some(work) = work {
-        work.evidence("cluster", cluster);
-        work.evidence("bundle", bundle);
-        work.evidence("before", &before);
-    }
-    let bundles = listed::<PackageBundle>(&client, &[], PACKAGES_NAMESPACE).await?;
-    if !bundles.iter().any(|known| known.name() == bundle.as_str()) {
-        let message = format!("packagebundles \"{bundle}\" not found in {PACKAGES_NAMESPACE}");
-        return Err(ClusterError::missing_with_hint(message, check_now_hint(cluster)));
-    }
-    if let Some(older) = older(&before, bundle)
-        && !settings.allow_downgrade
-    {
-        let message = format!("`{bundle}` is older than the active bundle `{older}`");
-        return Err(Usage { message, hint: "give --allow-downgrade to activate it" }.into());
-    }
-    let change = Change::of(settings.dry_run);
-    let did = if before == bundle.as_str() { ApplyResult::Unchanged } else { ApplyResult::Configured };
-    let api: Api<PackageBundleController> = Api::namespaced(client, PACKAGES_NAMESPACE);
-    let params = PatchParams {
-        dry_run: change == Change::Checked,
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let patch = Patch::Merge(json!({ "spec": { "activeBundle": bundle.as_str() } }));
-    let doing = format!("activating bundle `{bundle}` of cluster `{cluster}`");
-    api.patch(cluster, &params, &patch).await.map_err(|error| api_error(&doing, &error))?;
-    done(work)?;
-    let value = json!({ "cluster": cluster, "activeBundle": bundle.as_str(), "before": before, "did": did });
-    printer.result(&value, |_| {
-        let from = if before.is_empty() { "none".to_owned() } else { before.clone() };
-        format!(
-            "packagebundlecontroller/{cluster} {}{}: active bundle {bundle} (was {from})\n",
-            did.as_str(),
-            change.note()
-        )
-    })?;
-    Ok(Status::Done)
-}
-
-/// The hint with a command that makes the controller check the registry at once, as it does whenever a cluster's
-/// settings change.
-fn check_now_hint(cluster: &str) -> String {
-    format!(
-        "the controller checks the registry for newer bundles every `upgradeCheckInterval`, by default once a day; to \
-         check now, and then every hour, run: kubectl patch pbc -n {PACKAGES_NAMESPACE} {cluster} --type merge -p \
-         '{{\"spec\":{{\"upgradeCheckInterval\":\"1h\"}}}}'"
-    )
-}
-
-/// The active bundle, if it is newer than this one, or for a later Kubernetes version.
-fn older(active: &str, wanted: &BundleName) -> Option<BundleName> {
-    let active: BundleName = active.parse().ok()?;
-    (active > *wanted).then_some(active)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-
-    #[test]
-    fn settings_become_a_document() {
-        let set = |pairs: &[(&str, &str)]| {
-            config(
-                &pairs
-                    .iter()
-                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        assert_eq!(set(&[]).unwrap(), None);
-        let text = set(&[("a.b", "true"), ("a.c", "1"), ("d", "x")]).unwrap().unwrap();
-        assert_eq!(text, "a:\n  b: true\n  c: \"1\"\nd: x\n");
-        assert!(set(&[("a", "1"), ("a.b", "2")]).is_err() && set(&[("a", "1"), ("a", "2")]).is_err());
-    }
-
-    #[test]
-    fn a_bundle_is_older_by_its_name_and_not_because_it_differs() {
-        let wanted: BundleName = "v1-36-2026-03-12-1773300000".parse().unwrap();
-        assert!(older("v1-36-2026-03-13-1773386400", &wanted).is_some());
-        for active in ["", "v1-36-7", "v1-36-2026-03-12-1773300000", "v1-35-2026-09-12-1789200000"] {
-            assert_eq!(older(active, &wanted), None, "{active}");
-        }
-    }
 
     #[test]
     fn only_kinds_of_a_cluster_are_accepted() {
@@ -381,14 +224,5 @@ mod tests {
         assert!(is_about_packages(&manifest("airlock.dev/v1alpha1", "TrustPolicy")));
         assert!(!is_about_packages(&manifest("airlock.dev/v1alpha1", "MirrorConfig")));
         assert!(!is_about_packages(&manifest("v1", "Pod")) && !is_about_packages(&json!(1)));
-    }
-
-    #[test]
-    fn the_hint_to_check_for_bundles_now_is_a_command() {
-        let hint = check_now_hint("mgmt");
-        assert!(hint.contains("kubectl patch pbc -n eksa-packages mgmt --type merge"), "{hint}");
-        let patch = hint.split('\'').nth(1).unwrap();
-        let patch: Value = serde_json::from_str(patch).unwrap();
-        assert_eq!(patch["spec"]["upgradeCheckInterval"], "1h");
     }
 }

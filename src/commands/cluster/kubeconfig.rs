@@ -1,13 +1,11 @@
-//! Kubeconfigs, as `kubectl` finds and merges them. Each file is read once, within a size limit.
+//! Kubeconfigs, as `kubectl` finds and merges them.
 
 use std::path::{Path, PathBuf};
 
 use kube::config::{Kubeconfig, KubeconfigError};
+use package_controller::read_kubeconfig;
 
 use crate::env;
-
-/// The maximum size of a kubeconfig.
-const MAX_SIZE: u64 = 8 << 20;
 
 /// Reads the named kubeconfig, or those of the environment.
 pub(super) fn read(named: Option<&Path>) -> Result<Kubeconfig, KubeconfigError> {
@@ -15,7 +13,7 @@ pub(super) fn read(named: Option<&Path>) -> Result<Kubeconfig, KubeconfigError> 
         Some(path) => vec![path.to_owned()],
         None => paths()?,
     };
-    paths.iter().try_fold(Kubeconfig::default(), |merged, path| merged.merge(read_file(path)?))
+    paths.iter().try_fold(Kubeconfig::default(), |merged, path| merged.merge(read_kubeconfig(path)?))
 }
 
 /// The files in `KUBECONFIG`, or else the default file.
@@ -28,32 +26,6 @@ fn paths() -> Result<Vec<PathBuf>, KubeconfigError> {
     }
     let home = std::env::home_dir().ok_or(KubeconfigError::FindPath)?;
     Ok(vec![home.join(".kube/config")])
-}
-
-fn read_file(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
-    let text = input::read_text(path, MAX_SIZE);
-    let text = text.map_err(|source| KubeconfigError::ReadConfig(source, path.to_owned()))?;
-    let mut config = Kubeconfig::from_yaml(text.trim_start_matches('\u{feff}'))?;
-    resolve_paths(&mut config, input::folder_of(path));
-    Ok(config)
-}
-
-/// Makes the paths in a kubeconfig, which are relative to its folder, independent of it.
-fn resolve_paths(config: &mut Kubeconfig, folder: &Path) {
-    let resolve = |path: &mut String| {
-        if let Some(resolved) = folder.join(&*path).to_str() {
-            resolved.clone_into(path);
-        }
-    };
-    let clusters = config.clusters.iter_mut().filter_map(|named| named.cluster.as_mut());
-    clusters.filter_map(|cluster| cluster.certificate_authority.as_mut()).for_each(resolve);
-    for user in config.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
-        let files = [&mut user.client_certificate, &mut user.client_key, &mut user.token_file];
-        files.into_iter().flatten().for_each(resolve);
-        // A command without a slash is searched in `PATH`.
-        let command = user.exec.as_mut().and_then(|exec| exec.command.as_mut());
-        command.filter(|command| command.contains('/')).into_iter().for_each(resolve);
-    }
 }
 
 #[cfg(test)]

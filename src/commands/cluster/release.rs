@@ -94,7 +94,7 @@ pub(super) async fn run(settings: &PackageCommand, logs: &Logs, printer: &Printe
         }
         PackageCommand::Rollback(settings) => {
             let mut work =
-                logs.begin_in_cluster(EventType::PackageChange, ("package", &settings.name), None, printer)?;
+                logs.begin_in_cluster(EventType::PackageChange, "package", &settings.name, None, printer)?;
             work.evidence("verb", "rollback");
             let result = rollback::rollback(settings, Some(&mut work), printer).await;
             work.end(result)
@@ -103,7 +103,7 @@ pub(super) async fn run(settings: &PackageCommand, logs: &Logs, printer: &Printe
         PackageCommand::Rights(settings) => {
             let cluster = &settings.cluster.cluster;
             let mut work =
-                logs.begin_in_cluster(EventType::PackageChange, ("cluster", cluster), None, printer)?;
+                logs.begin_in_cluster(EventType::PackageChange, "cluster", cluster, None, printer)?;
             work.evidence("verb", "rights");
             let result = rights::rights(settings, Some(&mut work), printer).await;
             work.end(result)

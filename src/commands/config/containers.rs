@@ -2,25 +2,31 @@
 
 use super::site::Site;
 use super::{NodeFile, toml};
+use crate::commands::credentials::Credentials;
 
-pub(super) fn crio(site: &Site) -> anyhow::Result<Vec<NodeFile>> {
+pub(super) fn crio(site: &Site) -> Vec<NodeFile> {
     let mut files = shared(site);
     if let Some(credentials) = &site.credentials {
         let path = "/etc/crio/airlock-auth.json";
         let text = format!("[crio.image]\nglobal_auth_file = \"{path}\"\n");
         files.push(NodeFile::new("/etc/crio/crio.conf.d/50-airlock.conf", text));
-        files.push(NodeFile::new(path, credentials.auth_file(&site.registry.host)?).secret(true));
+        files.push(auth_file(path, credentials, site));
     }
-    Ok(files)
+    files
 }
 
-pub(super) fn podman(site: &Site) -> anyhow::Result<Vec<NodeFile>> {
+pub(super) fn podman(site: &Site) -> Vec<NodeFile> {
     let mut files = shared(site);
     if let Some(credentials) = &site.credentials {
         let path = "/root/.config/containers/auth.json";
-        files.push(NodeFile::new(path, credentials.auth_file(&site.registry.host)?).secret(true));
+        files.push(auth_file(path, credentials, site));
     }
-    Ok(files)
+    files
+}
+
+fn auth_file(path: &str, credentials: &Credentials, site: &Site) -> NodeFile {
+    let text = format!("{:#}\n", credentials.auth_file(&site.registry.host));
+    NodeFile::new(path, text).secret(true)
 }
 
 fn shared(site: &Site) -> Vec<NodeFile> {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use mirror::lock::{ItemKind, Lock};
 use mirror::source::FILE_TYPE;
 use oci::{RegistryHost, RepositoryName};
 use store::Store;
 
 use super::Config;
+use crate::commands::credentials::Credentials;
 use crate::failure::Usage;
 use crate::files::read;
 use crate::printer::Printer;
@@ -35,12 +34,6 @@ pub(super) struct Endpoint {
     pub(super) plain: bool,
     /// Host and port as they were typed: `:443` stays, because it is part of the name that clients look up.
     pub(super) host: RegistryHost,
-}
-
-#[derive(Debug)]
-pub(super) struct Credentials {
-    pub(super) user: String,
-    pub(super) password: String,
 }
 
 impl Endpoint {
@@ -75,25 +68,6 @@ impl Endpoint {
             Some((host, port)) => (host.to_owned(), Some(port.to_owned())),
             None => (text.to_owned(), None),
         }
-    }
-}
-
-impl Credentials {
-    fn parse(text: &str) -> Option<Self> {
-        let (user, password) = text.lines().next()?.split_once(':')?;
-        let sound = !user.is_empty() && !password.is_empty();
-        sound.then(|| Self { user: user.to_owned(), password: password.to_owned() })
-    }
-
-    /// The value for HTTP's Basic scheme.
-    pub(super) fn basic(&self) -> String {
-        STANDARD.encode(format!("{}:{}", self.user, self.password))
-    }
-
-    /// An auth file in the format of docker and podman.
-    pub(super) fn auth_file(&self, host: &RegistryHost) -> anyhow::Result<String> {
-        let auths = serde_json::json!({ "auths": { host.as_str(): { "auth": self.basic() } } });
-        Ok(format!("{}\n", serde_json::to_string_pretty(&auths)?))
     }
 }
 
@@ -153,7 +127,7 @@ impl Site {
             mirrors,
             ca,
             skip_verify: settings.insecure_skip_verify,
-            credentials: credentials(settings)?,
+            credentials: settings.credentials.as_deref().map(Credentials::read).transpose()?,
             fallback: settings.fallback,
             closed_world: settings.closed_world,
         })
@@ -177,16 +151,6 @@ fn has_images(store: &Store, name: &RepositoryName) -> anyhow::Result<bool> {
         }
     }
     Ok(false)
-}
-
-fn credentials(settings: &Config) -> anyhow::Result<Option<Credentials>> {
-    let Some(path) = &settings.credentials else { return Ok(None) };
-    let credentials = Credentials::parse(&read(path)?);
-    let usage = || Usage {
-        message: format!("the first line of `{}` is not USER:PASSWORD", path.display()),
-        hint: "write the user and the password to the first line, such as `puller:secret`",
-    };
-    Ok(Some(credentials.ok_or_else(usage)?))
 }
 
 /// `HOST`, `HOST=NAMESPACE` or `HOST=`.
@@ -264,15 +228,6 @@ mod tests {
         assert_eq!(namespace("public.ecr.aws="), None);
         for bad in ["", "=x", "a b", "public.ecr.aws=UPPER", "https://public.ecr.aws"] {
             assert!(mirror(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn credentials_are_one_line() {
-        assert_eq!(Credentials::parse("username:password\n").unwrap().basic(), "dXNlcm5hbWU6cGFzc3dvcmQ=");
-        assert_eq!(Credentials::parse("u:a:b").unwrap().password, "a:b");
-        for bad in ["", "\nu:p", "user", ":p", "u:"] {
-            assert!(Credentials::parse(bad).is_none(), "{bad}");
         }
     }
 }

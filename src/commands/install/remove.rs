@@ -29,7 +29,7 @@ pub(in crate::commands) async fn run(
         return uninstall(settings, None, printer).await;
     }
     let mut work =
-        logs.begin_in_cluster(EventType::ClusterUninstall, ("cluster", "management cluster"), None, printer)?;
+        logs.begin_in_cluster(EventType::ClusterUninstall, "cluster", "management cluster", None, printer)?;
     let result = uninstall(settings, Some(&mut work), printer).await;
     work.end(result)
 }

@@ -105,7 +105,7 @@ pub(super) fn trust(settings: &TrustKeys, work: &mut Work<'_>, printer: &Printer
     let identity = if settings.added.identity.is_given() { " and an identity" } else { "" };
     let sign = may.first().cloned().unwrap_or_default();
     let value = json!({ "trustFile": settings.to, "keys": in_file, "sign": may, "findings": findings });
-    printer.written((to, &text), &value, |_| {
+    printer.written(to, &text, &value, |_| {
         let accepted = if in_file == 0 { "an identity".to_owned() } else { count(in_file, "key") + identity };
         format!(
             "wrote {}, which accepts {accepted} for: {sign}\nto accept other kinds, such as packageBundle, use --sign\n",

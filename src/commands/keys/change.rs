@@ -126,7 +126,7 @@ pub(super) fn rotate(settings: &Rotate, work: &mut Work<'_>, printer: &Printer) 
         "kept": written.kept, "privateKey": made.as_ref().map(|(private, _)| private),
         "publicKey": settings.public_key.as_ref().or(made.as_ref().map(|(_, public)| public)),
     });
-    printer.written(written.output(), &value, |_| {
+    printer.written(written.output(), &written.text, &value, |_| {
         let made = made.as_ref().map_or_else(String::new, |(private, public)| {
             format!("wrote {} (keep it secret) and {}\n", private.display(), public.display())
         });
@@ -164,7 +164,7 @@ pub(super) fn revoke(settings: &Revoke, work: &mut Work<'_>, printer: &Printer) 
         "name": name, "keyHint": hint, "reason": settings.reason, "date": date, "trustFile": written.to,
         "sequence": changed.sequence(), "kept": written.kept, "findings": findings,
     });
-    printer.written(written.output(), &value, |_| {
+    printer.written(written.output(), &written.text, &value, |_| {
         let name = name.as_ref().map_or_else(String::new, |name| format!(" (`{name}`)"));
         let findings: String = findings.iter().map(|found| format!("now: {}\n", found.text)).collect();
         let sequence = changed.sequence();
@@ -198,8 +198,9 @@ pub(super) fn add(settings: &Add, work: &mut Work<'_>, printer: &Printer) -> any
         "added": named, "trustFile": written.to, "sequence": sequence, "kept": written.kept, "findings": findings,
     });
     let added = named.join(", ");
-    printer
-        .written(written.output(), &value, |_| format!("{written}, sequence {sequence}: added {added}\n"))?;
+    printer.written(written.output(), &written.text, &value, |_| {
+        format!("{written}, sequence {sequence}: added {added}\n")
+    })?;
     Ok(Status::Done)
 }
 

@@ -76,7 +76,7 @@ impl<'a> Change<'a> {
 
 /// The written files.
 pub(super) struct Written {
-    text: String,
+    pub(super) text: String,
     pub(super) to: PathBuf,
     is_stdout: bool,
     /// The copy of the old file.
@@ -84,9 +84,8 @@ pub(super) struct Written {
 }
 
 impl Written {
-    pub(super) fn output(&self) -> (Output<'_>, &str) {
-        let output = if self.is_stdout { Output::Stdout } else { Output::File(&self.to) };
-        (output, &self.text)
+    pub(super) fn output(&self) -> Output<'_> {
+        if self.is_stdout { Output::Stdout } else { Output::File(&self.to) }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry::server::{FairQueue, QueueTicket};
+use registry::server::{FairQueue, QueueLimits, QueueTicket};
 use tokio::sync::Semaphore;
 
 use super::DEADLINE;
@@ -41,7 +41,12 @@ pub(super) struct QueryQueue {
 impl Default for QueryQueue {
     fn default() -> Self {
         Self {
-            fair: FairQueue::new((MAX_CONCURRENT, MAX_CONCURRENT_PER_USER), MAX_WAITING_PER_USER, MAX_USERS),
+            fair: FairQueue::new(QueueLimits {
+                at_once: MAX_CONCURRENT,
+                share: MAX_CONCURRENT_PER_USER,
+                waiting: MAX_WAITING_PER_USER,
+                keys: MAX_USERS,
+            }),
             late: Arc::new(Semaphore::new(MAX_LATE)),
         }
     }

@@ -9,13 +9,21 @@ use tokio::sync::oneshot;
 /// A queue for limited concurrent work. A key with many requests delays only itself, not other keys.
 pub struct FairQueue<K: Clone + Eq + Hash>(Arc<Lines<K>>);
 
+/// The limits of a [`FairQueue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// The number of concurrent requests.
+    pub at_once: usize,
+    /// The number of concurrent requests of one key that is alone. While other keys work, a quarter of it, at least one.
+    pub share: usize,
+    /// The number of waiting requests of one key.
+    pub waiting: usize,
+    /// The number of keys with waiting requests.
+    pub keys: usize,
+}
+
 struct Lines<K: Clone + Eq + Hash> {
-    /// The maximum concurrent work of one key that is alone; while other keys work, a quarter.
-    share: usize,
-    /// The maximum number of waiting requests of one key.
-    each: usize,
-    /// The maximum number of keys with waiting requests.
-    most: usize,
+    limits: QueueLimits,
     inner: Mutex<Inner<K>>,
 }
 
@@ -37,13 +45,12 @@ impl<K: Clone + Eq + Hash> Clone for FairQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash> FairQueue<K> {
-    /// A queue for `at_once` concurrent requests, of which one key may have `share`, and a quarter of that (at least one)
-    /// while requests of other keys are in progress. Of each key, `each` requests may wait, and `most` keys may have waiting
-    /// requests.
+    /// An empty queue.
     #[must_use]
-    pub fn new((at_once, share): (usize, usize), each: usize, most: usize) -> Self {
-        let inner = Mutex::new(Inner { free: at_once, tickets: HashMap::new(), lines: VecDeque::new() });
-        Self(Arc::new(Lines { share, each, most, inner }))
+    pub fn new(limits: QueueLimits) -> Self {
+        let inner =
+            Mutex::new(Inner { free: limits.at_once, tickets: HashMap::new(), lines: VecDeque::new() });
+        Self(Arc::new(Lines { limits, inner }))
     }
 
     /// Waits for a ticket; returns `None` immediately if the key's line is full. Dropping the future leaves the line.
@@ -58,15 +65,15 @@ impl<K: Clone + Eq + Hash> FairQueue<K> {
             }
             if let Some((_, line)) = inner.lines.iter_mut().find(|(other, _)| other == key) {
                 line.retain(|waiting| !waiting.is_closed());
-                if line.len() >= self.0.each {
+                if line.len() >= self.0.limits.waiting {
                     return None;
                 }
                 line.push_back(sender);
             } else {
-                if inner.lines.len() >= self.0.most {
+                if inner.lines.len() >= self.0.limits.keys {
                     inner.lines.retain(|(_, line)| line.iter().any(|waiting| !waiting.is_closed()));
                 }
-                if inner.lines.len() >= self.0.most {
+                if inner.lines.len() >= self.0.limits.keys {
                     return None;
                 }
                 inner.lines.push_back((key.clone(), VecDeque::from([sender])));
@@ -81,7 +88,8 @@ impl<K: Clone + Eq + Hash> Lines<K> {
     fn allows(&self, tickets: &HashMap<K, usize>, key: &K) -> bool {
         let own = tickets.get(key).copied().unwrap_or_default();
         let is_alone = tickets.len() == usize::from(own > 0);
-        own < if is_alone { self.share } else { self.share.div_ceil(4) }
+        let share = self.limits.share;
+        own < if is_alone { share } else { share.div_ceil(4) }
     }
 
     /// Takes a ticket back. Returns the requests that may start now, those of the keys with the fewest tickets first.
@@ -132,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_with_many_requests_does_not_delay_others() {
-        let fair = FairQueue::new((1, 1), 100, 10);
+        let fair = FairQueue::new(QueueLimits { at_once: 1, share: 1, waiting: 100, keys: 10 });
         let first = fair.acquire(&'a').await.unwrap();
         let done = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
@@ -159,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_line_refuses_requests_until_one_leaves() {
-        let fair = FairQueue::new((1, 1), 2, 2);
+        let fair = FairQueue::new(QueueLimits { at_once: 1, share: 1, waiting: 2, keys: 2 });
         let first = fair.acquire(&'a').await.unwrap();
         let wait = |key: char| {
             let fair = fair.clone();
@@ -183,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_gets_its_share_when_alone_and_a_quarter_of_it_beside_others() {
-        let fair = FairQueue::new((9, 8), 10, 10);
+        let fair = FairQueue::new(QueueLimits { at_once: 9, share: 8, waiting: 10, keys: 10 });
         let mut alone = Vec::new();
         for _ in 0..8 {
             alone.push(fair.acquire(&'a').await.unwrap());
