@@ -123,7 +123,7 @@ pub(super) async fn push(
                 let (digest, manifest) = (&digest, &manifest);
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
-            put(store, &name, named.clone(), digest.clone(), manifest.clone(), counted)?;
+            put(store, &name, named.clone(), &digest, manifest.clone(), counted)?;
             let (operation, manifest) = (Operation::PushManifest, Some(manifest));
             Ok(Changed { operation, repository: name, digest, tags: named, manifest, visitor })
         })
@@ -184,7 +184,7 @@ fn put(
     store: &Store,
     repository: &RepositoryName,
     tags: Vec<Tag>,
-    digest: Digest,
+    digest: &Digest,
     manifest: Manifest,
     counted: Option<(String, NamingLimits)>,
 ) -> Result<(), Refusal> {
