@@ -12,9 +12,11 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
+use tlog::folder::CHECKPOINT;
 use tlog::{Checkpoint, Folder, Note, check, cosignature};
 
 use self::rows::Rows;
@@ -156,7 +158,9 @@ pub fn verify(log: &Path, trust: &LogTrust, checkpoints: &[&Path]) -> Result<Rep
     if !log.is_dir() {
         return Err(tlog::Error::Absent(log.to_owned()).into());
     }
-    let (note, tail) = tlog::log::between_batches(log, || (Folder::checkpoint(log), tlog::log::tail(log)))?;
+    let (note, tail, file) = tlog::log::between_batches(log, || {
+        (Folder::checkpoint(log), tlog::log::tail(log), fs::read(log.join(CHECKPOINT)).unwrap_or_default())
+    })?;
     let verified = note.and_then(|note| Ok((trust.policy().verify(&note)?, note)));
     let (checkpoint, note) = match verified {
         Ok(verified) => verified,
@@ -173,6 +177,7 @@ pub fn verify(log: &Path, trust: &LogTrust, checkpoints: &[&Path]) -> Result<Rep
     report.size = checkpoint.size;
     report.root = checkpoint.root.to_string();
     report.signatures = signatures(&note, trust);
+    newest::judge_checkpoint(&file, &note, trust, &mut report);
     let folder = Folder::signed(log, &checkpoint);
     let (mut tree, rows) = walk(log, &folder, &mut report)?;
     if folder.uses_tail() {

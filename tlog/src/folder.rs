@@ -63,17 +63,13 @@ impl Folder {
         self.newest.as_deref().filter(|_| is_last)
     }
 
-    /// The signed checkpoint of the log at `path`, not verified.
+    /// The signed checkpoint of the log at `path`, not verified. If a crash left a checkpoint file that is older than the one
+    /// in `tail`, or damaged, it is the one in `tail`.
     ///
     /// # Errors
-    /// [`Error::Absent`], [`Error::Note`] or an I/O error.
+    /// [`Error::Absent`], [`Error::Note`], [`Error::Locked`] or an I/O error.
     pub fn checkpoint(path: &Path) -> Result<Note> {
-        let file = path.join(CHECKPOINT);
-        match fs::read(&file) {
-            Ok(bytes) => Note::parse(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Absent(path.to_owned())),
-            Err(error) => Err(Error::io("read", &file)(error)),
-        }
+        crate::log::newest(path)
     }
 
     /// The number of entries that are read.

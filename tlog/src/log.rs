@@ -1,18 +1,17 @@
 //! Appending to a log: entries become durable first, then part of the tree, then part of a signed checkpoint.
 //!
-//! Write order for a batch: the entries at the end of `tail`, `fdatasync`; the tiles they change; a new
-//! `checkpoint` (temporary file, `fsync`, rename). An append returns only after all of these. If a crash follows the
-//! first step, the next open adds the entries to the tree.
+//! Write order for a batch: the entries and the checkpoint that will cover them, at the end of `tail`, `fdatasync`; the
+//! tiles they change; `checkpoint`. An append returns only after all of these, and no reader sees the checkpoint before
+//! it is durable in `tail`. The flush of `tail` is the only one: the last bundle, the last tile of the lowest level and
+//! `checkpoint` can be restored from it. If a power cut damages these files or keeps older ones, the next open writes them
+//! again, and readers use `tail` instead ([`Folder::checkpoint`], [`Folder::signed`]).
 //!
-//! The last bundle and the last tile of the lowest level are not flushed until they are full: `tail` holds the same
-//! entries. If a power cut damages these files, the next open writes them again, and readers use `tail` instead
-//! ([`Folder::signed`]).
-//!
-//! `tail` holds the entries since the last full bundle. Each record is a `u16` length, the entry, and the first four
-//! bytes of its leaf hash, which distinguishes an acknowledged record from a torn write. When a bundle is full, it and
-//! its tiles are flushed, and after the checkpoint a new `tail` without its entries replaces the old one.
+//! A batch that fills a bundle, one in 256, has more flushes: the entries at the end of `tail`; the tiles and bundles;
+//! `checkpoint`; and then a new `tail` without the entries of full bundles replaces the old one. A crash before the
+//! checkpoint leaves entries that no checkpoint covers; the next open adds them to the tree.
 
 mod files;
+mod newest;
 mod tail;
 
 use std::fs::File;
@@ -24,9 +23,9 @@ use std::time::Duration;
 use private::{Hold, PATIENCE};
 
 use self::files::{LOCK, lock, publish, remove_narrower, write};
-pub use self::tail::tail;
-
+pub(crate) use self::newest::newest;
 use self::tail::Tail;
+pub use self::tail::tail;
 use crate::folder::{CHECKPOINT, Folder};
 use crate::tile::{self, HEIGHT, TileId, WIDTH};
 use crate::{Checkpoint, Error, Hash, Note, Result, SigningKey};
@@ -102,10 +101,11 @@ impl Log {
             return Err(Error::Exists(path.to_owned()));
         }
         private::create_folders(path).map_err(Error::io("create", path))?;
-        Tail::create(path, 0, &[])?;
+        Tail::create(path, 0, &[], None)?;
         drop(lock(path, PATIENCE)?);
         let log = Self::of(path, key, PATIENCE);
-        log.sign(&Checkpoint { origin: log.origin(), size: 0, root: Hash::empty() })?;
+        let note = log.sign(0, Hash::empty())?;
+        publish(&path.join(CHECKPOINT), note.to_string().as_bytes())?;
         Ok(log)
     }
 
@@ -210,17 +210,26 @@ impl Log {
         let begin = state.size;
         let entries: Vec<&[u8]> =
             batch.iter().flat_map(|ticket| &ticket.entries).map(Vec::as_slice).collect();
-        if !entries.is_empty() {
-            state.tail.append(&entries)?;
+        if entries.is_empty() {
+            return Ok(begin);
+        }
+        if state.fills_bundle(entries.len()) {
+            state.tail.append(&entries, None)?;
             self.grow(state, &entries)?;
+        } else {
+            state.extend(&entries);
+            let note = self.sign(state.size, state.root())?;
+            state.tail.append(&entries, Some(&note))?;
+            self.write_newest(state, begin, &note)?;
         }
         Ok(begin)
     }
 
     /// Reads the folder, checks it against its checkpoint, and completes it.
     fn load(&self) -> Result<State> {
-        let checkpoint = Checkpoint::verify(&Folder::checkpoint(&self.path)?, &self.key.verifier())?;
-        let (tail, records) = Tail::open(&self.path)?;
+        let (note, is_restored) = newest::found(&self.path)?;
+        let checkpoint = Checkpoint::verify(&note, &self.key.verifier())?;
+        let tail = Tail::open(&self.path)?;
         let folder = Folder::new(&self.path, tail.base());
         let mut edge = Vec::new();
         let mut count = tail.base();
@@ -230,8 +239,9 @@ impl Log {
             edge.push(if partial { folder.tile(level, count / WIDTH)?.to_vec() } else { Vec::new() });
             count /= WIDTH;
         }
-        let mut state = State { size: tail.base(), tail, edge };
+        let records = tail.entries().to_vec();
         let entries: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+        let mut state = State { size: tail.base(), tail, edge };
         let signed = usize::try_from(checkpoint.size.saturating_sub(state.size)).unwrap_or(usize::MAX);
         if checkpoint.size < state.size || signed > entries.len() {
             return Err(Error::RootDiffers { size: checkpoint.size });
@@ -241,10 +251,18 @@ impl Log {
         if state.root() != checkpoint.root {
             return Err(Error::RootDiffers { size: checkpoint.size });
         }
-        if left_out.is_empty() {
-            self.repair(&state)?;
-        } else {
+        if is_restored || !left_out.is_empty() {
+            // A killed process may have left them unflushed.
+            tail::flush(&self.path)?;
+        }
+        self.repair(&state)?;
+        if is_restored {
+            publish(&self.path.join(CHECKPOINT), note.to_string().as_bytes())?;
+        }
+        if !left_out.is_empty() {
             self.grow(&mut state, left_out)?;
+        } else if state.tail.is_old() || state.is_full() {
+            self.rotate(&mut state, &note)?;
         }
         Ok(state)
     }
@@ -286,11 +304,21 @@ impl Log {
         }
         self.write_edge(state, before)?;
         self.write_bundle(state.tail.entries(), state.tail.base() / WIDTH)?;
-        self.sign(&Checkpoint { origin: self.origin(), size: state.size, root: state.root() })?;
+        let note = self.sign(state.size, state.root())?;
+        publish(&self.path.join(CHECKPOINT), note.to_string().as_bytes())?;
         // Only now: a tail that begins after the end of the checkpoint could not be checked against it.
-        if state.size / WIDTH > state.tail.base() / WIDTH {
-            self.rotate(state)?;
+        if state.tail.is_old() || state.is_full() {
+            self.rotate(state, &note)?;
         }
+        remove_narrower(&self.path, before, state.size);
+        Ok(())
+    }
+
+    /// Writes the files of entries that are durable in `tail` with their checkpoint and fill no bundle, without a flush.
+    fn write_newest(&self, state: &State, before: u64, note: &Note) -> Result<()> {
+        self.write_edge(state, before)?;
+        self.write_bundle(state.tail.entries(), state.tail.base() / WIDTH)?;
+        write(&self.path.join(CHECKPOINT), note.to_string().as_bytes())?;
         remove_narrower(&self.path, before, state.size);
         Ok(())
     }
@@ -326,23 +354,33 @@ impl Log {
         Ok(())
     }
 
-    /// Removes full bundles from the tail.
-    fn rotate(&self, state: &mut State) -> Result<()> {
+    /// Replaces the tail with one without full bundles.
+    fn rotate(&self, state: &mut State, note: &Note) -> Result<()> {
         let base = state.size / WIDTH * WIDTH;
         let gone = usize::try_from(base - state.tail.base()).unwrap_or(usize::MAX);
         let kept = state.tail.entries().get(gone..).unwrap_or_default().to_vec();
-        state.tail = Tail::create(&self.path, base, &kept)?;
+        state.tail = Tail::create(&self.path, base, &kept, Some(note))?;
         Ok(())
     }
 
-    fn sign(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let mut note = Note::new(checkpoint.text())?;
+    fn sign(&self, size: u64, root: Hash) -> Result<Note> {
+        let mut note = Note::new(Checkpoint { origin: self.origin(), size, root }.text())?;
         note.sign(&self.key);
-        publish(&self.path.join(CHECKPOINT), note.to_string().as_bytes())
+        Ok(note)
     }
 }
 
 impl State {
+    /// Whether this many more entries fill a bundle.
+    fn fills_bundle(&self, more: usize) -> bool {
+        self.is_full() || (self.size + more as u64) / WIDTH > self.size / WIDTH
+    }
+
+    /// Whether the tail has entries of a full bundle.
+    fn is_full(&self) -> bool {
+        self.size / WIDTH > self.tail.base() / WIDTH
+    }
+
     /// Adds entries to the tree and returns the tiles that became full. Takes at most as many entries as fill the
     /// lowest tile.
     fn extend(&mut self, entries: &[&[u8]]) -> Vec<(TileId, Vec<Hash>)> {

@@ -63,6 +63,13 @@ mod tests {
         format!("entry {number}").into_bytes()
     }
 
+    /// The record of an entry in a tail of this version.
+    fn record(version: u8, entry: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(entry.len()).unwrap().to_be_bytes();
+        let kind: &[u8] = if version == 1 { b"" } else { b"\0" };
+        [kind, &length, entry, &Hash::leaf(entry).as_bytes()[..4]].concat()
+    }
+
     fn entries(count: usize) -> Vec<Vec<u8>> {
         (0..count).map(entry).collect()
     }
@@ -158,8 +165,7 @@ mod tests {
         let tail = rig.path().join("tail");
         let whole = fs::read(&tail).unwrap();
         // A whole, durable record that no checkpoint covers: the crash came after the flush.
-        let mut record = b"\x00\x05later".to_vec();
-        record.extend(&Hash::leaf(b"later").as_bytes()[..4]);
+        let record = record(2, b"later");
         for cut in 0..record.len() {
             fs::write(&tail, [&whole, &record[..cut]].concat()).unwrap();
             rig.open().unwrap();
@@ -180,11 +186,7 @@ mod tests {
                 let mut tail = fs::read(rig.path().join("tail")).unwrap();
                 let added: Vec<_> = (before..before + batch).map(entry).collect();
                 rig.open().unwrap().append(added.clone()).unwrap();
-                for entry in &added {
-                    tail.extend(u16::try_from(entry.len()).unwrap().to_be_bytes());
-                    tail.extend(entry);
-                    tail.extend(&Hash::leaf(entry).as_bytes()[..4]);
-                }
+                tail.extend(added.iter().flat_map(|entry| record(2, entry)));
                 fs::write(rig.path().join("tail"), tail).unwrap();
                 if !is_signed {
                     fs::write(rig.path().join("checkpoint"), checkpoint).unwrap();
@@ -201,7 +203,44 @@ mod tests {
         }
     }
 
-    /// The check fails when any file of a log is changed, cut or removed, except the files that only the writer uses.
+    #[test]
+    fn an_older_or_damaged_checkpoint_is_restored_from_the_tail() {
+        let rig = Rig::filled(300);
+        let path = rig.path().join("checkpoint");
+        let old = fs::read(&path).unwrap();
+        rig.open().unwrap().append((300..310).map(entry).collect()).unwrap();
+        let new = fs::read(&path).unwrap();
+        for left in [&old[..], b"", &new[..50], &vec![0; new.len()]] {
+            fs::write(&path, left).unwrap();
+            assert_eq!(Folder::checkpoint(&rig.path()).unwrap().to_string().into_bytes(), new);
+            assert_eq!(rig.entries().unwrap(), entries(310), "before the log is opened");
+            rig.open().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), new);
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(Folder::checkpoint(&rig.path()), Err(Error::Absent(_))));
+    }
+
+    #[test]
+    fn a_tail_of_version_1_is_replaced() {
+        for count in [0, 3, 300] {
+            let rig = Rig::filled(count);
+            let path = rig.path().join("tail");
+            let begin = count / 256 * 256;
+            let mut tail = b"airlock tail v1\n".to_vec();
+            tail.extend((begin as u64).to_be_bytes());
+            tail.extend((begin..count).flat_map(|number| record(1, &entry(number))));
+            fs::write(&path, tail).unwrap();
+            assert_eq!(tlog::log::tail(&rig.path()).unwrap().1.len(), count - begin);
+            rig.open().unwrap().append(vec![entry(count)]).unwrap();
+            assert!(fs::read(&path).unwrap().starts_with(b"airlock tail v2\n"));
+            rig.open().unwrap();
+            assert_eq!(rig.entries().unwrap(), entries(count + 1));
+        }
+    }
+
+    /// The check fails when any file of a log is changed, cut or removed, except the files that only the writer uses. A
+    /// damaged checkpoint may be restored from the tail, but never leads to other entries.
     #[test]
     fn every_change_to_a_file_is_detected() {
         let rig = Rig::filled(600);
@@ -218,11 +257,12 @@ mod tests {
                 let mut bent = bytes.clone();
                 bent[offset] ^= 1;
                 fs::write(&file, &bent).unwrap();
-                assert!(rig.entries().is_err(), "{} at {offset}", file.display());
+                let is_restored = name == "checkpoint" && rig.entries().is_ok_and(|found| found == good);
+                assert!(is_restored || rig.entries().is_err(), "{} at {offset}", file.display());
                 changes += 1;
             }
             fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
-            assert!(rig.entries().is_err(), "{} cut", file.display());
+            assert!(name == "checkpoint" || rig.entries().is_err(), "{} cut", file.display());
             fs::remove_file(&file).unwrap();
             assert!(rig.entries().is_err(), "{} gone", file.display());
             fs::write(&file, &bytes).unwrap();
@@ -266,7 +306,9 @@ mod tests {
     fn the_writer_refuses_a_log_whose_past_was_changed() {
         let rig = Rig::filled(300);
         let bytes = fs::read(rig.path().join("tail")).unwrap();
-        fs::write(rig.path().join("tail"), &bytes[..bytes.len() - 20]).unwrap();
+        // The last record is the checkpoint.
+        let note = fs::read(rig.path().join("checkpoint")).unwrap().len();
+        fs::write(rig.path().join("tail"), &bytes[..bytes.len() - note - 20]).unwrap();
         assert!(matches!(rig.open(), Err(Error::Open(_))));
         fs::write(rig.path().join("tail"), &bytes).unwrap();
         rig.open().unwrap();

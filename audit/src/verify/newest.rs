@@ -1,22 +1,42 @@
-//! The newest bundle and tile, which are not flushed: distinguishes the effects of a power cut from an edit.
+//! The newest bundle and tile and the checkpoint, which are not flushed: distinguishes the effects of a power cut from an
+//! edit.
 //!
-//! `tail` has their entries, whose hashes give the signed root, so nothing is lost, whatever these files contain. A power
-//! cut leaves a file that is missing, ends early, or has sectors that were never written. Other entries that can be read
-//! are an edit.
+//! `tail` has their entries, whose hashes give the signed root, and the checkpoint, so nothing is lost, whatever these files
+//! contain. A power cut leaves a file that is missing or older, ends early, or has sectors that were never written. Other
+//! entries that can be read are an edit.
 
 use std::fs;
 use std::path::Path;
 
 use tlog::tile::{self, TileId, WIDTH};
-use tlog::{Folder, Hash};
+use tlog::{Folder, Hash, Note};
 
 use super::entries::differences;
 use super::{LogFault, Part, Report, tree};
+use crate::LogTrust;
 
 /// The number of bytes that a disk writes at once.
 const SECTOR: usize = 512;
 /// Among unrelated bytes, far fewer than one in this many are equal.
 const EQUAL_RATIO: usize = 8;
+
+/// Compares the checkpoint's file with the newest checkpoint, which may be the one in `tail`.
+pub(super) fn judge_checkpoint(file: &[u8], newest: &Note, trust: &LogTrust, report: &mut Report) {
+    let found = Note::parse(file);
+    if found.as_ref().is_ok_and(|found| found == newest) {
+        return;
+    }
+    let is_older = found.is_ok_and(|found| trust.policy().verify(&found).is_ok());
+    if is_older || is_cut_damage(file, newest.to_string().as_bytes(), false) {
+        let state = if is_older { "older than the one in `tail`" } else { "damaged" };
+        report.notices.push(format!(
+            "`checkpoint` is {state}, as after a power failure; `tail` has the newest one, and the next event that is logged \
+             restores it"
+        ));
+    } else {
+        report.fault(Part::Checkpoint, None, "its file was edited; the signed one is in `tail`");
+    }
+}
 
 /// Compares both files with `tail`.
 pub(super) fn judge(log: &Path, folder: &Folder, report: &mut Report) {
