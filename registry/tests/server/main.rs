@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a failed setup fails its test")]
 
+mod access;
 mod connections;
 mod observers;
 mod passwords;

@@ -43,6 +43,7 @@ const SILENT: &[&str] = &[
     "package-render",
     "quarantine-list",
     "quarantine-show",
+    "robot-list",
     "schema",
     "store-get",
     "store-list",
@@ -93,6 +94,9 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
     assert_eq!(rotated["evidence"]["replaces"], "third");
     rig.event("keys-add", "release.pub --trust third.yaml", "policy.write success");
     rig.event("keys-revoke", "third --reason lost --trust third.yaml", "key.revoke success");
+    rig.event("robot-create", "ci --file robots.json", "robot.create success");
+    rig.event("robot-create", "ci --file robots.json", "robot.create failed");
+    rig.event("robot-revoke", "ci --file robots.json", "robot.revoke success");
     rig.event("trust-check", "third.yaml", "policy.check success");
     rig.event("mirror", "", "mirror success");
     let mirrored = rig.event("mirror", "-f missing.yaml", "mirror failed");

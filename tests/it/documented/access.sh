@@ -1,0 +1,1 @@
+# The page needs nothing: its accounts are in a file of their own.
