@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use registry::server::access::{Allow, RobotState, Robots};
+use registry::server::Htpasswd;
+use registry::server::access::{AccessConfig, Allow, Policies, RobotState, Robots};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
@@ -111,6 +112,23 @@ fn a_missing_or_malformed_file_is_refused_and_kept() {
         fails(path, &[arguments, &["--file", "robots.json"]].concat(), 2, "`robots.json` cannot be used");
     }
     assert_eq!(std::fs::read_to_string(path.join("robots.json")).unwrap(), "{}");
+}
+
+#[test]
+fn the_policies_in_the_documentation_are_valid() {
+    #[derive(serde::Deserialize)]
+    struct File {
+        access: AccessConfig,
+    }
+    let page = include_str!("../../docs/access.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let file: File = serde_saphyr::from_str(rest.split_once("```").unwrap().0).unwrap();
+    assert_eq!(file.access.policies.len(), 3);
+    let policies = Policies::new(file.access, Htpasswd::default(), Robots::default()).unwrap();
+    assert_eq!(
+        policies.unknown().into_iter().collect::<Vec<_>>(),
+        ["robot:ci", "user:alice", "user:bob", "user:carol"]
+    );
 }
 
 #[test]

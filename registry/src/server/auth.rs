@@ -214,6 +214,9 @@ enum Credentials {
 
 impl Authenticator {
     pub(super) fn new(auth: Auth) -> Self {
+        if let Auth::Policies(policies) = &auth {
+            policies.warn_of_unknown();
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         // Half of the cores stay available for users with cached passwords.
         let at_once = (cores / 2).max(1);

@@ -124,8 +124,8 @@ impl Call {
         self.named(repository).into_iter().filter(may_pull).collect()
     }
 
-    /// The repositories that a request names. A mirror client sends its upstream registry as `ns`; a repository of this registry that
-    /// only has the same name is not a candidate then.
+    /// The repositories that a request names. A mirror client sends its upstream registry as `ns`; a repository of this
+    /// registry that only has the same name is not one of them then.
     pub(super) fn named(&self, repository: &RepositoryName) -> Vec<RepositoryCandidate> {
         let Some(namespace) = self.query.value("ns").filter(|ns| !ns.is_empty() && !self.is_own_name(ns))
         else {

@@ -1,6 +1,7 @@
 //! Policies: who may do what, over the real server.
 
 mod catalog;
+mod clients;
 mod matrix;
 mod tokens;
 

@@ -6,6 +6,9 @@ mod access;
 mod connections;
 mod observers;
 mod passwords;
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../../../tests/peers/programs.rs"]
+mod programs;
 mod reads;
 #[path = "../support/mod.rs"]
 mod support;

@@ -69,6 +69,13 @@ impl Policies {
         subjects.chain(members).filter(is_unknown).map(|subject| subject.to_string()).collect()
     }
 
+    pub(in crate::server) fn warn_of_unknown(&self) {
+        let unknown = self.unknown();
+        if !unknown.is_empty() {
+            tracing::warn!(?unknown, "policies or groups name users or robot accounts that do not exist");
+        }
+    }
+
     pub(in crate::server) fn htpasswd(&self) -> &Htpasswd {
         &self.htpasswd
     }

@@ -143,10 +143,10 @@ async fn an_expired_robot_is_refused_and_so_are_its_tokens() {
 }
 
 #[tokio::test]
-async fn wrong_secrets_are_delayed_then_limited_but_the_right_one_is_accepted() {
+async fn wrong_secrets_are_delayed_and_do_not_limit_the_logins_of_others() {
     let site = site("secret", "authenticated", None);
     let authenticator = Arc::new(Authenticator::new(site.auth));
-    let attempts: Vec<_> = (0..60)
+    let attempts: Vec<_> = (0..100)
         .map(|at| {
             let (authenticator, name) = (Arc::clone(&authenticator), ["ci", "no"][at % 2]);
             let headers = basic(&format!("robot${name}"), &format!("airlock_{at}"));
@@ -157,13 +157,10 @@ async fn wrong_secrets_are_delayed_then_limited_but_the_right_one_is_accepted() 
             })
         })
         .collect();
-    let mut limited = 0;
     for attempt in attempts {
         let (status, took) = attempt.await.unwrap();
-        let least = if status == 429 { FULL } else { WRONG };
-        assert!(took >= least && [401, 429].contains(&status), "{status} {took:?}");
-        limited += usize::from(status == 429);
+        assert!(status == 401 && took >= WRONG, "{status} {took:?}");
     }
-    assert!(limited >= 15, "{limited}");
     assert!(ask(&authenticator, Permission::Pull, &basic("robot$ci", &site.secret)).await.is_ok());
+    assert!(ask(&authenticator, Permission::Pull, &basic("ann", "secret")).await.is_ok());
 }
