@@ -55,7 +55,7 @@ fn accounts_are_listed_and_revoked() {
     let scope = ["--repository", "team-a/**", "--repository", "shared", "--allow", "pull,push"];
     works(path, &[&["robot", "create", "ci"][..], &scope].concat());
     works(path, &["robot", "create", "old", "--expires", "2999-01-01"]);
-    std::fs::set_permissions(path.join("robots.json"), PermissionsExt::from_mode(0o640)).unwrap();
+    std::fs::set_permissions(path.join("robots.json"), std::fs::Permissions::from_mode(0o640)).unwrap();
     let (revoked, _) = works(path, &["robot", "revoke", "old"]);
     assert_eq!(revoked, "revoked robot$old in robots.json\n");
     let mode = path.join("robots.json").metadata().unwrap().permissions().mode();
