@@ -193,6 +193,7 @@ fn commands(path: &Path) -> BTreeSet<String> {
         "list",
         "package",
         "quarantine",
+        "robot",
         "store",
         "trust",
         "uninstall",
