@@ -183,7 +183,7 @@ fn create(settings: &Create, work: Option<&mut Work<'_>>, printer: &Printer) -> 
     work.done()?;
     value["secret"] = json!(secret);
     printer.say(&format!("created {} in {}; its secret is not shown again", line(&value), file.display()));
-    printer.result(&value, |_| secret.clone() + "\n")?;
+    printer.result(&value, |_| secret + "\n")?;
     Ok(Status::Done)
 }
 

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::super::auth::{Caller, Htpasswd};
 use super::config::{AccessConfig, Allow, PolicyConfig};
 use super::pattern::RepositoryPattern;
-use super::robots::{RobotState, Robots};
+use super::robots::{Robot, RobotState, Robots};
 use crate::Error;
 
 /// Who may do what.
@@ -143,7 +143,7 @@ impl Policies {
             Caller::User(name) => self.htpasswd.fingerprint(name),
             Caller::Robot(name) => {
                 let robot = self.robots.robot(name).filter(|robot| robot.state(now) == RobotState::Active);
-                robot.map(|robot| robot.fingerprint())
+                robot.map(Robot::fingerprint)
             }
         }
     }

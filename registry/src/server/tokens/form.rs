@@ -32,15 +32,12 @@ pub(in crate::server) async fn form(app: &App, call: &mut Call) -> Result<Respon
     // In a form, a space is a plus, and a plus is encoded.
     let text = String::from_utf8_lossy(&body).replace('+', "%20");
     let form = Query::parse(Some(&text))?;
-    let password = match form.value("grant_type") {
-        Some("password") => {
-            Some((form.value("username").unwrap_or_default(), form.value("password").unwrap_or_default()))
-        }
-        _ => {
-            let hint = "use `grant_type=password`, or GET with a user name and a password";
-            return Err(invalid("the grant type is not supported", hint));
-        }
-    };
+    if form.value("grant_type") != Some("password") {
+        let hint = "use `grant_type=password`, or GET with a user name and a password";
+        return Err(invalid("the grant type is not supported", hint));
+    }
+    let field = |name| form.value(name).unwrap_or_default();
+    let password = Some((field("username"), field("password")));
     let password = password.filter(|(user, password)| !user.is_empty() || !password.is_empty());
     call.claimed = password.map(|(user, _)| user.to_owned());
     call.caller = app.authenticator.form(password, &call.head.headers, call.network()).await?;
