@@ -136,8 +136,7 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
     rig.event("serve", "--listen 192.0.2.1:5000", "serve.start failed");
     in_clusters(&mut rig);
     robots(&mut rig);
-    quickstart(path);
-    rig.seen.insert("quickstart".to_owned());
+    quickstart(&mut rig);
 
     let commands = commands(path);
     let known: BTreeSet<String> =
@@ -148,11 +147,13 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
 }
 
 /// `quickstart` runs several commands, which write their own events.
-fn quickstart(path: &Path) {
+fn quickstart(rig: &mut Rig<'_>) {
+    let path = rig.folder;
     assert!(airlock(path, &["quickstart", "--exit", "--listen", "127.0.0.1:0"]).status.success());
     let kinds = log(path, &["--store", "airlock-quickstart/site"]);
     let kinds: Vec<_> = kinds.iter().map(|event| event["event"]["event"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["log.start", "policy.first-use", "import", "serve.start", "serve.stop"]);
+    rig.seen.insert("quickstart".to_owned());
 }
 
 fn robots(rig: &mut Rig<'_>) {
