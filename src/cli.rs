@@ -30,6 +30,7 @@ use crate::commands::mirror_images::Mirror;
 use crate::commands::pack::Pack;
 use crate::commands::quarantine::Quarantine;
 use crate::commands::returned::{Acknowledge, Return};
+use crate::commands::robot::RobotCommand;
 use crate::commands::serve::Serve;
 use crate::commands::sign::{Attest, Sign};
 use crate::commands::store_content::StoreCommand;
@@ -117,6 +118,9 @@ pub(crate) enum Command {
     Acknowledge(Acknowledge),
     /// Serve a store as an OCI registry.
     Serve(Serve),
+    /// Create, list and revoke the registry's accounts for programs.
+    #[command(subcommand)]
+    Robot(RobotCommand),
     /// Print configuration that lets nodes pull from the registry under the original image names.
     Config(Config),
     /// Run the package controller and the admission webhooks, inside a cluster.

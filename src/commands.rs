@@ -18,6 +18,7 @@ pub(crate) mod mirror_images;
 pub(crate) mod pack;
 pub(crate) mod quarantine;
 pub(crate) mod returned;
+pub(crate) mod robot;
 pub(crate) mod serve;
 pub(crate) mod sign;
 pub(crate) mod store_content;
@@ -50,6 +51,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Return(settings) => returned::return_checkpoints(&settings, logs, printer),
         Command::Acknowledge(settings) => returned::acknowledge(&settings, logs, printer),
         Command::Serve(settings) => serve::run(settings, logs, printer).await,
+        Command::Robot(settings) => robot::run(&settings, logs, printer),
         Command::Controller(settings) => controller::run(*settings, logs).await,
         Command::Config(settings) => config::run(&settings, printer),
         Command::Bundle(settings) => bundle::run(&settings, logs, printer),

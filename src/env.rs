@@ -8,6 +8,8 @@ pub(crate) const STORE: &str = "AIRLOCK_STORE";
 pub(crate) const AUDIT_LOG: &str = "AIRLOCK_AUDIT_LOG";
 /// The trust file.
 pub(crate) const TRUST: &str = "AIRLOCK_TRUST";
+/// The file of robot accounts.
+pub(crate) const ROBOTS: &str = "AIRLOCK_ROBOTS";
 /// The URL of the registry that nodes pull from.
 pub(crate) const REGISTRY: &str = "AIRLOCK_REGISTRY";
 /// The private key.

@@ -1,5 +1,6 @@
 //! Files that the user names: read within a size limit, and written atomically or to standard output.
 
+use std::fs::File;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -32,6 +33,13 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> anyhow::
 pub(crate) fn existing(path: &Path) -> Usage {
     let message = format!("`{}` already exists and is not overwritten", path.display());
     Usage { message, hint: "give another file name, or move this file" }
+}
+
+/// Locks the folder of a file that is read and then replaced, so that no other process changes the file meanwhile.
+pub(crate) fn lock_folder_of(path: &Path) -> anyhow::Result<File> {
+    let folder = private::folder_of(path);
+    let opened = File::open(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+    Ok(private::hold(opened, folder, private::Hold::Alone, private::PATIENCE)?)
 }
 
 /// Checks that a path, if it exists, is a folder.

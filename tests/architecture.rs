@@ -250,7 +250,7 @@ mod tests {
         "packager/src/media/beneath.rs",
         "private/src/locks.rs",
         "private/src/publish.rs",
-        "src/commands/keys/trust_file.rs",
+        "src/files.rs",
         "src/past.rs",
         "src/quickstart/upstream.rs",
         "tlog/src/folder.rs",

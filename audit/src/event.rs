@@ -148,6 +148,10 @@ kinds! {
     KeyRotate = "key.rotate",
     /// A key was revoked.
     KeyRevoke = "key.revoke",
+    /// A robot account of the registry was created.
+    RobotCreate = "robot.create",
+    /// A robot account of the registry was revoked.
+    RobotRevoke = "robot.revoke",
     /// Something was signed.
     Sign = "sign",
     /// A statement about something was signed.

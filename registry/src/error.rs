@@ -33,6 +33,65 @@ pub enum Error {
         /// The user.
         user: String,
     },
+    /// A field of a policy is empty, so that the policy would never apply.
+    #[error("policy {policy}: `{field}` is empty")]
+    PolicyEmpty {
+        /// The policy's number, from 1.
+        policy: usize,
+        /// The field.
+        field: &'static str,
+    },
+    /// A policy has a malformed pattern.
+    #[error("policy {policy}, `repositories`: `{pattern}` is not a pattern of repository names")]
+    PolicyPattern {
+        /// The policy's number, from 1.
+        policy: usize,
+        /// The pattern.
+        pattern: String,
+    },
+    /// A policy is about a malformed subject.
+    #[error("policy {policy}, `to`: `{subject}` names no one")]
+    PolicySubject {
+        /// The policy's number, from 1.
+        policy: usize,
+        /// The subject.
+        subject: String,
+    },
+    /// A policy is about a group that is not defined.
+    #[error("policy {policy}, `to`: the group `{group}` is not defined in `groups`")]
+    PolicyGroup {
+        /// The policy's number, from 1.
+        policy: usize,
+        /// The group.
+        group: String,
+    },
+    /// A pattern of repository names is malformed.
+    #[error("`{0}` is not a pattern of repository names")]
+    RepositoryPattern(String),
+    /// A user has the name of a robot account.
+    #[error("the password file lists `{0}`, which is the name of a robot account")]
+    UserIsRobot(String),
+    /// A file of robot accounts is malformed.
+    #[error("the file of robot accounts is malformed")]
+    RobotsFile(#[source] serde_json::Error),
+    /// The name of a robot account is malformed.
+    #[error("`{0}` is not a name for a robot account")]
+    RobotName(String),
+    /// A part of the scope of a robot account is empty, so that it would allow nothing.
+    #[error("the scope of the robot account `{0}` has a part without repositories or actions")]
+    RobotScope(String),
+    /// The name of a new robot account is taken.
+    #[error("the robot account `{0}` already exists")]
+    RobotExists(String),
+    /// No robot account has this name.
+    #[error("there is no robot account `{0}`")]
+    RobotUnknown(String),
+    /// The robot account was revoked before.
+    #[error("the robot account `{0}` was already revoked")]
+    RobotRevoked(String),
+    /// A new robot account has already expired.
+    #[error("the robot account `{0}` would already have expired")]
+    RobotExpired(String),
     /// An address range is malformed.
     #[error("`{0}` is not an IP address or a range of IP addresses")]
     Cidr(String),
@@ -48,7 +107,26 @@ impl Error {
             }
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
             Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),
-            Self::Accept(_) => None,
+            Self::PolicyEmpty { .. } => Some("list at least one value, or remove the policy"),
+            Self::PolicyPattern { .. } | Self::RepositoryPattern(_) => Some(
+                "write it as `team-a/app`, `team-a/*` (one segment) or `team-a/**` (any number of segments)",
+            ),
+            Self::PolicySubject { .. } => {
+                Some("write `anonymous`, `authenticated`, `user:NAME`, `group:NAME` or `robot:NAME`")
+            }
+            Self::PolicyGroup { .. } => Some("define the group, or correct its name"),
+            Self::UserIsRobot(_) => Some("give the user a name that does not begin with `robot$`"),
+            Self::RobotsFile(_) => Some("create and change the file with `airlock robot` only"),
+            Self::RobotName(_) => {
+                Some("use up to 64 of a-z, 0-9, `.`, `_` and `-`, with a letter or digit at both ends")
+            }
+            Self::RobotScope(_) => Some("give both repositories and actions, or no scope"),
+            Self::RobotExists(_) => {
+                Some("choose another name; the name of a revoked account cannot be used again")
+            }
+            Self::RobotUnknown(_) => Some("`airlock robot list` shows the names"),
+            Self::RobotExpired(_) => Some("give a time in the future"),
+            Self::RobotRevoked(_) | Self::Accept(_) => None,
         }
     }
 }
@@ -59,7 +137,20 @@ impl Classified for Error {
             Self::PasswordLine { .. }
             | Self::PasswordHash { .. }
             | Self::PasswordTwice { .. }
+            | Self::PolicyEmpty { .. }
+            | Self::PolicyPattern { .. }
+            | Self::PolicySubject { .. }
+            | Self::PolicyGroup { .. }
+            | Self::RepositoryPattern(_)
+            | Self::UserIsRobot(_)
+            | Self::RobotsFile(_)
+            | Self::RobotName(_)
+            | Self::RobotScope(_)
+            | Self::RobotExists(_)
+            | Self::RobotRevoked(_)
+            | Self::RobotExpired(_)
             | Self::Cidr(_) => Class::Usage,
+            Self::RobotUnknown(_) => Class::Missing,
             Self::Accept(source) => source.class(),
         }
     }

@@ -4,6 +4,7 @@
 //! is the body read. Blocking work (files, database, hashing) runs on the blocking pool, in short pieces: a stalled client
 //! occupies buffers, never a thread.
 
+pub mod access;
 mod answer;
 mod auth;
 mod blobs;
@@ -48,6 +49,7 @@ use auth::Authenticator;
 use guard::rates::Rates;
 use guard::shares::Shares;
 use handle::Call;
+use listing::Positions;
 use refusal::Refusal;
 use refusals::Refusals;
 
@@ -183,6 +185,8 @@ struct App {
     /// Clients whose refusals are delayed.
     refused_often: Rates,
     gate: Option<Arc<dyn Gate>>,
+    /// Where catalogs of callers that do not see all repositories go on.
+    positions: Arc<Positions>,
 }
 
 impl App {
@@ -205,6 +209,7 @@ impl App {
             refused_often: Rates::new(REFUSED, REFUSAL),
             observer: config.observer,
             gate: config.gate,
+            positions: Arc::default(),
         }
     }
 

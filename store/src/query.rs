@@ -177,9 +177,13 @@ impl Readers {
         self.with(|c| Ok(c.prepare_cached(sql)?.exists([digest.to_string()])?))
     }
 
-    pub(crate) fn repository_with_blob(&self, digest: &Digest) -> Result<Option<RepositoryName>> {
-        let sql = "SELECT name FROM blobs JOIN repositories ON id = repository WHERE digest = ?1 LIMIT 1";
-        self.with(|c| Ok(all(c, sql, [digest.to_string()], |row| parsed(row, 0))?.pop()))
+    pub(crate) fn repositories_with_blob(
+        &self,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>> {
+        let sql = "SELECT name FROM blobs JOIN repositories ON id = repository WHERE digest = ?1 LIMIT ?2";
+        self.with(|c| all(c, sql, params![digest.to_string(), to_limit(Some(limit))], |row| parsed(row, 0)))
     }
 
     pub(crate) fn blob_is_referenced(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {

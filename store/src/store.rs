@@ -233,12 +233,12 @@ impl Store {
         self.0.readers.blob_in(repository, digest)
     }
 
-    /// One of the repositories that have the blob.
+    /// Repositories that have the blob, at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn repository_with_blob(&self, digest: &Digest) -> Result<Option<RepositoryName>> {
-        self.0.readers.repository_with_blob(digest)
+    pub fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
+        self.0.readers.repositories_with_blob(digest, limit)
     }
 
     /// Whether a manifest of the repository names the blob.

@@ -23,7 +23,9 @@ fn the_commands_in_the_documentation_parse() {
         });
         // Lines with shell variables are run by the tests in `documented`.
         for line in lines.filter(|line| !line.contains("...") && !line.contains('$')) {
-            let arguments: Vec<&str> = line.split_whitespace().take_while(|word| *word != ">").collect();
+            let unquoted = |word| str::strip_prefix(word, "'").and_then(|rest| rest.strip_suffix("'"));
+            let words = line.split_whitespace().map(|word| unquoted(word).unwrap_or(word));
+            let arguments: Vec<&str> = words.take_while(|word| *word != ">").collect();
             // With `--help`, the arguments are parsed but not executed.
             let output = airlock(folder.path(), &[&arguments[..], &["--help"]].concat());
             let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -45,7 +45,7 @@ fn refused(folder: &Path, arguments: &[&str], environment: &[(&str, &str)], word
 }
 
 /// Command lines that read the whole file `odd`.
-const READERS: [&[&str]; 24] = [
+const READERS: [&[&str]; 26] = [
     &["chart", "template", "web", "-f", "odd"],
     &["chart", "template", "web", "--set-file", "a=odd"],
     &["chart", "verify", "web.tgz", "--keyring", "odd"],
@@ -89,6 +89,8 @@ const READERS: [&[&str]; 24] = [
         "release.pub",
     ],
     &["serve", "--store", "store", "--listen", "127.0.0.1:0", "--trust", "odd"],
+    &["robot", "list", "--file", "odd"],
+    &["robot", "revoke", "ci", "--file", "odd"],
     &["get", "packages", "--cluster", "mgmt", "--kubeconfig", "odd"],
     &["bundle", "create", "--file", "odd", "--store", "store", "--key", "release.key"],
 ];

@@ -72,6 +72,8 @@ mod rare_formats;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod robot;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod signing;

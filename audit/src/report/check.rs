@@ -272,6 +272,8 @@ fn is_change(kind: EventType) -> bool {
         | EventType::KeyImport
         | EventType::KeyRotate
         | EventType::KeyRevoke
+        | EventType::RobotCreate
+        | EventType::RobotRevoke
         | EventType::Sign
         | EventType::Attest
         | EventType::Mirror

@@ -20,8 +20,17 @@ pub(super) const TRUST: &[K] = &[
 ];
 
 /// Changes of the content of a registry, or of the permissions to change it.
-pub(super) const ACCESS: &[K] =
-    &[K::Push, K::Delete, K::Login, K::PolicyWrite, K::StoreGc, K::StoreRebuild, K::ServeStart];
+pub(super) const ACCESS: &[K] = &[
+    K::Push,
+    K::Delete,
+    K::Login,
+    K::RobotCreate,
+    K::RobotRevoke,
+    K::PolicyWrite,
+    K::StoreGc,
+    K::StoreRebuild,
+    K::ServeStart,
+];
 
 /// Privileged operations.
 pub(super) const PRIVILEGED: &[K] = &[
@@ -29,6 +38,8 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::KeyImport,
     K::KeyRotate,
     K::KeyRevoke,
+    K::RobotCreate,
+    K::RobotRevoke,
     K::PolicyWrite,
     K::PolicyChange,
     K::Sign,

@@ -1,4 +1,6 @@
-//! Authentication and authorization: none, or by a bcrypt password file.
+//! Authentication and authorization: none, by a bcrypt password file, or by policies.
+
+mod policies;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -13,12 +15,13 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use oci::Digest;
 
+use super::access::{Policies, Rights, Robots};
 use super::guard::address::Network;
 use super::guard::fair::{FairQueue, QueueLimits};
 use super::guard::rates::Rates;
 use super::refusal::Refusal;
 use super::route::Permission;
-use super::tokens::{self, Tokens};
+use super::tokens::Tokens;
 use crate::Error;
 
 /// The maximum number of accepted passwords in the cache.
@@ -56,6 +59,8 @@ pub enum Auth {
         /// Whether everyone may pull.
         anonymous_pull: bool,
     },
+    /// Policies decide what users, robot accounts and anonymous clients may do.
+    Policies(Arc<Policies>),
 }
 
 /// A password file in the format of Apache's `htpasswd -B`.
@@ -107,6 +112,19 @@ impl Htpasswd {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    pub(super) fn users(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub(super) fn has(&self, user: &str) -> bool {
+        self.0.contains_key(user)
+    }
+
+    /// What identifies a user's password, and tells nothing about it.
+    pub(super) fn fingerprint(&self, user: &str) -> Option<Digest> {
+        self.0.get(user).map(|hash| Digest::sha256(hash.text.as_bytes()))
+    }
 }
 
 /// The check of one password. A wrong password costs the same for every user name, so that the time does not reveal which
@@ -157,14 +175,17 @@ pub(super) enum Caller {
     Anonymous,
     /// A user with the right password.
     User(String),
+    /// A robot account with the right secret.
+    Robot(String),
 }
 
 impl Caller {
-    /// The user's name, if the caller is a user.
+    /// The user name, if the caller has logged in.
     pub(super) fn user(&self) -> Option<String> {
         match self {
             Self::Anonymous => None,
             Self::User(name) => Some(name.clone()),
+            Self::Robot(name) => Some(format!("{}{name}", Robots::PREFIX)),
         }
     }
 }
@@ -172,9 +193,9 @@ impl Caller {
 /// Checks credentials.
 pub(super) struct Authenticator {
     auth: Auth,
-    pub(super) tokens: Tokens,
+    tokens: Arc<Tokens>,
     checks: FairQueue<Network>,
-    guesses: Rates,
+    guesses: Arc<Rates>,
     /// The SHA-256 of name and password of accepted credentials.
     accepted: Mutex<Vec<Digest>>,
     /// The SHA-256 of name and password of recent wrong credentials.
@@ -193,35 +214,56 @@ enum Credentials {
 
 impl Authenticator {
     pub(super) fn new(auth: Auth) -> Self {
+        if let Auth::Policies(policies) = &auth {
+            policies.warn_of_unknown();
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         // Half of the cores stay available for users with cached passwords.
         let at_once = (cores / 2).max(1);
         let limits = QueueLimits { at_once, share: at_once, waiting: WAITING, keys: CLIENTS };
         let checks = FairQueue::new(limits);
         let (accepted, wrong, pending) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let (tokens, guesses) = (Tokens::default(), Rates::new(GUESSES, GUESS));
+        let (tokens, guesses) = (Arc::default(), Arc::new(Rates::new(GUESSES, GUESS)));
         Self { auth, tokens, checks, guesses, accepted, wrong, pending }
     }
 
     /// Whether responses depend on the caller.
     pub(super) fn is_closed(&self) -> bool {
-        matches!(self.auth, Auth::Htpasswd { anonymous_pull: false, .. })
+        matches!(self.auth, Auth::Htpasswd { anonymous_pull: false, .. } | Auth::Policies(_))
     }
 
     /// Whether clients must request a token. Docker asks for a password only if `/v2/` is refused, and if it is refused with
     /// `Basic`, Docker cannot pull without a password. So every client gets a token, which identifies its user, if any.
     pub(super) fn gives_tokens(&self) -> bool {
-        matches!(self.auth, Auth::Htpasswd { anonymous_pull: true, .. })
+        matches!(self.auth, Auth::Htpasswd { anonymous_pull: true, .. } | Auth::Policies(_))
     }
 
-    /// Authorizes the caller, or returns the refusal. A wrong password is refused even if none is required.
+    /// Authorizes the caller, or returns the refusal. A wrong password is refused even if none is required. With policies, the
+    /// returned rights must still be asked.
     pub(super) async fn authorize(
         &self,
         permission: Permission,
         headers: &HeaderMap,
         network: Network,
+    ) -> Result<(Caller, Rights), Refusal> {
+        let caller = match &self.auth {
+            Auth::Anonymous => Caller::Anonymous,
+            Auth::Htpasswd { users, anonymous_pull } => {
+                self.permit((users, *anonymous_pull), permission, headers, network).await?
+            }
+            Auth::Policies(policies) => return self.identify(policies, permission, headers, network).await,
+        };
+        Ok((caller, Rights::Everything))
+    }
+
+    /// Authorizes the caller by the password file alone.
+    async fn permit(
+        &self,
+        (users, anonymous_pull): (&Htpasswd, bool),
+        permission: Permission,
+        headers: &HeaderMap,
+        network: Network,
     ) -> Result<Caller, Refusal> {
-        let Auth::Htpasswd { users, anonymous_pull } = &self.auth else { return Ok(Caller::Anonymous) };
         if permission == Permission::None {
             return Ok(Caller::Anonymous);
         }
@@ -229,15 +271,16 @@ impl Authenticator {
         let anonymous = |allowed: bool| if allowed { Ok(Caller::Anonymous) } else { Err(required()) };
         match credentials(headers) {
             Credentials::None => {
-                anonymous(*anonymous_pull && matches!(permission, Permission::Pull | Permission::Token))
+                anonymous(anonymous_pull && matches!(permission, Permission::Pull | Permission::Token))
             }
-            Credentials::Token(token) if *anonymous_pull && permission != Permission::Token => {
-                if token == tokens::ANONYMOUS {
-                    return anonymous(matches!(permission, Permission::Pull | Permission::LogIn));
+            Credentials::Token(token) if anonymous_pull && permission != Permission::Token => {
+                match self.tokens.holder(&token, Instant::now()).map(|holder| holder.caller) {
+                    Some(Caller::Anonymous) => {
+                        anonymous(matches!(permission, Permission::Pull | Permission::LogIn))
+                    }
+                    Some(user) => Ok(user),
+                    None => Err(Refusal::unauthorized("the token is not valid, or has expired")),
                 }
-                let user = self.tokens.user(&token, Instant::now());
-                user.map(Caller::User)
-                    .ok_or_else(|| Refusal::unauthorized("the token is not valid, or has expired"))
             }
             Credentials::Token(_) | Credentials::Unknown => {
                 Err(Refusal::unauthorized("only a user name and a password are supported"))
@@ -362,6 +405,11 @@ pub(super) fn claimed(headers: &HeaderMap) -> Option<String> {
         Credentials::Password(user, _) => Some(user),
         Credentials::Unknown => Some(String::new()),
     }
+}
+
+/// Whether a request has a token.
+pub(super) fn has_token(headers: &HeaderMap) -> bool {
+    matches!(credentials(headers), Credentials::Token(_))
 }
 
 fn is_empty(value: &HeaderValue) -> bool {

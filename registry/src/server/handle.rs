@@ -16,6 +16,7 @@ use http_body::Body as _;
 use oci::{RegistryHost, RepositoryName};
 
 use super::App;
+use super::access::{self, Allow, Rights, Verdict};
 use super::auth::{self, Caller};
 use super::guard::address::{Client, Network};
 use super::guard::memory::Memory;
@@ -38,6 +39,10 @@ pub(super) struct Call {
     /// The body, taken by the action that reads it. It is behind a lock only because a body is not `Sync`.
     body: Mutex<Body>,
     pub(super) caller: Caller,
+    /// What the caller may do.
+    pub(super) rights: Rights,
+    /// The user name that a form claims.
+    pub(super) claimed: Option<String>,
     /// The requested change, and the name of its object.
     attempt: Option<(Operation, String)>,
     /// The scope that a token needs.
@@ -87,7 +92,8 @@ impl Call {
         let (status, message) = (refusal.status().as_u16(), refusal.message().to_owned());
         if refusal.status() == StatusCode::UNAUTHORIZED {
             // Clients try without credentials first, so only wrong credentials are reported.
-            let visitor = Visitor { user: Some(auth::claimed(&self.head.headers)?), address: self.address() };
+            let claimed = self.claimed.clone().or_else(|| auth::claimed(&self.head.headers))?;
+            let visitor = Visitor { user: Some(claimed), address: self.address() };
             let name = self.head.uri.path().to_owned();
             return Some(Refused {
                 operation: Operation::LogIn,
@@ -110,9 +116,17 @@ impl Call {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The repositories to search. A mirror client sends its upstream registry as `ns`; a repository of this registry that
-    /// only has the same name is not a candidate then.
+    /// The repositories to search, of those that the caller may pull from.
     pub(super) fn candidates(&self, repository: &RepositoryName) -> Vec<RepositoryCandidate> {
+        let may_pull = |named: &RepositoryCandidate| {
+            self.rights.judge(repository, [&named.repository], Allow::Pull) == Verdict::Allowed
+        };
+        self.named(repository).into_iter().filter(may_pull).collect()
+    }
+
+    /// The repositories that a request names. A mirror client sends its upstream registry as `ns`; a repository of this
+    /// registry that only has the same name is not one of them then.
+    pub(super) fn named(&self, repository: &RepositoryName) -> Vec<RepositoryCandidate> {
         let Some(namespace) = self.query.value("ns").filter(|ns| !ns.is_empty() && !self.is_own_name(ns))
         else {
             return vec![RepositoryCandidate { repository: repository.clone(), namespace: None }];
@@ -168,6 +182,8 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
         query: Query::default(),
         body: Mutex::new(body),
         caller: Caller::Anonymous,
+        rights: Rights::Nothing,
+        claimed: None,
         attempt: None,
         scope: None,
     };
@@ -181,13 +197,14 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
             // A client that waits for `100 Continue` does not send the body.
             let drained = expects || drain(call.take_body()).await;
             let unauthorized = refusal.status() == StatusCode::UNAUTHORIZED;
+            let fault = refusal.token_fault();
             // Refusals are cheap, but an endless number of them would still delay other clients.
             if is_denied(refusal.status()) && !app.refused_often.count(call.network(), Instant::now()) {
                 tokio::time::sleep(TOO_OFTEN).await;
             }
             let mut response = refusal.into_response(&method);
             if unauthorized {
-                response.headers_mut().insert(WWW_AUTHENTICATE, challenge(&app, &call));
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge(&app, &call, fault));
             }
             if !drained && version <= Version::HTTP_11 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -220,14 +237,19 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     if action == Action::Token && !app.authenticator.gives_tokens() {
         return Err(Refusal::not_found(tokens::PATH));
     }
+    if action == Action::TokenForm && !app.authenticator.takes_forms() {
+        return Err(Refusal::method(&call.head.method, "GET, HEAD"));
+    }
     call.attempt = action.operation();
     call.scope = action.scope();
     let network = call.network();
-    call.caller = app.authenticator.authorize(action.permission(), &call.head.headers, network).await?;
+    (call.caller, call.rights) =
+        app.authenticator.authorize(action.permission(), &call.head.headers, network).await?;
     if app.read_only && action.permission() == Permission::Push {
         return Err(Refusal::read_only());
     }
     call.query = Query::parse(call.head.uri.query())?;
+    access::check(call, &action)?;
     match action {
         Action::Live => Ok(answer::done(StatusCode::OK)),
         Action::Ready => {
@@ -238,7 +260,8 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
             .await?;
             Ok(answer::done(StatusCode::OK))
         }
-        Action::Token => app.authenticator.tokens.grant(&call.caller),
+        Action::Token => app.authenticator.grant(&call.caller, call.query.values("scope")),
+        Action::TokenForm => tokens::form(app, call).await,
         Action::Base => answer::json("application/json", &serde_json::json!({})),
         Action::Catalog => listing::catalog(app, call).await,
         Action::ListTags(repository) => listing::tags(app, call, repository).await,
@@ -259,11 +282,10 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
 }
 
 /// The authentication challenge: for a token if anonymous clients use tokens, too; otherwise for a password.
-fn challenge(app: &App, call: &Call) -> HeaderValue {
+fn challenge(app: &App, call: &Call, fault: Option<&str>) -> HeaderValue {
     let by_token = app.authenticator.gives_tokens() && call.head.uri.path() != tokens::PATH;
-    let token =
-        by_token.then(|| tokens::challenge(&call.head, call.client(), call.scope.as_deref())).flatten();
-    token.unwrap_or(answer::CHALLENGE)
+    let token = || tokens::challenge(&call.head, call.client(), call.scope.as_deref(), fault);
+    by_token.then(token).flatten().unwrap_or(answer::CHALLENGE)
 }
 
 /// Reads the rest of a body within limits; returns whether the body ended.

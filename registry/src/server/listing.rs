@@ -1,5 +1,7 @@
 //! Tags, repositories and referrers, in pages.
 
+mod visible;
+
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -14,6 +16,8 @@ use super::answer;
 use super::handle::Call;
 use super::refusal::Refusal;
 use super::route::percent_encode;
+
+pub(super) use self::visible::Positions;
 
 /// The limits for referrers in one response: clients read at most 4 MiB, and some read only the first page. A manifest has at
 /// most that size, and so has a page with a single entry.
@@ -94,9 +98,12 @@ pub(super) async fn tags(
     Ok(response)
 }
 
-/// All repositories in byte order.
+/// All repositories that the caller may pull from, in byte order.
 pub(super) async fn catalog(app: &Arc<App>, call: &Call) -> Result<Response, Refusal> {
     let page = Page::of(call)?;
+    if !call.rights.show_all() {
+        return visible::catalog(app, call, page).await;
+    }
     let (limit, after) = (page.limit(), page.after.clone());
     let found = app.look(call, move |store| Ok(store.repositories(after.as_deref(), limit)?)).await?;
     let mut repositories = found.into_iter().map(String::from).collect();

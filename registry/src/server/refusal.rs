@@ -9,6 +9,7 @@ use oci::{Digest, RepositoryName, Selector};
 use serde_json::{Value, json};
 use store::{SizeMismatch, UploadId};
 
+use super::access::Allow;
 use super::guard::memory::BodyError;
 
 /// An error response.
@@ -19,17 +20,29 @@ pub(super) struct Refusal {
     /// Additional codes for the same error, for clients that check for them.
     more: Vec<ErrorEntry>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What is wrong with the request's token, for the challenge.
+    fault: Option<&'static str>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: ErrorCode, message: &str, detail: Value) -> Self {
         let entry = ErrorEntry { code, message: message.to_owned(), detail };
-        Self { status, entry, more: Vec::new(), headers: Vec::new() }
+        Self { status, entry, more: Vec::new(), headers: Vec::new(), fault: None }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// Adds what is wrong with the request's token (RFC 6750, section 3.1).
+    pub(super) fn fault(mut self, fault: &'static str) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
+    pub(super) fn token_fault(&self) -> Option<&'static str> {
+        self.fault
     }
 
     pub(super) fn message(&self) -> &str {
@@ -71,6 +84,14 @@ impl Refusal {
 
     pub(super) fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message, Value::Null)
+    }
+
+    /// An action that no policy allows the user.
+    pub(super) fn denied(repository: &RepositoryName, action: Allow) -> Self {
+        let hint = "ask the registry's operator for a policy that allows this";
+        let detail = json!({ "repository": repository.as_str(), "action": action.as_str(), "hint": hint });
+        let message = format!("no policy allows you to {action} in this repository");
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &message, detail)
     }
 
     pub(super) fn too_many(message: &str) -> Self {

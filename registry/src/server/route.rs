@@ -5,6 +5,7 @@ use oci::distribution::ErrorCode;
 use oci::{Digest, RepositoryName, Selector};
 use store::UploadId;
 
+use super::access::Allow;
 use super::observe::Operation;
 use super::refusal::Refusal;
 use super::tokens;
@@ -31,6 +32,8 @@ pub(super) enum Action {
     Live,
     Ready,
     Token,
+    /// The OAuth 2 form of a token request.
+    TokenForm,
     /// end-1
     Base,
     Catalog,
@@ -81,6 +84,7 @@ impl Action {
             Route::Live if read => Self::Live,
             Route::Ready if read => Self::Ready,
             Route::Token if read => Self::Token,
+            Route::Token if *method == Method::POST => Self::TokenForm,
             Route::Base if read => Self::Base,
             Route::Catalog if read => Self::Catalog,
             Route::Tags(repository) if read => Self::ListTags(repository),
@@ -127,6 +131,7 @@ impl Action {
             Self::Live
             | Self::Ready
             | Self::Token
+            | Self::TokenForm
             | Self::Base
             | Self::Catalog
             | Self::PullBlob(..)
@@ -142,7 +147,7 @@ impl Action {
     /// The permission that the caller needs.
     pub(super) fn permission(&self) -> Permission {
         match self {
-            Self::Live | Self::Ready => Permission::None,
+            Self::Live | Self::Ready | Self::TokenForm => Permission::None,
             Self::Token => Permission::Token,
             Self::Base => Permission::LogIn,
             Self::Catalog
@@ -163,10 +168,30 @@ impl Action {
 }
 
 impl Action {
+    /// The repository in the path, and the action that policies must allow there.
+    pub(super) fn needs(&self) -> Option<(&RepositoryName, Allow)> {
+        match self {
+            Self::Live | Self::Ready | Self::Token | Self::TokenForm | Self::Base | Self::Catalog => None,
+            Self::PullBlob(repository, _)
+            | Self::PullManifest(repository, _)
+            | Self::ListTags(repository)
+            | Self::ListReferrers(repository, _) => Some((repository, Allow::Pull)),
+            Self::StartUpload(repository)
+            | Self::AppendUpload(repository, _)
+            | Self::FinishUpload(repository, _)
+            | Self::UploadStatus(repository, _)
+            | Self::CancelUpload(repository, _)
+            | Self::PushManifest(repository, _) => Some((repository, Allow::Push)),
+            Self::DeleteManifest(repository, _) | Self::DeleteBlob(repository, _) => {
+                Some((repository, Allow::Delete))
+            }
+        }
+    }
+
     /// The scope that a token needs, in the format of the challenge.
     pub(super) fn scope(&self) -> Option<String> {
         let (repository, actions) = match self {
-            Self::Live | Self::Ready | Self::Token | Self::Base => return None,
+            Self::Live | Self::Ready | Self::Token | Self::TokenForm | Self::Base => return None,
             Self::Catalog => return Some("registry:catalog:*".to_owned()),
             Self::PullBlob(repository, _)
             | Self::PullManifest(repository, _)

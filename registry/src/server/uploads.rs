@@ -12,12 +12,16 @@ use serde_json::json;
 use store::{Change, Store, Upload, UploadId};
 
 use super::App;
+use super::access::{Allow, Rights};
 use super::answer;
 use super::handle::Call;
 use super::intake;
 use super::observe::{Changed, Operation};
 use super::range::Chunk;
 use super::refusal::Refusal;
+
+/// The maximum number of repositories that are searched for one from which a blob may be mounted.
+const SOURCES: usize = 64;
 
 /// POST: mounts a blob, receives a whole blob, or starts a session.
 pub(super) async fn start(
@@ -32,7 +36,8 @@ pub(super) async fn start(
     if let Some(digest) = digest_parameter(call, "mount")? {
         let from = call.query.value("from").map(str::to_owned);
         let (target, wanted) = (repository.clone(), digest.clone());
-        let found = app.run(move |store| can_mount(store, from.as_deref(), &wanted)).await?;
+        let rights = call.rights.clone();
+        let found = app.run(move |store| can_mount(store, &rights, from.as_deref(), &wanted)).await?;
         if found {
             let target = incoming(call, target, digest.clone());
             app.change(call, move |store| link(store, target)).await?;
@@ -53,13 +58,13 @@ fn digest_parameter(call: &Call, name: &str) -> Result<Option<Digest>, Refusal> 
     parsed.map_err(|error| Refusal::invalid(ErrorCode::DigestInvalid, &error))
 }
 
-/// Whether another repository (the given one, or any) has a blob with an undamaged file.
-fn can_mount(store: &Store, from: Option<&str>, digest: &Digest) -> Result<bool, Refusal> {
-    let from = match from.map(str::parse::<RepositoryName>) {
-        Some(Ok(from)) => Some(from),
-        Some(Err(_)) => None,
-        None => store.repository_with_blob(digest)?,
+/// Whether another repository (the given one, or any) that the caller may pull from has a blob with an undamaged file.
+fn can_mount(store: &Store, rights: &Rights, from: Option<&str>, digest: &Digest) -> Result<bool, Refusal> {
+    let sources = match from.map(str::parse::<RepositoryName>) {
+        Some(from) => from.into_iter().collect(),
+        None => store.repositories_with_blob(digest, SOURCES)?,
     };
+    let from = sources.into_iter().find(|source| rights.allow(source, Allow::Pull));
     let Some(from) = from else { return Ok(false) };
     let linked = store.blob_in(&from, digest)?;
     Ok(linked.is_some() && store.blob(digest)?.map(|found| found.size) == linked)

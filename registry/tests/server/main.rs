@@ -1,10 +1,18 @@
 //! The server beyond the clauses of the specification: passwords, mirrors' `ns`, hostile and stalled clients, TLS, and its end.
 
-#![expect(clippy::expect_used, reason = "a failed setup fails its test")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a failed setup fails its test, and counts are printed"
+)]
 
+mod access;
 mod connections;
 mod observers;
 mod passwords;
+#[expect(dead_code, reason = "other suites use the rest")]
+#[path = "../../../tests/peers/programs.rs"]
+mod programs;
 mod reads;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bundle_signer::TrustFile;
-use private::{Readers, folder_of};
+use private::Readers;
 
 use super::change::ChangeArg;
 use crate::failure::Usage;
-use crate::files::{NewFiles, Output, read, write_new};
+use crate::files::{NewFiles, Output, lock_folder_of, read, write_new};
 use crate::logged::Work;
 use crate::trust_input::trust;
 
@@ -29,9 +29,7 @@ impl<'a> Change<'a> {
             return Err(Usage { message, hint: "give --trust FILE; `airlock keys trust` creates one" }.into());
         };
         let to = arg.to.as_deref().map(Output::of).transpose()?;
-        let folder = folder_of(&path);
-        let opened = File::open(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
-        let lock = private::hold(opened, folder, private::Hold::Alone, private::PATIENCE)?;
+        let lock = lock_folder_of(&path)?;
         let file = trust(&arg.trust, work)?.with_context(|| format!("cannot read `{}`", path.display()))?;
         Ok((Self { path, to, _lock: lock }, file))
     }

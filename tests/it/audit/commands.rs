@@ -43,6 +43,7 @@ const SILENT: &[&str] = &[
     "package-render",
     "quarantine-list",
     "quarantine-show",
+    "robot-list",
     "schema",
     "store-get",
     "store-list",
@@ -134,8 +135,8 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
     rig.event("store-rebuild", "", "store.rebuild success");
     rig.event("serve", "--listen 192.0.2.1:5000", "serve.start failed");
     in_clusters(&mut rig);
-    quickstart(path);
-    rig.seen.insert("quickstart".to_owned());
+    robots(&mut rig);
+    quickstart(&mut rig);
 
     let commands = commands(path);
     let known: BTreeSet<String> =
@@ -146,11 +147,19 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
 }
 
 /// `quickstart` runs several commands, which write their own events.
-fn quickstart(path: &Path) {
+fn quickstart(rig: &mut Rig<'_>) {
+    let path = rig.folder;
     assert!(airlock(path, &["quickstart", "--exit", "--listen", "127.0.0.1:0"]).status.success());
     let kinds = log(path, &["--store", "airlock-quickstart/site"]);
     let kinds: Vec<_> = kinds.iter().map(|event| event["event"]["event"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["log.start", "policy.first-use", "import", "serve.start", "serve.stop"]);
+    rig.seen.insert("quickstart".to_owned());
+}
+
+fn robots(rig: &mut Rig<'_>) {
+    rig.event("robot-create", "ci --file robots.json", "robot.create success");
+    rig.event("robot-create", "ci --file robots.json", "robot.create failed");
+    rig.event("robot-revoke", "ci --file robots.json", "robot.revoke success");
 }
 
 /// Without a cluster, these commands fail. `tests/cluster` tests the events of successful runs.
@@ -189,6 +198,7 @@ fn commands(path: &Path) -> BTreeSet<String> {
         "list",
         "package",
         "quarantine",
+        "robot",
         "store",
         "trust",
         "uninstall",
