@@ -4,6 +4,7 @@
 //! is the body read. Blocking work (files, database, hashing) runs on the blocking pool, in short pieces: a stalled client
 //! occupies buffers, never a thread.
 
+mod access;
 mod answer;
 mod auth;
 mod blobs;
@@ -15,6 +16,9 @@ mod intake;
 mod lingering;
 mod listing;
 mod manifests;
+mod metrics;
+mod missing;
+mod namespace;
 mod observe;
 mod range;
 mod refusal;
@@ -34,20 +38,25 @@ use axum::extract::Request;
 use store::{NamingLimits, Store, UploadLimits};
 use tokio::sync::Semaphore;
 
+pub use access::{Access, AccessLog};
 pub use auth::{Auth, Htpasswd};
 pub use gate::{Gate, GateError, Pull, Push};
 pub use guard::address::{Cidr, Client, Network, Proxies};
 pub use guard::fair::{FairQueue, QueueTicket};
 pub use guard::memory::{BodyError, Memory, MemoryLease};
 pub use guard::pace::Pace;
+pub use metrics::Metrics;
 pub use observe::{Changed, Observer, Operation, Refused, Repeats, Visitor};
 pub use serve::serve;
 pub use sockets::Sockets;
 
+use access::RequestIds;
 use auth::Authenticator;
 use guard::rates::Rates;
 use guard::shares::Shares;
 use handle::Call;
+use metrics::{CountedGate, CountedObserver};
+use missing::Missing;
 use refusal::Refusal;
 use refusals::Refusals;
 
@@ -68,6 +77,10 @@ pub struct ServerConfig {
     pub gate: Option<Arc<dyn Gate>>,
     /// The proxies that are trusted to report client addresses.
     pub proxies: Proxies,
+    /// Counts requests and measures the store, if the metrics are read.
+    pub metrics: Option<Metrics>,
+    /// Receives each request when its response ended.
+    pub access_log: Option<Arc<dyn AccessLog>>,
 }
 
 impl ServerConfig {
@@ -83,6 +96,8 @@ impl ServerConfig {
             observer: None,
             gate: None,
             proxies: Proxies::default(),
+            metrics: None,
+            access_log: None,
         }
     }
 }
@@ -183,12 +198,24 @@ struct App {
     /// Clients whose refusals are delayed.
     refused_often: Rates,
     gate: Option<Arc<dyn Gate>>,
+    missing: Arc<Missing>,
+    metrics: Metrics,
+    access_log: Option<Arc<dyn AccessLog>>,
+    request_ids: RequestIds,
 }
 
 impl App {
     fn new(config: ServerConfig) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         config.store.limit_uploads(config.limits.uploads);
+        let metrics = config.metrics.unwrap_or_default();
+        let counted =
+            |observer| Arc::new(CountedObserver { observer, metrics: metrics.clone() }) as Arc<dyn Observer>;
+        let observer = config.observer.map(counted);
+        let gated = |gate| Arc::new(CountedGate { gate, metrics: metrics.clone() }) as Arc<dyn Gate>;
+        let gate = config.gate.map(gated);
+        let transfers = Arc::new(Semaphore::new(config.limits.transfers));
+        metrics.watch(&transfers, config.limits.transfers);
         Self {
             store: config.store,
             read_only: config.read_only,
@@ -197,12 +224,16 @@ impl App {
             parses: FairQueue::new((cores, (cores / 2).max(1)), WAITING, CALLERS),
             looks: FairQueue::new((AT_ONCE, LOOKS), WAITING, CALLERS),
             changes: FairQueue::new((AT_ONCE, CHANGES), WAITING, CALLERS),
-            transfers: Arc::new(Semaphore::new(config.limits.transfers)),
+            transfers,
             per_client: Shares::new(config.limits.per_client.div_ceil(2)),
-            refusals: Arc::new(Refusals::new(config.observer.clone())),
+            refusals: Arc::new(Refusals::new(observer.clone())),
             refused_often: Rates::new(REFUSED, REFUSAL),
-            observer: config.observer,
-            gate: config.gate,
+            observer,
+            gate,
+            missing: Arc::new(Missing::new()),
+            metrics,
+            access_log: config.access_log,
+            request_ids: RequestIds::new(),
         }
     }
 
@@ -280,5 +311,5 @@ pub fn router(config: ServerConfig) -> Router {
 
 fn routes(app: &Arc<App>) -> Router {
     let app = Arc::clone(app);
-    Router::new().fallback(move |request: Request| handle::handle(Arc::clone(&app), request))
+    Router::new().fallback(move |request: Request| access::respond(Arc::clone(&app), request))
 }

@@ -54,6 +54,8 @@ mod media;
 #[cfg(feature = "slow-tests")]
 mod merged_signatures;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod packages;
