@@ -85,3 +85,5 @@ mod store;
 mod trusted;
 #[cfg(test)]
 mod upstream;
+#[cfg(test)]
+mod want;
