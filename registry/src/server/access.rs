@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::USER_AGENT;
+use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
@@ -113,8 +113,11 @@ pub(super) async fn respond(app: Arc<App>, request: Request) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let status = response.status().as_u16();
+    let announced =
+        response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     response.map(|body| {
-        let whole = http_body::Body::size_hint(&body).exact();
+        // The body of a HEAD response is empty, whatever its headers announce.
+        let whole = http_body::Body::size_hint(&body).exact().or(announced);
         let sent = metrics.sent(route);
         let log = log.map(|(log, asked)| (log, asked.answered((time, visitor), status, request_id)));
         Body::new(Answer { body, whole, sent, bytes: 0, ended: false, begun, metrics, route, received, log })

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a failed setup fails its test")]
 
 mod connections;
+mod metrics;
 mod namespaces;
 mod observers;
 mod passwords;
