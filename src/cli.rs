@@ -38,6 +38,7 @@ use crate::commands::trust::Trust;
 use crate::commands::verify::Verify;
 use crate::commands::verify_image::VerifyImage;
 use crate::commands::verify_manifest::VerifyManifest;
+use crate::commands::want::Want;
 use crate::env;
 use crate::quickstart::Quickstart;
 
@@ -121,6 +122,9 @@ pub(crate) enum Command {
     /// Create, list and revoke the registry's accounts for programs.
     #[command(subcommand)]
     Robot(RobotCommand),
+    /// List what clients of the registry asked for in vain, and write it as a mirror file.
+    #[command(subcommand)]
+    Want(Want),
     /// Print configuration that lets nodes pull from the registry under the original image names.
     Config(Config),
     /// Run the package controller and the admission webhooks, inside a cluster.

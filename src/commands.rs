@@ -27,6 +27,7 @@ pub(crate) mod trust;
 pub(crate) mod verify;
 pub(crate) mod verify_image;
 pub(crate) mod verify_manifest;
+pub(crate) mod want;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
@@ -66,6 +67,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Chart(settings) => chart::run(&settings, printer),
         Command::Audit(settings) => audit_log::run(&settings, logs, printer),
         Command::Store(settings) => store_content::run(&settings, logs, printer),
+        Command::Want(settings) => want::run(&settings, printer),
         Command::Quickstart(settings) => Box::pin(quickstart::run(&settings, logs, printer)).await,
         Command::Schema => {
             printer.data(&serde_json::to_string_pretty(&mirror::config::json_schema())?)?;

@@ -11,7 +11,7 @@ use clap::{Args, Parser as _};
 use oci::{RegistryHost, Selector};
 use private::Readers;
 use registry::client::{Client, ClientConfig, HostRule};
-use registry::server::{Auth, Limits, Proxies, ServerConfig, serve};
+use registry::server::{ServerConfig, serve};
 
 use crate::cli::{Cli, Command, listen};
 use crate::commands::serve::{ended, listen_near, observer, write_address};
@@ -104,15 +104,7 @@ pub(crate) async fn run(settings: &Quickstart, logs: &Logs, printer: &Printer) -
 
 /// A server on loopback that requires no password.
 fn open_to_all(store: store::Store) -> ServerConfig {
-    ServerConfig {
-        store,
-        auth: Auth::Anonymous,
-        read_only: false,
-        limits: Limits::default(),
-        observer: None,
-        gate: None,
-        proxies: Proxies::default(),
-    }
+    ServerConfig::new(store)
 }
 
 fn put(dir: &Path, name: &str, text: &str, readers: Readers) -> anyhow::Result<()> {

@@ -161,6 +161,7 @@ mod tests {
                 "mirror",
                 "package-bundle",
                 "packager",
+                "telemetry",
             ],
             &["axum", "rusqlite"],
         ),

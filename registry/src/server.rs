@@ -5,6 +5,7 @@
 //! occupies buffers, never a thread.
 
 pub mod access;
+mod access_log;
 mod answer;
 mod auth;
 mod blobs;
@@ -16,6 +17,9 @@ mod intake;
 mod lingering;
 mod listing;
 mod manifests;
+mod metrics;
+mod missing;
+mod namespace;
 mod observe;
 mod range;
 mod refusal;
@@ -35,21 +39,26 @@ use axum::extract::Request;
 use store::{NamingLimits, Store, UploadLimits};
 use tokio::sync::Semaphore;
 
+pub use access_log::{Access, AccessLog};
 pub use auth::{Auth, Htpasswd};
 pub use gate::{Gate, GateError, Pull, Push};
 pub use guard::address::{Cidr, Client, Network, Proxies};
 pub use guard::fair::{FairQueue, QueueLimits, QueueTicket};
 pub use guard::memory::{BodyError, Memory, MemoryLease};
 pub use guard::pace::Pace;
+pub use metrics::Metrics;
 pub use observe::{Changed, Observer, Operation, Refused, Repeats, Visitor};
 pub use serve::serve;
 pub use sockets::Sockets;
 
+use access_log::RequestIds;
 use auth::Authenticator;
 use guard::rates::Rates;
 use guard::shares::Shares;
 use handle::Call;
 use listing::Positions;
+use metrics::{CountedGate, CountedObserver};
+use missing::Missing;
 use refusal::Refusal;
 use refusals::Refusals;
 
@@ -70,6 +79,10 @@ pub struct ServerConfig {
     pub gate: Option<Arc<dyn Gate>>,
     /// The proxies that are trusted to report client addresses.
     pub proxies: Proxies,
+    /// Counts requests and measures the store, if the metrics are read.
+    pub metrics: Option<Metrics>,
+    /// Receives each request when its response ended.
+    pub access_log: Option<Arc<dyn AccessLog>>,
 }
 
 impl ServerConfig {
@@ -85,6 +98,8 @@ impl ServerConfig {
             observer: None,
             gate: None,
             proxies: Proxies::default(),
+            metrics: None,
+            access_log: None,
         }
     }
 }
@@ -187,6 +202,10 @@ struct App {
     gate: Option<Arc<dyn Gate>>,
     /// Where catalogs of callers that do not see all repositories go on.
     positions: Arc<Positions>,
+    missing: Arc<Missing>,
+    metrics: Metrics,
+    access_log: Option<Arc<dyn AccessLog>>,
+    request_ids: RequestIds,
 }
 
 impl App {
@@ -195,6 +214,14 @@ impl App {
         let queue =
             |at_once, share| FairQueue::new(QueueLimits { at_once, share, waiting: WAITING, keys: CALLERS });
         config.store.limit_uploads(config.limits.uploads);
+        let metrics = config.metrics.unwrap_or_default();
+        let counted =
+            |observer| Arc::new(CountedObserver { observer, metrics: metrics.clone() }) as Arc<dyn Observer>;
+        let observer = config.observer.map(counted);
+        let gated = |gate| Arc::new(CountedGate { gate, metrics: metrics.clone() }) as Arc<dyn Gate>;
+        let gate = config.gate.map(gated);
+        let transfers = Arc::new(Semaphore::new(config.limits.transfers));
+        metrics.watch(&transfers, config.limits.transfers);
         Self {
             store: config.store,
             read_only: config.read_only,
@@ -203,12 +230,16 @@ impl App {
             parses: queue(cores, (cores / 2).max(1)),
             looks: queue(AT_ONCE, LOOKS),
             changes: queue(AT_ONCE, CHANGES),
-            transfers: Arc::new(Semaphore::new(config.limits.transfers)),
+            transfers,
             per_client: Shares::new(config.limits.per_client.div_ceil(2)),
-            refusals: Arc::new(Refusals::new(config.observer.clone())),
+            refusals: Arc::new(Refusals::new(observer.clone())),
             refused_often: Rates::new(REFUSED, REFUSAL),
-            observer: config.observer,
-            gate: config.gate,
+            observer,
+            gate,
+            missing: Arc::new(Missing::new()),
+            metrics,
+            access_log: config.access_log,
+            request_ids: RequestIds::new(),
             positions: Arc::default(),
         }
     }
@@ -287,5 +318,5 @@ pub fn router(config: ServerConfig) -> Router {
 
 fn routes(app: &Arc<App>) -> Router {
     let app = Arc::clone(app);
-    Router::new().fallback(move |request: Request| handle::handle(Arc::clone(&app), request))
+    Router::new().fallback(move |request: Request| access_log::respond(Arc::clone(&app), request))
 }

@@ -22,6 +22,7 @@ use crate::files::read;
 use crate::gates::name_rule;
 use crate::gates::serving::{DecisionCache, Gates};
 use crate::logged::{AuditObserver, Journals, Logs, Work};
+use crate::observability::{Observability, ObservabilityArgs};
 use crate::printer::{Printer, quoted};
 use crate::stores::open_or_make;
 use crate::trust_input::trust;
@@ -70,6 +71,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(crate) address_file: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) observability: ObservabilityArgs,
+    #[command(flatten)]
     pub(crate) trust: TrustArg,
     #[command(flatten)]
     pub(crate) gate: GateArgs,
@@ -113,6 +116,8 @@ async fn open(
         return Err(store::Error::ReadOnly(settings.store.store).into());
     }
     let served = tls::config(&settings.tls, &settings.store.store, printer)?;
+    let expiry = served.as_ref().and_then(|served| served.expiry);
+    let observability = Observability::open(&settings.observability, expiry, printer).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
@@ -136,8 +141,11 @@ async fn open(
     let read_only = settings.read_only;
     let limits = limits(&settings);
     let proxies: Proxies = settings.trusted_proxy.iter().copied().collect();
-    let config = ServerConfig { store, auth, read_only, limits, observer, gate, proxies };
-    Ok((url, serve(listener, served.map(|served| served.config), config, ended())))
+    let (metrics, access_log) = (observability.metrics(), observability.access_log());
+    let config =
+        ServerConfig { store, auth, read_only, limits, observer, gate, proxies, metrics, access_log };
+    let serving = serve(listener, served.map(|served| served.config), config, ended());
+    Ok((url, observability.run(serving)))
 }
 
 /// Limits on clients, some of which are configurable.

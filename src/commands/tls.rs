@@ -4,6 +4,7 @@ mod authority;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use rustls::ServerConfig;
@@ -19,6 +20,8 @@ use crate::printer::Printer;
 pub(crate) struct Served {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) ca: Option<PathBuf>,
+    /// When the certificate expires.
+    pub(crate) expiry: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -58,6 +61,7 @@ pub(crate) fn config(tls: &Tls, store: &Path, printer: &Printer) -> anyhow::Resu
         let hint = "give the server's certificate, PEM, followed by those of its intermediate CAs, if any";
         return Err(Usage { message, hint }.into());
     }
+    let expiry = chain.first().and_then(expiry);
     let text = read(&key)?;
     warn_of_readable(&key, &text, printer);
     let secret = PrivateKeyDer::from_pem_slice(text.as_bytes())
@@ -69,7 +73,14 @@ pub(crate) fn config(tls: &Tls, store: &Path, printer: &Printer) -> anyhow::Resu
         .with_single_cert(chain, secret)
         .map_err(unusable(format!("`{}` and `{}` do not match", cert.display(), key.display())))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(Served { config: Arc::new(config), ca }))
+    Ok(Some(Served { config: Arc::new(config), ca, expiry }))
+}
+
+/// When a certificate expires.
+fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+    Some(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 /// Reads the CA of a registry's certificate: a file with at least one certificate.

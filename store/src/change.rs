@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::journal::Record;
 use crate::layout::Layout;
 use crate::pushed::{self, NamingLimits, Pusher};
+use crate::wanted::{self, Wanted, WantedName};
 use crate::{Error, Result};
 
 /// How long a pushed blob is kept while no manifest names it.
@@ -98,6 +99,10 @@ pub enum Change {
         /// The number; none deletes the note.
         value: Option<u64>,
     },
+    /// Records that clients asked for a manifest that the store does not have.
+    Want(Wanted),
+    /// Removes what was recorded about a manifest that the store does not have.
+    ForgetWanted(WantedName),
 }
 
 /// Whether the sizes in a manifest must equal the sizes of the content in the store.
@@ -196,6 +201,8 @@ pub(crate) fn apply(
             Ok(None)
         }
         Change::Note { name, value } => note(connection, name, *value).map(Some),
+        Change::Want(wanted) => wanted::record(connection, wanted).map(|()| None),
+        Change::ForgetWanted(name) => wanted::forget(connection, name).map(|()| None),
     }
 }
 

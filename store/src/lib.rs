@@ -39,7 +39,9 @@ mod rebuild;
 mod referrers;
 mod schema;
 mod store;
+mod totals;
 mod upload;
+mod wanted;
 mod write_behind;
 mod writer;
 
@@ -54,7 +56,9 @@ pub use query::ManifestRow;
 pub use rebuild::RebuildReport;
 pub use referrers::{PageLimits, ReferrerPage, ReferrerPosition, is_statement};
 pub use store::Store;
+pub use totals::Totals;
 pub use upload::{Upload, UploadId, UploadLimits};
+pub use wanted::{Wanted, WantedName};
 pub use write_behind::write_behind;
 
 /// The result type of this crate.

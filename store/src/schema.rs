@@ -43,6 +43,11 @@ CREATE TABLE IF NOT EXISTS leases (
   holder TEXT NOT NULL, digest TEXT NOT NULL, expires INTEGER NOT NULL,
   PRIMARY KEY (holder, digest)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS leases_by_digest ON leases (digest);
+CREATE TABLE IF NOT EXISTS wanted (
+  host TEXT NOT NULL, repository TEXT NOT NULL, selector TEXT NOT NULL, first_at INTEGER NOT NULL,
+  last_at INTEGER NOT NULL, count INTEGER NOT NULL, clients TEXT NOT NULL,
+  PRIMARY KEY (host, repository, selector)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS wanted_by_last ON wanted (last_at);
 ";
 
 /// Opens the connection for writing.

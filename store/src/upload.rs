@@ -146,6 +146,11 @@ fn all(layout: &Layout) -> Result<Vec<SessionFile>> {
     Ok(found)
 }
 
+/// The number of sessions of all processes. A store on a read-only medium may lack the folder.
+pub(crate) fn number(layout: &Layout) -> Result<u64> {
+    if layout.uploads().exists() { Ok(all(layout)?.len() as u64) } else { Ok(0) }
+}
+
 /// Removes the sessions that received no data since `since` and that no request holds, and returns their number.
 pub(crate) fn expire(
     layout: &Layout,

@@ -8,4 +8,4 @@ mod serve;
 
 pub use error::{Error, Result};
 pub use process::{Part, Telemetry};
-pub use serve::serve;
+pub use serve::{listen, serve, serve_on};

@@ -32,15 +32,30 @@ const SOCKETS: Sockets = Sockets {
     drain: Duration::ZERO,
 };
 
+/// Opens the socket for [`serve_on`].
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
 /// Serves until the future is dropped.
 ///
 /// # Errors
 /// If the address cannot be bound, or if its socket fails.
 pub async fn serve(telemetry: Telemetry, address: SocketAddr) -> Result<()> {
-    let listen = |source| Error::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
-    let bound = listener.local_addr().map_err(listen)?;
+    let listener = listen(address).await?;
+    let bound = listener.local_addr().map_err(|source| Error::Listen { address, source })?;
     tracing::info!(address = %bound, "serving health and metrics");
+    serve_on(listener, telemetry).await
+}
+
+/// Serves on an open socket until the future is dropped.
+///
+/// # Errors
+/// If the socket fails.
+pub async fn serve_on(listener: TcpListener, telemetry: Telemetry) -> Result<()> {
     let router = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))

@@ -54,6 +54,8 @@ mod media;
 #[cfg(feature = "slow-tests")]
 mod merged_signatures;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod packages;
@@ -85,3 +87,5 @@ mod store;
 mod trusted;
 #[cfg(test)]
 mod upstream;
+#[cfg(test)]
+mod want;

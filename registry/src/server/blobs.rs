@@ -201,6 +201,7 @@ impl App {
 
     /// Waits until another transfer may start. This limits the memory for buffers; each client has a limited share.
     pub(super) async fn transfer(&self, call: &Call) -> Result<TransferPermit, Refusal> {
+        let _waiting = self.metrics.waiting();
         let permits = async {
             let share = self.per_client.wait(call.network()).await;
             (Arc::clone(&self.transfers).acquire_owned().await, share)

@@ -11,19 +11,21 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use http::header::{CONNECTION, EXPECT, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body::Body as _;
 use oci::{RegistryHost, RepositoryName};
 
 use super::App;
 use super::access::{self, Allow, Rights, Verdict};
+use super::access_log::Handled;
 use super::auth::{self, Caller};
 use super::guard::address::{Client, Network};
 use super::guard::memory::Memory;
+use super::namespace::Namespace;
 use super::observe::{Operation, Refused, Visitor};
 use super::refusal::Refusal;
 use super::route::{Action, Permission, Query, Route};
-use super::{answer, blobs, listing, manifests, tokens, uploads};
+use super::{answer, blobs, listing, manifests, metrics, tokens, uploads};
 
 /// The number of bytes of a refused body that are read, so that the client can read the refusal.
 const DRAIN_BYTES: usize = 1024 * 1024;
@@ -47,6 +49,8 @@ pub(super) struct Call {
     attempt: Option<(Operation, String)>,
     /// The scope that a token needs.
     scope: Option<String>,
+    /// The name of the route in metrics.
+    route: &'static str,
 }
 
 impl Call {
@@ -116,6 +120,11 @@ impl Call {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The registry that the request means.
+    pub(super) fn namespace(&self) -> Namespace {
+        Namespace::of(&self.query, self.own_name())
+    }
+
     /// The repositories to search, of those that the caller may pull from.
     pub(super) fn candidates(&self, repository: &RepositoryName) -> Vec<RepositoryCandidate> {
         let may_pull = |named: &RepositoryCandidate| {
@@ -124,34 +133,17 @@ impl Call {
         self.named(repository).into_iter().filter(may_pull).collect()
     }
 
-    /// The repositories that a request names. A mirror client sends its upstream registry as `ns`; a repository of this
-    /// registry that only has the same name is not one of them then.
+    /// The repositories that a request names.
     pub(super) fn named(&self, repository: &RepositoryName) -> Vec<RepositoryCandidate> {
-        let Some(namespace) = self.query.value("ns").filter(|ns| !ns.is_empty() && !self.is_own_name(ns))
-        else {
-            return vec![RepositoryCandidate { repository: repository.clone(), namespace: None }];
-        };
-        // As in references, a name without a dot or port is not a registry, but the first segment of a repository.
-        let is_host = namespace.contains(['.', ':']) || namespace == "localhost";
-        let Some(host) = namespace.parse::<RegistryHost>().ok().filter(|_| is_host) else {
-            return Vec::new();
-        };
-        let Ok(prefix) = host.as_repository() else { return Vec::new() };
-        let mut candidates = Vec::new();
-        if let Ok(mirrored) = repository.below(&prefix) {
-            candidates.push(RepositoryCandidate { repository: mirrored, namespace: Some(host.clone()) });
-        }
-        // A client of a mirror with a path in its URL requests the full name.
-        if repository.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')) {
-            candidates.push(RepositoryCandidate { repository: repository.clone(), namespace: Some(host) });
-        }
-        candidates
+        self.namespace().candidates(repository)
     }
 
-    /// Whether this is the registry that the request was sent to.
-    fn is_own_name(&self, name: &str) -> bool {
-        let host = self.head.uri.authority().map(http::uri::Authority::as_str);
-        host.or_else(|| self.header(&http::header::HOST)).is_some_and(|host| host.eq_ignore_ascii_case(name))
+    /// The host that the client sent the request to; a trusted proxy reports it.
+    fn own_name(&self) -> Option<&str> {
+        let proxied = self.client().is_some_and(|client| client.proxied);
+        let forwarded = || self.header(&HeaderName::from_static("x-forwarded-host")).filter(|_| proxied);
+        let authority = self.head.uri.authority().map(http::uri::Authority::as_str);
+        forwarded().or(authority).or_else(|| self.header(&http::header::HOST))
     }
 }
 
@@ -172,7 +164,7 @@ impl RepositoryCandidate {
     }
 }
 
-pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
+pub(super) async fn handle(app: Arc<App>, request: Request) -> (Response, Handled) {
     let (head, body) = request.into_parts();
     let (method, version) = (head.method.clone(), head.version);
     let path = head.uri.path().to_owned();
@@ -186,6 +178,7 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
         claimed: None,
         attempt: None,
         scope: None,
+        route: metrics::route(None),
     };
     let answered = act(&app, &mut call).await;
     let mut response = match answered {
@@ -216,7 +209,7 @@ pub(super) async fn handle(app: Arc<App>, request: Request) -> Response {
         response.headers_mut().insert(answer::API_VERSION, HeaderValue::from_static("registry/2.0"));
     }
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered a request");
-    response
+    (response, Handled { route: call.route, visitor: call.visitor() })
 }
 
 /// Whether the request was denied. A missing object does not count, because every push first asks for objects that do not
@@ -234,6 +227,7 @@ fn is_denied(status: StatusCode) -> bool {
 async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     let route = Route::parse(&call.head.method, call.head.uri.path())?;
     let action = Action::of(&call.head.method, route)?;
+    call.route = metrics::route(Some(&action));
     if action == Action::Token && !app.authenticator.gives_tokens() {
         return Err(Refusal::not_found(tokens::PATH));
     }

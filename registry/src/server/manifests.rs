@@ -40,7 +40,12 @@ pub(super) async fn pull(
             Ok(found)
         })
         .await?;
-    let Some(found) = found else { return Err(Refusal::manifest_unknown(&repository, &selector)) };
+    let Some(found) = found else {
+        if app.missing.count(call, &repository, &selector) {
+            app.metrics.missing();
+        }
+        return Err(Refusal::manifest_unknown(&repository, &selector));
+    };
     let lasting = match selector {
         Selector::Tag(_) => Lasting::Movable,
         Selector::Digest(_) => app.lasting(call),

@@ -7,6 +7,8 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use super::guard::pace::Pace;
+use super::metrics::measure;
+use super::missing::write_missing;
 use super::refusals::Refusals;
 use super::sockets::Sockets;
 use super::{App, Limits, ServerConfig, routes};
@@ -41,14 +43,23 @@ pub async fn serve(
     let sockets = config.limits.sockets();
     let proxies = config.proxies.clone();
     let upkeep = tokio::spawn(expire_uploads(config.store.clone(), config.limits.session));
+    let measured = config.metrics.clone().map(|metrics| tokio::spawn(measure(metrics, config.store.clone())));
     let app = Arc::new(App::new(config));
     let reports = tokio::spawn(report_refusals(Arc::clone(&app.refusals)));
+    let writes = tokio::spawn(write_missing(Arc::clone(&app.missing), app.store.clone()));
     let served = sockets.serve(listener, tls, proxies, routes(&app), shutdown).await;
     upkeep.abort();
     reports.abort();
-    let refusals = Arc::clone(&app.refusals);
-    // Report the remaining counts.
-    let _ = tokio::task::spawn_blocking(move || refusals.report_all()).await;
+    writes.abort();
+    if let Some(measured) = measured {
+        measured.abort();
+    }
+    // Report and write the remaining counts.
+    let rest = move || {
+        app.refusals.report_all();
+        app.missing.write(&app.store);
+    };
+    let _ = tokio::task::spawn_blocking(rest).await;
     served
 }
 

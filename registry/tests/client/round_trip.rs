@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use oci::{Descriptor, Digest, Manifest, RegistryHost, RepositoryName, Selector, media_type};
 use registry::client::{Client, ClientConfig, HostRule, Pushed};
-use registry::server::{Auth, Limits, ServerConfig, serve};
+use registry::server::{ServerConfig, serve};
 use serde_json::json;
 use store::Store;
 
@@ -28,15 +28,7 @@ async fn airlock(folder: &std::path::Path) -> RegistryHost {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let store = Store::open(&folder.join("store")).unwrap();
-    let config = ServerConfig {
-        store,
-        auth: Auth::Anonymous,
-        read_only: false,
-        limits: Limits::default(),
-        observer: None,
-        gate: None,
-        proxies: registry::server::Proxies::default(),
-    };
+    let config = ServerConfig::new(store);
     tokio::spawn(serve(listener, None, config, std::future::pending()));
     address.parse().unwrap()
 }

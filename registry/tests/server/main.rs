@@ -8,6 +8,8 @@
 
 mod access;
 mod connections;
+mod metrics;
+mod namespaces;
 mod observers;
 mod passwords;
 #[expect(dead_code, reason = "other suites use the rest")]

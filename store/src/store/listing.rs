@@ -1,10 +1,12 @@
-//! Referrers, in pages and as a whole list.
+//! Referrers, in pages and as a whole list; manifests that clients asked for in vain; and the store's size.
 
 use oci::{Descriptor, Digest, RepositoryName};
 
 use super::Store;
 use crate::Result;
 use crate::referrers::{PageLimits, ReferrerPage, ReferrerPosition};
+use crate::totals::Totals;
+use crate::wanted::{Wanted, WantedName};
 
 /// The limits of one page with everything.
 const WHOLE: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX, large: true };
@@ -36,5 +38,29 @@ impl Store {
         limits: PageLimits,
     ) -> Result<ReferrerPage> {
         self.0.readers.referrer_page(repository, subject, artifact_type, after, limits)
+    }
+
+    /// The manifests that clients asked for and that the store did not have, by name: see [`crate::Change::Want`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn wanted(&self) -> Result<Vec<Wanted>> {
+        self.0.readers.wanted()
+    }
+
+    /// Whether it is recorded that clients asked for a manifest in vain.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_wanted(&self, name: &WantedName) -> Result<bool> {
+        self.0.readers.is_wanted(name)
+    }
+
+    /// The store's size. The time that this takes depends on the number of blobs.
+    ///
+    /// # Errors
+    /// When the database or the file system fails.
+    pub fn totals(&self) -> Result<Totals> {
+        self.0.readers.totals(&self.0.layout)
     }
 }

@@ -20,3 +20,5 @@ mod rig;
 mod sharing;
 #[cfg(test)]
 mod upkeep;
+#[cfg(test)]
+mod wanted;

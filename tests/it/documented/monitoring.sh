@@ -1,0 +1,1 @@
+airlock mirror --store store
