@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a failed setup fails its test")]
 
 mod connections;
+mod files;
 mod observers;
 mod passwords;
 mod reads;
