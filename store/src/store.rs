@@ -213,11 +213,7 @@ impl Store {
     /// The row and bytes of a manifest that was requested before, if no process has changed the database since. Uses only
     /// memory, and never waits.
     #[must_use]
-    pub fn recall(
-        &self,
-        repository: &RepositoryName,
-        selector: &Selector,
-    ) -> Option<(ManifestRow, Bytes)> {
+    pub fn recall(&self, repository: &RepositoryName, selector: &Selector) -> Option<(ManifestRow, Bytes)> {
         self.0.readers.recall(repository, selector)
     }
 

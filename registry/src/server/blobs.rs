@@ -66,7 +66,9 @@ fn content(app: &App, digest: &Digest, blob: BlobFile, segments: Vec<Segment>) -
     let file = Arc::new(file);
     let part = |segment| match segment {
         Segment::Text(bytes) => Part::Text(bytes),
-        Segment::File(Span { start, len }) => Part::File(FilePart { file: Arc::clone(&file), at: start, len }),
+        Segment::File(Span { start, len }) => {
+            Part::File(FilePart { file: Arc::clone(&file), at: start, len })
+        }
     };
     let parts = segments.into_iter().map(part).collect();
     if is_whole {

@@ -82,7 +82,8 @@ impl FilePart {
     /// Whether it is in the page cache, as far as probes show.
     pub(super) fn is_cached(&self) -> bool {
         let end = self.at + self.len;
-        let mut probes = (self.at..end).step_by(usize::try_from(PROBE).unwrap_or(usize::MAX)).chain([end - 1]);
+        let mut probes =
+            (self.at..end).step_by(usize::try_from(PROBE).unwrap_or(usize::MAX)).chain([end - 1]);
         probes.all(|at| read_cached(&self.file, at, &mut [0]))
     }
 
@@ -141,12 +142,7 @@ impl Content {
     }
 
     /// Exactly the content that has the digest. `hashed` states whether it was hashed before in this state.
-    pub(super) fn whole(
-        parts: Vec<Part>,
-        digest: Digest,
-        hashed: bool,
-        findings: Box<dyn Findings>,
-    ) -> Self {
+    pub(super) fn whole(parts: Vec<Part>, digest: Digest, hashed: bool, findings: Box<dyn Findings>) -> Self {
         let hash =
             if hashed { Hash::Known(Vec::new()) } else { Hash::Running(Hasher::new(digest.algorithm())) };
         Self { hash, ..Self::partial(parts, digest, findings) }

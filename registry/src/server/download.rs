@@ -103,8 +103,6 @@ async fn forward(
     match tokio::time::timeout(credit.left(), sender.send(Ok(bytes))).await {
         Ok(Err(_)) => Ok(false),
         Ok(Ok(())) if credit.spend(begun.elapsed(), len) => Ok(true),
-        Ok(Ok(())) | Err(_) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly"))
-        }
+        Ok(Ok(())) | Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")),
     }
 }

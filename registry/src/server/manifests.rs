@@ -41,11 +41,7 @@ pub(super) async fn pull(
     let mut response = if answer::is_known(&call.head.headers, &found.row.digest) {
         answer::empty(StatusCode::NOT_MODIFIED)
     } else {
-        let body = if head {
-            Body::empty()
-        } else {
-            answer::in_memory(app, call, found.bytes).await?
-        };
+        let body = if head { Body::empty() } else { answer::in_memory(app, call, found.bytes).await? };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         answer::set(headers, CONTENT_TYPE, found.row.media_type.as_str());

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -70,8 +70,11 @@ fn same(found: &[u8], expected: &[u8]) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pipelined_requests_get_exactly_their_bytes_in_order() {
     let server = Server::start(|_| ()).await;
-    let contents: Vec<Vec<u8>> =
-        [3 * MIB + 17, 300_000, 16 * 1024, 100, 262_144, 262_145, 0].iter().zip(1..).map(|(len, seed)| noise(*len, seed)).collect();
+    let contents: Vec<Vec<u8>> = [3 * MIB + 17, 300_000, 16 * 1024, 100, 262_144, 262_145, 0]
+        .iter()
+        .zip(1..)
+        .map(|(len, seed)| noise(*len, seed))
+        .collect();
     let digests: Vec<Digest> = contents.iter().map(|bytes| server.add("a", bytes)).collect();
     let mut stream = server.connect().await;
     for round in 0..3 {
@@ -83,7 +86,11 @@ async fn pipelined_requests_get_exactly_their_bytes_in_order() {
         stream.write_all(text.as_bytes()).await.expect("not written");
         for (bytes, digest) in contents.iter().zip(&digests) {
             let got = answer(&mut stream, false).await;
-            assert!(got.head.starts_with("HTTP/1.1 200") && got.head.contains(&digest.to_string()), "{}", got.head);
+            assert!(
+                got.head.starts_with("HTTP/1.1 200") && got.head.contains(&digest.to_string()),
+                "{}",
+                got.head
+            );
             assert!(same(&got.body, bytes), "round {round}: {digest} of {} bytes", bytes.len());
             let head = answer(&mut stream, true).await.head;
             assert!(head.contains(&format!("content-length: {}\r\n", bytes.len())), "{head}");
@@ -180,30 +187,45 @@ fn head_length(bytes: &[u8]) -> usize {
     bytes.windows(4).position(|end| end == b"\r\n\r\n").expect("no head") + 4
 }
 
-#[tokio::test]
-async fn a_client_that_reads_slowly_but_steadily_gets_everything() {
+/// Reads a response slowly, as long as it goes on: whether it arrived completely, and its body.
+async fn read_slowly(rate: u64, piece: usize, bytes: &[u8]) -> (bool, Vec<u8>) {
     let server = Server::start(|config| {
-        config.limits.stall = Duration::from_millis(700);
-        config.limits.bytes_per_second = 100_000;
+        config.limits.stall = Duration::from_millis(300);
+        config.limits.bytes_per_second = rate;
     })
     .await;
-    let bytes = noise(6 * MIB, 5);
-    let digest = server.add("a", &bytes);
+    let digest = server.add("a", bytes);
     let mut stream = narrow(&server).await;
     stream.write_all(request("GET", &digest, "").as_bytes()).await.expect("not written");
-    let mut got = Vec::new();
-    let mut piece = vec![0; 64 * 1024];
-    while got.len() < bytes.len() + 200 {
-        match stream.read(&mut piece).await.expect("it was cut off") {
-            0 => break,
-            count => got.extend_from_slice(&piece[..count]),
+    let head = crate::head_of(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let (mut got, mut buffer, begun) = (Vec::new(), vec![0; piece], Instant::now());
+    while got.len() < bytes.len() {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return (false, got),
+            Ok(count) => got.extend_from_slice(&buffer[..count]),
         }
-        tokio::time::sleep(Duration::from_millis(15)).await;
-        if got.len() == head_length(&got) + bytes.len() {
-            break;
+        // Then only the bytes that the kernel already has are left.
+        if begun.elapsed() < Duration::from_secs(8) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    assert!(same(&got[head_length(&got)..], &bytes), "{} bytes", got.len());
+    (true, got)
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_but_steadily_gets_everything() {
+    let bytes = noise(6 * MIB, 5);
+    // This takes longer than a client may stall: the bytes that the kernel sends count.
+    let (complete, got) = read_slowly(100_000, 48 * 1024, &bytes).await;
+    assert!(complete && same(&got, &bytes), "{} bytes", got.len());
+}
+
+#[tokio::test]
+async fn a_client_that_reads_below_the_minimum_rate_is_cut_off() {
+    let bytes = noise(24 * MIB, 6);
+    let (complete, got) = read_slowly(50_000_000, 8 * 1024, &bytes).await;
+    assert!(!complete && same(&got, &bytes[..got.len()]), "{} bytes", got.len());
 }
 
 /// A connection with a small receive buffer, so that the server cannot send far ahead.
@@ -249,10 +271,9 @@ fn add_damaged(server: &Server, bytes: &[u8], at: usize) -> Digest {
 #[tokio::test]
 async fn a_download_of_a_damaged_blob_never_ends_well_and_the_next_request_finds_none() {
     let (server, tls) = (Server::start(|_| ()).await, Secure::start().await);
-    for (server, client, base) in [
-        (&server, client(), server.url("")),
-        (&tls.server, tls.client.clone(), tls.base.clone()),
-    ] {
+    for (server, client, base) in
+        [(&server, client(), server.url("")), (&tls.server, tls.client.clone(), tls.base.clone())]
+    {
         for (at, seed) in [(0, 11), (9 * MIB, 12), (17 * MIB - 1, 13)] {
             let bytes = noise(17 * MIB, seed);
             let digest = add_damaged(server, &bytes, at);
