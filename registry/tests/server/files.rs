@@ -96,7 +96,9 @@ async fn pipelined_requests_get_exactly_their_bytes_in_order() {
             assert!(head.contains(&format!("content-length: {}\r\n", bytes.len())), "{head}");
         }
         if round == 1 {
-            digests.iter().for_each(|digest| evict(&server, digest));
+            for digest in &digests {
+                evict(&server, digest);
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ const SCRATCH: usize = 64 * 1024;
 /// A body on the connection with this queue; `held` is dropped with it.
 pub(in crate::server) fn body(queue: Queue, content: Content, held: impl Send + 'static) -> Body {
     let left = content.left();
-    let state = State::Ready(content);
+    let state = State::Ready(Box::new(content));
     Body::new(FileBody { queue, state, left, is_begun: false, _held: Box::new(held) })
 }
 
@@ -31,9 +31,9 @@ struct FileBody {
 }
 
 enum State {
-    Ready(Content),
+    Ready(Box<Content>),
     /// A piece is read on the blocking pool, because it is hashed, or is not in the page cache.
-    Reading(JoinHandle<io::Result<(Content, FilePart)>>),
+    Reading(JoinHandle<io::Result<(Box<Content>, FilePart)>>),
     Ended,
 }
 
