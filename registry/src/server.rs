@@ -9,6 +9,8 @@ mod access_log;
 mod answer;
 mod auth;
 mod blobs;
+mod buffers;
+mod content;
 mod download;
 mod gate;
 mod guard;
@@ -25,6 +27,7 @@ mod range;
 mod refusal;
 mod refusals;
 mod route;
+mod sendfile;
 mod serve;
 mod sockets;
 mod tokens;
@@ -114,8 +117,8 @@ pub struct Limits {
     pub per_client: usize,
     /// The maximum memory for manifests and listings of all clients, in bytes; one client can use half. Default: 64 MiB.
     pub memory: usize,
-    /// The maximum number of concurrent blob transfers. Each has at most 1 MiB of buffers, less when there are many; further
-    /// ones wait. Default: 512.
+    /// The maximum number of concurrent blob transfers. Each has at most 1 MiB of buffers, less when there are many, and none
+    /// if the kernel sends it; further ones wait. Default: 512.
     pub transfers: usize,
     /// The maximum size of a manifest, in bytes. Default: 4 MiB, the minimum that the specification requires.
     pub manifest_bytes: usize,
@@ -244,7 +247,7 @@ impl App {
         }
     }
 
-    /// Runs work with the store on the blocking pool; all access to the store goes through here.
+    /// Runs work with the store on the blocking pool; all access to the store that may wait goes through here.
     async fn run<T, F>(&self, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,

@@ -11,6 +11,7 @@ use private::Holders;
 
 use self::intake::{Existing, TEMPORARY, Temporary};
 use crate::commit::{Disk, Step};
+use crate::damage::Identity;
 use crate::exclusive;
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
@@ -26,6 +27,10 @@ pub struct BlobFile {
     pub file: File,
     /// Its size in bytes.
     pub size: u64,
+    /// The state of the file when it was opened.
+    pub identity: Identity,
+    /// Whether this process hashed the file in this state.
+    pub hashed: bool,
 }
 
 impl BlobFile {
@@ -33,8 +38,8 @@ impl BlobFile {
         let path = layout.blob(digest);
         match File::open(&path) {
             Ok(file) => {
-                let size = file.metadata().map_err(Error::io("read", &path))?.len();
-                Ok(Some(Self { file, size }))
+                let identity = Identity::of(&file).map_err(Error::io("read", &path))?;
+                Ok(Some(Self { file, size: identity.size(), identity, hashed: false }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("open", &path)(error)),

@@ -2,7 +2,7 @@
 //! absent, so that the next push, mirror or import restores them.
 //!
 //! A small file is hashed when this process first uses it, and any file is hashed again after a change. A file that this
-//! process published was hashed while it was written.
+//! process published was hashed while it was written; a caller that hashes a file reports it (`record_hashed`).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use oci::{Digest, Hasher};
 use private::{Hold, PATIENCE};
 
-use crate::blob::BUFFER;
+use crate::blob::{BUFFER, BlobFile};
 use crate::commit::Disk;
 use crate::layout::Layout;
 use crate::{Error, Result};
@@ -27,7 +27,7 @@ const MAX_VERDICTS: usize = 1 << 16;
 
 /// Distinguishes the states of a file: no process can set a file's change time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub struct Identity {
     device: u64,
     inode: u64,
     size: u64,
@@ -44,12 +44,18 @@ impl Identity {
             changed: (found.ctime(), found.ctime_nsec()),
         })
     }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
 }
 
 /// Whether a file hashes to its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Sound,
+    /// It is assumed to be sound: it is large, or this process made it durable.
+    Unhashed,
     Damaged,
 }
 
@@ -72,25 +78,28 @@ impl Inspector {
     }
 
     /// Whether an open blob hashes to its name, as far as is known; a damaged one is moved to the quarantine.
-    pub(crate) fn is_sound(&self, digest: &Digest, file: &File) -> Result<bool> {
-        let path = self.layout.blob(digest);
-        let identity = Identity::of(file).map_err(Error::io("read", &path))?;
-        if self.disk.published(&path) == Some(identity) {
-            return Ok(true);
-        }
+    pub(crate) fn verdict(&self, digest: &Digest, blob: &BlobFile) -> Result<Verdict> {
+        let identity = blob.identity;
         let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
+        let published = self.disk.published(&self.layout.blob(digest));
         match known {
-            Some((seen, verdict)) if seen == identity => Ok(verdict == Verdict::Sound),
-            None if identity.size > SMALL && self.disk.published(&path).is_none() => {
-                self.cache(digest, identity, Verdict::Sound);
-                Ok(true)
+            Some((seen, verdict)) if seen == identity => Ok(verdict),
+            Some(_) | None if published == Some(identity) => Ok(Verdict::Unhashed),
+            None if identity.size > SMALL && published.is_none() => {
+                self.cache(digest, identity, Verdict::Unhashed);
+                Ok(Verdict::Unhashed)
             }
-            Some(_) | None => self.inspect(digest, file),
+            Some(_) | None => self.inspect(digest, &blob.file),
         }
     }
 
+    /// Records that the caller hashed a file in this state, and that it matches its name.
+    pub(crate) fn record_hashed(&self, digest: &Digest, identity: Identity) {
+        self.cache(digest, identity, Verdict::Sound);
+    }
+
     /// Hashes an open blob; a damaged one is moved to the quarantine.
-    pub(crate) fn inspect(&self, digest: &Digest, file: &File) -> Result<bool> {
+    pub(crate) fn inspect(&self, digest: &Digest, file: &File) -> Result<Verdict> {
         let path = self.layout.blob(digest);
         let identity = Identity::of(file).map_err(Error::io("read", &path))?;
         let verdict = match hash(file, digest) {
@@ -105,7 +114,7 @@ impl Inspector {
             // The blob is still not returned.
             tracing::error!(%digest, %error, "cannot move a damaged blob to `quarantine/`");
         }
-        Ok(verdict == Verdict::Sound)
+        Ok(verdict)
     }
 
     fn cache(&self, digest: &Digest, identity: Identity, verdict: Verdict) {

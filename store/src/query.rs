@@ -10,8 +10,9 @@ use oci::{Digest, Manifest, MediaType, RepositoryName, Selector, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use crate::blob::BlobFile;
-use crate::damage::Inspector;
+use crate::damage::{Identity, Inspector, Verdict};
 use crate::layout::Layout;
+use crate::recent::RecentRows;
 use crate::schema::name_holders;
 use crate::{Error, Result};
 
@@ -35,6 +36,7 @@ pub(crate) struct Readers {
     open: fn(&Layout) -> Result<Connection>,
     idle: Mutex<Vec<Connection>>,
     cache: Mutex<Cache>,
+    recent: RecentRows,
 }
 
 #[derive(Default)]
@@ -61,21 +63,29 @@ impl Cache {
 
 impl Readers {
     pub(crate) fn new(inspector: Inspector, open: fn(&Layout) -> Result<Connection>) -> Self {
-        Self { inspector, open, idle: Mutex::default(), cache: Mutex::default() }
+        let (idle, cache, recent) = (Mutex::default(), Mutex::default(), RecentRows::default());
+        Self { inspector, open, idle, cache, recent }
     }
 
     /// Hashes a blob, and returns whether an intact one exists.
     pub(crate) fn verify(&self, digest: &Digest) -> Result<bool> {
         match BlobFile::open(self.inspector.layout(), digest)? {
-            Some(blob) => self.inspector.inspect(digest, &blob.file),
+            Some(blob) => Ok(self.inspector.inspect(digest, &blob.file)? == Verdict::Sound),
             None => Ok(false),
         }
     }
 
     /// A blob's open file; `None` if it does not exist or is damaged.
     pub(crate) fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>> {
-        let Some(blob) = BlobFile::open(self.inspector.layout(), digest)? else { return Ok(None) };
-        Ok(self.inspector.is_sound(digest, &blob.file)?.then_some(blob))
+        let Some(mut blob) = BlobFile::open(self.inspector.layout(), digest)? else { return Ok(None) };
+        let verdict = self.inspector.verdict(digest, &blob)?;
+        blob.hashed = verdict == Verdict::Sound;
+        Ok((verdict != Verdict::Damaged).then_some(blob))
+    }
+
+    /// See [`Inspector::record_hashed`].
+    pub(crate) fn record_hashed(&self, digest: &Digest, identity: Identity) {
+        self.inspector.record_hashed(digest, identity);
     }
 
     pub(crate) fn with<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
@@ -124,6 +134,9 @@ impl Readers {
         repository: &RepositoryName,
         selector: &Selector,
     ) -> Result<Option<ManifestRow>> {
+        if let Some(row) = self.recent.recall(repository, selector) {
+            return Ok(Some(row));
+        }
         let sql = match selector {
             Selector::Tag(_) => {
                 "SELECT m.digest, m.media_type, m.size FROM repositories r JOIN tags t ON t.repository = r.id
@@ -134,9 +147,27 @@ impl Readers {
                  JOIN manifests m ON m.repository = r.id WHERE r.name = ?1 AND m.digest = ?2"
             }
         };
-        self.with(
-            |c| Ok(all(c, sql, params![repository.as_str(), selector.to_string()], manifest_row)?.pop()),
-        )
+        let before = self.recent.version(|| (self.open)(self.inspector.layout()));
+        let row = self.with(|c| {
+            Ok(all(c, sql, params![repository.as_str(), selector.to_string()], manifest_row)?.pop())
+        })?;
+        if let Some(row) = &row {
+            self.recent.keep(before, repository, selector, row);
+        }
+        Ok(row)
+    }
+
+    /// A manifest's row and bytes, if both are in memory and current.
+    pub(crate) fn recall(
+        &self,
+        repository: &RepositoryName,
+        selector: &Selector,
+    ) -> Option<(ManifestRow, Bytes)> {
+        let row = self.recent.recall(repository, selector)?;
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let manifest = cache.manifests.get(&row.digest)?;
+        let bytes = (*manifest.media_type() == row.media_type).then(|| manifest.bytes().clone())?;
+        Some((row, bytes))
     }
 
     pub(crate) fn manifests(&self, repository: &RepositoryName) -> Result<Vec<ManifestRow>> {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use oci::{Algorithm, Digest, Manifest, RepositoryName, Selector, Tag};
 use private::PATIENCE;
 
@@ -207,6 +208,13 @@ impl Store {
     /// When the database fails.
     pub fn resolve(&self, repository: &RepositoryName, selector: &Selector) -> Result<Option<ManifestRow>> {
         self.0.readers.resolve(repository, selector)
+    }
+
+    /// The row and bytes of a manifest that was requested before, if no process has changed the database since. Uses only
+    /// memory, and never waits.
+    #[must_use]
+    pub fn recall(&self, repository: &RepositoryName, selector: &Selector) -> Option<(ManifestRow, Bytes)> {
+        self.0.readers.recall(repository, selector)
     }
 
     /// A manifest, with its exact bytes.

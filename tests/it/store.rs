@@ -1,6 +1,8 @@
 //! The `store` commands.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -169,4 +171,33 @@ fn o14_a_file_for_standard_output_is_printed_alone_and_a_damaged_one_not_at_all(
     let blob = here.join("store/blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
     fs::write(blob, vec![0; content.len()]).unwrap();
     fails(here, &get("-"), 3, "cannot print");
+}
+
+/// The status of a manifest at a server, and the digest that it states.
+fn manifest_at(server: &str, path: &str) -> (u16, Option<String>) {
+    let mut stream = TcpStream::connect(server).unwrap();
+    write!(stream, "GET /v2/{path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let digest = answer.lines().find_map(|line| line.strip_prefix("docker-content-digest: "));
+    (answer[9..12].parse().unwrap(), digest.map(str::to_owned))
+}
+
+#[test]
+fn a_server_that_remembers_manifests_sees_at_once_what_another_process_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    let (_served, server) = crate::signing::serve(folder.path(), "store");
+    for number in 0..50 {
+        let note = json!({ "annotations": { "number": number.to_string() } });
+        let digest = artifact(&store, "one/app", Some("v1"), &[("a", b"12345")], &note);
+        for _ in 0..3 {
+            let found = manifest_at(&server, "one/app/manifests/v1");
+            assert_eq!(found, (200, Some(digest.to_string())), "{number}");
+        }
+        let repository = "one/app".parse().unwrap();
+        store.commit(vec![Change::DeleteManifest { repository, digest: digest.clone() }]).unwrap();
+        assert_eq!(manifest_at(&server, "one/app/manifests/v1").0, 404, "{number}");
+        assert_eq!(manifest_at(&server, &format!("one/app/manifests/{digest}")).0, 404, "{number}");
+    }
 }

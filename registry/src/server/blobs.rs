@@ -1,5 +1,6 @@
 //! Blob downloads: complete, partial, or in several parts.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,15 +11,17 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use oci::distribution::ErrorCode;
 use oci::{Digest, RepositoryName};
 use serde_json::json;
-use store::{BlobFile, Change};
+use store::{BlobFile, Change, Identity, Store};
 
 use super::App;
 use super::answer::{self, Lasting};
-use super::download::{self, Segment, Source, TransferPermit};
+use super::content::{Content, FilePart, Findings, Part};
+use super::download::{self, TransferPermit};
 use super::handle::{Call, RepositoryCandidate};
 use super::observe::{Changed, Operation};
 use super::range::{self, Span, Wanted};
 use super::refusal::Refusal;
+use super::sendfile::{self, Queue};
 
 const OCTETS: &str = "application/octet-stream";
 
@@ -42,11 +45,7 @@ pub(super) async fn pull(
     let body = if call.is_head() {
         Body::empty()
     } else {
-        let permit = app.transfer(call).await?;
-        let source = Source { file: blob.file, digest: digest.clone(), store: app.store.clone() };
-        // A single span of all bytes is the whole blob, even if the client requested a range.
-        let whole = plan.segments == [Segment::File(Span { start: 0, len: blob.size })];
-        download::body(source, plan.segments, whole, app.limits.pace(), permit)
+        send(app, call, content(app, &digest, blob, plan.segments)).await?
     };
     let mut response = Response::new(body);
     *response.status_mut() = plan.status;
@@ -58,9 +57,60 @@ pub(super) async fn pull(
     Ok(response)
 }
 
+/// The segments of a blob.
+fn content(app: &App, digest: &Digest, blob: BlobFile, segments: Vec<Segment>) -> Content {
+    let BlobFile { file, size, identity, hashed } = blob;
+    let findings = Box::new(StoredBlob { store: app.store.clone(), digest: digest.clone(), identity });
+    // A single span of all bytes is the whole blob, even if the client requested a range.
+    let is_whole = segments == [Segment::File(Span { start: 0, len: size })];
+    let file = Arc::new(file);
+    let part = |segment| match segment {
+        Segment::Text(bytes) => Part::Text(bytes),
+        Segment::File(Span { start, len }) => {
+            Part::File(FilePart { file: Arc::clone(&file), at: start, len })
+        }
+    };
+    let parts = segments.into_iter().map(part).collect();
+    if is_whole {
+        Content::whole(parts, digest.clone(), hashed, findings)
+    } else {
+        Content::partial(parts, digest.clone(), findings)
+    }
+}
+
+async fn send(app: &App, call: &Call, mut content: Content) -> Result<Body, Refusal> {
+    if let Some(bytes) = content.small() {
+        return Ok(Body::from(bytes));
+    }
+    let permit = app.transfer(call).await?;
+    Ok(match call.head.extensions.get::<Queue>() {
+        Some(queue) => sendfile::body(queue.clone(), content, permit),
+        None => download::body(content, app.limits.pace(), permit),
+    })
+}
+
+/// A blob of the store whose bytes are sent.
+struct StoredBlob {
+    store: Store,
+    digest: Digest,
+    identity: Identity,
+}
+
+impl Findings for StoredBlob {
+    fn is_sound(&self) {
+        self.store.record_hashed(&self.digest, self.identity);
+    }
+
+    /// Moves a damaged blob to the quarantine before the client gets the error, so that a retry does not find it.
+    fn is_damaged(&self, error: &io::Error) {
+        let (digest, sound) = (&self.digest, self.store.verify_blob(&self.digest));
+        tracing::error!(%digest, %error, ?sound, "a blob cannot be read, or does not match its digest");
+    }
+}
+
 /// A blob whose file is missing or truncated counts as absent, so that clients push it again.
 fn find(
-    store: &store::Store,
+    store: &Store,
     candidates: Vec<RepositoryCandidate>,
     requested: &RepositoryName,
     digest: &Digest,
@@ -73,6 +123,22 @@ fn find(
         }
     }
     Err(Refusal::blob_unknown(requested, digest))
+}
+
+/// A segment of a response body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Text(Bytes),
+    File(Span),
+}
+
+impl Segment {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Text(bytes) => bytes.len() as u64,
+            Self::File(span) => span.len,
+        }
+    }
 }
 
 /// The planned response to a download.

@@ -28,18 +28,11 @@ pub(super) async fn pull(
     selector: Selector,
 ) -> Result<Response, Refusal> {
     let candidates = call.candidates(&repository);
-    let (wanted, head) = (selector.clone(), call.is_head());
-    let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
-    let found = app
-        .look(call, move |store| {
-            let found = find(store, candidates, &wanted)?;
-            if let (Some((gate, visitor)), Some(found)) = (&gate, &found) {
-                let (repository, digest) = (&found.candidate.repository, &found.row.digest);
-                gate.pull(&Pull { repository, digest, visitor })?;
-            }
-            Ok(found)
-        })
-        .await?;
+    let head = call.is_head();
+    let found = match recall(app, &candidates, &selector) {
+        Some(found) => Some(found),
+        None => look_up(app, call, candidates, selector.clone()).await?,
+    };
     let Some(found) = found else {
         if app.missing.count(call, &repository, &selector) {
             app.metrics.missing();
@@ -53,11 +46,7 @@ pub(super) async fn pull(
     let mut response = if answer::is_known(&call.head.headers, &found.row.digest) {
         answer::empty(StatusCode::NOT_MODIFIED)
     } else {
-        let body = if head {
-            Body::empty()
-        } else {
-            answer::in_memory(app, call, found.manifest.bytes().clone()).await?
-        };
+        let body = if head { Body::empty() } else { answer::in_memory(app, call, found.bytes).await? };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         answer::set(headers, CONTENT_TYPE, found.row.media_type.as_str());
@@ -72,7 +61,32 @@ pub(super) async fn pull(
 struct FoundManifest {
     candidate: RepositoryCandidate,
     row: ManifestRow,
-    manifest: Manifest,
+    bytes: Bytes,
+}
+
+/// Finds a manifest in memory. Gates decide about every request, and may wait.
+fn recall(app: &App, candidates: &[RepositoryCandidate], selector: &Selector) -> Option<FoundManifest> {
+    let candidate = candidates.first().filter(|_| app.gate.is_none())?;
+    let (row, bytes) = app.store.recall(&candidate.repository, selector)?;
+    Some(FoundManifest { candidate: candidate.clone(), row, bytes })
+}
+
+async fn look_up(
+    app: &App,
+    call: &Call,
+    candidates: Vec<RepositoryCandidate>,
+    selector: Selector,
+) -> Result<Option<FoundManifest>, Refusal> {
+    let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
+    app.look(call, move |store| {
+        let found = find(store, candidates, &selector)?;
+        if let (Some((gate, visitor)), Some(found)) = (&gate, &found) {
+            let (repository, digest) = (&found.candidate.repository, &found.row.digest);
+            gate.pull(&Pull { repository, digest, visitor })?;
+        }
+        Ok(found)
+    })
+    .await
 }
 
 /// Finds a manifest, for both HEAD and GET: a manifest that is damaged, missing or unreadable is absent for both, so that
@@ -85,7 +99,9 @@ fn find(
     for candidate in candidates {
         let Some(row) = store.resolve(&candidate.repository, selector)? else { continue };
         match store.manifest(&candidate.repository, &row.digest) {
-            Ok(Some(manifest)) => return Ok(Some(FoundManifest { candidate, row, manifest })),
+            Ok(Some(manifest)) => {
+                return Ok(Some(FoundManifest { candidate, row, bytes: manifest.bytes().clone() }));
+            }
             Ok(None) => tracing::error!(digest = %row.digest, "a manifest's file is damaged or missing"),
             Err(store::Error::Invalid(error)) => {
                 tracing::error!(digest = %row.digest, %error, "a manifest cannot be read");

@@ -18,6 +18,7 @@ use super::guard::exchange::Guarded;
 use super::guard::pace::Pace;
 use super::guard::stream::Watched;
 use super::lingering::Lingering;
+use super::sendfile::Socket;
 use crate::Error;
 
 /// The size of HTTP/1's read and write buffers per connection.
@@ -133,7 +134,9 @@ impl Sockets {
         // Without this, small responses wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
         let Some(acceptor) = acceptor else {
-            return serve_stream(stream, builder, service, connection).await;
+            let socket = Socket::new(stream);
+            let service = service.sending_files(socket.queue().clone());
+            return serve_stream(socket, builder, service, connection).await;
         };
         let handshake = tokio::select! {
             handshake = tokio::time::timeout(self.handshake, acceptor.accept(stream)) => handshake,

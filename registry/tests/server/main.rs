@@ -8,6 +8,7 @@
 
 mod access;
 mod connections;
+mod files;
 mod metrics;
 mod namespaces;
 mod observers;

@@ -9,6 +9,7 @@ use oci::{Algorithm, Digest, Manifest, RepositoryName};
 use super::Store;
 use crate::blob::{BlobFile, BlobWriter, PartialBlob};
 use crate::change::{Change, SizeMismatch, size_mismatches};
+use crate::damage::Identity;
 use crate::upload::{self, Upload, UploadId, UploadLimits};
 use crate::{Error, Result};
 
@@ -61,6 +62,11 @@ impl Store {
     /// As [`Store::blob`].
     pub fn verify_blob(&self, digest: &Digest) -> Result<bool> {
         self.0.readers.verify(digest)
+    }
+
+    /// Records that the caller read all bytes of [`BlobFile::file`], and that they hash to the blob's name.
+    pub fn record_hashed(&self, digest: &Digest, identity: Identity) {
+        self.0.readers.record_hashed(digest, identity);
     }
 
     /// The size of a blob that is on disk, intact or not: see [`Store::blob`].

@@ -13,6 +13,8 @@ mod private;
 #[cfg(test)]
 mod race;
 #[cfg(test)]
+mod recent;
+#[cfg(test)]
 mod referrers;
 #[cfg(test)]
 mod rig;

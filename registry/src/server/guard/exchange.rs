@@ -23,17 +23,25 @@ use serde_json::Value;
 use super::Guard;
 use super::connection::{Connection, Exchange, Lane};
 use super::shares::Share;
+use crate::server::sendfile::Queue;
 
 /// Serves one connection.
 pub(in crate::server) struct Guarded {
     guard: Arc<Guard>,
     connection: Arc<Connection>,
     service: TowerToHyperService<Router>,
+    /// The queue for files, if the kernel can send them on this connection.
+    files: Option<Queue>,
 }
 
 impl Guarded {
     pub(in crate::server) fn new(guard: Arc<Guard>, connection: Arc<Connection>, router: Router) -> Self {
-        Self { guard, connection, service: TowerToHyperService::new(router) }
+        Self { guard, connection, service: TowerToHyperService::new(router), files: None }
+    }
+
+    /// Lets HTTP/1 requests send files with this queue.
+    pub(in crate::server) fn sending_files(self, files: Queue) -> Self {
+        Self { files: Some(files), ..self }
     }
 }
 
@@ -42,7 +50,11 @@ impl hyper::service::Service<Request<Incoming>> for Guarded {
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        // On HTTP/2, several bodies are sent at once, in frames.
+        if let Some(files) = self.files.as_ref().filter(|_| request.version() <= Version::HTTP_11) {
+            request.extensions_mut().insert(files.clone());
+        }
         let exchange = Exchange::begin(&self.connection);
         let responding = respond(
             Arc::clone(&self.guard),
