@@ -39,7 +39,7 @@ pub(in crate::server) fn route(action: Option<&Action>) -> &'static str {
     match action {
         None => "other",
         Some(Action::Live | Action::Ready) => "health",
-        Some(Action::Token) => "token",
+        Some(Action::Token | Action::TokenForm) => "token",
         Some(Action::Base) => "base",
         Some(Action::Catalog) => "catalog",
         Some(Action::PullBlob(..) | Action::DeleteBlob(..)) => "blob",
