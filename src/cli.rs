@@ -6,6 +6,7 @@ mod audit;
 mod cluster;
 mod cluster_install;
 mod keys;
+mod stored;
 mod trust;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub(crate) use self::cluster::{
 };
 pub(crate) use self::cluster_install::{InstallController, RegistryArg};
 pub(crate) use self::keys::{KeyArg, PasswordArg};
+pub(crate) use self::stored::{StoredName, stored_name, tag_name, tags_name};
 pub(crate) use self::trust::{
     Attest, GateArgs, ImageArg, Sign, SignFile, SignFormat, SigningArg, predicate_type,
 };
@@ -37,6 +39,7 @@ use crate::commands::quarantine::Quarantine;
 use crate::commands::returned::{Acknowledge, Return};
 use crate::commands::serve::Serve;
 use crate::commands::store_content::StoreCommand;
+use crate::commands::tags::Tags;
 use crate::commands::trust::Trust;
 use crate::commands::verify::Verify;
 use crate::commands::verify_image::VerifyImage;
@@ -153,6 +156,9 @@ pub(crate) enum Command {
     /// Maintain a store.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Show the history of a store's tags, and roll tags back.
+    #[command(subcommand)]
+    Tags(Tags),
     /// Search, verify and report on the audit log.
     #[command(subcommand)]
     Audit(Audit),

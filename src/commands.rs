@@ -20,6 +20,7 @@ pub(crate) mod returned;
 pub(crate) mod serve;
 mod sign;
 pub(crate) mod store_content;
+pub(crate) mod tags;
 mod tls;
 pub(crate) mod trust;
 pub(crate) mod verify;
@@ -63,6 +64,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Chart(settings) => chart::run(&settings, printer),
         Command::Audit(settings) => audit_log::run(&settings, logs, printer),
         Command::Store(settings) => store_content::run(&settings, logs, printer),
+        Command::Tags(settings) => tags::run(&settings, logs, printer),
         Command::Quickstart(settings) => Box::pin(quickstart::run(&settings, logs, printer)).await,
         Command::Schema => {
             printer.data(&serde_json::to_string_pretty(&mirror::config::json_schema())?)?;

@@ -14,6 +14,7 @@ use crate::check::walk;
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
 use crate::query::{all, parsed};
+use crate::reach::Untagged;
 use crate::{Error, Result};
 
 /// What garbage collection would remove.
@@ -43,12 +44,9 @@ pub struct Collected {
     pub bytes: u64,
 }
 
-pub(crate) fn plan(layout: &Layout, connection: &Connection) -> Result<GarbagePlan> {
-    let kept = "SELECT digest FROM manifests UNION
-                SELECT e.child FROM edges e JOIN manifests m ON m.digest = e.parent UNION
-                SELECT digest FROM leases WHERE expires > ?1";
-    let kept: BTreeSet<Digest> =
-        all(connection, kept, params![now()], |row| parsed(row, 0))?.into_iter().collect();
+/// What is garbage once the manifests `without` are removed.
+pub(crate) fn plan(layout: &Layout, connection: &Connection, without: &Untagged) -> Result<GarbagePlan> {
+    let kept = kept(connection, without)?;
     let (found, _) = walk(layout)?;
     let mut blobs: Vec<_> = found.into_iter().map(|blob| (blob.digest, blob.size)).collect();
     blobs.retain(|(digest, _)| !kept.contains(digest));
@@ -58,6 +56,23 @@ pub(crate) fn plan(layout: &Layout, connection: &Connection) -> Result<GarbagePl
     // Includes blobs whose file an interrupted collection of an older version removed.
     links.retain(|(_, digest)| !kept.contains(digest));
     Ok(GarbagePlan { blobs, links })
+}
+
+/// The digests of all other manifests, of what they list, and those with leases.
+fn kept(connection: &Connection, without: &Untagged) -> Result<BTreeSet<Digest>> {
+    let manifests = "SELECT name, digest FROM manifests JOIN repositories ON id = repository";
+    let mut manifests: Vec<(RepositoryName, Digest)> =
+        all(connection, manifests, [], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
+    manifests.retain(|(name, digest)| !without.get(name).is_some_and(|gone| gone.contains(digest)));
+    let manifests: BTreeSet<Digest> = manifests.into_iter().map(|(_, digest)| digest).collect();
+    let leased = "SELECT digest FROM leases WHERE expires > ?1";
+    let mut kept: BTreeSet<Digest> =
+        all(connection, leased, params![now()], |row| parsed(row, 0))?.into_iter().collect();
+    let edges: Vec<(Digest, Digest)> =
+        all(connection, "SELECT parent, child FROM edges", [], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
+    kept.extend(edges.into_iter().filter(|(parent, _)| manifests.contains(parent)).map(|(_, child)| child));
+    kept.extend(manifests);
+    Ok(kept)
 }
 
 /// What to remove: first the links, then the files.

@@ -30,16 +30,20 @@ mod damage;
 mod error;
 mod exclusive;
 mod garbage;
+mod history;
 mod journal;
 mod layout;
 mod open;
 mod pushed;
 mod query;
+mod reach;
 mod rebuild;
 mod referrers;
+mod removal;
 mod schema;
 mod store;
 mod upload;
+mod why;
 mod write_behind;
 mod writer;
 
@@ -48,13 +52,16 @@ pub use change::{Change, SizeMismatch};
 pub use check::{CheckFault, CheckReport};
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
+pub use history::TagChange;
 pub use private::{Holders, Locked, PATIENCE};
 pub use pushed::NamingLimits;
 pub use query::ManifestRow;
+pub use reach::Untagged;
 pub use rebuild::RebuildReport;
 pub use referrers::{PageLimits, ReferrerPage, ReferrerPosition, is_statement};
 pub use store::Store;
 pub use upload::{Upload, UploadId, UploadLimits};
+pub use why::{Kept, LeaseRow, PathStep, Reason, Relation};
 pub use write_behind::write_behind;
 
 /// The result type of this crate.

@@ -269,6 +269,6 @@ fn manifest_row(row: &Row<'_>) -> Result<ManifestRow> {
     Ok(ManifestRow { digest: parsed(row, 0)?, media_type: parsed(row, 1)?, size: size(row, 2)? })
 }
 
-fn to_limit(limit: Option<usize>) -> i64 {
+pub(crate) fn to_limit(limit: Option<usize>) -> i64 {
     limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }

@@ -80,6 +80,8 @@ mod snapshots;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod tags;
+#[cfg(test)]
 mod trusted;
 #[cfg(test)]
 mod upstream;

@@ -20,8 +20,17 @@ pub(super) const TRUST: &[K] = &[
 ];
 
 /// Changes of the content of a registry, or of the permissions to change it.
-pub(super) const ACCESS: &[K] =
-    &[K::Push, K::Delete, K::Login, K::PolicyWrite, K::StoreGc, K::StoreRebuild, K::ServeStart];
+pub(super) const ACCESS: &[K] = &[
+    K::Push,
+    K::Delete,
+    K::Login,
+    K::PolicyWrite,
+    K::StoreGc,
+    K::StoreRemove,
+    K::TagRollback,
+    K::StoreRebuild,
+    K::ServeStart,
+];
 
 /// Privileged operations.
 pub(super) const PRIVILEGED: &[K] = &[
@@ -37,6 +46,8 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::Push,
     K::Delete,
     K::StoreGc,
+    K::StoreRemove,
+    K::TagRollback,
     K::StoreRebuild,
     K::ServeStart,
     K::ServeStop,
@@ -52,7 +63,7 @@ pub(super) const PRIVILEGED: &[K] = &[
 ];
 
 /// Operations that add content to a registry or remove it.
-pub(super) const CONTENT: &[K] = &[K::Mirror, K::Import, K::Push, K::Delete, K::StoreGc];
+pub(super) const CONTENT: &[K] = &[K::Mirror, K::Import, K::Push, K::Delete, K::StoreGc, K::StoreRemove];
 
 /// Operations that admit content.
 pub(super) const INTAKE: &[K] = &[K::Verify, K::Import, K::Push];

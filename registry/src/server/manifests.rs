@@ -17,7 +17,7 @@ use super::answer::{self, Lasting};
 use super::gate::{Pull, Push};
 use super::guard::memory::BodyError;
 use super::handle::{Call, RepositoryCandidate};
-use super::observe::{Changed, Operation};
+use super::observe::{Changed, Operation, Visitor};
 use super::refusal::Refusal;
 
 /// GET or HEAD. A manifest is served as it was pushed, whatever `Accept` states, because a digest identifies one form only.
@@ -123,7 +123,8 @@ pub(super) async fn push(
                 let (digest, manifest) = (&digest, &manifest);
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
-            put(store, &name, (named.clone(), digest.clone(), manifest.clone()), counted)?;
+            let pushed = (named.clone(), digest.clone(), manifest.clone());
+            put(store, &name, pushed, counted, &visitor)?;
             let (operation, manifest) = (Operation::PushManifest, Some(manifest));
             Ok(Changed { operation, repository: name, digest, tags: named, manifest, visitor })
         })
@@ -185,6 +186,7 @@ fn put(
     repository: &RepositoryName,
     (tags, digest, manifest): (Vec<Tag>, Digest, Manifest),
     counted: Option<(String, NamingLimits)>,
+    visitor: &Visitor,
 ) -> Result<(), Refusal> {
     let missing = missing(store, repository, &manifest)?;
     if !missing.is_empty() {
@@ -199,7 +201,7 @@ fn put(
     }
     changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
     changes.extend(tags.into_iter().map(|tag| Change::SetTag { repository: name(), tag, digest: of() }));
-    Ok(store.commit(changes)?)
+    Ok(store.commit_as(&visitor.actor(), changes)?)
 }
 
 /// The blobs of an image that the repository lacks. The children of an index and a subject may be pushed later, and foreign
@@ -254,7 +256,7 @@ pub(super) async fn delete(
                 (Operation::DeleteManifest, Vec::new(), Change::DeleteManifest { repository: name, digest })
             }
         };
-        store.commit(vec![change])?;
+        store.commit_as(&visitor.actor(), vec![change])?;
         Ok(Changed { operation, repository, digest: row.digest, tags, manifest: None, visitor })
     })
     .await?;

@@ -87,7 +87,7 @@ impl Store {
     pub(super) fn flush_named(&self, changes: &[Change]) -> Result<()> {
         let mut named = BTreeSet::new();
         for change in changes {
-            match change {
+            match change.bare() {
                 Change::LinkBlob { digest, .. } => {
                     named.insert(digest);
                 }

@@ -1,15 +1,20 @@
-//! Check, rebuild, garbage collection.
+//! Check, rebuild, garbage collection, and what keeps content.
 
 use std::path::Path;
+use std::time::SystemTime;
 
+use oci::Digest;
 use private::{Hold, Holders, PATIENCE};
 
 use super::Store;
+use crate::change::Change;
 use crate::commit::Disk;
 use crate::garbage::{self, Collected, GarbagePlan};
 use crate::layout::Layout;
 use crate::open::open_lock;
+use crate::reach::{self, Untagged};
 use crate::rebuild::{self, RebuildReport};
+use crate::why::{self, Kept};
 use crate::{CheckReport, Error, Progress, Result, check};
 
 impl Store {
@@ -55,12 +60,56 @@ impl Store {
         rebuild::rebuild(&layout, disk, without_names, progress)
     }
 
+    /// What keeps a blob or a manifest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn why(&self, digest: &Digest) -> Result<Kept> {
+        self.0.readers.with(|connection| why::why(connection, digest))
+    }
+
+    /// The manifests that no tag, index or subject keeps, and that were not pushed, and lost no tag, after `before`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn untagged(&self, before: SystemTime) -> Result<Untagged> {
+        self.0.readers.with(|connection| reach::untagged(connection, &self.0.layout, before))
+    }
+
+    /// Removes those of the planned manifests that still nothing keeps, and returns them.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn delete_untagged(&self, planned: &Untagged, before: SystemTime) -> Result<Untagged> {
+        let mut deleted = Untagged::new();
+        for (repository, planned) in planned {
+            let (name, listed) = (repository.clone(), planned.clone());
+            self.commit(vec![Change::DeleteUntagged { repository: name, planned: listed, before }])?;
+            let mut gone = planned.clone();
+            for row in self.manifests(repository)? {
+                gone.remove(&row.digest);
+            }
+            if !gone.is_empty() {
+                deleted.insert(repository.clone(), gone);
+            }
+        }
+        Ok(deleted)
+    }
+
     /// What garbage collection would remove: blobs that no manifest of a repository names and no lease keeps.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn garbage(&self) -> Result<GarbagePlan> {
-        self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection))
+        self.garbage_without(&Untagged::new())
+    }
+
+    /// What it would remove after some manifests were removed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn garbage_without(&self, manifests: &Untagged) -> Result<GarbagePlan> {
+        self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection, manifests))
     }
 
     /// Removes what the plan lists and is still garbage: first the rows, then the files, so that an interruption leaves

@@ -5,6 +5,8 @@ mod crash;
 #[cfg(test)]
 mod heal;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod power;
