@@ -33,6 +33,13 @@ pub enum Change {
         /// The blob.
         digest: Digest,
     },
+    /// Fails if a blob is not on disk: garbage collection may have removed it since it was seen.
+    Expect {
+        /// The repository that needs it.
+        repository: RepositoryName,
+        /// The blob.
+        digest: Digest,
+    },
     /// Adds a manifest to a repository, with links to those of its blobs that are on disk. The store itself
     /// publishes the manifest's bytes first.
     PutManifest {
@@ -123,6 +130,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// Changes that expect the blobs of a manifest, apart from layers that are stored elsewhere.
+    pub fn expect_blobs(repository: &RepositoryName, manifest: &Manifest) -> Vec<Self> {
+        let blobs = manifest.blobs().filter(|blob| !blob.media_type.is_foreign() || blob.urls.is_empty());
+        let expect =
+            |blob: &Descriptor| Self::Expect { repository: repository.clone(), digest: blob.digest.clone() };
+        blobs.map(expect).collect()
+    }
+
     /// The change itself, without its actor.
     pub(crate) fn bare(&self) -> &Self {
         match self {
@@ -187,13 +202,14 @@ pub(crate) fn apply(
     };
     match change.bare() {
         Change::LinkBlob { repository, digest } => {
-            let size = size_on_disk(layout, digest).ok_or_else(|| Error::BlobMissing {
-                repository: repository.clone(),
-                digest: digest.clone(),
-            })?;
+            let size = expected(layout, repository, digest)?;
             let id = repository_id(connection, repository)?;
             link(connection, id, digest, size)?;
             lease(connection, "push", digest, PUSH_LEASE_SECONDS)?;
+            Ok(Vec::new())
+        }
+        Change::Expect { repository, digest } => {
+            expected(layout, repository, digest)?;
             Ok(Vec::new())
         }
         Change::UnlinkBlob { repository, digest } => {
@@ -201,6 +217,7 @@ pub(crate) fn apply(
             Ok(Vec::new())
         }
         Change::PutManifest { repository, digest, manifest } => {
+            expected(layout, repository, digest)?;
             if sizes == SizeCheck::Enforce {
                 reject_size_mismatches(layout, digest, manifest)?;
             }
@@ -356,6 +373,12 @@ fn lease(connection: &Connection, holder: &str, digest: &Digest, seconds: i64) -
 pub(crate) fn execute(connection: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<()> {
     connection.prepare_cached(sql)?.execute(parameters)?;
     Ok(())
+}
+
+/// The size of a blob that must be on disk. No other process can remove it until the transaction ends.
+fn expected(layout: &Layout, repository: &RepositoryName, digest: &Digest) -> Result<u64> {
+    size_on_disk(layout, digest)
+        .ok_or_else(|| Error::BlobMissing { repository: repository.clone(), digest: digest.clone() })
 }
 
 fn size_on_disk(layout: &Layout, digest: &Digest) -> Option<u64> {

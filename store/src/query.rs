@@ -177,6 +177,13 @@ impl Readers {
         self.with(|c| Ok(c.prepare_cached(sql)?.exists([digest.to_string()])?))
     }
 
+    /// Whether it is a manifest of a repository, or a manifest of a repository lists it.
+    pub(crate) fn is_needed(&self, digest: &Digest) -> Result<bool> {
+        let sql = "SELECT 1 FROM manifests WHERE digest = ?1 UNION ALL
+                   SELECT 1 FROM edges e JOIN manifests m ON m.digest = e.parent WHERE e.child = ?1";
+        self.with(|c| Ok(c.prepare_cached(sql)?.exists([digest.to_string()])?))
+    }
+
     pub(crate) fn repository_with_blob(&self, digest: &Digest) -> Result<Option<RepositoryName>> {
         let sql = "SELECT name FROM blobs JOIN repositories ON id = repository WHERE digest = ?1 LIMIT 1";
         self.with(|c| Ok(all(c, sql, [digest.to_string()], |row| parsed(row, 0))?.pop()))

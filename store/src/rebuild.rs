@@ -166,8 +166,8 @@ fn sound_blobs(
     let mut bad = stray;
     let mut sound = BTreeSet::new();
     for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
-        if real == blob.digest {
-            sound.insert(real);
+        if real.as_ref() == Some(&blob.digest) {
+            sound.insert(blob.digest.clone());
         } else {
             bad.push(blob.path.clone());
         }

@@ -17,6 +17,7 @@ use private::PATIENCE;
 use crate::change::Change;
 use crate::commit::{Disk, Observer};
 use crate::damage::Inspector;
+use crate::keep::GRACE;
 use crate::layout::Layout;
 use crate::open::{prepare, prepare_to_read};
 use crate::query::{ManifestRow, Readers};
@@ -38,13 +39,16 @@ struct Inner {
     sessions: Arc<Sessions>,
     /// Who changes tags, if a commit does not say.
     actor: OnceLock<String>,
+    /// How long an unneeded blob stays while other processes use the store.
+    grace: Duration,
     /// Held shared as long as the store is open, so that no other process collects garbage meanwhile.
     lock: Option<File>,
 }
 
 impl Inner {
     fn new(layout: Layout, disk: Disk, readers: Readers, writer: Option<Writer>, lock: Option<File>) -> Self {
-        Self { layout, disk, readers, writer, sessions: Arc::default(), actor: OnceLock::new(), lock }
+        let (sessions, actor) = (Arc::default(), OnceLock::new());
+        Self { layout, disk, readers, writer, sessions, actor, grace: GRACE, lock }
     }
 }
 
@@ -108,6 +112,19 @@ impl Store {
     #[cfg(any(test, feature = "testing"))]
     pub fn open_observed(root: &Path, observer: Arc<dyn Observer>) -> Result<Self> {
         Self::open_with(root, Some(observer), PATIENCE)
+    }
+
+    /// Opens a store in which blobs are recent for a shorter time.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_with_grace(root: &Path, grace: Duration) -> Result<Self> {
+        let mut store = Self::open(root)?;
+        if let Some(inner) = Arc::get_mut(&mut store.0) {
+            inner.grace = grace;
+        }
+        Ok(store)
     }
 
     fn open_with(root: &Path, observer: Option<Arc<dyn Observer>>, limit: Duration) -> Result<Self> {

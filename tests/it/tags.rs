@@ -166,3 +166,21 @@ fn what_keeps_content_is_explained() {
     assert!(run(here, &format!("store why {loose}")).contains("airlock store gc"));
     refused(here, &format!("store why {none}"), 4, "no blob or manifest");
 }
+
+/// Another process has the store open, and may be about to name what it stored.
+#[test]
+fn garbage_is_collected_while_another_process_uses_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let store = Store::open(&here.join("store")).unwrap();
+    push(&store, "team/app", "v1", "one");
+    let (loose, _) = store.put_bytes(b"loose").unwrap();
+    let text = run(here, "store gc");
+    let kept = "kept 1 blob, less than a day old, because other processes use the store";
+    assert_eq!(text, format!("removed 0 blobs, 0 B\n{kept}\n"));
+    assert!(store.has_blob(&loose).unwrap().is_some());
+    push(&store, "team/app", "v1", "two");
+    drop(store);
+    assert!(run(here, "store gc").starts_with("removed 1 blob, "));
+    assert!(airlock(here, &["store", "check", "--store", "store"]).status.success());
+}

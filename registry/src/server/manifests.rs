@@ -199,6 +199,7 @@ fn put(
         let manifest = manifest.clone();
         changes.push(Change::CountPushed { repository: name(), digest: of(), manifest, pusher, most });
     }
+    changes.extend(Change::expect_blobs(repository, &manifest));
     changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
     changes.extend(tags.into_iter().map(|tag| Change::SetTag { repository: name(), tag, digest: of() }));
     Ok(store.commit_as(&visitor.actor(), changes)?)

@@ -95,7 +95,14 @@ pub(super) fn collect(settings: &Collect, work: &mut Work<'_>, printer: &Printer
     work.done()?;
     printer.report(&Done { manifests, collected }, |Done { manifests, collected }| {
         let names = number_of(manifests).map_or_else(String::new, |names| format!("{names}, "));
-        format!("removed {names}{}, {}\n", count(collected.blobs, "blob"), size(collected.bytes))
+        let recent = match collected.recent {
+            0 => String::new(),
+            recent => format!(
+                "kept {}, less than a day old, because other processes use the store\n",
+                count(recent, "blob")
+            ),
+        };
+        format!("removed {names}{}, {}\n{recent}", count(collected.blobs, "blob"), size(collected.bytes))
     })?;
     Ok(Status::Done)
 }

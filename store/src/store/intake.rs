@@ -10,7 +10,7 @@ use super::Store;
 use crate::blob::{BlobFile, BlobWriter, PartialBlob};
 use crate::change::{Change, SizeMismatch, size_mismatches};
 use crate::upload::{self, Upload, UploadId, UploadLimits};
-use crate::{Error, Result};
+use crate::{Error, Result, keep};
 
 impl Store {
     /// Starts a blob whose digest is known only after its last byte.
@@ -27,6 +27,8 @@ impl Store {
     /// # Errors
     /// When the temporary file cannot be created, or the database fails.
     pub fn writer_over(&self, digest: &Digest) -> Result<BlobWriter> {
+        // An existing blob that nothing needs must stay until it is named.
+        self.has_blob(digest)?;
         let durable = self.0.readers.is_named(digest)?;
         BlobWriter::over(&self.0.layout, &self.0.disk, digest, durable)
     }
@@ -63,14 +65,17 @@ impl Store {
         self.0.readers.verify(digest)
     }
 
-    /// The size of a blob that is on disk, intact or not: see [`Store::blob`].
+    /// The size of a blob that is on disk, intact or not: see [`Store::blob`]. The caller may rely on the blob: garbage
+    /// collection by other processes keeps it for the next hours, even if no row needs it.
     ///
     /// # Errors
     /// As [`Store::blob`].
     pub fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.0.layout.blob(digest);
         match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
+            Ok(file) if self.is_read_only() || keep::is_recent(&file, self.0.grace) => Ok(Some(file.len())),
+            Ok(file) if self.0.readers.is_needed(digest)? => Ok(Some(file.len())),
+            Ok(_) => keep::claim(&self.0.layout, digest),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path)(error)),
         }

@@ -1,7 +1,8 @@
 //! Check, rebuild, garbage collection, and what keeps content.
 
+use std::fs::File;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use oci::Digest;
 use private::{Hold, Holders, PATIENCE};
@@ -14,8 +15,9 @@ use crate::layout::Layout;
 use crate::open::open_lock;
 use crate::reach::{self, Untagged};
 use crate::rebuild::{self, RebuildReport};
+use crate::schema::open_writer;
 use crate::why::{self, Kept};
-use crate::{CheckReport, Error, Progress, Result, check};
+use crate::{CheckReport, Error, Progress, Result, check, keep};
 
 impl Store {
     /// Hashes every blob and compares files, rows and journal. Changes nothing.
@@ -112,29 +114,47 @@ impl Store {
         self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection, manifests))
     }
 
-    /// Removes what the plan lists and is still garbage: first the rows, then the files, so that an interruption leaves
-    /// only garbage.
+    /// Removes what the plan lists and is still garbage, while other processes use the store. If there are any, recent blobs
+    /// stay, because another process may be about to name them. An interruption leaves only garbage.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process has the store open.
+    /// When the store is read-only, or the disk or the database fails.
     pub fn collect(&self, plan: &GarbagePlan) -> Result<Collected> {
-        let (layout, path) = (&self.0.layout, self.0.layout.lock());
+        self.collect_older(plan, self.0.grace)
+    }
+
+    /// As [`Store::collect`], but blobs stay recent for another time.
+    ///
+    /// # Errors
+    /// As [`Store::collect`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn collect_after(&self, plan: &GarbagePlan, grace: Duration) -> Result<Collected> {
+        self.collect_older(plan, grace)
+    }
+
+    fn collect_older(&self, plan: &GarbagePlan, grace: Duration) -> Result<Collected> {
         let lock = self.0.lock.as_ref().filter(|_| !self.is_read_only());
         let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
+        let cutoff = self.cutoff(lock, grace)?;
+        let (layout, disk) = (&self.0.layout, &self.0.disk);
+        garbage::collect(layout, disk, &mut open_writer(layout)?, plan, cutoff)
+    }
+
+    /// The time after which changed files stay: now, if no other process has the store open at this moment, so that no file
+    /// from before can be about to be named.
+    fn cutoff(&self, lock: &File, grace: Duration) -> Result<SystemTime> {
+        let path = self.0.layout.lock();
         let alone = private::try_hold(lock, &path, Hold::Alone);
-        let collected = match alone {
-            Ok(true) => self.garbage().and_then(|now| {
-                let mut removal = garbage::decide(layout, plan, now);
-                self.write(std::mem::take(&mut removal.unlink))?;
-                removal.remove_files(&self.0.disk)
-            }),
-            Ok(false) => Err(in_use(layout)),
+        let cutoff = match alone {
+            Ok(true) => keep::end_of_tick(&path),
+            Ok(false) => keep::file_system_time(&path)
+                .map(|now| now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH)),
             Err(error) => Err(error.into()),
         };
         // Trying to upgrade the lock releases the shared one, whether it succeeds or not.
         let again = lock.try_clone().map_err(Error::io("lock", &path))?;
         private::hold(again, &path, Hold::Shared, PATIENCE)?;
-        collected
+        cutoff
     }
 }
 
