@@ -238,8 +238,7 @@ pub(crate) fn apply(
         Change::DeleteRepository { repository } => removal::repository(connection, repository),
         Change::DeleteUntagged { repository, planned, before } => {
             let unkept = reach::unkept(connection, layout, repository, *before)?;
-            let gone = unkept.iter().filter(|digest| planned.contains(digest));
-            gone.map(|digest| removal::manifest(connection, repository, digest, actor)).collect()
+            removal::manifests(connection, repository, unkept.intersection(planned), actor)
         }
         Change::SetTag { repository, tag, digest } => {
             set_tag(connection, repository, tag, digest, actor)?;

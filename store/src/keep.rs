@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::{Error, Result};
 
 /// How long a file stays recent.
-pub const GRACE: Duration = Duration::from_hours(24);
+pub(crate) const GRACE: Duration = Duration::from_hours(24);
 
 /// Longer than the interval between two ticks of a file system's clock.
 const TICK: Duration = Duration::from_millis(20);
@@ -45,7 +45,7 @@ pub(crate) fn changed(file: &Metadata) -> SystemTime {
 /// Whether a file stays recent for long enough.
 pub(crate) fn is_recent(file: &Metadata, grace: Duration) -> bool {
     // A time in the future counts as recent.
-    SystemTime::now().duration_since(changed(file)).is_ok_and(|age| age < grace / 2)
+    SystemTime::now().duration_since(changed(file)).map_or(true, |age| age < grace / 2)
 }
 
 /// Makes a blob's file recent, and returns its size; `None` if it does not exist. Garbage collection holds the exclusive

@@ -6,7 +6,8 @@
 //! Invariants:
 //! - A file below `blobs/` is complete, durable and hashes to its name: the only way there is write, fdatasync,
 //!   rename, fsync of its folder ([`commit`]).
-//! - A row that names a blob is committed only after that, in a transaction that finds the file in place. A call that returned `Ok` survives a power cut.
+//! - A row that names a blob is committed only after that, in a transaction that finds the file in place. A call that
+//!   returned `Ok` survives a power cut.
 //! - A call to [`Store::commit`] is visible as a whole or not at all.
 //! - A file that no row names may not be durable: [`Store::commit`] flushes it before it commits a row that does.
 //! - A file that does not hash to its name is never returned: it is moved to `quarantine/`, and the next push, mirror or
@@ -55,7 +56,6 @@ pub use check::{CheckFault, CheckReport};
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
 pub use history::TagChange;
-pub use keep::GRACE;
 pub use private::{Holders, Locked, PATIENCE};
 pub use pushed::NamingLimits;
 pub use query::ManifestRow;

@@ -38,7 +38,7 @@ pub(crate) fn unkept(
     before: SystemTime,
 ) -> Result<BTreeSet<Digest>> {
     let graph = Graph::read(connection, repository)?;
-    let loose = graph.unkept(BTreeSet::new());
+    let loose = graph.unkept(&BTreeSet::new());
     if loose.is_empty() {
         return Ok(loose);
     }
@@ -49,7 +49,7 @@ pub(crate) fn unkept(
             || untagged_at.get(*digest).is_some_and(|untagged| *untagged > before)
     };
     let recent = loose.iter().filter(is_recent).cloned().collect();
-    Ok(graph.unkept(recent))
+    Ok(graph.unkept(&recent))
 }
 
 /// When each manifest lost its last tag, as far as the history of tags goes back.
@@ -124,7 +124,7 @@ impl Graph {
     }
 
     /// The manifests that neither a tag nor a lease nor one of `roots` keeps.
-    fn unkept(&self, roots: BTreeSet<Digest>) -> BTreeSet<Digest> {
+    fn unkept(&self, roots: &BTreeSet<Digest>) -> BTreeSet<Digest> {
         let mut open: Vec<&Digest> = roots.iter().chain(&self.leased).collect();
         let mut kept_by: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();
         for (parent, child) in &self.children {
@@ -183,7 +183,7 @@ mod tests {
         }
         graph.leased.insert(digest("leased"));
         graph.elsewhere.insert(digest("elsewhere"));
-        let found = graph.unkept(roots.iter().map(|name| digest(name)).collect());
+        let found = graph.unkept(&roots.iter().map(|name| digest(name)).collect());
         found.iter().map(|digest| names[digest].to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 

@@ -44,6 +44,16 @@ pub(crate) fn manifest(
     Ok(Record::ManifestGone { repository: repository.clone(), digest: digest.clone() })
 }
 
+/// Removes manifests from a repository, with the tags on them.
+pub(crate) fn manifests<'a>(
+    connection: &Connection,
+    repository: &RepositoryName,
+    digests: impl Iterator<Item = &'a Digest>,
+    actor: Option<&str>,
+) -> Result<Vec<Record>> {
+    digests.map(|digest| manifest(connection, repository, digest, actor)).collect()
+}
+
 /// Removes a repository with everything that refers to it. The journal gets a record for each manifest, which also removes
 /// its tags.
 pub(crate) fn repository(connection: &Connection, repository: &RepositoryName) -> Result<Vec<Record>> {
