@@ -5,6 +5,7 @@ mod address;
 mod audit;
 mod cluster;
 mod keys;
+mod stored;
 mod trust;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) use self::address::listen;
 pub(crate) use self::audit::{LogArg, time_of};
 pub(crate) use self::cluster::{ClusterArg, ReachArg, cluster_name, duration};
 pub(crate) use self::keys::{KeyArg, PasswordArg};
+pub(crate) use self::stored::{StoredName, stored_name, tag_name, tags_name};
 pub(crate) use self::trust::{GateArgs, ImageArg, predicate_type};
 use crate::commands::audit_log::Audit;
 use crate::commands::bundle::Bundle;
@@ -34,6 +36,7 @@ use crate::commands::robot::RobotCommand;
 use crate::commands::serve::Serve;
 use crate::commands::sign::{Attest, Sign};
 use crate::commands::store_content::StoreCommand;
+use crate::commands::tags::Tags;
 use crate::commands::trust::Trust;
 use crate::commands::verify::Verify;
 use crate::commands::verify_image::VerifyImage;
@@ -157,6 +160,9 @@ pub(crate) enum Command {
     /// Maintain a store.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Show the history of a store's tags, and roll tags back.
+    #[command(subcommand)]
+    Tags(Tags),
     /// Search, verify and report on the audit log.
     #[command(subcommand)]
     Audit(Audit),

@@ -22,6 +22,7 @@ pub(crate) mod robot;
 pub(crate) mod serve;
 pub(crate) mod sign;
 pub(crate) mod store_content;
+pub(crate) mod tags;
 mod tls;
 pub(crate) mod trust;
 pub(crate) mod verify;
@@ -68,6 +69,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Audit(settings) => audit_log::run(&settings, logs, printer),
         Command::Store(settings) => store_content::run(&settings, logs, printer),
         Command::Want(settings) => want::run(&settings, printer),
+        Command::Tags(settings) => tags::run(&settings, logs, printer),
         Command::Quickstart(settings) => Box::pin(quickstart::run(&settings, logs, printer)).await,
         Command::Schema => {
             printer.data(&serde_json::to_string_pretty(&mirror::config::json_schema())?)?;

@@ -10,7 +10,7 @@ use error_class::{Class, Classified};
 use packager::bundle;
 use serde_json::json;
 
-pub(crate) use self::argument::{Missing, Unparsable, Unusable, Usage, unusable};
+pub(crate) use self::argument::{Missing, Protected, Unparsable, Unusable, Usage, unusable};
 use crate::cli::Format;
 use crate::commands::ClusterError;
 use crate::printer::Printer;
@@ -80,6 +80,7 @@ fn code_of(class: Class) -> u8 {
 const ERROR_TYPES: &[fn(Cause<'_>) -> Option<Class>] = &[
     class_as::<Usage>,
     class_as::<Missing>,
+    class_as::<Protected>,
     class_as::<Unusable>,
     class_as::<Unparsable>,
     class_as::<crate::gates::Refused>,
@@ -146,6 +147,7 @@ fn hint(error: &anyhow::Error) -> Option<&str> {
         as_type::<Usage>(cause)
             .map(|usage| usage.hint)
             .or_else(|| as_type(cause).and_then(|missing: &Missing| missing.hint))
+            .or_else(|| as_type::<Protected>(cause).map(|protected| protected.hint))
             .or_else(|| as_type(cause).map(Unparsable::hint))
             .or_else(|| as_type::<crate::gates::Refused>(cause).map(|_| crate::gates::HINT))
             .or_else(|| as_type(cause).and_then(ClusterError::hint))

@@ -154,6 +154,12 @@ pub(crate) fn event_source() -> EventSource {
     EventSource::of_process("airlock", env!("CARGO_PKG_VERSION"))
 }
 
+/// Makes the history of tags record the user of this process, and what they do.
+pub(crate) fn acting(store: &Store, what: &str) {
+    let user = event_source().actor.user.unwrap_or_else(|| "unknown".to_owned());
+    store.act_as(format!("{user}: {what}"));
+}
+
 /// The digests of the items of a lock or a drive, for an event.
 pub(crate) fn item_digests(items: &[LockedItem]) -> impl Iterator<Item = String> {
     items.iter().map(|item| item.digest.to_string())

@@ -186,6 +186,10 @@ kinds! {
     StoreCheck = "store.check",
     /// Unreferenced blobs were removed.
     StoreGc = "store.gc",
+    /// A tag, a manifest or a repository was removed from a store.
+    StoreRemove = "store.remove",
+    /// A tag of a store was rolled back.
+    TagRollback = "tag.rollback",
     /// The database of a store was rebuilt.
     StoreRebuild = "store.rebuild",
     /// A log was rolled back or forked, a drive was replayed, or a store was damaged.

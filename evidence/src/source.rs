@@ -260,11 +260,12 @@ impl EvidenceSource {
             Self::Store(store, repository) => {
                 let digest = manifest.digest();
                 let (repository, manifest) = (repository.clone(), manifest.clone());
-                let mut changes = vec![Change::PutManifest {
+                let mut changes = Change::expect_blobs(&repository, &manifest);
+                changes.push(Change::PutManifest {
                     repository: repository.clone(),
                     digest: digest.clone(),
                     manifest,
-                }];
+                });
                 if let Selector::Tag(tag) = selector {
                     changes.push(Change::SetTag { repository, tag: tag.clone(), digest });
                 }

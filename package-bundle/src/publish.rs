@@ -77,11 +77,12 @@ pub fn publish(
     if known.is_none_or(|known| !known.supersedes(name)) {
         tags.push(latest);
     }
-    let mut changes = vec![Change::PutManifest {
+    let mut changes = Change::expect_blobs(repository, &artifact);
+    changes.push(Change::PutManifest {
         repository: repository.clone(),
         digest: digest.clone(),
         manifest: artifact,
-    }];
+    });
     changes.extend(tags.iter().map(|tag| Change::SetTag {
         repository: repository.clone(),
         tag: tag.clone(),

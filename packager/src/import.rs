@@ -300,6 +300,8 @@ pub(crate) fn check(set: &BundleManifest, store: &Store) -> Result<(), Error> {
 /// The changes that write names: for each repository, its manifests, then its tags.
 fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
+    let blobs = manifest.entries.iter().filter(|entry| entry.kind == EntryKind::Blob);
+    let blobs: BTreeSet<&Digest> = blobs.map(|entry| &entry.digest).collect();
     for repository in &manifest.repositories {
         let mut gathering = BTreeMap::new();
         for bundled in &repository.manifests {
@@ -307,6 +309,14 @@ fn changes(manifest: &BundleManifest, store: &Store) -> Result<Vec<Change>, Erro
             let (repository, digest) = (repository.name.clone(), bundled.digest.clone());
             let manifest = Manifest::parse(bytes.into(), Some(&bundled.media_type))?;
             gathering.insert(digest.clone(), manifest.clone());
+            // The set contains them, apart from content that it declares absent.
+            let expected = manifest.blobs().filter(|blob| blobs.contains(&blob.digest));
+            changes.extend(
+                expected.map(|blob| Change::Expect {
+                    repository: repository.clone(),
+                    digest: blob.digest.clone(),
+                }),
+            );
             changes.push(Change::PutManifest { repository, digest, manifest });
         }
         for tag in &repository.tags {

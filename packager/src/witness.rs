@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use oci::Digest;
 use private::{Hold, PATIENCE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -162,6 +163,19 @@ impl Witness {
                 Note::parse(sender.checkpoint.as_bytes()).map_err(|_| DriveLogError::Record(path.clone()))?;
             self.check_sender(&sender.origin, self.sender_size(&path)?)?;
             found.push((sender.origin, note));
+        }
+        Ok(found)
+    }
+
+    /// The tags that drives set, as `repository:tag`, with the digests that the newest of these drives gave them.
+    ///
+    /// # Errors
+    /// When a record is lost or damaged.
+    pub fn drive_tags(&self) -> Result<Vec<(String, Digest)>, Error> {
+        let mut found = Vec::new();
+        for path in self.records("senders")? {
+            let tags = self.read::<Sender>(&path)?.and_then(|sender| sender.tags);
+            found.extend(tags.iter().flat_map(SetTags::digests));
         }
         Ok(found)
     }

@@ -18,7 +18,7 @@ use super::sign::{private, say_uncovered};
 use crate::cli::{KeyArg, StoreArg};
 use crate::failure::Status;
 use crate::files::Output;
-use crate::logged::{Logs, Work};
+use crate::logged::{Logs, Work, acting};
 use crate::printer::{Printer, count, row};
 use crate::progress::Progress;
 
@@ -91,6 +91,7 @@ fn create(settings: &CreateBundle, work: &mut Work<'_>, printer: &Printer) -> an
     let to = settings.to.as_deref().map(Output::of).transpose()?;
     let config = BundleConfig::read(&settings.file)?;
     let store = Store::open_existing(&settings.store.store)?;
+    acting(&store, "bundle create");
     let lock = settings.lock.as_deref().map(Lock::read).transpose()?;
     let draft = serde_json::to_vec(&make(&config, &store, &Progress::new(printer))?)?;
     let coverage = if settings.without_source { Coverage::WithoutSource } else { Coverage::Full };

@@ -11,6 +11,7 @@ use registry::client::{Client, ClientConfig, HostRule, ProxySettings};
 use crate::cli::ImageArg;
 use crate::env;
 use crate::failure::Usage;
+use crate::logged::acting;
 
 /// An image that the user named.
 pub(crate) struct Image {
@@ -36,7 +37,11 @@ impl Image {
                 let (host, repository) = (reference.host().clone(), reference.repository().clone());
                 (EvidenceSource::Registry(client, host, repository), Some(ImageName::from(&reference)))
             }
-            Some(folder) => find_in_store(&text, &reference, store::Store::open_existing(folder)?)?,
+            Some(folder) => {
+                let store = store::Store::open_existing(folder)?;
+                acting(&store, "sign");
+                find_in_store(&text, &reference, store)?
+            }
         };
         let name = given.or(name).ok_or_else(|| Usage {
             message: format!(

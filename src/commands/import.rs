@@ -13,7 +13,7 @@ use crate::cli::{MediaArg, StoreArg, TrustArg};
 use crate::clock::now;
 use crate::commands::change::{MediumPrompt, paths, verified};
 use crate::failure::Status;
-use crate::logged::{Logs, Work, item_digests};
+use crate::logged::{Logs, Work, acting, item_digests};
 use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
 use crate::stores::{open_or_make, open_or_temporary};
@@ -73,6 +73,7 @@ fn import_drive(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> an
         plan(&admitted, &media, &store)?
     } else {
         let store = open_or_make(&settings.store, printer)?;
+        acting(&store, &format!("import of set {}", media.set()));
         let admitted = admit(&store, Some(now()?))?;
         log_evidence(admitted.log(), work);
         let progress = Progress::new(printer);

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::cli::StoreArg;
 use crate::commands::image::{docker_config, proxies};
 use crate::failure::{Status, Usage};
-use crate::logged::{Logs, Work, item_digests};
+use crate::logged::{Logs, Work, acting, item_digests};
 use crate::printer::{Printer, size};
 use crate::progress::Progress;
 use crate::stores::{open_or_make, open_or_temporary};
@@ -65,6 +65,7 @@ async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer
     } else {
         (open_or_make(&settings.store, printer)?, None)
     };
+    acting(&store, "mirror");
     // Check before anything is fetched or tagged.
     private::check(&settings.lock).map_err(|error| Usage {
         message: format!("cannot write the lock `{}`: {error}", settings.lock.display()),

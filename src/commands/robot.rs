@@ -139,7 +139,7 @@ pub(crate) fn run(command: &RobotCommand, logs: &Logs, printer: &Printer) -> any
         return act(None);
     }
     let user = format!("{}{name}", Robots::PREFIX);
-    let mut work = logs.begin(kind, ("robot", &user), None, printer)?;
+    let mut work = logs.begin(kind, "robot", &user, None, printer)?;
     let result = act(Some(&mut work));
     work.end(result)
 }

@@ -1,17 +1,23 @@
 //! `airlock store`. `list` and `get` do not need write access.
 
+mod gc;
 mod get;
 mod list;
+mod rm;
+mod why;
 
 use std::path::PathBuf;
 
 use audit::EventType;
 use clap::Subcommand;
 use mirror::reporter::Reporter as _;
+use oci::Digest;
 use store::Store;
 
+use self::gc::Collect;
 use self::get::{GetRequest, get};
 use self::list::list;
+use self::rm::Remove;
 use crate::cli::StoreArg;
 use crate::failure::Status;
 use crate::logged::{Logs, Work, outcome};
@@ -46,13 +52,17 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         without_names: bool,
     },
+    /// Remove a tag, a manifest or a repository.
+    Rm(Remove),
     /// Delete blobs that nothing references.
-    Gc {
+    Gc(Collect),
+    /// Show what keeps a blob or a manifest: tags, indexes, subjects and leases.
+    #[command(after_help = "Example: airlock store why sha256:… --store store")]
+    Why {
+        /// The blob or the manifest.
+        digest: Digest,
         #[command(flatten)]
         store: StoreArg,
-        /// Print what would be deleted, without deleting it.
-        #[arg(long)]
-        dry_run: bool,
     },
 }
 
@@ -63,12 +73,15 @@ pub(crate) fn run(settings: &StoreCommand, logs: &Logs, printer: &Printer) -> an
             let request = GetRequest { name, to, title: title.as_deref() };
             return get(&Store::open_to_read(&store.store)?, &request, printer);
         }
-        StoreCommand::Gc { store, dry_run: true } => {
-            return preview_gc(&Store::open_to_read(&store.store)?, printer);
+        StoreCommand::Why { digest, store } => {
+            return why::why(&Store::open_to_read(&store.store)?, digest, printer);
         }
+        StoreCommand::Rm(settings) if settings.dry_run => return rm::preview(settings, printer),
+        StoreCommand::Gc(settings) if settings.dry_run => return gc::preview(settings, printer),
+        StoreCommand::Rm(settings) => (EventType::StoreRemove, &settings.store.store),
         StoreCommand::Check(arg) => (EventType::StoreCheck, &arg.store),
         StoreCommand::Rebuild { store, .. } => (EventType::StoreRebuild, &store.store),
-        StoreCommand::Gc { store, .. } => (EventType::StoreGc, &store.store),
+        StoreCommand::Gc(settings) => (EventType::StoreGc, &settings.store.store),
     };
     let mut work = logs.begin(kind, "store", &path.display().to_string(), Some(path), printer)?;
     let result = maintain(settings, &mut work, printer);
@@ -106,7 +119,9 @@ fn maintain(settings: &StoreCommand, work: &mut Work<'_>, printer: &Printer) -> 
             })?;
             Ok(if sound { Status::Done } else { Status::Faults })
         }
-        StoreCommand::Gc { store, .. } => collect(&Store::open_existing(&store.store)?, work, printer),
+        StoreCommand::Rm(settings) => rm::remove(settings, work, printer),
+        StoreCommand::Gc(settings) => gc::collect(settings, work, printer),
+        StoreCommand::Why { digest, store } => why::why(&Store::open_to_read(&store.store)?, digest, printer),
     }
 }
 
@@ -133,26 +148,6 @@ fn check(store: &Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Resul
             )
     })?;
     Ok(if report.faults.is_empty() { Status::Done } else { Status::Faults })
-}
-
-fn preview_gc(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
-    printer.result(&store.garbage()?, |plan| {
-        let blobs = plan.blobs.iter().map(|(digest, bytes)| format!("{:>10}  {digest}\n", size(*bytes)));
-        blobs.collect::<String>()
-            + &format!("would remove {}, {}\n", count(plan.blobs.len(), "blob"), size(plan.bytes()))
-    })?;
-    Ok(Status::Done)
-}
-
-fn collect(store: &Store, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
-    let plan = store.garbage()?;
-    work.digests(plan.blobs.iter().map(|(digest, _)| digest.to_string()));
-    let collected = store.collect(&plan)?;
-    work.done()?;
-    printer.report(&collected, |collected| {
-        format!("removed {}, {}\n", count(collected.blobs, "blob"), size(collected.bytes))
-    })?;
-    Ok(Status::Done)
 }
 
 fn with_progress<T>(

@@ -17,6 +17,20 @@ impl Classified for Usage {
     }
 }
 
+/// A rule protects what the user named, and `--force` overrides it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Protected {
+    pub(crate) message: String,
+    pub(crate) hint: &'static str,
+}
+
+impl Classified for Protected {
+    fn class(&self) -> Class {
+        Class::Refused
+    }
+}
+
 /// The user named something that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]

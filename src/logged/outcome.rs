@@ -25,6 +25,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Outcome {
     if error.is::<crate::gates::Refused>() {
         return refused(&format!("{error:#}"));
     }
+    if error.is::<failure::Protected>() {
+        return Outcome::because(Ending::Refused, "protected", &format!("{error:#}"));
+    }
     Outcome::because(ending, media.map_or_else(|| reason(code), media_reason), &format!("{error:#}"))
 }
 

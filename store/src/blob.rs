@@ -311,6 +311,11 @@ impl PartialBlob {
     }
 }
 
+/// The path of a new temporary file. If its process ends, the next open removes the file.
+pub(crate) fn temporary_path(layout: &Layout) -> Result<PathBuf> {
+    Ok(layout.uploads().join(format!("{TEMPORARY}{}", random_name()?)))
+}
+
 /// A name of 128 random bits in hex.
 pub(crate) fn random_name() -> Result<String> {
     let mut bytes = [0_u8; 16];

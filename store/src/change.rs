@@ -1,5 +1,6 @@
 //! Changes of the names in a store, and what each one does to the tables.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oci::{Descriptor, Digest, Manifest, RepositoryName, Tag};
@@ -9,7 +10,7 @@ use crate::journal::Record;
 use crate::layout::Layout;
 use crate::pushed::{self, NamingLimits, Pusher};
 use crate::wanted::{self, Wanted, WantedName};
-use crate::{Error, Result};
+use crate::{Error, Result, history, reach, removal};
 
 /// How long a pushed blob is kept while no manifest names it.
 const PUSH_LEASE_SECONDS: i64 = 24 * 3600;
@@ -29,6 +30,13 @@ pub enum Change {
     /// Removes a blob from a repository.
     UnlinkBlob {
         /// The repository.
+        repository: RepositoryName,
+        /// The blob.
+        digest: Digest,
+    },
+    /// Fails if a blob is not on disk: garbage collection may have removed it since it was seen.
+    Expect {
+        /// The repository that needs it.
         repository: RepositoryName,
         /// The blob.
         digest: Digest,
@@ -80,6 +88,27 @@ pub enum Change {
         /// The tag.
         tag: Tag,
     },
+    /// Removes a repository with its manifests, tags, tag history and links.
+    DeleteRepository {
+        /// The repository.
+        repository: RepositoryName,
+    },
+    /// Removes those of the planned manifests that nothing keeps when the change is applied: see [`crate::Store::untagged`].
+    DeleteUntagged {
+        /// The repository.
+        repository: RepositoryName,
+        /// The planned manifests.
+        planned: BTreeSet<Digest>,
+        /// Manifests that were pushed or lost their last tag after this time stay.
+        before: SystemTime,
+    },
+    /// Makes a change in the name of an actor, whom the history of tags records.
+    By {
+        /// Who makes the change: a user, a command.
+        actor: String,
+        /// The change.
+        change: Box<Self>,
+    },
     /// Protects a blob from garbage collection until the lease is released, or for 30 days.
     Lease {
         /// The holder of the lease.
@@ -103,6 +132,35 @@ pub enum Change {
     Want(Wanted),
     /// Removes what was recorded about a manifest that the store does not have.
     ForgetWanted(WantedName),
+}
+
+impl Change {
+    /// Changes that expect the blobs of a manifest, apart from layers that are stored elsewhere.
+    pub fn expect_blobs(repository: &RepositoryName, manifest: &Manifest) -> Vec<Self> {
+        let blobs = manifest.blobs().filter(|blob| !blob.media_type.is_foreign() || blob.urls.is_empty());
+        let expect =
+            |blob: &Descriptor| Self::Expect { repository: repository.clone(), digest: blob.digest.clone() };
+        blobs.map(expect).collect()
+    }
+
+    /// The change itself, without its actor.
+    pub(crate) fn bare(&self) -> &Self {
+        match self {
+            Self::By { change, .. } => change.bare(),
+            bare => bare,
+        }
+    }
+
+    /// The change in the name of an actor, if it moves tags and has no actor yet.
+    pub(crate) fn by(self, actor: &str) -> Self {
+        match self {
+            Self::SetTag { .. }
+            | Self::DeleteTag { .. }
+            | Self::DeleteManifest { .. }
+            | Self::DeleteUntagged { .. } => Self::By { actor: actor.to_owned(), change: Box::new(self) },
+            other => other,
+        }
+    }
 }
 
 /// Whether the sizes in a manifest must equal the sizes of the content in the store.
@@ -136,73 +194,76 @@ pub(crate) fn size_mismatches(layout: &Layout, manifest: &Manifest) -> Vec<SizeM
     described.filter_map(mismatch).collect()
 }
 
-/// Applies one change and returns its record for the journal.
+/// Applies one change and returns its records for the journal.
 pub(crate) fn apply(
     connection: &Connection,
     layout: &Layout,
     change: &Change,
     sizes: SizeCheck,
-) -> Result<Option<Record>> {
-    match change {
+) -> Result<Vec<Record>> {
+    let actor = match change {
+        Change::By { actor, .. } => Some(actor.as_str()),
+        _ => None,
+    };
+    match change.bare() {
         Change::LinkBlob { repository, digest } => {
-            let size = size_on_disk(layout, digest).ok_or_else(|| Error::BlobMissing {
-                repository: repository.clone(),
-                digest: digest.clone(),
-            })?;
+            let size = expected(layout, repository, digest)?;
             let id = repository_id(connection, repository)?;
             link(connection, id, digest, size)?;
             lease(connection, "push", digest, PUSH_LEASE_SECONDS)?;
-            Ok(None)
+            Ok(Vec::new())
+        }
+        Change::Expect { repository, digest } => {
+            expected(layout, repository, digest)?;
+            Ok(Vec::new())
         }
         Change::UnlinkBlob { repository, digest } => {
             unlink(connection, repository, digest)?;
-            Ok(None)
+            Ok(Vec::new())
         }
         Change::PutManifest { repository, digest, manifest } => {
+            expected(layout, repository, digest)?;
             if sizes == SizeCheck::Enforce {
                 reject_size_mismatches(layout, digest, manifest)?;
             }
             put_manifest(connection, layout, repository, digest, manifest)?;
-            Ok(Some(Record::Manifest {
+            Ok(vec![Record::Manifest {
                 repository: repository.clone(),
                 digest: digest.clone(),
                 media_type: manifest.media_type().clone(),
-            }))
+            }])
         }
         Change::CountPushed { repository, digest, manifest, pusher, most } => {
             let pusher = Pusher { name: pusher, most: *most };
             pushed::count(connection, repository, digest, manifest, pusher)?;
-            Ok(None)
+            Ok(Vec::new())
         }
         Change::DeleteManifest { repository, digest } => {
-            delete_manifest(connection, repository, digest)?;
-            Ok(Some(Record::ManifestGone { repository: repository.clone(), digest: digest.clone() }))
+            Ok(vec![removal::manifest(connection, repository, digest, actor)?])
+        }
+        Change::DeleteRepository { repository } => removal::repository(connection, repository),
+        Change::DeleteUntagged { repository, planned, before } => {
+            let unkept = reach::unkept(connection, layout, repository, *before)?;
+            removal::manifests(connection, repository, unkept.intersection(planned), actor)
         }
         Change::SetTag { repository, tag, digest } => {
-            set_tag(connection, repository, tag, digest)?;
-            Ok(Some(Record::Tag { repository: repository.clone(), tag: tag.clone(), digest: digest.clone() }))
+            set_tag(connection, repository, tag, digest, actor)?;
+            Ok(vec![Record::Tag { repository: repository.clone(), tag: tag.clone(), digest: digest.clone() }])
         }
-        Change::DeleteTag { repository, tag } => {
-            let id = repository_id(connection, repository)?;
-            execute(
-                connection,
-                "DELETE FROM tags WHERE repository = ?1 AND tag = ?2",
-                params![id, tag.as_str()],
-            )?;
-            record_tag_history(connection, id, tag.as_str(), None)?;
-            Ok(Some(Record::TagGone { repository: repository.clone(), tag: tag.clone() }))
-        }
+        Change::DeleteTag { repository, tag } => Ok(vec![removal::tag(connection, repository, tag, actor)?]),
         Change::Lease { holder, digest } => {
             lease(connection, holder, digest, HOLDER_LEASE_SECONDS)?;
-            Ok(None)
+            Ok(Vec::new())
         }
         Change::ReleaseLeases { holder } => {
             execute(connection, "DELETE FROM leases WHERE holder = ?1", params![holder])?;
-            Ok(None)
+            Ok(Vec::new())
         }
-        Change::Note { name, value } => note(connection, name, *value).map(Some),
-        Change::Want(wanted) => wanted::record(connection, wanted).map(|()| None),
-        Change::ForgetWanted(name) => wanted::forget(connection, name).map(|()| None),
+        Change::Note { name, value } => Ok(vec![note(connection, name, *value)?]),
+        Change::Want(wanted) => wanted::record(connection, wanted).map(|()| Vec::new()),
+        Change::ForgetWanted(name) => wanted::forget(connection, name).map(|()| Vec::new()),
+        // `bare` returns no such change.
+        Change::By { .. } => Ok(Vec::new()),
     }
 }
 
@@ -262,21 +323,13 @@ fn put_manifest(
     Ok(())
 }
 
-fn delete_manifest(connection: &Connection, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-    let id = repository_id(connection, repository)?;
-    let digest = digest.to_string();
-    let tags: Vec<String> = connection
-        .prepare_cached("DELETE FROM tags WHERE repository = ?1 AND digest = ?2 RETURNING tag")?
-        .query_map(params![id, digest], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for tag in tags {
-        record_tag_history(connection, id, &tag, None)?;
-    }
-    pushed::forget(connection, id, &digest)?;
-    execute(connection, "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2", params![id, digest])
-}
-
-fn set_tag(connection: &Connection, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<()> {
+fn set_tag(
+    connection: &Connection,
+    repository: &RepositoryName,
+    tag: &Tag,
+    digest: &Digest,
+    actor: Option<&str>,
+) -> Result<()> {
     let id = repository_id(connection, repository)?;
     let text = digest.to_string();
     let present = connection
@@ -298,17 +351,7 @@ fn set_tag(connection: &Connection, repository: &RepositoryName, tag: &Tag, dige
          ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest",
         params![id, tag.as_str(), text],
     )?;
-    record_tag_history(connection, id, tag.as_str(), Some(&text))
-}
-
-fn record_tag_history(
-    connection: &Connection,
-    repository: i64,
-    tag: &str,
-    digest: Option<&str>,
-) -> Result<()> {
-    let sql = "INSERT INTO tag_history (repository, tag, digest, at) VALUES (?1, ?2, ?3, ?4)";
-    execute(connection, sql, params![repository, tag, digest, now()])
+    history::record(connection, (id, tag.as_str()), Some(&text), actor)
 }
 
 pub(crate) fn repository_id(connection: &Connection, repository: &RepositoryName) -> Result<i64> {
@@ -334,9 +377,15 @@ fn lease(connection: &Connection, holder: &str, digest: &Digest, seconds: i64) -
     execute(connection, sql, params![holder, digest.to_string(), now() + seconds])
 }
 
-fn execute(connection: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<()> {
+pub(crate) fn execute(connection: &Connection, sql: &str, parameters: impl rusqlite::Params) -> Result<()> {
     connection.prepare_cached(sql)?.execute(parameters)?;
     Ok(())
+}
+
+/// The size of a blob that must be on disk. No other process can remove it until the transaction ends.
+fn expected(layout: &Layout, repository: &RepositoryName, digest: &Digest) -> Result<u64> {
+    size_on_disk(layout, digest)
+        .ok_or_else(|| Error::BlobMissing { repository: repository.clone(), digest: digest.clone() })
 }
 
 fn size_on_disk(layout: &Layout, digest: &Digest) -> Option<u64> {

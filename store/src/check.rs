@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::path::PathBuf;
 
 use oci::{Algorithm, Digest, Hasher, MediaType};
@@ -160,7 +161,12 @@ pub(crate) fn walk(layout: &Layout) -> Result<(Vec<BlobEntry>, Vec<PathBuf>)> {
             for entry in fs::read_dir(&shard).map_err(Error::io("read", &shard))? {
                 let entry = entry.map_err(Error::io("read", &shard))?;
                 let path = entry.path();
-                let size = entry.metadata().map_err(Error::io("read", &path))?.len();
+                let size = match entry.metadata() {
+                    Ok(file) => file.len(),
+                    // Another process collects garbage.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(Error::io("read", &path)(error)),
+                };
                 match Digest::new(algorithm, &entry.file_name().to_string_lossy()) {
                     Ok(digest) if layout.blob(&digest) == path => {
                         found.push(BlobEntry { digest, path, size });
@@ -173,16 +179,28 @@ pub(crate) fn walk(layout: &Layout) -> Result<(Vec<BlobEntry>, Vec<PathBuf>)> {
     Ok((found, stray))
 }
 
-/// Hashes all files, reports the progress, and returns the digest of each file's content.
-pub(crate) fn hash_all(found: &[BlobEntry], progress: &mut dyn FnMut(Progress)) -> Result<Vec<Digest>> {
+/// Hashes all files, reports the progress, and returns the digest of each file's content; `None` if the file was removed
+/// meanwhile.
+pub(crate) fn hash_all(
+    found: &[BlobEntry],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Option<Digest>>> {
     let total = found.iter().map(|blob| blob.size).sum();
     let mut done = 0;
     let mut digests = Vec::with_capacity(found.len());
     for blob in found {
-        let mut file = File::open(&blob.path).map_err(Error::io("open", &blob.path))?;
-        let mut hasher = Hasher::new(blob.digest.algorithm());
-        done += hash_file(&mut file, &blob.path, &mut hasher)?;
-        digests.push(hasher.finish());
+        match File::open(&blob.path) {
+            Ok(mut file) => {
+                let mut hasher = Hasher::new(blob.digest.algorithm());
+                done += hash_file(&mut file, &blob.path, &mut hasher)?;
+                digests.push(Some(hasher.finish()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                done += blob.size;
+                digests.push(None);
+            }
+            Err(error) => return Err(Error::io("open", &blob.path)(error)),
+        }
         progress(Progress { done, total });
     }
     Ok(digests)
@@ -201,6 +219,7 @@ pub(crate) fn check(
     report.faults.extend(stray.into_iter().map(|path| CheckFault::Stray { path }));
     let mut sizes = BTreeMap::new();
     for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
+        let Some(real) = real else { continue };
         report.blobs += 1;
         report.bytes += blob.size;
         if real != blob.digest {
@@ -208,7 +227,7 @@ pub(crate) fn check(
         }
         sizes.insert(&blob.digest, blob.size);
     }
-    rows.compare(&sizes, &mut report.faults);
+    report.faults.extend(rows.confirmed(connection, layout, &sizes)?);
     let damaged = damaged(&report.faults);
     let manifests: BTreeMap<_, _> =
         rows.manifests.iter().map(|manifest| (&manifest.digest, &manifest.media_type)).collect();
@@ -307,6 +326,27 @@ impl Rows {
         report.repositories = self.repositories;
         report.manifests = self.manifests.len() as u64;
         report.tags = self.tags.len() as u64;
+    }
+
+    /// The faults that remain when rows and files are read again: names and files may be removed meanwhile.
+    fn confirmed(
+        &self,
+        connection: &Connection,
+        layout: &Layout,
+        sizes: &BTreeMap<&Digest, u64>,
+    ) -> Result<Vec<CheckFault>> {
+        let (mut faults, mut again) = (Vec::new(), Vec::new());
+        self.compare(sizes, &mut faults);
+        if !faults.is_empty() {
+            Self::read(connection)?.compare(sizes, &mut again);
+        }
+        faults.retain(|fault| match fault {
+            CheckFault::Missing { digest, .. } | CheckFault::StaleLink { digest, .. } => {
+                again.contains(fault) && !layout.blob(digest).exists()
+            }
+            fault => again.contains(fault),
+        });
+        Ok(faults)
     }
 
     fn compare(&self, sizes: &BTreeMap<&Digest, u64>, faults: &mut Vec<CheckFault>) {

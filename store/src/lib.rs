@@ -6,7 +6,8 @@
 //! Invariants:
 //! - A file below `blobs/` is complete, durable and hashes to its name: the only way there is write, fdatasync,
 //!   rename, fsync of its folder ([`commit`]).
-//! - A row that names a blob is committed only after that. A call that returned `Ok` survives a power cut.
+//! - A row that names a blob is committed only after that, in a transaction that finds the file in place. A call that
+//!   returned `Ok` survives a power cut.
 //! - A call to [`Store::commit`] is visible as a whole or not at all.
 //! - A file that no row names may not be durable: [`Store::commit`] flushes it before it commits a row that does.
 //! - A file that does not hash to its name is never returned: it is moved to `quarantine/`, and the next push, mirror or
@@ -18,7 +19,8 @@
 //!
 //! What a crash leaves: before the rename, a temporary file that the next open removes; after it, a blob that
 //! nothing names, which garbage collection finds; after the journal line, a line that the next commit truncates.
-//! Garbage collection removes rows first, so an interruption leaves files without rows, which the next run finds.
+//! Garbage collection removes rows first, so an interruption leaves files without rows, which the next run finds. It runs
+//! while other processes use the store (`garbage`, `keep`).
 //!
 //! `bytes -> BlobWriter -> blobs/ -> Change* -> commit -> rows`
 
@@ -30,19 +32,24 @@ mod damage;
 mod error;
 mod exclusive;
 mod garbage;
+mod history;
 mod journal;
+mod keep;
 mod layout;
 mod open;
 mod pushed;
 mod query;
+mod reach;
 mod rebuild;
 mod recent;
 mod referrers;
+mod removal;
 mod schema;
 mod store;
 mod totals;
 mod upload;
 mod wanted;
+mod why;
 mod write_behind;
 mod writer;
 
@@ -52,15 +59,18 @@ pub use check::{CheckFault, CheckReport};
 pub use damage::Identity;
 pub use error::Error;
 pub use garbage::{Collected, GarbagePlan};
+pub use history::TagChange;
 pub use private::{Holders, Locked, PATIENCE};
 pub use pushed::NamingLimits;
 pub use query::ManifestRow;
+pub use reach::Untagged;
 pub use rebuild::RebuildReport;
 pub use referrers::{PageLimits, ReferrerPage, ReferrerPosition, is_statement};
 pub use store::Store;
 pub use totals::Totals;
 pub use upload::{Upload, UploadId, UploadLimits};
 pub use wanted::{Wanted, WantedName};
+pub use why::{Kept, LeaseRow, PathStep, Reason, Relation};
 pub use write_behind::write_behind;
 
 /// The result type of this crate.

@@ -208,6 +208,13 @@ impl Readers {
         self.with(|c| Ok(c.prepare_cached(sql)?.exists([digest.to_string()])?))
     }
 
+    /// Whether it is a manifest of a repository, or a manifest of a repository lists it.
+    pub(crate) fn is_needed(&self, digest: &Digest) -> Result<bool> {
+        let sql = "SELECT 1 FROM manifests WHERE digest = ?1 UNION ALL
+                   SELECT 1 FROM edges e JOIN manifests m ON m.digest = e.parent WHERE e.child = ?1";
+        self.with(|c| Ok(c.prepare_cached(sql)?.exists([digest.to_string()])?))
+    }
+
     pub(crate) fn repositories_with_blob(
         &self,
         digest: &Digest,
@@ -304,6 +311,6 @@ fn manifest_row(row: &Row<'_>) -> Result<ManifestRow> {
     Ok(ManifestRow { digest: parsed(row, 0)?, media_type: parsed(row, 1)?, size: size(row, 2)? })
 }
 
-fn to_limit(limit: Option<usize>) -> i64 {
+pub(crate) fn to_limit(limit: Option<usize>) -> i64 {
     limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }

@@ -15,6 +15,7 @@ use crate::change::{Change, SizeCheck, apply};
 use crate::check::{hash_all, walk};
 use crate::commit::Disk;
 use crate::damage::set_aside;
+use crate::history::{self, HistoryRow};
 use crate::journal::{self, Record};
 use crate::layout::{Layout, Marker};
 use crate::open::make_folders;
@@ -22,6 +23,9 @@ use crate::query::{all, parsed, read_manifest, size};
 use crate::schema::{open_reader, open_writer};
 use crate::writer::{journal_length, set_journal_length};
 use crate::{Error, Progress, Result};
+
+/// Who restores tags, in their history.
+const REBUILD: &str = "store rebuild";
 
 /// What a rebuild did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -101,7 +105,8 @@ pub(crate) fn rebuild(
     report.unreadable_lines = bad;
     let names = Names::replay(records);
     let changes = to_changes(layout, &names, &sound, &mut report)?;
-    write_database(layout, disk, &changes)?;
+    let history = history::read_all(layout)?;
+    write_database(layout, disk, &changes, &history)?;
     Marker::write(layout, disk, false)?;
     Ok(report)
 }
@@ -161,8 +166,8 @@ fn sound_blobs(
     let mut bad = stray;
     let mut sound = BTreeSet::new();
     for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
-        if real == blob.digest {
-            sound.insert(real);
+        if real.as_ref() == Some(&blob.digest) {
+            sound.insert(blob.digest.clone());
         } else {
             bad.push(blob.path.clone());
         }
@@ -201,7 +206,7 @@ fn to_changes(
     for ((repository, tag), digest) in &names.tags {
         if present.contains(&(repository, digest)) {
             let (repository, tag, digest) = (repository.clone(), tag.clone(), digest.clone());
-            changes.push(Change::SetTag { repository, tag, digest });
+            changes.push(Change::SetTag { repository, tag, digest }.by(REBUILD));
             report.tags += 1;
         } else {
             report.lost.push(format!("{repository}:{tag}"));
@@ -213,7 +218,7 @@ fn to_changes(
 }
 
 /// Replaces the database, and replaces the journal with one line.
-fn write_database(layout: &Layout, disk: &Disk, changes: &[Change]) -> Result<()> {
+fn write_database(layout: &Layout, disk: &Disk, changes: &[Change], history: &[HistoryRow]) -> Result<()> {
     let database = layout.database();
     for suffix in ["", "-wal", "-shm"] {
         let old = format!("{}{suffix}", database.display());
@@ -230,6 +235,7 @@ fn write_database(layout: &Layout, disk: &Disk, changes: &[Change]) -> Result<()
     for change in changes {
         records.extend(apply(&transaction, layout, change, SizeCheck::Skip)?);
     }
+    history::restore(&transaction, history, REBUILD)?;
     let line = if records.is_empty() { Vec::new() } else { journal::encode(&records)? };
     disk.write_file(&layout.journal(), &line)?;
     set_journal_length(&transaction, line.len() as u64)?;

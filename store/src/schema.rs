@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::{Error, Result};
 
 /// `edges` belongs to a manifest's content, not to a repository: a manifest names the same content everywhere.
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS repositories (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
@@ -26,7 +26,9 @@ CREATE TABLE IF NOT EXISTS tags (
   PRIMARY KEY (repository, tag)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tags_by_digest ON tags (repository, digest);
 CREATE TABLE IF NOT EXISTS tag_history (
-  repository INTEGER NOT NULL REFERENCES repositories, tag TEXT NOT NULL, digest TEXT, at INTEGER NOT NULL) STRICT;
+  repository INTEGER NOT NULL REFERENCES repositories, tag TEXT NOT NULL, digest TEXT, at INTEGER NOT NULL,
+  actor TEXT) STRICT;
+CREATE INDEX IF NOT EXISTS tag_history_by_tag ON tag_history (repository, tag);
 CREATE TABLE IF NOT EXISTS blobs (
   repository INTEGER NOT NULL REFERENCES repositories, digest TEXT NOT NULL, size INTEGER NOT NULL,
   PRIMARY KEY (repository, digest)) STRICT, WITHOUT ROWID;
@@ -78,11 +80,19 @@ fn prepare(layout: &Layout) -> Result<Connection> {
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))?;
     // Databases of earlier versions.
-    let has_turns = "SELECT 1 FROM pragma_table_info('pushed') WHERE name = 'turn'";
-    if !connection.prepare(has_turns)?.exists([])? {
+    if !has_column(&connection, "pushed", "turn")? {
         connection.execute_batch("ALTER TABLE pushed ADD COLUMN turn INTEGER NOT NULL DEFAULT 0")?;
     }
+    if !has_column(&connection, "tag_history", "actor")? {
+        connection.execute_batch("ALTER TABLE tag_history ADD COLUMN actor TEXT")?;
+    }
     Ok(connection)
+}
+
+/// Whether a table has a column: databases of earlier versions lack some.
+pub(crate) fn has_column(connection: &Connection, table: &str, column: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2";
+    Ok(connection.prepare_cached(sql)?.exists([table, column])?)
 }
 
 /// Opens a connection for reading.

@@ -1,5 +1,5 @@
 //! The store's public interface: opening, queries and commits; `read_only`: opening without write permission, and notes;
-//! `intake`: blobs and uploads; `listing`: referrers; `upkeep`: check, rebuild, garbage collection.
+//! `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
 
 mod intake;
 mod listing;
@@ -8,7 +8,7 @@ mod upkeep;
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use private::PATIENCE;
 use crate::change::Change;
 use crate::commit::{Disk, Observer};
 use crate::damage::Inspector;
+use crate::keep::GRACE;
 use crate::layout::Layout;
 use crate::open::{prepare, prepare_to_read};
 use crate::query::{ManifestRow, Readers};
@@ -37,8 +38,19 @@ struct Inner {
     /// None if the store is open for reading only.
     writer: Option<Writer>,
     sessions: Arc<Sessions>,
+    /// Who changes tags, if a commit does not say.
+    actor: OnceLock<String>,
+    /// How long an unneeded blob stays while other processes use the store.
+    grace: Duration,
     /// Held shared as long as the store is open, so that no other process collects garbage meanwhile.
     lock: Option<File>,
+}
+
+impl Inner {
+    fn new(layout: Layout, disk: Disk, readers: Readers, writer: Option<Writer>, lock: Option<File>) -> Self {
+        let (sessions, actor) = (Arc::default(), OnceLock::new());
+        Self { layout, disk, readers, writer, sessions, actor, grace: GRACE, lock }
+    }
 }
 
 impl Store {
@@ -85,7 +97,7 @@ impl Store {
         }
         let disk = Disk::default();
         let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_immutable);
-        Ok(Self(Arc::new(Inner { layout, disk, readers, writer: None, sessions: Arc::default(), lock })))
+        Ok(Self(Arc::new(Inner::new(layout, disk, readers, None, lock))))
     }
 
     /// Whether the store is open for reading only.
@@ -103,6 +115,19 @@ impl Store {
         Self::open_with(root, Some(observer), PATIENCE)
     }
 
+    /// Opens a store in which blobs are recent for a shorter time.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_with_grace(root: &Path, grace: Duration) -> Result<Self> {
+        let mut store = Self::open(root)?;
+        if let Some(inner) = Arc::get_mut(&mut store.0) {
+            inner.grace = grace;
+        }
+        Ok(store)
+    }
+
     fn open_with(root: &Path, observer: Option<Arc<dyn Observer>>, limit: Duration) -> Result<Self> {
         let layout = Layout::new(root);
         let disk = Disk::new(observer);
@@ -110,7 +135,7 @@ impl Store {
         let connection = open_writer(&layout)?;
         let writer = Some(Writer::start(layout.clone(), disk.clone(), connection)?);
         let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), true), open_reader);
-        Ok(Self(Arc::new(Inner { layout, disk, readers, writer, sessions: Arc::default(), lock })))
+        Ok(Self(Arc::new(Inner::new(layout, disk, readers, writer, lock))))
     }
 
     /// The folder.
@@ -156,16 +181,32 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::BlobMissing`], [`Error::ManifestMissing`], [`Error::DescriptorSize`], or when the disk is full or fails.
-    pub fn commit(&self, changes: Vec<Change>) -> Result<()> {
+    pub fn commit(&self, mut changes: Vec<Change>) -> Result<()> {
+        if let Some(actor) = self.0.actor.get() {
+            changes = changes.into_iter().map(|change| change.by(actor)).collect();
+        }
         self.flush_named(&changes)?;
         for change in &changes {
-            if let Change::PutManifest { digest, manifest, .. } = change {
+            if let Change::PutManifest { digest, manifest, .. } = change.bare() {
                 let mut writer = self.writer(digest.algorithm())?;
                 writer.write(manifest.bytes())?;
                 writer.publish(Some(digest))?;
             }
         }
         self.write(changes)
+    }
+
+    /// As [`Store::commit`], in the name of an actor, whom the history of tags records.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn commit_as(&self, actor: &str, changes: Vec<Change>) -> Result<()> {
+        self.commit(changes.into_iter().map(|change| change.by(actor)).collect())
+    }
+
+    /// Names the actor of all commits through this store that name no other one. Only the first call has an effect.
+    pub fn act_as(&self, actor: String) {
+        let _ = self.0.actor.set(actor);
     }
 
     fn write(&self, changes: Vec<Change>) -> Result<()> {

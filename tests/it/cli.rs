@@ -81,6 +81,11 @@ fn every_verb_has_help() {
         &["store", "check"],
         &["store", "rebuild"],
         &["store", "gc"],
+        &["store", "rm"],
+        &["store", "why"],
+        &["tags", "history"],
+        &["tags", "list"],
+        &["tags", "rollback"],
     ] {
         let output = airlock(folder.path(), &[verb, &["--help"]].concat());
         assert!(output.status.success() && output.stdout.len() > 100, "{verb:?}");

@@ -285,3 +285,30 @@ fn o23_a_store_restored_from_a_backup_is_detected_before_it_packs() {
     done(path, &["keys", "add", "--log", "near/log/key.pub", "--trust", "trust.yaml"]);
     done(path, &[&IMPORT[..], &["back"]].concat());
 }
+
+/// The history of a tag names the set that moved it, and what a drive brought is removed only on request.
+#[test]
+fn what_a_drive_brought_names_its_set_and_is_removed_only_with_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    sender(path);
+    let set = json(path, &[&IMPORT[..], &["one"]].concat())["set"].as_str().unwrap().to_owned();
+    let far = ["--store", "far"];
+    let listed = json(path, &[&["store", "list"], &far[..]].concat());
+    let (repository, tag) = (listed[0]["repository"].as_str().unwrap(), listed[0]["tag"].as_str().unwrap());
+    let history = json(path, &[&["tags", "history", repository], &far[..]].concat());
+    assert!(history[0]["by"].as_str().unwrap().ends_with(&format!(": import of set {set}")), "{history}");
+    let (name, manifest) =
+        (format!("{repository}:{tag}"), format!("{repository}@{}", listed[0]["digest"].as_str().unwrap()));
+    for name in [name.as_str(), &manifest, repository] {
+        let remove = [&["store", "rm", name], &far[..]].concat();
+        fails(path, &remove, 3, "because a drive brought");
+    }
+    let refused = event(path, "far", "store.remove");
+    assert_eq!(refused["outcome"]["reason"], "protected");
+    done(path, &[&["store", "rm", repository, "--force"], &far[..]].concat());
+    assert_eq!(json(path, &[&["store", "list"], &far[..]].concat()), Value::Array(Vec::new()));
+    // The drive restores it.
+    done(path, &[&IMPORT[..], &["one"]].concat());
+    assert_eq!(json(path, &[&["store", "list"], &far[..]].concat()), listed);
+}

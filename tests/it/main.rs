@@ -84,6 +84,8 @@ mod snapshots;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod tags;
+#[cfg(test)]
 mod trusted;
 #[cfg(test)]
 mod upstream;

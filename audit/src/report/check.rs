@@ -283,6 +283,8 @@ fn is_change(kind: EventType) -> bool {
         | EventType::Delete
         | EventType::PolicyWrite
         | EventType::StoreGc
+        | EventType::StoreRemove
+        | EventType::TagRollback
         | EventType::StoreRebuild
         | EventType::AlarmRelease
         | EventType::ClusterInstall

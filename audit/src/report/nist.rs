@@ -28,6 +28,8 @@ pub(super) const ACCESS: &[K] = &[
     K::RobotRevoke,
     K::PolicyWrite,
     K::StoreGc,
+    K::StoreRemove,
+    K::TagRollback,
     K::StoreRebuild,
     K::ServeStart,
 ];
@@ -48,6 +50,8 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::Push,
     K::Delete,
     K::StoreGc,
+    K::StoreRemove,
+    K::TagRollback,
     K::StoreRebuild,
     K::ServeStart,
     K::ServeStop,
@@ -63,7 +67,7 @@ pub(super) const PRIVILEGED: &[K] = &[
 ];
 
 /// Operations that add content to a registry or remove it.
-pub(super) const CONTENT: &[K] = &[K::Mirror, K::Import, K::Push, K::Delete, K::StoreGc];
+pub(super) const CONTENT: &[K] = &[K::Mirror, K::Import, K::Push, K::Delete, K::StoreGc, K::StoreRemove];
 
 /// Operations that admit content.
 pub(super) const INTAKE: &[K] = &[K::Verify, K::Import, K::Push];

@@ -99,6 +99,9 @@ impl Names {
                 };
                 sets.extend(set);
             }
+            for LockedBlob { digest, .. } in locked.manifests.iter().flat_map(|locked| &locked.blobs) {
+                changes.push(Change::Expect { repository: repository.clone(), digest: digest.clone() });
+            }
             for (digest, manifest) in named.manifests {
                 changes.push(Change::PutManifest { repository: repository.clone(), digest, manifest });
             }

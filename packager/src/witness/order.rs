@@ -67,6 +67,11 @@ impl SetTags {
         Ok(None)
     }
 
+    /// The tags, as `repository:tag`, with their digests.
+    pub(super) fn digests(&self) -> impl Iterator<Item = (String, Digest)> + '_ {
+        self.set.iter().map(|(name, last)| (name.clone(), last.digest.clone()))
+    }
+
     /// Records the tags that a drive sets. Numbers only grow.
     pub(super) fn record(&mut self, manifest: &BundleManifest, number: u64) {
         for (repository, tag, digest) in tags(manifest) {

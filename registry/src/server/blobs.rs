@@ -34,7 +34,16 @@ pub(super) async fn pull(
 ) -> Result<Response, Refusal> {
     let candidates = call.candidates(&repository);
     let wanted = digest.clone();
-    let (candidate, blob) = app.run(move |store| find(store, candidates, &repository, &wanted)).await?;
+    let head = call.is_head();
+    let (candidate, blob) = app
+        .run(move |store| {
+            if head {
+                // A client that pushes asks first, and then relies on the answer.
+                store.has_blob(&wanted)?;
+            }
+            find(store, candidates, &repository, &wanted)
+        })
+        .await?;
     let lasting = app.lasting(call);
     if answer::is_known(&call.head.headers, &digest) {
         let mut response = answer::empty(StatusCode::NOT_MODIFIED);

@@ -17,7 +17,7 @@ use super::answer::{self, Lasting};
 use super::gate::{Pull, Push};
 use super::guard::memory::BodyError;
 use super::handle::{Call, RepositoryCandidate};
-use super::observe::{Changed, Operation};
+use super::observe::{Changed, Operation, Visitor};
 use super::refusal::Refusal;
 
 /// GET or HEAD. A manifest is served as it was pushed, whatever `Accept` states, because a digest identifies one form only.
@@ -144,7 +144,7 @@ pub(super) async fn push(
                 let (digest, manifest) = (&digest, &manifest);
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
-            put(store, &name, named.clone(), &digest, manifest.clone(), counted)?;
+            put(store, &name, named.clone(), &digest, manifest.clone(), counted, &visitor)?;
             let (operation, manifest) = (Operation::PushManifest, Some(manifest));
             Ok(Changed { operation, repository: name, digest, tags: named, manifest, visitor })
         })
@@ -208,6 +208,7 @@ fn put(
     digest: &Digest,
     manifest: Manifest,
     counted: Option<(String, NamingLimits)>,
+    visitor: &Visitor,
 ) -> Result<(), Refusal> {
     let missing = missing(store, repository, &manifest)?;
     if !missing.is_empty() {
@@ -220,9 +221,10 @@ fn put(
         let manifest = manifest.clone();
         changes.push(Change::CountPushed { repository: name(), digest: of(), manifest, pusher, most });
     }
+    changes.extend(Change::expect_blobs(repository, &manifest));
     changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
     changes.extend(tags.into_iter().map(|tag| Change::SetTag { repository: name(), tag, digest: of() }));
-    Ok(store.commit(changes)?)
+    Ok(store.commit_as(&visitor.actor(), changes)?)
 }
 
 /// The blobs of an image that the repository lacks. The children of an index and a subject may be pushed later, and foreign
@@ -277,7 +279,7 @@ pub(super) async fn delete(
                 (Operation::DeleteManifest, Vec::new(), Change::DeleteManifest { repository: name, digest })
             }
         };
-        store.commit(vec![change])?;
+        store.commit_as(&visitor.actor(), vec![change])?;
         Ok(Changed { operation, repository, digest: row.digest, tags, manifest: None, visitor })
     })
     .await?;

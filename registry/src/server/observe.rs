@@ -32,6 +32,14 @@ pub struct Visitor {
     pub address: Option<SocketAddr>,
 }
 
+impl Visitor {
+    /// The client, as the history of tags names it.
+    pub(super) fn actor(&self) -> String {
+        let user = self.user.as_deref().unwrap_or("anonymous");
+        self.address.map_or_else(|| user.to_owned(), |address| format!("{user} from {}", address.ip()))
+    }
+}
+
 /// A committed change, before the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {

@@ -50,7 +50,7 @@ pub(super) fn export(
     }
     let text = mirror_file(name, &exported);
     output.create(&text)?;
-    printer.written((output, &text), &exported, |exported| {
+    printer.written(output, &text, &exported, |exported| {
         let skipped = exported.without_registry.iter();
         let skipped =
             skipped.map(|name| row(&format!("left out, because the client named no registry: {name}")));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use oci::{Digest, Hasher};
 
-use super::{BUFFER, hash_file, random_name};
+use super::{BUFFER, hash_file, temporary_path};
 use crate::commit::{Disk, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
@@ -27,7 +27,7 @@ pub(super) struct Temporary {
 
 impl Temporary {
     pub(super) fn create(layout: &Layout, disk: &Disk) -> Result<Self> {
-        let path = layout.uploads().join(format!("{TEMPORARY}{}", random_name()?));
+        let path = temporary_path(layout)?;
         disk.step(Step::Create, &path).map_err(Error::io("create", &path))?;
         let mut options = OpenOptions::new();
         let file = private::open(options.read(true).write(true).create_new(true), &path)

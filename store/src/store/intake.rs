@@ -11,7 +11,7 @@ use crate::blob::{BlobFile, BlobWriter, PartialBlob};
 use crate::change::{Change, SizeMismatch, size_mismatches};
 use crate::damage::Identity;
 use crate::upload::{self, Upload, UploadId, UploadLimits};
-use crate::{Error, Result};
+use crate::{Error, Result, keep};
 
 impl Store {
     /// Starts a blob whose digest is known only after its last byte.
@@ -28,6 +28,8 @@ impl Store {
     /// # Errors
     /// When the temporary file cannot be created, or the database fails.
     pub fn writer_over(&self, digest: &Digest) -> Result<BlobWriter> {
+        // An existing blob that nothing needs must stay until it is named.
+        self.has_blob(digest)?;
         let durable = self.0.readers.is_named(digest)?;
         BlobWriter::over(&self.0.layout, &self.0.disk, digest, durable)
     }
@@ -69,14 +71,17 @@ impl Store {
         self.0.readers.record_hashed(digest, identity);
     }
 
-    /// The size of a blob that is on disk, intact or not: see [`Store::blob`].
+    /// The size of a blob that is on disk, intact or not: see [`Store::blob`]. The caller may rely on the blob: garbage
+    /// collection by other processes keeps it for the next hours, even if no row needs it.
     ///
     /// # Errors
     /// As [`Store::blob`].
     pub fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.0.layout.blob(digest);
         match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
+            Ok(file) if self.is_read_only() || keep::is_recent(&file, self.0.grace) => Ok(Some(file.len())),
+            Ok(file) if self.0.readers.is_needed(digest)? => Ok(Some(file.len())),
+            Ok(_) => keep::claim(&self.0.layout, digest),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path)(error)),
         }
@@ -93,7 +98,7 @@ impl Store {
     pub(super) fn flush_named(&self, changes: &[Change]) -> Result<()> {
         let mut named = BTreeSet::new();
         for change in changes {
-            match change {
+            match change.bare() {
                 Change::LinkBlob { digest, .. } => {
                     named.insert(digest);
                 }

@@ -1,9 +1,11 @@
-//! Referrers, in pages and as a whole list; manifests that clients asked for in vain; and the store's size.
+//! Referrers, in pages and as a whole list; the history of tags; manifests that clients asked for in vain; and the store's
+//! size.
 
-use oci::{Descriptor, Digest, RepositoryName};
+use oci::{Descriptor, Digest, RepositoryName, Tag};
 
 use super::Store;
 use crate::Result;
+use crate::history::TagChange;
 use crate::referrers::{PageLimits, ReferrerPage, ReferrerPosition};
 use crate::totals::Totals;
 use crate::wanted::{Wanted, WantedName};
@@ -62,5 +64,27 @@ impl Store {
     /// When the database or the file system fails.
     pub fn totals(&self) -> Result<Totals> {
         self.0.readers.totals(&self.0.layout)
+    }
+
+    /// The recorded changes of a tag, or of all tags of a repository, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: Option<&Tag>,
+        limit: Option<usize>,
+    ) -> Result<Vec<TagChange>> {
+        self.0.readers.tag_history(repository, tag, limit)
+    }
+
+    /// The tags of a repository at a time, given in seconds since 1970, as far as the history goes back. A tag without any
+    /// recorded change counts as unchanged.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn tags_at(&self, repository: &RepositoryName, at: i64) -> Result<Vec<(Tag, Digest)>> {
+        self.0.readers.tags_at(repository, at)
     }
 }

@@ -23,10 +23,7 @@ impl Store {
         let disk = Disk::default();
         let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_read_only);
         match readers.with(check_readable) {
-            Ok(()) => {
-                let sessions = Arc::default();
-                Ok(Self(Arc::new(Inner { layout, disk, readers, writer: None, sessions, lock })))
-            }
+            Ok(()) => Ok(Self(Arc::new(Inner::new(layout, disk, readers, None, lock)))),
             // The files that writers share do not exist and cannot be created: no process has the store open.
             Err(error) if error.is_unwritable_database() => Self::open_immutable(root),
             Err(error) => Err(error),

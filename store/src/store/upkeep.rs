@@ -1,16 +1,23 @@
-//! Check, rebuild, garbage collection.
+//! Check, rebuild, garbage collection, and what keeps content.
 
+use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
+use oci::Digest;
 use private::{Hold, Holders, PATIENCE};
 
 use super::Store;
+use crate::change::Change;
 use crate::commit::Disk;
 use crate::garbage::{self, Collected, GarbagePlan};
 use crate::layout::Layout;
 use crate::open::open_lock;
+use crate::reach::{self, Untagged};
 use crate::rebuild::{self, RebuildReport};
-use crate::{CheckReport, Error, Progress, Result, check};
+use crate::schema::open_writer;
+use crate::why::{self, Kept};
+use crate::{CheckReport, Error, Progress, Result, check, keep};
 
 impl Store {
     /// Hashes every blob and compares files, rows and journal. Changes nothing.
@@ -55,37 +62,99 @@ impl Store {
         rebuild::rebuild(&layout, disk, without_names, progress)
     }
 
+    /// What keeps a blob or a manifest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn why(&self, digest: &Digest) -> Result<Kept> {
+        self.0.readers.with(|connection| why::why(connection, digest))
+    }
+
+    /// The manifests that no tag, index or subject keeps, and that were not pushed, and lost no tag, after `before`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn untagged(&self, before: SystemTime) -> Result<Untagged> {
+        self.0.readers.with(|connection| reach::untagged(connection, &self.0.layout, before))
+    }
+
+    /// Removes those of the planned manifests that still nothing keeps, and returns them.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn delete_untagged(&self, planned: &Untagged, before: SystemTime) -> Result<Untagged> {
+        let mut deleted = Untagged::new();
+        for (repository, planned) in planned {
+            let (name, listed) = (repository.clone(), planned.clone());
+            self.commit(vec![Change::DeleteUntagged { repository: name, planned: listed, before }])?;
+            let mut gone = planned.clone();
+            for row in self.manifests(repository)? {
+                gone.remove(&row.digest);
+            }
+            if !gone.is_empty() {
+                deleted.insert(repository.clone(), gone);
+            }
+        }
+        Ok(deleted)
+    }
+
     /// What garbage collection would remove: blobs that no manifest of a repository names and no lease keeps.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn garbage(&self) -> Result<GarbagePlan> {
-        self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection))
+        self.garbage_without(&Untagged::new())
     }
 
-    /// Removes what the plan lists and is still garbage: first the rows, then the files, so that an interruption leaves
-    /// only garbage.
+    /// What it would remove after some manifests were removed.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process has the store open.
+    /// When the store cannot be read.
+    pub fn garbage_without(&self, manifests: &Untagged) -> Result<GarbagePlan> {
+        self.0.readers.with(|connection| garbage::plan(&self.0.layout, connection, manifests))
+    }
+
+    /// Removes what the plan lists and is still garbage, while other processes use the store. If there are any, recent blobs
+    /// stay, because another process may be about to name them. An interruption leaves only garbage.
+    ///
+    /// # Errors
+    /// When the store is read-only, or the disk or the database fails.
     pub fn collect(&self, plan: &GarbagePlan) -> Result<Collected> {
-        let (layout, path) = (&self.0.layout, self.0.layout.lock());
+        self.collect_older(plan, self.0.grace)
+    }
+
+    /// As [`Store::collect`], but blobs stay recent for another time.
+    ///
+    /// # Errors
+    /// As [`Store::collect`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn collect_after(&self, plan: &GarbagePlan, grace: Duration) -> Result<Collected> {
+        self.collect_older(plan, grace)
+    }
+
+    fn collect_older(&self, plan: &GarbagePlan, grace: Duration) -> Result<Collected> {
         let lock = self.0.lock.as_ref().filter(|_| !self.is_read_only());
         let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
+        let cutoff = self.cutoff(lock, grace)?;
+        let (layout, disk) = (&self.0.layout, &self.0.disk);
+        garbage::collect(layout, disk, &mut open_writer(layout)?, plan, cutoff)
+    }
+
+    /// The time after which changed files stay: now, if no other process has the store open at this moment, so that no file
+    /// from before can be about to be named.
+    fn cutoff(&self, lock: &File, grace: Duration) -> Result<SystemTime> {
+        let path = self.0.layout.lock();
         let alone = private::try_hold(lock, &path, Hold::Alone);
-        let collected = match alone {
-            Ok(true) => self.garbage().and_then(|now| {
-                let mut removal = garbage::decide(layout, plan, now);
-                self.write(std::mem::take(&mut removal.unlink))?;
-                removal.remove_files(&self.0.disk)
-            }),
-            Ok(false) => Err(in_use(layout)),
+        let cutoff = match alone {
+            Ok(true) => keep::end_of_tick(&path),
+            Ok(false) => keep::file_system_time(&path)
+                .map(|now| now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH)),
             Err(error) => Err(error.into()),
         };
         // Trying to upgrade the lock releases the shared one, whether it succeeds or not.
         let again = lock.try_clone().map_err(Error::io("lock", &path))?;
         private::hold(again, &path, Hold::Shared, PATIENCE)?;
-        collected
+        cutoff
     }
 }
 

@@ -1,9 +1,13 @@
 //! Tests of the store's guarantees: the order of its steps, what a failure at any step leaves, and that it can be rebuilt.
 
 #[cfg(test)]
+mod collect;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod heal;
+#[cfg(test)]
+mod history;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

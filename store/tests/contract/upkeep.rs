@@ -143,7 +143,9 @@ fn garbage_is_what_nothing_names_and_no_lease_keeps() {
     assert_eq!(listed(&store), std::slice::from_ref(&loose));
     let plan = store.garbage().unwrap();
     let other = Store::open(folder.path()).unwrap();
-    assert!(matches!(store.collect(&plan), Err(Error::InUse { .. })));
+    // Another process may be about to name it.
+    let collected = store.collect(&plan).unwrap();
+    assert_eq!((collected.blobs, collected.recent), (0, 1));
     assert!(matches!(Store::rebuild(folder.path(), &mut |_| {}), Err(Error::InUse { .. })));
     drop(other);
     assert_eq!(store.collect(&plan).unwrap().blobs, 1);
@@ -156,7 +158,7 @@ fn garbage_is_what_nothing_names_and_no_lease_keeps() {
 /// Rows are removed first: an interruption leaves files that nothing names, and the next collection finishes the work.
 #[test]
 fn c2_an_interrupted_collection_leaves_no_faults() {
-    for interrupted_at in 0..4 {
+    for interrupted_at in 0..9 {
         let folder = tempfile::tempdir().unwrap();
         let blobs: Vec<Digest> = {
             let store = Store::open(folder.path()).unwrap();
@@ -204,13 +206,18 @@ fn c2_a_collection_removes_links_whose_files_are_missing() {
     assert!(store.check(&mut |_| {}).unwrap().faults.is_empty());
 }
 
-/// A rejected collection must not release the lock that prevents other processes from collecting.
+/// A collection tries to upgrade its lock on the store. Whether that succeeds or not, it must keep the lock that prevents
+/// other processes from rebuilding the database.
 #[test]
-fn c2_a_rejected_collection_keeps_its_lock_on_the_store() {
+fn c2_a_collection_keeps_its_lock_on_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
-    assert!(matches!(one.collect(&one.garbage().unwrap()), Err(Error::InUse { .. })));
-    let refused = other.collect(&other.garbage().unwrap()).unwrap_err();
-    assert!(matches!(refused, Error::InUse { .. }), "{refused:?}");
-    assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
+    one.collect(&one.garbage().unwrap()).unwrap();
+    drop(other);
+    for _ in 0..2 {
+        let refused = Store::rebuild(folder.path(), &mut |_| {}).unwrap_err();
+        assert!(matches!(refused, Error::InUse { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
+        one.collect(&one.garbage().unwrap()).unwrap();
+    }
 }

@@ -47,6 +47,9 @@ const SILENT: &[&str] = &[
     "schema",
     "store-get",
     "store-list",
+    "store-why",
+    "tags-history",
+    "tags-list",
     "trust-schema",
     "version",
 ];
@@ -132,6 +135,8 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
     rig.event("acknowledge", "back --trust release.yaml", "acknowledge failed");
     rig.event("store-check", "", "store.check success");
     rig.event("store-gc", "", "store.gc success");
+    rig.event("store-rm", "none/app --store store", "store.remove failed");
+    rig.event("tags-rollback", "none/app:v1 --store store", "tag.rollback failed");
     rig.event("store-rebuild", "", "store.rebuild success");
     rig.event("serve", "--listen 192.0.2.1:5000", "serve.start failed");
     in_clusters(&mut rig);
@@ -200,6 +205,7 @@ fn commands(path: &Path) -> BTreeSet<String> {
         "quarantine",
         "robot",
         "store",
+        "tags",
         "trust",
         "uninstall",
         "upgrade",
