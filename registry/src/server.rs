@@ -13,13 +13,16 @@ mod guard;
 mod handle;
 mod intake;
 mod lingering;
+mod listener;
 mod listing;
 mod manifests;
 mod observe;
 mod range;
+mod ready;
 mod refusal;
 mod refusals;
 mod route;
+mod running;
 mod serve;
 mod sockets;
 mod tokens;
@@ -30,7 +33,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
 use store::{NamingLimits, Store, UploadLimits};
 use tokio::sync::Semaphore;
 
@@ -40,7 +42,9 @@ pub use guard::address::{Cidr, Client, Network, Proxies};
 pub use guard::fair::{FairQueue, QueueTicket};
 pub use guard::memory::{BodyError, Memory, MemoryLease};
 pub use guard::pace::Pace;
+pub use listener::Listener;
 pub use observe::{Changed, Observer, Operation, Refused, Repeats, Visitor};
+pub use running::{Change, Server};
 pub use serve::serve;
 pub use sockets::Sockets;
 
@@ -48,6 +52,7 @@ use auth::Authenticator;
 use guard::rates::Rates;
 use guard::shares::Shares;
 use handle::Call;
+use ready::Readiness;
 use refusal::Refusal;
 use refusals::Refusals;
 
@@ -125,6 +130,8 @@ pub struct Limits {
     pub session: Duration,
     /// The maximum time for finishing requests after shutdown begins. Default: 30 s.
     pub drain: Duration,
+    /// The free space on the store's file system below which the server is not ready, unless it is read-only. Default: 64 MiB.
+    pub free_bytes: u64,
 }
 
 impl Default for Limits {
@@ -146,6 +153,7 @@ impl Default for Limits {
             naming: Some(NamingLimits::default()),
             session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
+            free_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -165,44 +173,49 @@ const WAITING: usize = 1024;
 /// The maximum number of clients with waiting requests.
 const CALLERS: usize = 4096;
 
-/// The shared state of all requests.
+/// The state that a request uses from its beginning to its end. [`Server::change`] replaces it for later requests; what is
+/// behind an [`Arc`] is shared by all of them.
+#[derive(Clone)]
 struct App {
     store: Store,
     read_only: bool,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     limits: Limits,
     /// The queues for parsing, reading and changing, which limit the share of each client.
-    parses: FairQueue<String>,
-    looks: FairQueue<String>,
-    changes: FairQueue<String>,
+    parses: Arc<FairQueue<String>>,
+    looks: Arc<FairQueue<String>>,
+    changes: Arc<FairQueue<String>>,
     transfers: Arc<Semaphore>,
     /// The share of each client in the transfers.
-    per_client: Shares,
+    per_client: Arc<Shares>,
     observer: Option<Arc<dyn Observer>>,
     refusals: Arc<Refusals>,
     /// Clients whose refusals are delayed.
-    refused_often: Rates,
+    refused_often: Arc<Rates>,
     gate: Option<Arc<dyn Gate>>,
+    readiness: Arc<Readiness>,
 }
 
 impl App {
     fn new(config: ServerConfig) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let queue = |at_once| Arc::new(FairQueue::new(at_once, WAITING, CALLERS));
         config.store.limit_uploads(config.limits.uploads);
         Self {
             store: config.store,
             read_only: config.read_only,
-            authenticator: Authenticator::new(config.auth),
+            authenticator: Arc::new(Authenticator::new(config.auth)),
             limits: config.limits,
-            parses: FairQueue::new((cores, (cores / 2).max(1)), WAITING, CALLERS),
-            looks: FairQueue::new((AT_ONCE, LOOKS), WAITING, CALLERS),
-            changes: FairQueue::new((AT_ONCE, CHANGES), WAITING, CALLERS),
+            parses: queue((cores, (cores / 2).max(1))),
+            looks: queue((AT_ONCE, LOOKS)),
+            changes: queue((AT_ONCE, CHANGES)),
             transfers: Arc::new(Semaphore::new(config.limits.transfers)),
-            per_client: Shares::new(config.limits.per_client.div_ceil(2)),
+            per_client: Arc::new(Shares::new(config.limits.per_client.div_ceil(2))),
             refusals: Arc::new(Refusals::new(config.observer.clone())),
-            refused_often: Rates::new(REFUSED, REFUSAL),
+            refused_often: Arc::new(Rates::new(REFUSED, REFUSAL)),
             observer: config.observer,
             gate: config.gate,
+            readiness: Arc::default(),
         }
     }
 
@@ -275,10 +288,5 @@ impl App {
 
 /// The server without a socket.
 pub fn router(config: ServerConfig) -> Router {
-    routes(&Arc::new(App::new(config)))
-}
-
-fn routes(app: &Arc<App>) -> Router {
-    let app = Arc::clone(app);
-    Router::new().fallback(move |request: Request| handle::handle(Arc::clone(&app), request))
+    Server::new(config).routes()
 }

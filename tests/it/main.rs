@@ -74,6 +74,8 @@ mod refusals;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
+mod serving;
+#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod snapshots;

@@ -20,8 +20,16 @@ pub(super) const TRUST: &[K] = &[
 ];
 
 /// Changes of the content of a registry, or of the permissions to change it.
-pub(super) const ACCESS: &[K] =
-    &[K::Push, K::Delete, K::Login, K::PolicyWrite, K::StoreGc, K::StoreRebuild, K::ServeStart];
+pub(super) const ACCESS: &[K] = &[
+    K::Push,
+    K::Delete,
+    K::Login,
+    K::PolicyWrite,
+    K::StoreGc,
+    K::StoreRebuild,
+    K::ServeStart,
+    K::ServeReload,
+];
 
 /// Privileged operations.
 pub(super) const PRIVILEGED: &[K] = &[
@@ -39,6 +47,7 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::StoreGc,
     K::StoreRebuild,
     K::ServeStart,
+    K::ServeReload,
     K::ServeStop,
     K::AlarmRelease,
     K::ClusterInstall,

@@ -6,6 +6,7 @@ mod connections;
 mod observers;
 mod passwords;
 mod reads;
+mod running;
 #[path = "../support/mod.rs"]
 mod support;
 mod writes;
