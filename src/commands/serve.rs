@@ -62,7 +62,7 @@ const IN_FILE: [&str; 16] = [
 #[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
 pub(crate) struct Serve {
     /// The folder of the store.
-    #[arg(long, env = env::STORE, value_name = "DIR", required_unless_present = "file")]
+    #[arg(long, env = env::STORE, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// A configuration file, instead of the flags for what it sets. `airlock schema registry` prints its schema.
     #[arg(long, short, value_name = "FILE", conflicts_with_all = IN_FILE)]

@@ -1,6 +1,6 @@
 //! Reloads: on SIGHUP, and when a file changes.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use super::{ONE, Registry, TWO, status};
 use crate::gates::trust;
-use crate::signing::{REPOSITORY, site, works};
+use crate::signing::{site, works};
 
+const REPOSITORY: &str = "disk.example/team/app";
 const UPLOADS: &str = "/v2/a/blobs/uploads/";
 const RELOADED: &str = "reloaded the configuration; changed: ";
 const REFUSED: &str = "the configuration was not reloaded; the one in use stays";
@@ -52,7 +53,7 @@ fn read_head(stream: &mut impl std::io::Read) -> String {
 fn reloads(path: &Path) -> Vec<Value> {
     let log = ["audit", "log", "--store", "store", "--event", "serve.reload", "--output", "json"];
     let events: Vec<Value> = serde_json::from_str(&works(path, &log)).unwrap();
-    events.into_iter().map(|entry| entry["event"].clone()).collect()
+    events.into_iter().rev().map(|entry| entry["event"].clone()).collect()
 }
 
 /// How a file gets its new content.
