@@ -102,6 +102,8 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
+    use Anonymous as A;
+
     use super::*;
 
     #[test]
@@ -110,7 +112,6 @@ mod tests {
             let access = Access { htpasswd: htpasswd.then(|| "users".into()), anonymous };
             access.check(Form::File).is_ok()
         };
-        use Anonymous as A;
         assert!(check(true, None) && check(true, Some(A::None)) && check(true, Some(A::Pull)));
         assert!(check(false, None) && check(false, Some(A::Push)));
         assert!(!check(true, Some(A::Push)) && !check(false, Some(A::Pull)) && !check(false, Some(A::None)));
