@@ -168,8 +168,12 @@ pub(crate) enum Command {
     Audit(Audit),
     /// Try all steps with one command: a small upstream, a drive, and a registry.
     Quickstart(Quickstart),
-    /// Print the JSON Schema of the mirror file.
-    Schema,
+    /// Print the JSON Schema of the mirror file, or of another file.
+    Schema {
+        /// The file.
+        #[arg(value_enum, default_value_t = SchemaOf::Mirror, value_name = "FILE")]
+        of: SchemaOf,
+    },
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -183,6 +187,15 @@ pub(crate) enum Command {
     },
     /// Print the version.
     Version,
+}
+
+/// A file with a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The mirror file, for `mirror`.
+    Mirror,
+    /// The configuration of a registry, for `serve`.
+    Registry,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -34,7 +34,7 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 pub(crate) use self::cluster::reach::ClusterError;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, SchemaOf};
 use crate::failure::Status;
 use crate::files::check_folder;
 use crate::logged::Logs;
@@ -71,8 +71,12 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Want(settings) => want::run(&settings, printer),
         Command::Tags(settings) => tags::run(&settings, logs, printer),
         Command::Quickstart(settings) => Box::pin(quickstart::run(&settings, logs, printer)).await,
-        Command::Schema => {
-            printer.data(&serde_json::to_string_pretty(&mirror::config::json_schema())?)?;
+        Command::Schema { of } => {
+            let schema = match of {
+                SchemaOf::Mirror => mirror::config::json_schema(),
+                SchemaOf::Registry => serve::json_schema(),
+            };
+            printer.data(&serde_json::to_string_pretty(&schema)?)?;
             Ok(Status::Done)
         }
         Command::Completions { shell } => {

@@ -31,26 +31,28 @@ pub(crate) fn exit(outcome: anyhow::Result<Status>, printer: &Printer) -> ExitCo
         Ok(Status::Faults) => ExitCode::from(3),
         // The reader of the output closed the pipe.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            let code = code(&error);
-            let causes = error_text::causes(error.as_ref());
-            let hint = hint(&error);
-            if printer.format() == Format::Json {
-                let body =
-                    json!({ "error": causes[0], "causes": causes[1..], "hint": hint, "exitCode": code });
-                printer.complain(&body.to_string());
-            } else {
-                printer.complain(&format!("error: {}", causes[0]));
-                for cause in &causes[1..] {
-                    printer.complain(&format!("  caused by: {cause}"));
-                }
-                if let Some(hint) = hint {
-                    printer.complain(&format!("hint: {hint}"));
-                }
-            }
-            ExitCode::from(code)
+        Err(error) => ExitCode::from(report(&error, printer)),
+    }
+}
+
+/// Prints an error; returns its exit code.
+pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> u8 {
+    let code = code(error);
+    let causes = error_text::causes(error.as_ref());
+    let hint = hint(error);
+    if printer.format() == Format::Json {
+        let body = json!({ "error": causes[0], "causes": causes[1..], "hint": hint, "exitCode": code });
+        printer.complain(&body.to_string());
+    } else {
+        printer.complain(&format!("error: {}", causes[0]));
+        for cause in &causes[1..] {
+            printer.complain(&format!("  caused by: {cause}"));
+        }
+        if let Some(hint) = hint {
+            printer.complain(&format!("hint: {hint}"));
         }
     }
+    code
 }
 
 /// The exit code of an error: that of the first cause that has a class.

@@ -226,11 +226,6 @@ impl Work<'_> {
         self.printer
     }
 
-    /// The digest of the trust file in use.
-    pub(crate) fn newest_policy(&self) -> Option<String> {
-        self.policies.last().map(|(_, digest)| digest.clone())
-    }
-
     /// The logs, for components that log events themselves.
     pub(crate) fn journals(&mut self) -> anyhow::Result<Journals> {
         self.open()?;

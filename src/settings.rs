@@ -59,10 +59,14 @@ pub(crate) fn parse() -> anyhow::Result<Cli> {
     }
     let parsed = command.try_get_matches().and_then(|matches| {
         let store_first = is_typed(&matches, "store") && !is_typed(&matches, "audit_log");
-        Ok((Cli::from_arg_matches(&matches)?, store_first))
+        let beside_file = beside_file(&matches);
+        Ok((Cli::from_arg_matches(&matches)?, store_first, beside_file))
     });
-    let parsed = parsed.map(|(mut cli, store_first)| {
+    let parsed = parsed.map(|(mut cli, store_first, beside_file)| {
         cli.global.store_first = store_first;
+        if let crate::cli::Command::Serve(serve) = &mut cli.command {
+            serve.beside_file = beside_file;
+        }
         cli.global.default_store = default_store;
         cli.global.pack_history = pack_history();
         cli
@@ -113,9 +117,16 @@ fn is_typed(matches: &ArgMatches, name: &str) -> bool {
     here || matches.subcommand().is_some_and(|(_, below)| is_typed(below, name))
 }
 
+/// A flag of `serve` on the command line that sets the same as the file that is given, too. Environment variables and the
+/// configuration file only set defaults.
+fn beside_file(matches: &ArgMatches) -> Option<&'static str> {
+    let serve = matches.subcommand_matches("serve").filter(|serve| is_typed(serve, "file"))?;
+    ["store", "trust"].into_iter().find(|name| is_typed(serve, name))
+}
+
 fn needs_no_settings(cli: &Cli) -> bool {
     use crate::cli::Command as C;
-    matches!(cli.command, C::Version | C::Schema | C::Completions { .. } | C::Man { .. })
+    matches!(cli.command, C::Version | C::Schema { .. } | C::Completions { .. } | C::Man { .. })
 }
 
 /// Changes a flag's default in all commands that have it.

@@ -1,5 +1,7 @@
 //! Stores that commands open for writing, or plan for.
 
+use std::path::Path;
+
 use store::{Error, Store};
 use tempfile::TempDir;
 
@@ -8,14 +10,14 @@ use crate::files::temporary_folder;
 use crate::printer::Printer;
 
 /// Opens a store for writing. If none exists, creates one and reports that, because the path may be mistyped.
-pub(crate) fn open_or_make(arg: &StoreArg, printer: &Printer) -> anyhow::Result<Store> {
-    match Store::open_existing(&arg.store) {
+pub(crate) fn open_or_make(path: &Path, printer: &Printer) -> anyhow::Result<Store> {
+    match Store::open_existing(path) {
         Err(Error::Absent(_)) => {
-            let store = Store::open(&arg.store)?;
-            printer.say(&format!("created a new store at `{}`", arg.store.display()));
+            let store = Store::open(path)?;
+            printer.say(&format!("created a new store at `{}`", path.display()));
             Ok(store)
         }
-        Ok(store) if store.is_read_only() => Err(Error::ReadOnly(arg.store.clone()).into()),
+        Ok(store) if store.is_read_only() => Err(Error::ReadOnly(path.to_owned()).into()),
         opened => Ok(opened?),
     }
 }

@@ -21,13 +21,18 @@ pub(crate) fn trust(arg: &TrustArg, work: &mut Work<'_>) -> anyhow::Result<Optio
     let text = read(path)?;
     work.policy(path, &text);
     let trust = parse_trust(path, &text, work.printer())?;
+    note_roots(&trust, work);
+    Ok(Some(trust))
+}
+
+/// Records the trusted roots of a trust file in the event of the work.
+pub(crate) fn note_roots(trust: &TrustFile, work: &mut Work<'_>) {
     // The digest of the file does not cover a root that the file references by path.
     let roots: BTreeSet<_> =
         trust.identities().iter().map(|known| known.root().digest().to_string()).collect();
     if !roots.is_empty() {
         work.evidence("trustedRoots", &roots.into_iter().collect::<Vec<_>>().join(" "));
     }
-    Ok(Some(trust))
 }
 
 /// Parses a trust file, and warns about an entry by which older versions let a key sign more than intended.

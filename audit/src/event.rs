@@ -172,6 +172,8 @@ kinds! {
     Login = "login",
     /// The registry started.
     ServeStart = "serve.start",
+    /// The configuration of a running registry was reloaded, or could not be.
+    ServeReload = "serve.reload",
     /// The registry stopped cleanly.
     ServeStop = "serve.stop",
     /// A trust file was written.

@@ -17,6 +17,7 @@ mod guard;
 mod handle;
 mod intake;
 mod lingering;
+mod listener;
 mod listing;
 mod manifests;
 mod metrics;
@@ -24,9 +25,11 @@ mod missing;
 mod namespace;
 mod observe;
 mod range;
+mod ready;
 mod refusal;
 mod refusals;
 mod route;
+mod running;
 mod sendfile;
 mod serve;
 mod sockets;
@@ -38,7 +41,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
 use store::{NamingLimits, Store, UploadLimits};
 use tokio::sync::Semaphore;
 
@@ -49,8 +51,10 @@ pub use guard::address::{Cidr, Client, Network, Proxies};
 pub use guard::fair::{FairQueue, QueueLimits, QueueTicket};
 pub use guard::memory::{BodyError, Memory, MemoryLease};
 pub use guard::pace::Pace;
+pub use listener::Listener;
 pub use metrics::Metrics;
 pub use observe::{Changed, Observer, Operation, Refused, Repeats, Visitor};
+pub use running::{Change, Server};
 pub use serve::serve;
 pub use sockets::Sockets;
 
@@ -62,6 +66,7 @@ use handle::Call;
 use listing::Positions;
 use metrics::{CountedGate, CountedObserver};
 use missing::Missing;
+use ready::Readiness;
 use refusal::Refusal;
 use refusals::Refusals;
 
@@ -145,6 +150,8 @@ pub struct Limits {
     pub session: Duration,
     /// The maximum time for finishing requests after shutdown begins. Default: 30 s.
     pub drain: Duration,
+    /// The free space on the store's file system below which the server is not ready, unless it is read-only. Default: 64 MiB.
+    pub free_bytes: u64,
 }
 
 impl Default for Limits {
@@ -166,6 +173,7 @@ impl Default for Limits {
             naming: Some(NamingLimits::default()),
             session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
+            free_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -185,37 +193,41 @@ const WAITING: usize = 1024;
 /// The maximum number of clients with waiting requests.
 const CALLERS: usize = 4096;
 
-/// The shared state of all requests.
+/// The state that a request uses from its beginning to its end. [`Server::change`] replaces it for later requests; what is
+/// behind an [`Arc`] is shared by all of them.
+#[derive(Clone)]
 struct App {
     store: Store,
     read_only: bool,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     limits: Limits,
     /// The queues for parsing, reading and changing, which limit the share of each client.
-    parses: FairQueue<String>,
-    looks: FairQueue<String>,
-    changes: FairQueue<String>,
+    parses: Arc<FairQueue<String>>,
+    looks: Arc<FairQueue<String>>,
+    changes: Arc<FairQueue<String>>,
     transfers: Arc<Semaphore>,
     /// The share of each client in the transfers.
-    per_client: Shares,
+    per_client: Arc<Shares>,
     observer: Option<Arc<dyn Observer>>,
     refusals: Arc<Refusals>,
     /// Clients whose refusals are delayed.
-    refused_often: Rates,
+    refused_often: Arc<Rates>,
     gate: Option<Arc<dyn Gate>>,
     /// Where catalogs of callers that do not see all repositories go on.
     positions: Arc<Positions>,
     missing: Arc<Missing>,
     metrics: Metrics,
     access_log: Option<Arc<dyn AccessLog>>,
-    request_ids: RequestIds,
+    request_ids: Arc<RequestIds>,
+    readiness: Arc<Readiness>,
 }
 
 impl App {
     fn new(config: ServerConfig) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let queue =
-            |at_once, share| FairQueue::new(QueueLimits { at_once, share, waiting: WAITING, keys: CALLERS });
+        let queue = |at_once, share| {
+            Arc::new(FairQueue::new(QueueLimits { at_once, share, waiting: WAITING, keys: CALLERS }))
+        };
         config.store.limit_uploads(config.limits.uploads);
         let metrics = config.metrics.unwrap_or_default();
         let counted =
@@ -228,22 +240,23 @@ impl App {
         Self {
             store: config.store,
             read_only: config.read_only,
-            authenticator: Authenticator::new(config.auth),
+            authenticator: Arc::new(Authenticator::new(config.auth)),
             limits: config.limits,
             parses: queue(cores, (cores / 2).max(1)),
             looks: queue(AT_ONCE, LOOKS),
             changes: queue(AT_ONCE, CHANGES),
             transfers,
-            per_client: Shares::new(config.limits.per_client.div_ceil(2)),
+            per_client: Arc::new(Shares::new(config.limits.per_client.div_ceil(2))),
             refusals: Arc::new(Refusals::new(observer.clone())),
-            refused_often: Rates::new(REFUSED, REFUSAL),
+            refused_often: Arc::new(Rates::new(REFUSED, REFUSAL)),
             observer,
             gate,
             missing: Arc::new(Missing::new()),
             metrics,
             access_log: config.access_log,
-            request_ids: RequestIds::new(),
+            request_ids: Arc::new(RequestIds::new()),
             positions: Arc::default(),
+            readiness: Arc::default(),
         }
     }
 
@@ -316,10 +329,5 @@ impl App {
 
 /// The server without a socket.
 pub fn router(config: ServerConfig) -> Router {
-    routes(&Arc::new(App::new(config)))
-}
-
-fn routes(app: &Arc<App>) -> Router {
-    let app = Arc::clone(app);
-    Router::new().fallback(move |request: Request| access_log::respond(Arc::clone(&app), request))
+    Server::new(config).routes()
 }

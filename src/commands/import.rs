@@ -72,7 +72,7 @@ fn import_drive(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> an
         log_evidence(admitted.log(), work);
         plan(&admitted, &media, &store)?
     } else {
-        let store = open_or_make(&settings.store, printer)?;
+        let store = open_or_make(&settings.store.store, printer)?;
         acting(&store, &format!("import of set {}", media.set()));
         let admitted = admit(&store, Some(now()?))?;
         log_evidence(admitted.log(), work);

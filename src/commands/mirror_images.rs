@@ -63,7 +63,7 @@ async fn fetch(settings: &Mirror, work: Option<&mut Work<'_>>, printer: &Printer
     let (store, _folder) = if settings.dry_run {
         open_or_temporary(&settings.store, printer)?
     } else {
-        (open_or_make(&settings.store, printer)?, None)
+        (open_or_make(&settings.store.store, printer)?, None)
     };
     acting(&store, "mirror");
     // Check before anything is fetched or tagged.

@@ -1,31 +1,60 @@
 //! `airlock serve`.
+//!
+//! `document`: the configuration file; `plan`: the effective configuration and its rules; `access`: who may pull and push;
+//! `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it.
+//!
+//! `flags | document -> Plan -> Loaded -> Running`
+
+mod access;
+mod check;
+mod document;
+mod load;
+mod plan;
+mod reload;
+mod sources;
+mod start;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use audit::EventType;
 use clap::Args;
-use packager::witness::notes::{Purpose, note_policy};
 use private::Readers;
-use registry::server::{Auth, Cidr, Gate, Htpasswd, Limits, Observer, Proxies, ServerConfig, serve};
-use serde_json::json;
-use store::NamingLimits;
+use registry::server::{Cidr, Observer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{GateArgs, StoreArg, TrustArg, listen};
-use crate::commands::tls::{self, Tls};
-use crate::failure::{Status, Usage, unusable};
-use crate::files::read;
-use crate::gates::name_rule;
-use crate::gates::serving::{DecisionCache, Gates};
-use crate::logged::{AuditObserver, Journals, Logs, Work};
-use crate::observability::{Observability, ObservabilityArgs};
-use crate::printer::{Printer, quoted};
-use crate::stores::open_or_make;
-use crate::trust_input::trust;
+pub(crate) use self::document::json_schema;
+use self::start::Configured;
+use crate::cli::{GateArgs, TrustArg, listen};
+use crate::commands::tls::Tls;
+use crate::env;
+use crate::failure::{Status, Usage};
+use crate::logged::{AuditObserver, Journals, Logs};
+use crate::observability::ObservabilityArgs;
+use crate::printer::Printer;
+
+/// The flags for what the configuration file sets. For `store` and `trust`, which have environment variables, see
+/// [`Serve::beside_file`].
+const IN_FILE: [&str; 16] = [
+    "listen",
+    "tls_cert",
+    "tls_key",
+    "self_signed",
+    "tls_dir",
+    "tls_name",
+    "htpasswd",
+    "anonymous_pull",
+    "anonymous_push",
+    "read_only",
+    "allow_plain_http",
+    "trusted_proxy",
+    "connections_per_client",
+    "referrers_per_user",
+    "allow_unnamed",
+    "registry_name",
+];
 
 #[derive(Debug, Args)]
 #[command(
@@ -33,8 +62,15 @@ use crate::trust_input::trust;
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
 pub(crate) struct Serve {
-    #[command(flatten)]
-    pub(crate) store: StoreArg,
+    /// The folder of the store.
+    #[arg(long, env = env::STORE, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// A configuration file, instead of the flags for what it sets. `airlock schema registry` prints its schema.
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = IN_FILE)]
+    pub(crate) file: Option<PathBuf>,
+    /// Check the configuration and print it, without serving.
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Create an empty store if none exists.
     #[arg(long, conflicts_with = "read_only")]
     pub(crate) create: bool,
@@ -76,104 +112,36 @@ pub(crate) struct Serve {
     pub(crate) trust: TrustArg,
     #[command(flatten)]
     pub(crate) gate: GateArgs,
+    /// A flag on the command line that sets the same as a configuration file.
+    #[arg(skip)]
+    pub(crate) beside_file: Option<&'static str>,
 }
 
 pub(crate) async fn run(settings: Serve, logs: &Logs, printer: &Printer) -> anyhow::Result<Status> {
-    let store = settings.store.store.clone();
+    if let Some(flag) = settings.beside_file {
+        let message = format!("--{flag} and --file contradict each other: the file sets `{flag}`");
+        return Err(Usage { message, hint: "omit one of them" }.into());
+    }
+    let configured = Configured::read(&settings)?;
+    if settings.check {
+        return check::run(&settings, configured, printer);
+    }
+    // Before the start, so that no signal ends the process.
+    let mut hangups = signal(SignalKind::hangup())?;
+    let store = configured.plan.store.clone();
     let name = store.display().to_string();
     let mut work = logs.begin(EventType::ServeStart, "store", &name, Some(&store), printer)?;
-    let result = open(settings, &mut work, printer).await;
-    let (url, serving) = work.end(result)?;
+    let result = start::open(&settings, configured, &mut work, printer).await;
+    let (mut running, listeners, observability) = work.end(result)?;
     let mut work = logs.begin(EventType::ServeStop, "store", &name, Some(&store), printer)?;
-    work.evidence("url", &url);
-    let result = serving.await.map_err(anyhow::Error::from);
+    work.evidence("url", &running.urls.join(" "));
+    let server = running.server.clone();
+    let serving = tokio::spawn(async move { server.serve(listeners, ended()).await });
+    let watched = running.watch_until_stopped(serving, &mut hangups, (&settings, logs, printer));
+    let result = observability.run(watched).await;
     work.end(result)?;
     printer.say("stopped: all open requests were answered");
     Ok(Status::Done)
-}
-
-/// Opens the registry, and logs and prints its URL. Returns the URL, and the future that serves the registry.
-async fn open(
-    settings: Serve,
-    work: &mut Work<'_>,
-    printer: &Printer,
-) -> anyhow::Result<(String, impl Future<Output = registry::Result<()>> + use<>)> {
-    let plain = settings.tls.tls_cert.is_none() && !settings.tls.self_signed;
-    if plain && !settings.listen.ip().is_loopback() && !settings.allow_plain_http {
-        let message =
-            format!("`{}` is reachable by other machines, and plain HTTP is not encrypted", settings.listen);
-        let hint = "use --self-signed or --tls-cert and --tls-key, or give --allow-plain-http";
-        return Err(Usage { message, hint }.into());
-    }
-    let auth = auth(&settings)?;
-    let open_to_all = is_open_to_all(&settings)?;
-    let store = if settings.create {
-        open_or_make(&settings.store, printer)?
-    } else {
-        store::Store::open_existing(&settings.store.store)?
-    };
-    if store.is_read_only() && !settings.read_only {
-        return Err(store::Error::ReadOnly(settings.store.store).into());
-    }
-    let served = tls::config(&settings.tls, &settings.store.store, printer)?;
-    let expiry = served.as_ref().and_then(|served| served.expiry);
-    let observability = Observability::open(&settings.observability, expiry, printer).await?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on `{}`", settings.listen))?;
-    let address = listener.local_addr()?;
-    let scheme = if served.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}");
-    let ca = served.as_ref().and_then(|served| served.ca.as_deref());
-    work.evidence("url", &url);
-    work.evidence("passwords", &settings.htpasswd.is_some());
-    work.evidence("readOnly", &settings.read_only);
-    work.evidence("anonymousPush", &open_to_all);
-    let gate = gates(&settings, &store, &client_host(address, &settings.tls.tls_name), work)?;
-    let journals = work.journals()?;
-    work.done()?;
-    announce(&url, &client_host(address, &settings.tls.tls_name), ca, printer)?;
-    if open_to_all {
-        printer.say("warning: everyone who can reach this registry can push and delete without a password");
-    }
-    write_address(settings.address_file.as_deref(), &url)?;
-    let observer = observer(journals, &store);
-    let read_only = settings.read_only;
-    let limits = limits(&settings);
-    let proxies: Proxies = settings.trusted_proxy.iter().copied().collect();
-    let (metrics, access_log) = (observability.metrics(), observability.access_log());
-    let config =
-        ServerConfig { store, auth, read_only, limits, observer, gate, proxies, metrics, access_log };
-    let serving = serve(listener, served.map(|served| served.config), config, ended());
-    Ok((url, observability.run(serving)))
-}
-
-/// Limits on clients, some of which are configurable.
-fn limits(settings: &Serve) -> Limits {
-    let manifests = settings.referrers_per_user;
-    let usual = NamingLimits::default();
-    // More referrers may have more bytes.
-    let bytes = usual.bytes.saturating_mul(manifests.div_ceil(usual.manifests));
-    let naming = (manifests > 0).then_some(NamingLimits { manifests, bytes });
-    Limits { per_client: settings.connections_per_client, naming, ..Limits::default() }
-}
-
-/// The gates `push` and `pull` of the trust file, if it has rules for them.
-fn gates(
-    settings: &Serve,
-    store: &store::Store,
-    host: &str,
-    work: &mut Work<'_>,
-) -> anyhow::Result<Option<Arc<dyn Gate>>> {
-    let Some(trust) = trust(&settings.trust, work)? else { return Ok(None) };
-    note_policy(store, Purpose::Content, trust.sequence())?;
-    if !Gates::are_needed(&trust) {
-        return Ok(None);
-    }
-    let host = settings.gate.registry_name.clone().or_else(|| host.parse().ok());
-    let (name_rule, journals) = (name_rule(&settings.gate), work.journals()?);
-    let (store, policy, cache) = (store.clone(), work.newest_policy(), DecisionCache::default());
-    Ok(Some(Arc::new(Gates { store, trust, policy, name_rule, host, journals, cache })))
 }
 
 /// The observer that logs the changes of clients, if a log is open.
@@ -182,72 +150,7 @@ pub(crate) fn observer(journals: Journals, store: &store::Store) -> Option<Arc<d
     (!journals.is_empty()).then(|| Arc::new(AuditObserver { journals, store }) as Arc<dyn Observer>)
 }
 
-/// Whether users of other machines may push without a password, which requires a flag. With a proxy, they reach any address.
-fn is_open_to_all(settings: &Serve) -> anyhow::Result<bool> {
-    let reached = !settings.listen.ip().is_loopback() || !settings.trusted_proxy.is_empty();
-    let open = reached && settings.htpasswd.is_none() && !settings.read_only;
-    if open && !settings.anonymous_push {
-        let message = format!(
-            "`{}` is reachable by other machines, and without a password file everyone could push and delete",
-            settings.listen
-        );
-        let hint = "use --htpasswd FILE or --read-only, or give --anonymous-push";
-        return Err(Usage { message, hint }.into());
-    }
-    if settings.anonymous_push && settings.htpasswd.is_some() {
-        let message = "--anonymous-push contradicts --htpasswd".to_owned();
-        return Err(Usage { message, hint: "omit one of them" }.into());
-    }
-    Ok(open)
-}
-
-/// The authentication mode.
-fn auth(settings: &Serve) -> anyhow::Result<Auth> {
-    let Some(path) = &settings.htpasswd else {
-        if settings.anonymous_pull {
-            let message = "--anonymous-pull has no effect without a password file".to_owned();
-            return Err(Usage { message, hint: "give --htpasswd FILE, or omit --anonymous-pull" }.into());
-        }
-        return Ok(Auth::Anonymous);
-    };
-    let text = read(path)?;
-    if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
-        let message = format!("`{}` lists no user, so no one could log in", path.display());
-        return Err(Usage { message, hint: "add one with `htpasswd -B FILE USER`" }.into());
-    }
-    let failed = format!("the password file `{}` cannot be used", path.display());
-    let users = Htpasswd::parse(&text).map_err(unusable(failed))?;
-    Ok(Auth::Htpasswd { users, anonymous_pull: settings.anonymous_pull })
-}
-
-/// The host that clients connect to: no client can connect to 0.0.0.0, and certificates are issued for names.
-fn client_host(address: SocketAddr, names: &[String]) -> String {
-    match names.first() {
-        Some(name) if address.ip().is_unspecified() => format!("{name}:{}", address.port()),
-        None if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
-        _ => address.to_string(),
-    }
-}
-
-/// Prints the registry's URL, and how clients can trust its CA.
-fn announce(url: &str, host: &str, ca: Option<&Path>, printer: &Printer) -> anyhow::Result<()> {
-    let value = json!({ "url": url, "authority": ca, "health": format!("{url}/readyz") });
-    printer.result(&value, |_| {
-        let mut text = format!("serving {url}\nhealth  {url}/livez and {url}/readyz\n");
-        if let Some(path) = ca {
-            let path = quoted(&path.display().to_string());
-            text += &format!(
-                "CA {path}; for clients to trust it:\n  \
-                 podman, skopeo: mkdir -p /etc/containers/certs.d/{host} && cp {path} /etc/containers/certs.d/{host}/ca.crt\n  \
-                 docker:         mkdir -p /etc/docker/certs.d/{host} && cp {path} /etc/docker/certs.d/{host}/ca.crt\n  \
-                 containerd:     ca = {path} in the host's section of hosts.toml\n"
-            );
-        }
-        text
-    })
-}
-
-/// Writes the registry's URL to a file for scripts. The file is complete as soon as it exists.
+/// Writes the registry's URLs to a file for scripts. The file is complete as soon as it exists.
 pub(crate) fn write_address(path: Option<&Path>, url: &str) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     crate::files::write(path, format!("{url}\n").as_bytes(), Readers::All)
@@ -273,17 +176,4 @@ pub(crate) async fn listen_near(address: SocketAddr) -> anyhow::Result<TcpListen
         }
     }
     anyhow::bail!("no port is free at or after {address}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_get_a_name_that_they_can_reach() {
-        let any: SocketAddr = "0.0.0.0:5000".parse().unwrap();
-        assert_eq!(client_host(any, &["registry.site".into()]), "registry.site:5000");
-        assert_eq!(client_host(any, &[]), "localhost:5000");
-        assert_eq!(client_host("10.1.2.3:1".parse().unwrap(), &["registry.site".into()]), "10.1.2.3:1");
-    }
 }

@@ -71,8 +71,7 @@ pub(crate) fn run(settings: &Tags, logs: &Logs, printer: &Printer) -> anyhow::Re
         }
         Tags::Rollback { name, store, to, .. } => {
             let object = name.to_string();
-            let begun = ("tag", object.as_str());
-            let mut work = logs.begin(EventType::TagRollback, begun, Some(&store.store), printer)?;
+            let mut work = logs.begin(EventType::TagRollback, "tag", &object, Some(&store.store), printer)?;
             let result = rollback(store, name, to.as_ref(), &mut work, printer);
             work.end(result)
         }
@@ -245,14 +244,14 @@ mod tests {
 
     fn decide(current: Option<&str>, history: &[Option<&str>], to: Option<&str>) -> Result<Digest, u8> {
         let digest = |name: &str| Digest::sha256(name.as_bytes());
-        let change = |to: &Option<&str>| TagChange {
+        let change = |to: Option<&str>| TagChange {
             tag: "v1".parse().unwrap(),
             at: 0,
             from: None,
             to: to.map(digest),
             by: None,
         };
-        let known: Vec<_> = history.iter().map(change).collect();
+        let known: Vec<_> = history.iter().copied().map(change).collect();
         let name = stored_name("a/b:v1").unwrap();
         let found = target(&name, current.map(digest).as_ref(), &known, to.map(digest).as_ref());
         found.map_err(|error| crate::failure::code(&error))

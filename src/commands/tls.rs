@@ -3,25 +3,42 @@
 mod authority;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
 use crate::failure::{Usage, unusable};
-use crate::files::{read, warn_of_readable};
-use crate::printer::Printer;
+use crate::files::read;
 
-/// The TLS configuration, with the file of the local CA if there is one; `None` for plain HTTP.
-pub(crate) struct Served {
-    pub(crate) config: Arc<ServerConfig>,
-    pub(crate) ca: Option<PathBuf>,
-    /// When the certificate expires.
-    pub(crate) expiry: Option<SystemTime>,
+/// The certificate of a listener. It can be replaced while clients are connected: new handshakes use the new one.
+#[derive(Debug)]
+pub(crate) struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
+
+impl CurrentCertificate {
+    pub(crate) fn new(certificate: CertifiedKey) -> Self {
+        Self(RwLock::new(Arc::new(certificate)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn replace(&self, certificate: CertifiedKey) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certificate);
+    }
+}
+
+impl ResolvesServerCert for CurrentCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.get())
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -43,17 +60,23 @@ pub(crate) struct Tls {
     pub(crate) tls_name: Vec<String>,
 }
 
-pub(crate) fn config(tls: &Tls, store: &Path, printer: &Printer) -> anyhow::Result<Option<Served>> {
-    let (cert, key, ca) = match (&tls.tls_cert, &tls.tls_key) {
-        (Some(cert), Some(key)) => (cert.clone(), key.clone(), None),
-        _ if tls.self_signed => {
-            let folder = tls.tls_dir.clone().unwrap_or_else(|| store.join("tls"));
-            authority::issue(&folder, &tls.tls_name, OffsetDateTime::now_utc())?;
-            (folder.join("server.crt"), folder.join("server.key"), Some(folder.join("ca.crt")))
-        }
-        _ => return Ok(None),
-    };
-    let chain = CertificateDer::pem_slice_iter(read(&cert)?.as_bytes())
+/// The TLS configuration of a listener.
+pub(crate) fn config(current: Arc<CurrentCertificate>) -> anyhow::Result<Arc<ServerConfig>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(current);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Parses a certificate chain and its private key, each with the file that has it.
+pub(crate) fn certificate(
+    (cert, chain): (&Path, &str),
+    (key, secret): (&Path, &str),
+) -> anyhow::Result<CertifiedKey> {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(unusable(format!("`{}` is not a certificate", cert.display())))?;
     if chain.is_empty() {
@@ -61,24 +84,26 @@ pub(crate) fn config(tls: &Tls, store: &Path, printer: &Printer) -> anyhow::Resu
         let hint = "give the server's certificate, PEM, followed by those of its intermediate CAs, if any";
         return Err(Usage { message, hint }.into());
     }
-    let expiry = chain.first().and_then(expiry);
-    let text = read(&key)?;
-    warn_of_readable(&key, &text, printer);
-    let secret = PrivateKeyDer::from_pem_slice(text.as_bytes())
+    let secret = PrivateKeyDer::from_pem_slice(secret.as_bytes())
         .map_err(unusable(format!("`{}` is not a private key", key.display())))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, secret)
-        .map_err(unusable(format!("`{}` and `{}` do not match", cert.display(), key.display())))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(Served { config: Arc::new(config), ca, expiry }))
+    CertifiedKey::from_der(chain, secret, &rustls::crypto::ring::default_provider())
+        .map_err(unusable(format!("`{}` and `{}` do not match", cert.display(), key.display())))
 }
 
-/// When a certificate expires.
-fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+/// Issues a certificate for `names` from the CA in a folder, which is created once.
+pub(crate) fn issue(folder: &Path, names: &[String]) -> anyhow::Result<CertifiedKey> {
+    authority::issue(folder, names, OffsetDateTime::now_utc())?;
+    let (cert, key) = (folder.join("server.crt"), folder.join("server.key"));
+    certificate((&cert, &read(&cert)?), (&key, &read(&key)?))
+}
+
+/// When the first of these certificates expires.
+pub(crate) fn first_expiry(certificates: impl Iterator<Item = Arc<CertifiedKey>>) -> Option<SystemTime> {
+    certificates.filter_map(|certificate| expiry(&certificate)).min()
+}
+
+fn expiry(certificate: &CertifiedKey) -> Option<SystemTime> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate.cert.first()?).ok()?;
     let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
     Some(UNIX_EPOCH + Duration::from_secs(seconds))
 }

@@ -160,7 +160,9 @@ impl Writing {
     fn write(&mut self, lines: &[String]) {
         let written = self.target.write(&lines.concat());
         if let Err(error) = &written {
-            lines.iter().for_each(|_| self.metrics.access_log_dropped());
+            for _ in lines {
+                self.metrics.access_log_dropped();
+            }
             if !self.failed {
                 tracing::error!(%error, "cannot write the access log");
             }

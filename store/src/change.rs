@@ -213,13 +213,9 @@ pub(crate) fn apply(
             lease(connection, "push", digest, PUSH_LEASE_SECONDS)?;
             Ok(Vec::new())
         }
-        Change::Expect { repository, digest } => {
-            expected(layout, repository, digest)?;
-            Ok(Vec::new())
-        }
+        Change::Expect { repository, digest } => expected(layout, repository, digest).map(|_| Vec::new()),
         Change::UnlinkBlob { repository, digest } => {
-            unlink(connection, repository, digest)?;
-            Ok(Vec::new())
+            unlink(connection, repository, digest).map(|()| Vec::new())
         }
         Change::PutManifest { repository, digest, manifest } => {
             expected(layout, repository, digest)?;
@@ -252,8 +248,7 @@ pub(crate) fn apply(
         }
         Change::DeleteTag { repository, tag } => Ok(vec![removal::tag(connection, repository, tag, actor)?]),
         Change::Lease { holder, digest } => {
-            lease(connection, holder, digest, HOLDER_LEASE_SECONDS)?;
-            Ok(Vec::new())
+            lease(connection, holder, digest, HOLDER_LEASE_SECONDS).map(|()| Vec::new())
         }
         Change::ReleaseLeases { holder } => {
             execute(connection, "DELETE FROM leases WHERE holder = ?1", params![holder])?;

@@ -165,6 +165,24 @@ impl Store {
         self.0.layout.marker().exists()
     }
 
+    /// Checks that the database can be written: commits a transaction that changes nothing.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn check_writable(&self) -> Result<()> {
+        self.commit(Vec::new())
+    }
+
+    /// The space on the file system that is free for this process, in bytes.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let found = rustix::fs::statvfs(self.root());
+        let found = found.map_err(|error| Error::io("examine", self.root())(error.into()))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Publishes bytes as a durable blob, and returns its digest and size. Nothing names it yet.
     ///
     /// # Errors

@@ -110,6 +110,11 @@ impl Committer {
             }
             results.push(applied);
         }
+        if records.is_empty() && group.iter().any(|request| request.changes.is_empty()) {
+            // A request without changes asks whether the database can be written.
+            let length = journal_length(&transaction)?;
+            set_journal_length(&transaction, length)?;
+        }
         if !records.is_empty() {
             let committed = journal_length(&transaction)?;
             let length = journal::append(&self.disk, &self.layout.journal(), committed, &records)?;

@@ -78,6 +78,8 @@ mod robot;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
+mod serving;
+#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod snapshots;

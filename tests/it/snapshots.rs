@@ -78,6 +78,7 @@ fn add_outputs(folder: &Path, texts: &mut Texts) {
         texts.insert(format!("output-{name}.txt"), output(folder, arguments));
     };
     add("schema", &["schema"]);
+    add("schema-registry", &["schema", "registry"]);
     add("trust-schema", &["trust", "schema"]);
     add("generate-package", &["generate", "package", "hello-eks-anywhere", "--cluster", "mgmt"]);
     let mirrors = ["--mirror", "docker.io", "--mirror", "public.ecr.aws=aws", "--credentials", "credentials"];

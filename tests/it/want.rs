@@ -83,7 +83,10 @@ fn missing_images_become_a_mirror_file_and_are_cleared_when_they_are_present() {
     assert!(works(path, &only).contains("wrote 1 reference to docker.yaml"));
     fails(path, &[&export[..], &["x.yaml", "--registry", "gcr.io"]].concat(), 4, "no missing manifest");
     assert!(!path.join("x.yaml").exists());
+    clear_what_is_present(path);
+}
 
+fn clear_what_is_present(path: &Path) {
     // The image arrives under the name that was asked for.
     let sources = "  - ociLayout: {path: layout, reference: 'disk.example/team/app:v2'}\n";
     std::fs::write(path.join("next.yaml"), crate::signing::mirror_file("", sources)).unwrap();

@@ -166,7 +166,8 @@ impl Check {
             Self::SourcesLocked => succeeded && event.event == EventType::Mirror,
             Self::LoggedFromStart => is_by_client(event),
             Self::ClosedToAll => {
-                succeeded && event.event == EventType::ServeStart && event.evidence.contains_key(OPEN)
+                let configures = matches!(event.event, EventType::ServeStart | EventType::ServeReload);
+                succeeded && configures && event.evidence.contains_key(OPEN)
             }
             Self::StoresSound => event.event == EventType::StoreCheck,
             Self::NoAlarms => event.event == EventType::Alarm,
@@ -299,6 +300,7 @@ fn is_change(kind: EventType) -> bool {
         | EventType::Verify
         | EventType::Login
         | EventType::ServeStart
+        | EventType::ServeReload
         | EventType::ServeStop
         | EventType::PolicyCheck
         | EventType::PolicyFirstUse

@@ -32,6 +32,7 @@ pub(super) const ACCESS: &[K] = &[
     K::TagRollback,
     K::StoreRebuild,
     K::ServeStart,
+    K::ServeReload,
 ];
 
 /// Privileged operations.
@@ -54,6 +55,7 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::TagRollback,
     K::StoreRebuild,
     K::ServeStart,
+    K::ServeReload,
     K::ServeStop,
     K::AlarmRelease,
     K::ClusterInstall,

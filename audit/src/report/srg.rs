@@ -12,8 +12,16 @@ use crate::EventType as K;
 const CHANGES: &[K] = &[K::Push, K::Delete, K::Import, K::StoreGc, K::StoreRemove, K::TagRollback];
 
 /// Changes of the registry's content, and the starts of the registry, which record its access settings.
-const REGISTRY: &[K] =
-    &[K::Push, K::Delete, K::Import, K::StoreGc, K::StoreRemove, K::TagRollback, K::ServeStart];
+const REGISTRY: &[K] = &[
+    K::Push,
+    K::Delete,
+    K::Import,
+    K::StoreGc,
+    K::StoreRemove,
+    K::TagRollback,
+    K::ServeStart,
+    K::ServeReload,
+];
 
 pub(super) const CONTROLS: &[Control] = &[
     Control::outside("SRG-APP-000014-CTR-000035", "The container platform must use TLS 1.2 or greater for secure container image transport from trusted sources.", "The protocol of each connection. `serve` supports TLS 1.2 and 1.3 if it has a certificate; the log does not record connections.").also("V-233015, CAT II"),

@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     fn client(proxied: bool) -> Client {
-        Client { address: "192.0.2.1:1".parse().unwrap(), secure: true, proxied }
+        Client { address: Some("192.0.2.1:1".parse().unwrap()), secure: true, proxied }
     }
 
     fn headers(id: &str) -> HeaderMap {

@@ -1,5 +1,5 @@
-//! The guard between a listener and its clients. Every listener of this program is a [`Sockets`](super::Sockets), and its
-//! guard watches every connection:
+//! The guard between listeners and their clients. Every listener of this program is served by a [`Sockets`](super::Sockets), and
+//! its guard watches every connection:
 //!
 //! - A client has a share of the connections and of the concurrent requests. Beyond it, requests are refused before any work
 //!   is done. Health checks are still answered, on reserved connections.
@@ -23,13 +23,12 @@ pub(super) mod shares;
 pub(super) mod stream;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use self::address::{Network, Proxies};
+use self::address::{Network, Peer, Proxies};
 use self::connection::{Connection, End, Lane, Times};
 use self::memory::Memory;
 use self::shares::Shares;
@@ -42,12 +41,10 @@ const PROBES: usize = 32;
 /// If connections are needed, those that have kept the server waiting for this time are closed.
 const STALLED: Duration = Duration::from_secs(2);
 
-/// Watches the connections of one listener.
+/// Watches the connections of one or several listeners.
 pub(super) struct Guard {
     sockets: Sockets,
     proxies: Proxies,
-    /// Whether the listener uses TLS.
-    secure: bool,
     table: Mutex<Table>,
     requests: Shares,
     memory: Memory,
@@ -72,11 +69,10 @@ pub(super) struct ConnectionSlot {
 }
 
 impl Guard {
-    pub(super) fn new(sockets: Sockets, proxies: Proxies, secure: bool) -> Arc<Self> {
+    pub(super) fn new(sockets: Sockets, proxies: Proxies) -> Arc<Self> {
         Arc::new(Self {
             sockets,
             proxies,
-            secure,
             table: Mutex::default(),
             requests: Shares::new(sockets.requests),
             memory: Memory::new(sockets.memory),
@@ -85,10 +81,10 @@ impl Guard {
     }
 
     /// Admits a connection, and closes others if necessary.
-    pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> ConnectionSlot {
-        let bounded = self.sockets.per_client > 0 && !self.proxies.contains(peer.ip());
+    pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> ConnectionSlot {
+        let bounded = self.sockets.per_client > 0 && !self.proxies.has(peer);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = if table.has_room(&self.sockets, Network::of(peer.ip()), bounded) {
+        let lane = if table.has_room(&self.sockets, peer.network(), bounded) {
             Lane::Full
         } else {
             table.room_for_probe();

@@ -1,7 +1,7 @@
 //! Handles a request: route, authorize, act, and log.
 
 use std::mem;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use super::namespace::Namespace;
 use super::observe::{Operation, Refused, Visitor};
 use super::refusal::Refusal;
 use super::route::{Action, Permission, Query, Route};
-use super::{answer, blobs, listing, manifests, metrics, tokens, uploads};
+use super::{answer, blobs, listing, manifests, metrics, ready, tokens, uploads};
 
 /// The number of bytes of a refused body that are read, so that the client can read the refusal.
 const DRAIN_BYTES: usize = 1024 * 1024;
@@ -72,7 +72,7 @@ impl Call {
     }
 
     fn address(&self) -> Option<SocketAddr> {
-        self.client().map(|client| client.address)
+        self.client().and_then(|client| client.address)
     }
 
     fn client(&self) -> Option<&Client> {
@@ -81,8 +81,7 @@ impl Call {
 
     /// The caller's network for limits; all requests without a socket count as one network.
     pub(super) fn network(&self) -> Network {
-        let nowhere = IpAddr::from(Ipv6Addr::UNSPECIFIED);
-        Network::of(self.address().map_or(nowhere, |address| address.ip()))
+        self.client().map_or_else(|| Network::of(Ipv6Addr::UNSPECIFIED.into()), Client::network)
     }
 
     /// The memory budget.
@@ -247,11 +246,7 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     match action {
         Action::Live => Ok(answer::done(StatusCode::OK)),
         Action::Ready => {
-            app.run(|store| {
-                store.repositories(None, Some(1))?;
-                if store.is_present() { Ok(()) } else { Err(Refusal::store_gone()) }
-            })
-            .await?;
+            ready::check(app).await?;
             Ok(answer::done(StatusCode::OK))
         }
         Action::Token => app.authenticator.grant(&call.caller, call.query.values("scope")),

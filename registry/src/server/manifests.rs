@@ -17,7 +17,7 @@ use super::answer::{self, Lasting};
 use super::gate::{Pull, Push};
 use super::guard::memory::BodyError;
 use super::handle::{Call, RepositoryCandidate};
-use super::observe::{Changed, Operation, Visitor};
+use super::observe::{Changed, Operation};
 use super::refusal::Refusal;
 
 /// GET or HEAD. A manifest is served as it was pushed, whatever `Accept` states, because a digest identifies one form only.
@@ -144,9 +144,12 @@ pub(super) async fn push(
                 let (digest, manifest) = (&digest, &manifest);
                 gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
             }
-            put(store, &name, named.clone(), &digest, manifest.clone(), counted, &visitor)?;
-            let (operation, manifest) = (Operation::PushManifest, Some(manifest));
-            Ok(Changed { operation, repository: name, digest, tags: named, manifest, visitor })
+            let operation = Operation::PushManifest;
+            let mut change =
+                Changed { operation, repository: name, digest, tags: named, manifest: None, visitor };
+            put(store, &change, manifest.clone(), counted)?;
+            change.manifest = Some(manifest);
+            Ok(change)
         })
         .await?;
     let digest = changed.digest;
@@ -203,13 +206,11 @@ fn parsed(
 
 fn put(
     store: &Store,
-    repository: &RepositoryName,
-    tags: Vec<Tag>,
-    digest: &Digest,
+    change: &Changed,
     manifest: Manifest,
     counted: Option<(String, NamingLimits)>,
-    visitor: &Visitor,
 ) -> Result<(), Refusal> {
+    let Changed { repository, digest, tags, visitor, .. } = change;
     let missing = missing(store, repository, &manifest)?;
     if !missing.is_empty() {
         return Err(Refusal::blobs_missing(repository, &missing));
@@ -223,7 +224,11 @@ fn put(
     }
     changes.extend(Change::expect_blobs(repository, &manifest));
     changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
-    changes.extend(tags.into_iter().map(|tag| Change::SetTag { repository: name(), tag, digest: of() }));
+    changes.extend(tags.iter().map(|tag| Change::SetTag {
+        repository: name(),
+        tag: tag.clone(),
+        digest: of(),
+    }));
     Ok(store.commit_as(&visitor.actor(), changes)?)
 }
 

@@ -104,12 +104,17 @@ impl Metrics {
         registry.register("store_free_bytes", "Free space of the store's file system", own.free.clone());
         registry.register("uploads", "Unfinished uploads", own.uploads.clone());
         if let Some(expiry) = certificate_expiry {
-            let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            own.certificate.set(gauge(seconds));
+            self.certificate_expires(expiry);
             let help = "When the server's certificate expires, in seconds since 1970";
             registry.register("certificate_expiry_timestamp_seconds", help, own.certificate.clone());
         }
         registry.register_collector(Box::new(Transfers(self.clone())));
+    }
+
+    /// Sets when the first of the server's certificates expires.
+    pub fn certificate_expires(&self, expiry: SystemTime) {
+        let seconds = expiry.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.0.certificate.set(gauge(seconds));
     }
 
     /// Counts a line that the access log lacks.

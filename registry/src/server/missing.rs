@@ -88,7 +88,9 @@ impl Missing {
                     tracing::warn!(%error, "cannot record which manifests clients asked for");
                 }
                 let mut pending = self.lock();
-                batch.iter().for_each(|(network, wanted)| pending.add(*network, wanted.clone()));
+                for (network, wanted) in batch {
+                    pending.add(*network, wanted.clone());
+                }
             }
             self.failed.store(has_failed, Ordering::Relaxed);
         }

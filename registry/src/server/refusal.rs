@@ -12,6 +12,24 @@ use store::{SizeMismatch, UploadId};
 use super::access::Allow;
 use super::guard::memory::BodyError;
 
+/// What is wrong with the token of a request (RFC 6750, section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenFault {
+    /// It is not valid, or has expired.
+    Invalid,
+    /// Its scope does not include the request.
+    Scope,
+}
+
+impl TokenFault {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid_token",
+            Self::Scope => "insufficient_scope",
+        }
+    }
+}
+
 /// An error response.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -21,7 +39,7 @@ pub(super) struct Refusal {
     more: Vec<ErrorEntry>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What is wrong with the request's token, for the challenge.
-    fault: Option<&'static str>,
+    fault: Option<TokenFault>,
 }
 
 impl Refusal {
@@ -36,13 +54,13 @@ impl Refusal {
     }
 
     /// Adds what is wrong with the request's token (RFC 6750, section 3.1).
-    pub(super) fn fault(mut self, fault: &'static str) -> Self {
+    pub(super) fn fault(mut self, fault: TokenFault) -> Self {
         self.fault = Some(fault);
         self
     }
 
     pub(super) fn token_fault(&self) -> Option<&'static str> {
-        self.fault
+        self.fault.map(TokenFault::code)
     }
 
     pub(super) fn message(&self) -> &str {

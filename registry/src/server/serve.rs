@@ -7,11 +7,11 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use super::guard::pace::Pace;
-use super::metrics::measure;
-use super::missing::write_missing;
+use super::listener::Listener;
 use super::refusals::Refusals;
+use super::running::Server;
 use super::sockets::Sockets;
-use super::{App, Limits, ServerConfig, routes};
+use super::{Limits, ServerConfig};
 use crate::Error;
 
 /// The maximum number of streams on one HTTP/2 connection.
@@ -40,27 +40,7 @@ pub async fn serve(
     config: ServerConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let sockets = config.limits.sockets();
-    let proxies = config.proxies.clone();
-    let upkeep = tokio::spawn(expire_uploads(config.store.clone(), config.limits.session));
-    let measured = config.metrics.clone().map(|metrics| tokio::spawn(measure(metrics, config.store.clone())));
-    let app = Arc::new(App::new(config));
-    let reports = tokio::spawn(report_refusals(Arc::clone(&app.refusals)));
-    let writes = tokio::spawn(write_missing(Arc::clone(&app.missing), app.store.clone()));
-    let served = sockets.serve(listener, tls, proxies, routes(&app), shutdown).await;
-    upkeep.abort();
-    reports.abort();
-    writes.abort();
-    if let Some(measured) = measured {
-        measured.abort();
-    }
-    // Report and write the remaining counts.
-    let rest = move || {
-        app.refusals.report_all();
-        app.missing.write(&app.store);
-    };
-    let _ = tokio::task::spawn_blocking(rest).await;
-    served
+    Server::new(config).serve(vec![Listener::tcp(listener, tls)], shutdown).await
 }
 
 impl Limits {
@@ -68,7 +48,7 @@ impl Limits {
         Pace { patience: self.stall, bytes_per_second: self.bytes_per_second }
     }
 
-    fn sockets(&self) -> Sockets {
+    pub(super) fn sockets(&self) -> Sockets {
         let Self { connections, per_client, handshake, headers, idle, memory, drain, .. } = *self;
         Sockets {
             connections,
@@ -88,7 +68,7 @@ impl Limits {
 }
 
 /// Periodically reports the counted refusals.
-async fn report_refusals(refusals: Arc<Refusals>) {
+pub(super) async fn report_refusals(refusals: Arc<Refusals>) {
     let mut rounds = tokio::time::interval(REPORTS);
     loop {
         rounds.tick().await;
@@ -98,7 +78,7 @@ async fn report_refusals(refusals: Arc<Refusals>) {
 }
 
 /// Removes abandoned upload sessions, now and every hour.
-async fn expire_uploads(store: Store, age: Duration) {
+pub(super) async fn expire_uploads(store: Store, age: Duration) {
     let mut hourly = tokio::time::interval(UPKEEP);
     loop {
         hourly.tick().await;

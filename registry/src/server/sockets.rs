@@ -18,6 +18,7 @@ use super::guard::exchange::Guarded;
 use super::guard::pace::Pace;
 use super::guard::stream::Watched;
 use super::lingering::Lingering;
+use super::listener::{Listener, Stream};
 use super::sendfile::Socket;
 use crate::Error;
 
@@ -71,33 +72,26 @@ impl Sockets {
         router: Router,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        let guard = Guard::new(self, proxies, tls.is_some());
-        let acceptor = tls.map(acceptor);
+        self.serve_all(vec![Listener::tcp(listener, tls)], proxies, router, shutdown).await
+    }
+
+    /// As [`Self::serve`], on several listeners that share the limits.
+    pub(super) async fn serve_all(
+        self,
+        listeners: Vec<Listener>,
+        proxies: Proxies,
+        router: Router,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
+        let guard = Guard::new(self, proxies);
         let builder = Arc::new(self.builder());
-        let accepting = async {
-            loop {
-                let (stream, peer) = match listener.accept().await {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        handle_accept_error(error, &guard).await?;
-                        continue;
-                    }
-                };
-                let (acceptor, builder, guard) = (acceptor.clone(), Arc::clone(&builder), Arc::clone(&guard));
-                let (slot, router) = (guard.admit(peer), router.clone());
-                tokio::spawn(async move {
-                    let service = Guarded::new(guard, Arc::clone(&slot.connection), router);
-                    self.handle(stream, acceptor, &builder, service, &slot.connection).await;
-                    drop(slot);
-                });
-            }
-        };
+        let accepting = listeners.iter().map(|listener| self.accept(listener, &builder, &guard, &router));
         tokio::select! {
-            failed = accepting => return failed,
+            failed = futures::future::try_join_all(accepting) => return failed.map(drop),
             () = guard.patrol() => {}
             () = shutdown => {}
         }
-        drop(listener);
+        drop(listeners);
         tokio::select! {
             () = guard.patrol() => {}
             closed = tokio::time::timeout(self.drain, guard.close()) => if closed.is_err() {
@@ -106,6 +100,38 @@ impl Sockets {
             }
         }
         Ok(())
+    }
+
+    /// Accepts clients until the listener fails permanently.
+    async fn accept(
+        self,
+        listener: &Listener,
+        builder: &Arc<Builder<TokioExecutor>>,
+        guard: &Arc<Guard>,
+        router: &Router,
+    ) -> Result<(), Error> {
+        let acceptor = listener.tls().map(acceptor);
+        loop {
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    handle_accept_error(error, guard).await?;
+                    continue;
+                }
+            };
+            let (acceptor, builder, guard) = (acceptor.clone(), Arc::clone(builder), Arc::clone(guard));
+            let (slot, router) = (guard.admit(peer), router.clone());
+            tokio::spawn(async move {
+                let service = Guarded::new(guard, Arc::clone(&slot.connection), router);
+                match stream {
+                    Stream::Tcp(stream) => {
+                        self.handle(stream, acceptor, &builder, service, &slot.connection).await;
+                    }
+                    Stream::Unix(stream) => serve_stream(stream, &builder, service, &slot.connection).await,
+                }
+                drop(slot);
+            });
+        }
     }
 
     fn builder(self) -> Builder<TokioExecutor> {
@@ -200,7 +226,7 @@ async fn serve_stream<T>(
                     conversation.as_mut().graceful_shutdown();
                 }
                 End::Now => {
-                    tracing::debug!(peer = %connection.peer(), "a connection was closed by the guard");
+                    tracing::debug!(peer = ?connection.peer().address, "a connection was closed by the guard");
                     return;
                 }
             }

@@ -17,6 +17,7 @@ mod passwords;
 #[path = "../../../tests/peers/programs.rs"]
 mod programs;
 mod reads;
+mod running;
 #[path = "../support/mod.rs"]
 mod support;
 mod writes;

@@ -58,7 +58,9 @@ pub(super) fn issue(folder: &Path, names: &[String], now: OffsetDateTime) -> any
         let host = name.strip_prefix("*.").unwrap_or(name);
         if ServerName::try_from(host).is_err() {
             let message = format!("`{name}` is neither a host name nor an address");
-            return Err(Usage { message, hint: "correct --tls-name" }.into());
+            return Err(
+                Usage { message, hint: "correct --tls-name, or the names in the configuration" }.into()
+            );
         }
     }
     let all: Vec<String> = LOCAL.iter().map(|&name| name.to_owned()).chain(names.iter().cloned()).collect();

@@ -133,11 +133,7 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
     rig.event("trust-accept", "release.yaml --reason mistake", "policy.change success");
     rig.event("return", "--to back", "return success");
     rig.event("acknowledge", "back --trust release.yaml", "acknowledge failed");
-    rig.event("store-check", "", "store.check success");
-    rig.event("store-gc", "", "store.gc success");
-    rig.event("store-rm", "none/app --store store", "store.remove failed");
-    rig.event("tags-rollback", "none/app:v1 --store store", "tag.rollback failed");
-    rig.event("store-rebuild", "", "store.rebuild success");
+    in_stores(&mut rig);
     rig.event("serve", "--listen 192.0.2.1:5000", "serve.start failed");
     in_clusters(&mut rig);
     robots(&mut rig);
@@ -149,6 +145,14 @@ fn every_command_writes_its_event_or_is_listed_as_silent() {
     assert_eq!(commands, known);
     let verify = airlock(path, &["audit", "verify"]);
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
+
+fn in_stores(rig: &mut Rig<'_>) {
+    rig.event("store-check", "", "store.check success");
+    rig.event("store-gc", "", "store.gc success");
+    rig.event("store-rm", "none/app --store store", "store.remove failed");
+    rig.event("tags-rollback", "none/app:v1 --store store", "tag.rollback failed");
+    rig.event("store-rebuild", "", "store.rebuild success");
 }
 
 /// `quickstart` runs several commands, which write their own events.

@@ -182,7 +182,8 @@ fn record(kind: u8, content: &[u8], bytes: &mut Vec<u8>) -> Result<()> {
 
 /// The kind and content of the first whole record, and what follows it.
 fn next(bytes: &[u8], is_old: bool) -> Option<(u8, &[u8], &[u8])> {
-    let (kind, bytes) = if is_old { (ENTRY, bytes) } else { bytes.split_first().map(|(kind, rest)| (*kind, rest))? };
+    let (kind, bytes) =
+        if is_old { (ENTRY, bytes) } else { bytes.split_first().map(|(kind, rest)| (*kind, rest))? };
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     let (content, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     let (check, rest) = rest.split_first_chunk::<4>()?;

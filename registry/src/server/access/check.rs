@@ -4,7 +4,7 @@ use oci::RepositoryName;
 
 use super::super::auth;
 use super::super::handle::Call;
-use super::super::refusal::Refusal;
+use super::super::refusal::{Refusal, TokenFault};
 use super::super::route::Action;
 use super::config::Allow;
 use super::rights::Verdict;
@@ -28,7 +28,7 @@ pub(in crate::server) fn check(call: &Call, action: &Action) -> Result<(), Refus
     };
     let insufficient = |refusal: Refusal| {
         // Clients with a token learn that another one could do it, and ask for it once.
-        if auth::has_token(&call.head.headers) { refusal.fault("insufficient_scope") } else { refusal }
+        if auth::has_token(&call.head.headers) { refusal.fault(TokenFault::Scope) } else { refusal }
     };
     match (verdict, denied) {
         (Verdict::Allowed, _) => Ok(()),

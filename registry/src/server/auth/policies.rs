@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::super::access::{Login, Policies, Rights, Robots, Scopes};
 use super::super::guard::address::Network;
-use super::super::refusal::Refusal;
+use super::super::refusal::{Refusal, TokenFault};
 use super::super::route::Permission;
 use super::super::tokens::Holder;
 use super::{Auth, Authenticator, Caller, Credentials, credentials};
@@ -20,10 +20,6 @@ const WRONG: Duration = Duration::from_millis(100);
 impl Authenticator {
     /// This authenticator with another configuration. Tokens stay valid as long as the password or secret that they were
     /// issued for, and limits on guesses continue.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for servers whose configuration changes while they run")
-    )]
     pub(in crate::server) fn succeeded_by(&self, auth: Auth) -> Self {
         let (tokens, guesses) = (Arc::clone(&self.tokens), Arc::clone(&self.guesses));
         Self { tokens, guesses, ..Self::new(auth) }
@@ -63,7 +59,7 @@ impl Authenticator {
     /// The caller that a token was issued for, with the scopes of the token.
     fn redeem(&self, policies: &Policies, token: &str) -> Result<(Caller, Option<Scopes>), Refusal> {
         let invalid =
-            || Refusal::unauthorized("the token is not valid, or has expired").fault("invalid_token");
+            || Refusal::unauthorized("the token is not valid, or has expired").fault(TokenFault::Invalid);
         let holder = self.tokens.holder(token, Instant::now()).ok_or_else(invalid)?;
         let valid = match &holder.caller {
             Caller::Anonymous => policies.allow_anonymous(),

@@ -12,32 +12,54 @@ use crate::Error;
 /// The maximum number of hops that are read.
 const MOST_HOPS: usize = 32;
 
-/// The network that limits apply to: an IPv4 address, or the /64 from which an IPv6 client can choose addresses.
+/// The network that limits apply to: an IPv4 address, or the /64 from which an IPv6 client can choose addresses. All clients
+/// on Unix sockets are one network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Network(IpAddr);
+pub struct Network(Option<IpAddr>);
 
 impl Network {
+    /// The network of all clients on Unix sockets.
+    pub const UNIX: Self = Self(None);
+
     /// The network of an address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
+        Self(Some(match address.to_canonical() {
             IpAddr::V4(address) => address.into(),
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        })
+        }))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("of Unix sockets"),
+        }
+    }
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Peer {
+    /// Its address; `None` on a Unix socket.
+    pub(in crate::server) address: Option<SocketAddr>,
+    /// Whether the connection uses TLS.
+    pub(in crate::server) secure: bool,
+}
+
+impl Peer {
+    pub(in crate::server) fn network(self) -> Network {
+        self.address.map_or(Network::UNIX, |address| Network::of(address.ip()))
     }
 }
 
 /// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its address; the port is 0 if a proxy reported the address.
-    pub address: SocketAddr,
+    /// Its address; the port is 0 if a proxy reported the address. `None` on a Unix socket.
+    pub address: Option<SocketAddr>,
     /// Whether it uses TLS, to this server or to the proxy.
     pub secure: bool,
     /// Whether the request came through a trusted proxy.
@@ -48,7 +70,7 @@ impl Client {
     /// The network that limits apply to.
     #[must_use]
     pub fn network(&self) -> Network {
-        Network::of(self.address.ip())
+        self.address.map_or(Network::UNIX, |address| Network::of(address.ip()))
     }
 }
 
@@ -91,6 +113,12 @@ impl FromStr for Cidr {
     }
 }
 
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
 /// The proxies that are trusted to report client addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies(Arc<[Cidr]>);
@@ -108,16 +136,18 @@ impl Proxies {
         self.0.iter().any(|range| range.contains(address))
     }
 
+    /// Whether a peer is a trusted proxy. A peer on a Unix socket is not.
+    pub(super) fn has(&self, peer: Peer) -> bool {
+        peer.address.is_some_and(|address| self.contains(address.ip()))
+    }
+
     /// The client of a request from `peer`: the peer itself or, if that is a trusted proxy, the last hop that is not one. A
     /// client can send `X-Forwarded-For` and `Forwarded` itself, and a proxy sets only one of them. So if both are present
     /// and differ, the proxy's own address is used.
-    pub(super) fn client(&self, peer: SocketAddr, secure: bool, headers: &HeaderMap) -> Client {
-        let own = Client {
-            address: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
-            secure,
-            proxied: false,
-        };
-        if !self.contains(peer.ip()) {
+    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Client {
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let own = Client { address: peer.address.map(canonical), secure: peer.secure, proxied: false };
+        if !self.has(peer) {
             return own;
         }
         let plain: Vec<Option<IpAddr>> = elements(headers, &HeaderName::from_static("x-forwarded-for"))
@@ -132,8 +162,8 @@ impl Proxies {
             (Some(one), Some(other)) if one != other => None,
             (one, other) => one.or(other),
         };
-        let secure = secure || is_https(headers);
-        let address = hop.map_or(own.address, |hop| SocketAddr::new(hop, 0));
+        let secure = peer.secure || is_https(headers);
+        let address = hop.map(|hop| SocketAddr::new(hop, 0)).or(own.address);
         Client { address, secure, proxied: true }
     }
 
@@ -191,7 +221,8 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
-        proxies.client(peer.parse().unwrap(), false, &headers).address.ip().to_string()
+        let peer = Peer { address: Some(peer.parse().unwrap()), secure: false };
+        proxies.client(peer, &headers).address.unwrap().ip().to_string()
     }
 
     #[test]
@@ -216,6 +247,17 @@ mod tests {
         ] {
             assert_eq!(client(peer, fields), expected, "{peer} {fields:?}");
         }
+    }
+
+    #[test]
+    fn clients_on_unix_sockets_are_one_network_and_cannot_name_another_client() {
+        let proxies: Proxies = ["0.0.0.0/0", "::/0"].iter().map(|text| text.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", "192.0.2.7".parse().unwrap());
+        let client = proxies.client(Peer { address: None, secure: false }, &headers);
+        assert_eq!(client, Client { address: None, secure: false, proxied: false });
+        assert_eq!(client.network(), Network::UNIX);
+        assert_ne!(Network::UNIX, Network::of(Ipv6Addr::UNSPECIFIED.into()));
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The guard's state of one connection, and the rules for closing it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::address::Network;
+use super::address::{Network, Peer};
 use super::pace::{Credit, Pace};
 
 /// The maximum time for closing a connection after the request to close.
@@ -38,7 +37,7 @@ const NOW: u8 = 2;
 
 /// One connection.
 pub(in crate::server) struct Connection {
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) network: Network,
     pub(super) lane: Lane,
     begun: Instant,
@@ -76,13 +75,13 @@ pub(super) struct Times {
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, lane: Lane, pace: Pace) -> Arc<Self> {
+    pub(super) fn new(peer: Peer, lane: Lane, pace: Pace) -> Arc<Self> {
         let begun = Instant::now();
         let credit = Credit::new(Pace { patience: pace.patience + LAST, ..pace });
         let patrol = Patrol { credit, looked: begun, moved: 0, stalled: None, parting: None };
         Arc::new(Self {
             peer,
-            network: Network::of(peer.ip()),
+            network: peer.network(),
             lane,
             begun,
             moved: AtomicU64::new(0),
@@ -98,7 +97,7 @@ impl Connection {
         })
     }
 
-    pub(in crate::server) fn peer(&self) -> SocketAddr {
+    pub(in crate::server) fn peer(&self) -> Peer {
         self.peer
     }
 
@@ -246,7 +245,8 @@ mod tests {
     const MOMENT: Duration = Duration::from_millis(30);
 
     fn connection(pace: Pace) -> Arc<Connection> {
-        Connection::new("192.0.2.1:1".parse().unwrap(), Lane::Full, pace)
+        let peer = Peer { address: "192.0.2.1:1".parse().ok(), secure: false };
+        Connection::new(peer, Lane::Full, pace)
     }
 
     fn times(headers: Duration, idle: Duration, patience: Duration) -> Times {

@@ -83,7 +83,7 @@ async fn respond(
         let message = "the request has both Content-Length and Transfer-Encoding; send only one of them";
         return (refusal(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, version), None);
     }
-    let client = guard.proxies.client(connection.peer, guard.secure, request.headers());
+    let client = guard.proxies.client(connection.peer, request.headers());
     let mut share = None;
     if !guard.sockets.probes.contains(&request.uri().path()) {
         share = (connection.lane == Lane::Full).then(|| guard.requests.take(client.network())).flatten();

@@ -19,7 +19,7 @@ async fn pages(server: &Server, site: &Site, first: &str) -> (Vec<Vec<String>>, 
         pages.push(list.repositories);
         let Some(link) = link else { return (pages, links) };
         let (target, _) = link.trim_start_matches('<').split_once('>').expect("no target");
-        path = target.to_owned();
+        target.clone_into(&mut path);
         links.push(link);
         assert!(links.len() < 1000, "an endless list");
     }

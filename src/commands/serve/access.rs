@@ -1,0 +1,217 @@
+//! Who may pull and push.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use registry::server::access::{AccessConfig, Allow, Policies, PolicyConfig, Robots};
+use registry::server::{Auth, Htpasswd};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::document::below;
+use super::plan::Form;
+use super::sources::Sources;
+use crate::failure::{Usage, unusable};
+
+/// Who may pull and push.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Access {
+    /// A password file (`htpasswd -B`), relative to this file. Without policies, its users may pull and push.
+    pub(super) htpasswd: Option<PathBuf>,
+    /// What everyone may do without a password. Default: `none` with a password file, otherwise `push`; `push` must be
+    /// given if other machines can reach the registry.
+    pub(super) anonymous: Option<Anonymous>,
+    /// With policies: the file of robot accounts, as `airlock robot` writes it, relative to this file.
+    pub(super) robots: Option<PathBuf>,
+    /// With policies: groups of users, for `group:NAME`.
+    pub(super) groups: BTreeMap<String, Vec<String>>,
+    /// Who may do what. What no policy allows is denied.
+    pub(super) policies: Option<Vec<Policy>>,
+}
+
+/// Allows actions in repositories.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Policy {
+    /// Patterns of repository names: `*` matches within a path segment, `**` across segments.
+    repositories: Vec<String>,
+    /// Who: `anonymous` (everyone), `authenticated` (every user and robot account), `user:NAME`, `group:NAME` or
+    /// `robot:NAME`.
+    to: Vec<String>,
+    /// The allowed actions.
+    allow: Vec<Action>,
+}
+
+/// What a policy allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Action {
+    /// Read, and see in the catalog.
+    Pull,
+    /// Push, and overwrite tags.
+    Push,
+    /// Delete tags, manifests and blobs.
+    Delete,
+    /// All of these.
+    Admin,
+}
+
+/// What everyone may do without a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Anonymous {
+    /// Nothing.
+    None,
+    /// Pull.
+    Pull,
+    /// Pull, push and delete.
+    Push,
+}
+
+impl Access {
+    /// With paths relative to a folder.
+    pub(super) fn below(mut self, folder: &Path) -> Self {
+        self.htpasswd = self.htpasswd.map(|path| below(folder, path));
+        self.robots = self.robots.map(|path| below(folder, path));
+        self
+    }
+
+    /// Checks that the settings do not contradict each other.
+    pub(super) fn check(&self, form: Form) -> Result<(), Usage> {
+        if self.policies.is_some() && self.anonymous.is_some() {
+            let message = "`access.anonymous` has no effect beside `access.policies`".to_owned();
+            return Err(Usage { message, hint: "write a policy with `to: [anonymous]` instead" });
+        }
+        if self.policies.is_none() && (self.robots.is_some() || !self.groups.is_empty()) {
+            let message =
+                "`access.robots` and `access.groups` have no effect without `access.policies`".to_owned();
+            return Err(Usage { message, hint: "add `access.policies`: docs/access.md" });
+        }
+        let (message, hint) = match (self.htpasswd.is_some(), self.anonymous) {
+            (true, Some(Anonymous::Push)) => (
+                form.hint(
+                    "--anonymous-push contradicts --htpasswd",
+                    "`access.anonymous: push` contradicts `access.htpasswd`",
+                ),
+                "omit one of them",
+            ),
+            (false, Some(Anonymous::Pull)) => (
+                form.hint(
+                    "--anonymous-pull has no effect without a password file",
+                    "`access.anonymous: pull` has no effect without a password file",
+                ),
+                form.hint(
+                    "give --htpasswd FILE, or omit --anonymous-pull",
+                    "set `access.htpasswd`, or omit `access.anonymous`",
+                ),
+            ),
+            (false, Some(Anonymous::None)) => (
+                "with `access.anonymous: none` and without a password file, no one could use the registry",
+                "set `access.htpasswd`, or omit `access.anonymous`",
+            ),
+            _ => return Ok(()),
+        };
+        Err(Usage { message: message.to_owned(), hint })
+    }
+
+    /// Reads the password file and the robot accounts.
+    pub(super) fn load(&self, sources: &mut Sources) -> anyhow::Result<Auth> {
+        let users = self.htpasswd.as_deref().map(|path| users(path, sources)).transpose()?;
+        if let Some(policies) = &self.policies {
+            return Ok(Auth::Policies(Arc::new(self.policies(policies, users, sources)?)));
+        }
+        let Some(users) = users else { return Ok(Auth::Anonymous) };
+        Ok(Auth::Htpasswd { users, anonymous_pull: self.anonymous == Some(Anonymous::Pull) })
+    }
+
+    fn policies(
+        &self,
+        policies: &[Policy],
+        users: Option<Htpasswd>,
+        sources: &mut Sources,
+    ) -> anyhow::Result<Policies> {
+        let robots = match &self.robots {
+            Some(path) => {
+                let failed = format!("the file of robot accounts `{}` cannot be used", path.display());
+                Robots::parse(&sources.read(path)?).map_err(unusable(failed))?
+            }
+            None => Robots::default(),
+        };
+        let config = AccessConfig {
+            htpasswd: self.htpasswd.clone(),
+            robots: self.robots.clone(),
+            groups: self.groups.clone(),
+            policies: policies.iter().map(Policy::config).collect(),
+        };
+        let failed = "the policies cannot be used".to_owned();
+        Policies::new(config, users.unwrap_or_default(), robots).map_err(unusable(failed))
+    }
+
+    /// Whether both, with these files, give the same users the same permissions.
+    pub(super) fn is_same(&self, sources: &Sources, (other, others): (&Self, &Sources)) -> bool {
+        let same = |path: Option<&Path>| sources.has_same(others, path);
+        self == other && same(self.htpasswd.as_deref()) && same(self.robots.as_deref())
+    }
+
+    /// As `--check` prints it.
+    pub(super) fn described(&self) -> Value {
+        if let Some(policies) = &self.policies {
+            return json!({ "htpasswd": self.htpasswd, "robots": self.robots, "policies": policies.len() });
+        }
+        let anonymous = match (self.htpasswd.is_some(), self.anonymous) {
+            (true, None) | (_, Some(Anonymous::None)) => "none",
+            (_, Some(Anonymous::Pull)) => "pull",
+            (false, None) | (_, Some(Anonymous::Push)) => "push",
+        };
+        json!({ "htpasswd": self.htpasswd, "anonymous": anonymous })
+    }
+}
+
+impl Policy {
+    fn config(&self) -> PolicyConfig {
+        let action = |action: &Action| match action {
+            Action::Pull => Allow::Pull,
+            Action::Push => Allow::Push,
+            Action::Delete => Allow::Delete,
+            Action::Admin => Allow::Admin,
+        };
+        PolicyConfig {
+            repositories: self.repositories.clone(),
+            to: self.to.clone(),
+            allow: self.allow.iter().map(action).collect(),
+        }
+    }
+}
+
+/// Reads a password file.
+fn users(path: &Path, sources: &mut Sources) -> anyhow::Result<Htpasswd> {
+    let text = sources.read(path)?;
+    if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
+        let message = format!("`{}` lists no user, so no one could log in", path.display());
+        return Err(Usage { message, hint: "add one with `htpasswd -B FILE USER`" }.into());
+    }
+    let failed = format!("the password file `{}` cannot be used", path.display());
+    Htpasswd::parse(&text).map_err(unusable(failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use Anonymous as A;
+
+    use super::*;
+
+    #[test]
+    fn contradictions_are_refused() {
+        let check = |htpasswd: bool, anonymous| {
+            let htpasswd = htpasswd.then(|| "users".into());
+            let access = Access { htpasswd, anonymous, ..Access::default() };
+            access.check(Form::File).is_ok()
+        };
+        assert!(check(true, None) && check(true, Some(A::None)) && check(true, Some(A::Pull)));
+        assert!(check(false, None) && check(false, Some(A::Push)));
+        assert!(!check(true, Some(A::Push)) && !check(false, Some(A::Pull)) && !check(false, Some(A::None)));
+    }
+}

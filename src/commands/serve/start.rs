@@ -1,0 +1,227 @@
+//! Starts a registry: opens the store, loads the files, binds the sockets, and prints the URLs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use oci::RegistryHost;
+use packager::witness::notes::{Purpose, note_policy};
+use registry::server::{Listener, Server, ServerConfig};
+use rustls::sign::CertifiedKey;
+use serde_json::json;
+use store::Store;
+use tokio::net::TcpListener;
+
+use super::load::{Loaded, load, plan_of};
+use super::plan::{At, Listen, Plan, Security};
+use super::reload::{GateInUse, Running};
+use super::sources::{Sources, Watch};
+use super::{Serve, observer, write_address};
+use crate::commands::tls::{self, CurrentCertificate};
+use crate::logged::Work;
+use crate::observability::Observability;
+use crate::printer::{Printer, quoted};
+use crate::stores::open_or_make;
+use crate::trust_input::note_roots;
+
+/// The configuration of a registry that has not started, with the files that it was read from.
+pub(super) struct Configured {
+    pub(super) plan: Plan,
+    pub(super) sources: Sources,
+}
+
+impl Configured {
+    pub(super) fn read(settings: &Serve) -> anyhow::Result<Self> {
+        let mut sources = Sources::default();
+        Ok(Self { plan: plan_of(settings, &mut sources)?, sources })
+    }
+}
+
+/// Opens the registry, and logs and prints its URLs. Returns the registry with its sockets.
+pub(super) async fn open(
+    settings: &Serve,
+    configured: Configured,
+    work: &mut Work<'_>,
+    printer: &Printer,
+) -> anyhow::Result<(Running, Vec<Listener>, Observability)> {
+    let Configured { plan, mut sources } = configured;
+    plan.check()?;
+    let loaded = load(&plan, &mut sources, printer)?;
+    let store = if settings.create {
+        open_or_make(&plan.store, printer)?
+    } else {
+        Store::open_existing(&plan.store)?
+    };
+    if store.is_read_only() && !plan.read_only {
+        return Err(store::Error::ReadOnly(plan.store).into());
+    }
+    let Loaded { auth, certificates, trust } = loaded;
+    let issued = issue(&plan)?;
+    let certificates: Vec<_> = certificates
+        .into_iter()
+        .zip(&plan.listeners)
+        .map(|(own, listener)| current(own, listener, issued.as_ref()))
+        .collect();
+    let expiry = tls::first_expiry(certificates.iter().flatten().map(|certificate| certificate.get()));
+    let observability = Observability::open(&settings.observability, expiry, printer).await?;
+    let (listeners, bound) = bind(&plan.listeners, &certificates).await?;
+    let urls: Vec<String> =
+        plan.listeners.iter().zip(&bound).map(|(listener, bound)| listener.url(bound)).collect();
+    let host = bound.iter().find_map(|at| client_host(at, &plan.authority.names));
+    work.evidence("url", &urls.join(" "));
+    note(&plan, &sources, settings, work);
+    let mut gate = GateInUse::default();
+    if let Some(trust) = trust {
+        note_policy(&store, Purpose::Content, trust.file.sequence())?;
+        work.policy(&trust.path, &trust.text);
+        note_roots(&trust.file, work);
+        gate.basis = Some(trust.basis(&plan));
+        let host: Option<RegistryHost> = host.as_deref().and_then(|host| host.parse().ok());
+        gate.gate = trust.gate(&plan, &store, host.as_ref(), work.journals()?);
+    }
+    let journals = work.journals()?;
+    work.done()?;
+    announce(&plan, &urls, host.as_deref(), printer)?;
+    write_address(settings.address_file.as_deref(), &urls.join("\n"))?;
+    let observer = observer(journals.clone(), &store);
+    let server = Server::new(ServerConfig {
+        store: store.clone(),
+        auth,
+        read_only: plan.read_only,
+        limits: plan.limits,
+        observer,
+        gate: gate.gate.clone(),
+        proxies: plan.proxies.iter().copied().collect(),
+        metrics: observability.metrics(),
+        access_log: observability.access_log(),
+    });
+    let host = host.and_then(|host| host.parse().ok());
+    let mut watch = Watch::default();
+    watch.loaded(&sources);
+    let metrics = observability.metrics();
+    let running =
+        Running { server, store, plan, sources, watch, certificates, metrics, gate, host, journals, urls };
+    Ok((running, listeners, observability))
+}
+
+/// Issues the certificate of the self-signed listeners, if there are any.
+pub(super) fn issue(plan: &Plan) -> anyhow::Result<Option<CertifiedKey>> {
+    let needed = plan.listeners.iter().any(|listener| listener.security == Security::SelfSigned);
+    needed.then(|| tls::issue(&plan.authority_folder(), &plan.authority.names)).transpose()
+}
+
+/// The certificate of a listener: its own, or the issued one.
+pub(super) fn certificate_of(
+    own: Option<CertifiedKey>,
+    listener: &Listen,
+    issued: Option<&CertifiedKey>,
+) -> Option<CertifiedKey> {
+    own.or_else(|| issued.filter(|_| listener.security == Security::SelfSigned).cloned())
+}
+
+fn current(
+    own: Option<CertifiedKey>,
+    listener: &Listen,
+    issued: Option<&CertifiedKey>,
+) -> Option<Arc<CurrentCertificate>> {
+    certificate_of(own, listener, issued).map(|certificate| Arc::new(CurrentCertificate::new(certificate)))
+}
+
+/// Records the configuration in the event of the work.
+pub(super) fn note(plan: &Plan, sources: &Sources, settings: &Serve, work: &mut Work<'_>) {
+    work.evidence("passwords", &plan.access.htpasswd.is_some());
+    work.evidence("readOnly", &plan.read_only);
+    work.evidence("anonymousPush", &plan.is_open_to_all());
+    let certificates = plan.listeners.iter().filter_map(|listener| match &listener.security {
+        Security::Files { cert, .. } => Some(cert.as_path()),
+        Security::Plain { .. } | Security::SelfSigned => None,
+    });
+    let mut add = |name: &str, paths: Vec<&Path>| {
+        let digests: Vec<_> =
+            paths.iter().filter_map(|path| sources.digest(path)).map(ToString::to_string).collect();
+        if !digests.is_empty() {
+            work.evidence(name, &digests.join(" "));
+        }
+    };
+    add("config", settings.file.as_deref().into_iter().collect());
+    add("htpasswd", plan.access.htpasswd.as_deref().into_iter().collect());
+    add("certificates", certificates.collect());
+}
+
+/// Binds the sockets; returns them with their addresses.
+async fn bind(
+    listeners: &[Listen],
+    certificates: &[Option<Arc<CurrentCertificate>>],
+) -> anyhow::Result<(Vec<Listener>, Vec<At>)> {
+    let (mut sockets, mut bound) = (Vec::new(), Vec::new());
+    for (listener, certificate) in listeners.iter().zip(certificates) {
+        let failed = || format!("cannot listen on `{}`", listener.at);
+        match &listener.at {
+            At::Address(address) => {
+                let socket = TcpListener::bind(address).await.with_context(failed)?;
+                bound.push(At::Address(socket.local_addr()?));
+                let tls = certificate.as_ref().map(|current| tls::config(Arc::clone(current))).transpose()?;
+                sockets.push(Listener::tcp(socket, tls));
+            }
+            At::Unix(path) => {
+                sockets.push(Listener::unix(path).with_context(failed)?);
+                bound.push(listener.at.clone());
+            }
+        }
+    }
+    Ok((sockets, bound))
+}
+
+/// The host that clients connect to: no client can connect to 0.0.0.0, and certificates are issued for names.
+fn client_host(at: &At, names: &[String]) -> Option<String> {
+    let At::Address(address) = at else { return None };
+    Some(host_of(*address, names))
+}
+
+fn host_of(address: SocketAddr, names: &[String]) -> String {
+    match names.first() {
+        Some(name) if address.ip().is_unspecified() => format!("{name}:{}", address.port()),
+        None if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
+        _ => address.to_string(),
+    }
+}
+
+/// Prints the registry's URLs, and how clients can trust its CA.
+fn announce(plan: &Plan, urls: &[String], host: Option<&str>, printer: &Printer) -> anyhow::Result<()> {
+    let self_signed = plan.listeners.iter().any(|listener| listener.security == Security::SelfSigned);
+    let ca: Option<PathBuf> = self_signed.then(|| plan.authority_folder().join("ca.crt"));
+    let url = &urls[0];
+    let value = json!({ "url": url, "listeners": urls, "authority": ca, "health": format!("{url}/readyz") });
+    printer.result(&value, |_| {
+        let mut text: String = urls.iter().map(|url| format!("serving {url}\n")).collect();
+        text += &format!("health  {url}/livez and {url}/readyz\n");
+        if let (Some(path), Some(host)) = (&ca, host) {
+            let path = quoted(&path.display().to_string());
+            text += &format!(
+                "CA {path}; for clients to trust it:\n  \
+                 podman, skopeo: mkdir -p /etc/containers/certs.d/{host} && cp {path} /etc/containers/certs.d/{host}/ca.crt\n  \
+                 docker:         mkdir -p /etc/docker/certs.d/{host} && cp {path} /etc/docker/certs.d/{host}/ca.crt\n  \
+                 containerd:     ca = {path} in the host's section of hosts.toml\n"
+            );
+        }
+        text
+    })?;
+    if plan.is_open_to_all() {
+        printer.say("warning: everyone who can reach this registry can push and delete without a password");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_get_a_name_that_they_can_reach() {
+        let any: SocketAddr = "0.0.0.0:5000".parse().unwrap();
+        assert_eq!(host_of(any, &["registry.site".into()]), "registry.site:5000");
+        assert_eq!(host_of(any, &[]), "localhost:5000");
+        assert_eq!(host_of("10.1.2.3:1".parse().unwrap(), &["registry.site".into()]), "10.1.2.3:1");
+    }
+}
