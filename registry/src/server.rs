@@ -187,7 +187,7 @@ const AT_ONCE: usize = 64;
 /// The maximum number of concurrent reads of one client.
 const LOOKS: usize = 4;
 /// The maximum number of concurrent changes of one client, which wait for the disk.
-const CHANGES: usize = 4;
+const CHANGES: usize = 2;
 /// The maximum number of waiting requests of one client.
 const WAITING: usize = 1024;
 /// The maximum number of clients with waiting requests.
