@@ -98,19 +98,18 @@ fn g_two_mirror_runs_of_one_file_wait_for_each_other_and_both_succeed() {
 }
 
 #[test]
-fn g_garbage_collection_during_a_mirror_run_names_its_process_and_the_remedy() {
+fn g_during_a_mirror_run_garbage_is_collected_and_a_rebuild_names_its_process_and_the_remedy() {
     let upstream = slow(b"another slow layer", 6);
     let folder = tempfile::tempdir().unwrap();
     configure(folder.path(), &upstream);
     let mirror = begin(folder.path(), &["mirror", "--store", "s"]);
     let layer = digest_of(b"another slow layer").replace(':', "-");
     wait_for(&folder.path().join("s/partial").join(layer));
-    for command in [&["store", "gc", "--store", "s"][..], &["store", "rebuild", "--store", "s"]] {
-        let output = airlock(folder.path(), command);
-        let said = said(&output);
-        let holder = format!("process {} (`", mirror.id());
-        assert!(!output.status.success() && said.contains(&holder) && said.contains("hint:"), "{said}");
-    }
+    works(folder.path(), &["store", "gc", "--store", "s"]);
+    let output = airlock(folder.path(), &["store", "rebuild", "--store", "s"]);
+    let text = said(&output);
+    let holder = format!("process {} (`", mirror.id());
+    assert!(!output.status.success() && text.contains(&holder) && text.contains("hint:"), "{text}");
     let mirror = mirror.wait_with_output().unwrap();
     assert!(mirror.status.success(), "{}", said(&mirror));
     works(folder.path(), &["store", "gc", "--store", "s"]);
@@ -144,7 +143,8 @@ fn g_concurrent_packs_imports_and_registries_on_one_store_succeed_or_name_each_o
     let mut second =
         begin(path, &["serve", "--store", "far", "--listen", "127.0.0.1:0", "--address-file", "other"]);
     wait_for(&path.join("other"));
-    let output = airlock(path, &["store", "gc", "--store", "far"]);
+    works(path, &["store", "gc", "--store", "far"]);
+    let output = airlock(path, &["store", "rebuild", "--store", "far"]);
     let text = said(&output);
     let names_both = [served.id(), second.id()].iter().all(|id| text.contains(&format!("process {id} (`")));
     assert!(!output.status.success() && names_both && text.contains("hint:"), "{text}");

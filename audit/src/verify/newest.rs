@@ -20,22 +20,22 @@ const SECTOR: usize = 512;
 /// Among unrelated bytes, far fewer than one in this many are equal.
 const EQUAL_RATIO: usize = 8;
 
-/// Compares the checkpoint's file with the newest checkpoint, which may be the one in `tail`.
+/// Compares the checkpoint's file with the newest checkpoint, which may be the one in `tail`. A power cut leaves a file that
+/// is older, or shorter and no note any more, because a note ends with a whole signature line.
 pub(super) fn judge_checkpoint(file: &[u8], newest: &Note, trust: &LogTrust, report: &mut Report) {
-    let found = Note::parse(file);
-    if found.as_ref().is_ok_and(|found| found == newest) {
-        return;
-    }
-    let is_older = found.is_ok_and(|found| trust.policy().verify(&found).is_ok());
-    if is_older || is_cut_damage(file, newest.to_string().as_bytes(), false) {
-        let state = if is_older { "older than the one in `tail`" } else { "damaged" };
-        report.notices.push(format!(
-            "`checkpoint` is {state}, as after a power failure; `tail` has the newest one, and the next event that is logged \
-             restores it"
-        ));
-    } else {
-        report.fault(Part::Checkpoint, None, "its file was edited; the signed one is in `tail`");
-    }
+    let state = match Note::parse(file) {
+        Ok(found) if found == *newest => return,
+        Ok(found) if trust.policy().verify(&found).is_ok() => "older than the one in `tail`",
+        Err(_) if file.len() <= newest.to_string().len() => "damaged",
+        Ok(_) | Err(_) => {
+            report.fault(Part::Checkpoint, None, "its file was edited; the signed one is in `tail`");
+            return;
+        }
+    };
+    report.notices.push(format!(
+        "`checkpoint` is {state}, as after a power failure; `tail` has the newest one, and the next event that is logged \
+         restores it"
+    ));
 }
 
 /// Compares both files with `tail`.

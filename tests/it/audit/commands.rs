@@ -52,6 +52,10 @@ const SILENT: &[&str] = &[
     "tags-list",
     "trust-schema",
     "version",
+    "want",
+    "want-clear",
+    "want-export",
+    "want-list",
 ];
 
 /// Runs commands in a folder whose configuration file names the store, and reads the newest event.

@@ -79,7 +79,7 @@ fn a_named_log_is_created_on_first_use_and_gets_all_events() {
     let events = log(path, &["--audit-log", "log"]);
     assert_eq!(events[1]["event"]["object"]["name"], "two");
     // An operation that cannot be logged is not started.
-    std::fs::write(path.join("log/checkpoint"), "damaged").unwrap();
+    std::fs::write(path.join("log/tail"), "damaged").unwrap();
     fails(path, &["keys", "generate", "three", "--audit-log", "log"], 1, "cannot be written");
     assert!(!path.join("three.key").exists());
 }
