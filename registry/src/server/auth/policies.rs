@@ -18,11 +18,12 @@ use super::{Auth, Authenticator, Caller, Credentials, credentials};
 const WRONG: Duration = Duration::from_millis(100);
 
 impl Authenticator {
-    /// This authenticator with another configuration. Tokens stay valid as long as the password or secret that they were
-    /// issued for, and limits on guesses continue.
+    /// This authenticator with another configuration. Limits on guesses continue. With policies before and after, tokens stay
+    /// valid as long as the password or secret that they were issued for; other tokens are not bound to a password, and end.
     pub(in crate::server) fn succeeded_by(&self, auth: Auth) -> Self {
-        let (tokens, guesses) = (Arc::clone(&self.tokens), Arc::clone(&self.guesses));
-        Self { tokens, guesses, ..Self::new(auth) }
+        let are_bound = matches!((&self.auth, &auth), (Auth::Policies(_), Auth::Policies(_)));
+        let tokens = if are_bound { Arc::clone(&self.tokens) } else { Arc::default() };
+        Self { tokens, guesses: Arc::clone(&self.guesses), ..Self::new(auth) }
     }
 
     /// Whether `/token` also accepts forms.

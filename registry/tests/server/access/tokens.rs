@@ -261,11 +261,13 @@ async fn a_refusal_does_not_tell_whether_the_repository_exists() {
                     request = request.basic_auth(&user, Some(&password));
                 }
                 let answer = sent(request).await;
-                let (status, headers) = (answer.status(), format!("{:?}", answer.headers()));
+                let (status, mut headers) = (answer.status(), answer.headers().clone());
+                headers.remove("date");
+                headers.remove("x-request-id");
+                let headers = format!("{headers:?}");
                 let body = answer.text().await.expect("no body");
                 let same = |text: String| text.replace(repository, "R");
-                let date = headers.split("\"date\"").next().expect("no text").to_owned();
-                answers.push((repository, path.clone(), known, status, same(date), same(body)));
+                answers.push((repository, path.clone(), known, status, same(headers), same(body)));
             }
         }
     }
