@@ -131,9 +131,18 @@ fn an_unknown_robot_and_a_wrong_secret_take_the_same_time() {
     let secret = "airlock_".to_owned() + &"x".repeat(43);
     let time = |name: &str| {
         let begun = Instant::now();
-        (0..500).for_each(|_| assert_eq!(robots.log_in(name, secret.as_bytes(), NOW), Login::Wrong));
+        for _ in 0..100 {
+            assert_eq!(robots.log_in(name, secret.as_bytes(), NOW), Login::Wrong);
+        }
         begun.elapsed()
     };
-    let times = ["ci", "unknown"].map(|name| (0..10).map(|_| time(name)).min().unwrap());
-    assert!(times.iter().max().unwrap() < &(*times.iter().min().unwrap() * 2), "{times:?}");
+    // The fastest of many rounds: other processes only add to the time.
+    let mut fastest = [std::time::Duration::MAX; 2];
+    for _ in 0..50 {
+        for (fastest, name) in fastest.iter_mut().zip(["ci", "nobody"]) {
+            *fastest = (*fastest).min(time(name));
+        }
+    }
+    let [known, unknown] = fastest;
+    assert!(known < unknown * 2 && unknown < known * 2, "{fastest:?}");
 }
