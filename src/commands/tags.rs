@@ -7,9 +7,9 @@ use oci::{Digest, RepositoryName, Tag};
 use serde::Serialize;
 use store::{Change, Store, TagChange};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::cli::{StoreArg, StoredName, tag_name, tags_name, time_of};
+use crate::clock::rfc3339;
 use crate::failure::{Missing, Status, Usage};
 use crate::logged::{Logs, Work, acting};
 use crate::printer::{Printer, row};
@@ -104,21 +104,14 @@ fn history(
 ) -> anyhow::Result<Status> {
     check_exists(store, &name.repository)?;
     let found = store.tag_history(&name.repository, name.tag(), limit)?.into_iter();
-    let lines = found.map(|change| {
-        let time = rfc3339(change.at)?;
-        Ok(ChangeLine { repository: name.repository.clone(), time, change })
-    });
-    let lines = lines.collect::<anyhow::Result<Vec<_>>>()?;
+    let lines: Vec<_> = found
+        .map(|change| ChangeLine { repository: name.repository.clone(), time: rfc3339(change.at), change })
+        .collect();
     printer.result(&lines, |lines| match &lines[..] {
         [] => format!("no changes of {name} are recorded\n"),
         lines => lines.iter().map(ChangeLine::text).collect(),
     })?;
     Ok(Status::Done)
-}
-
-fn rfc3339(seconds: u64) -> anyhow::Result<String> {
-    let time = OffsetDateTime::from_unix_timestamp(i64::try_from(seconds)?)?;
-    Ok(time.format(&Rfc3339)?)
 }
 
 #[derive(Serialize)]

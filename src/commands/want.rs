@@ -9,10 +9,9 @@ use clap::Subcommand;
 use oci::{Reference, RegistryHost, Selector};
 use serde::Serialize;
 use store::{Change, Store, Wanted, WantedName};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::cli::StoreArg;
+use crate::clock::rfc3339;
 use crate::failure::{Missing, Status};
 use crate::printer::{Printer, count, row};
 
@@ -94,17 +93,12 @@ impl Line {
 }
 
 fn list(store: &Store, printer: &Printer) -> anyhow::Result<Status> {
-    let time = |seconds: u64| {
-        let time =
-            i64::try_from(seconds).ok().and_then(|time| OffsetDateTime::from_unix_timestamp(time).ok());
-        time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
-    };
     let line = |Wanted { name, first, last, count, clients }: Wanted| {
         let present = is_present(store, &name)?;
         Ok(Line {
             reference: name.to_string(),
-            first: time(first),
-            last: time(last),
+            first: rfc3339(first),
+            last: rfc3339(last),
             count,
             clients,
             present,

@@ -107,7 +107,7 @@ impl Drop for Registry {
 }
 
 /// The status of a request on a new connection.
-fn status(
+pub(crate) fn status(
     mut stream: impl std::io::Read + std::io::Write,
     method: &str,
     path: &str,

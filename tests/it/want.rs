@@ -1,6 +1,5 @@
 //! `airlock want`: what clients asked for becomes a mirror file.
 
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -8,18 +7,8 @@ use mirror::config::{MirrorConfig, Source};
 use serde_json::Value;
 
 use crate::cli::fails;
+use crate::serving::status;
 use crate::signing::{serve, site, works};
-
-/// Asks a registry, and returns the status.
-fn status(address: &str, request: &str) -> u16 {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .write_all(format!("{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer[9..12].parse().unwrap()
-}
 
 /// The recorded references, once there are as many.
 fn listed(folder: &Path, count: usize) -> Vec<Value> {
@@ -51,7 +40,9 @@ fn missing_images_become_a_mirror_file_and_are_cleared_when_they_are_present() {
             ("HEAD /v2/team/new/manifests/v1", 404),
             ("GET /v2/team/app/manifests/v1?ns=%0aevil.example", 404),
         ] {
-            assert_eq!(status(&address, request), expected, "{request}");
+            let (method, target) = request.split_once(' ').unwrap();
+            let stream = TcpStream::connect(&address).unwrap();
+            assert_eq!(status(stream, method, target, None), expected, "{request}");
         }
         let all = listed(path, 4);
         assert_eq!((&all[1]["reference"], &all[1]["count"]), (&"disk.example/team/app:v2".into(), &2.into()));

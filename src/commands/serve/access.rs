@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use registry::server::access::{AccessConfig, Allow, Policies, PolicyConfig, Robots};
+use registry::server::access::{AccessConfig, Policies, PolicyConfig, Robots};
 use registry::server::{Auth, Htpasswd};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,34 +29,7 @@ pub(super) struct Access {
     /// With policies: groups of users, for `group:NAME`.
     pub(super) groups: BTreeMap<String, Vec<String>>,
     /// Who may do what. What no policy allows is denied.
-    pub(super) policies: Option<Vec<Policy>>,
-}
-
-/// Allows actions in repositories.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Policy {
-    /// Patterns of repository names: `*` matches within a path segment, `**` across segments.
-    repositories: Vec<String>,
-    /// Who: `anonymous` (everyone), `authenticated` (every user and robot account), `user:NAME`, `group:NAME` or
-    /// `robot:NAME`.
-    to: Vec<String>,
-    /// The allowed actions.
-    allow: Vec<Action>,
-}
-
-/// What a policy allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Action {
-    /// Read, and see in the catalog.
-    Pull,
-    /// Push, and overwrite tags.
-    Push,
-    /// Delete tags, manifests and blobs.
-    Delete,
-    /// All of these.
-    Admin,
+    pub(super) policies: Option<Vec<PolicyConfig>>,
 }
 
 /// What everyone may do without a password.
@@ -129,7 +102,7 @@ impl Access {
 
     fn policies(
         &self,
-        policies: &[Policy],
+        policies: &[PolicyConfig],
         users: Option<Htpasswd>,
         sources: &mut Sources,
     ) -> anyhow::Result<Policies> {
@@ -140,12 +113,8 @@ impl Access {
             }
             None => Robots::default(),
         };
-        let config = AccessConfig {
-            htpasswd: self.htpasswd.clone(),
-            robots: self.robots.clone(),
-            groups: self.groups.clone(),
-            policies: policies.iter().map(Policy::config).collect(),
-        };
+        let (groups, policies) = (self.groups.clone(), policies.to_vec());
+        let config = AccessConfig { groups, policies, ..AccessConfig::default() };
         let failed = "the policies cannot be used".to_owned();
         Policies::new(config, users.unwrap_or_default(), robots).map_err(unusable(failed))
     }
@@ -167,22 +136,6 @@ impl Access {
             (false, None) | (_, Some(Anonymous::Push)) => "push",
         };
         json!({ "htpasswd": self.htpasswd, "anonymous": anonymous })
-    }
-}
-
-impl Policy {
-    fn config(&self) -> PolicyConfig {
-        let action = |action: &Action| match action {
-            Action::Pull => Allow::Pull,
-            Action::Push => Allow::Push,
-            Action::Delete => Allow::Delete,
-            Action::Admin => Allow::Admin,
-        };
-        PolicyConfig {
-            repositories: self.repositories.clone(),
-            to: self.to.clone(),
-            allow: self.allow.iter().map(action).collect(),
-        }
     }
 }
 

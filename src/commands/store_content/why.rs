@@ -2,9 +2,8 @@
 
 use oci::Digest;
 use store::{Kept, Reason, Relation, Store};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use crate::clock::rfc3339;
 use crate::failure::{Missing, Status};
 use crate::printer::{Printer, row};
 
@@ -27,10 +26,7 @@ fn text(kept: &Kept) -> String {
         text += "and more\n";
     }
     for lease in &kept.leases {
-        let expires = i64::try_from(lease.expires).ok();
-        let expires = expires.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
-        let expires = expires.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default();
-        text += &row(&format!("leased until {expires} by {}", lease.holder));
+        text += &row(&format!("leased until {} by {}", rfc3339(lease.expires), lease.holder));
     }
     if text.is_empty() {
         text += "nothing keeps it: `airlock store gc` removes it\n";

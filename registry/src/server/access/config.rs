@@ -1,9 +1,11 @@
-//! The section `access` of the registry's configuration file.
+//! The section `access` of the registry's configuration file. Except for `admin`, no action includes another one. Clients
+//! read before they push, so pushing usually needs `pull`, too.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who may do what. What no policy allows is denied.
@@ -24,8 +26,9 @@ pub struct AccessConfig {
 }
 
 /// Allows actions in repositories.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(rename = "Policy")]
 pub struct PolicyConfig {
     /// Patterns of repository names: `*` matches within a path segment, `**` across segments.
     pub repositories: Vec<String>,
@@ -36,18 +39,18 @@ pub struct PolicyConfig {
     pub allow: Vec<Allow>,
 }
 
-/// An action in a repository. Except for `admin`, none includes another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+/// What a policy allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Action")]
 pub enum Allow {
-    /// Reading manifests, blobs, tags and referrers, and seeing the repository in the catalog. Clients read before they push,
-    /// so pushing usually needs `pull`, too.
+    /// Read, and see in the catalog.
     Pull,
-    /// Pushing manifests and blobs, and setting tags, also existing ones.
+    /// Push, and overwrite tags.
     Push,
-    /// Deleting tags, manifests and blobs.
+    /// Delete tags, manifests and blobs.
     Delete,
-    /// All actions.
+    /// All of these.
     Admin,
 }
 
