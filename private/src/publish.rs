@@ -277,7 +277,10 @@ fn locked(file: File, path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Renames a file to a path that does not exist yet, also where the file system does not support such a rename.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// [`ErrorKind::AlreadyExists`], or any I/O error.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::EXIST) => Err(exists()),
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {

@@ -10,7 +10,7 @@ use oci::{Algorithm, Digest, Hasher};
 use private::Holders;
 
 use self::intake::{Existing, TEMPORARY, Temporary};
-use crate::commit::{Disk, Step};
+use crate::commit::{Disk, Publication, Step};
 use crate::damage::Identity;
 use crate::exclusive;
 use crate::layout::Layout;
@@ -170,7 +170,19 @@ impl BlobWriter {
     ///
     /// # Errors
     /// [`Error::DigestMismatch`] when the bytes do not hash to `expected`; then nothing is kept.
-    pub fn publish(mut self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+    pub fn publish(self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+        self.publish_as(expected, Publication::Durable)
+    }
+
+    /// As [`Self::publish`], but a small blob may become durable only with the commit that names it.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn publish_for_commit(self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+        self.publish_as(expected, Publication::ForCommit)
+    }
+
+    fn publish_as(mut self, expected: Option<&Digest>, publication: Publication) -> Result<(Digest, u64)> {
         let found = self.hasher.clone().finish();
         if let Some(expected) = expected
             && *expected != found
@@ -187,7 +199,7 @@ impl BlobWriter {
         match &mut self.content {
             Content::Same(existing) if existing.durable || self.disk.published(&target).is_some() => {}
             Content::Same(existing) => self.disk.flush_blob(&existing.file, &target)?,
-            Content::New(temporary) => temporary.publish(&self.disk, &found, &target)?,
+            Content::New(temporary) => temporary.publish(&self.disk, &found, &target, publication)?,
         }
         Ok((found, self.len))
     }
@@ -306,7 +318,7 @@ impl PartialBlob {
             return Err(Error::DigestMismatch { expected: self.digest.clone(), found });
         }
         let Sink { disk, path, file, len, .. } = &self.sink;
-        disk.publish_blob(file, path, &self.layout.blob(&self.digest))?;
+        disk.publish_blob(file, path, &self.layout.blob(&self.digest), Publication::Durable)?;
         Ok(*len)
     }
 }

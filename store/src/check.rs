@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::blob::{BlobFile, hash_file};
 use crate::layout::Layout;
 use crate::query::{all, parsed, read_manifest, size};
+use crate::unflushed::SMALL;
 use crate::writer::journal_length;
 use crate::{Error, Progress, Result};
 
@@ -220,6 +221,10 @@ pub(crate) fn check(
     let mut sizes = BTreeMap::new();
     for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
         let Some(real) = real else { continue };
+        if real != blob.digest && blob.size <= SMALL && !rows.name(&blob.digest) {
+            // A crash during a push leaves a small file that was not flushed, and the next push of that blob replaces it.
+            continue;
+        }
         report.blobs += 1;
         report.bytes += blob.size;
         if real != blob.digest {
@@ -320,6 +325,11 @@ impl Rows {
             blobs,
             tags: all(connection, tags, [], |row| Ok((row.get(0)?, row.get(1)?, parsed(row, 2)?)))?,
         })
+    }
+
+    fn name(&self, digest: &Digest) -> bool {
+        self.manifests.iter().any(|entry| entry.digest == *digest)
+            || self.blobs.iter().any(|(_, named, ..)| named == digest)
     }
 
     fn count(&self, report: &mut CheckReport) {

@@ -2,8 +2,11 @@
 //!
 //! Order: write, fdatasync of the file, rename, fsync of the folder. Only then may a row name the file. A file whose
 //! flush fails is removed: the system reports a lost page only once, and a second flush would succeed without it.
+//!
+//! A small file may get its name without a flush: then the transaction that names it also holds its bytes
+//! ([`crate::unflushed`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use private::{Existing, Hold, PATIENCE, Readers, Temporary, folder_of};
 
 use crate::damage::Identity;
+use crate::unflushed::SMALL;
 use crate::{Error, Result};
 
 /// The maximum number of published files in memory; more files only cost a second flush or hash.
@@ -53,26 +57,49 @@ pub trait Observer: Send + Sync {
     fn before(&self, step: Step, path: &Path) -> io::Result<()>;
 }
 
+/// When a published blob becomes durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Publication {
+    /// At once.
+    Durable,
+    /// If it is small, with the commit that names it.
+    ForCommit,
+}
+
 /// File operations that report each step to the observer.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     observer: Option<Arc<dyn Observer>>,
     /// The blobs that this process made durable, with the identities of their files at that time.
     published: Arc<Mutex<HashMap<PathBuf, Identity>>>,
+    /// The blobs that this process published without a flush and did not commit yet.
+    deferred: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl Disk {
     pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { observer, published: Arc::default() }
+        Self { observer, published: Arc::default(), deferred: Arc::default() }
     }
 
     pub(crate) fn step(&self, step: Step, path: &Path) -> io::Result<()> {
         self.observer.as_ref().map_or(Ok(()), |observer| observer.before(step, path))
     }
 
-    /// Publishes `temporary`, which `file` has open, as a durable blob. Replaces an existing file: only the new bytes
-    /// were just verified.
-    pub(crate) fn publish_blob(&self, file: &File, temporary: &Path, target: &Path) -> Result<()> {
+    /// Publishes `temporary`, which `file` has open, as a blob. Replaces an existing file: only the new bytes were just
+    /// verified.
+    pub(crate) fn publish_blob(
+        &self,
+        file: &File,
+        temporary: &Path,
+        target: &Path,
+        publication: Publication,
+    ) -> Result<()> {
+        if publication == Publication::ForCommit {
+            let length = file.metadata().map_err(Error::io("read", temporary))?.len();
+            if length <= SMALL && self.publish_deferred(temporary, target)? {
+                return Ok(());
+            }
+        }
         if let Err(error) = self.sync_data(file, temporary) {
             let _ = fs::remove_file(temporary);
             return Err(error);
@@ -86,6 +113,36 @@ impl Disk {
         self.step(Step::SyncDirectory, shard).map_err(Error::io("flush", shard))?;
         private::sync_open_folder(&folder).map_err(Error::io("flush", shard))?;
         self.record_published(target, file)
+    }
+
+    /// Publishes `temporary` as a blob without a flush: a commit must flush it or keep its bytes. Returns whether it did;
+    /// an existing file, which may be durable, is never replaced by one that is not.
+    fn publish_deferred(&self, temporary: &Path, target: &Path) -> Result<bool> {
+        let shard = folder_of(target);
+        let folder = File::open(shard).map_err(Error::io("open", shard))?;
+        let _folder = private::hold(folder, shard, Hold::Shared, PATIENCE)?;
+        {
+            let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
+            if deferred.len() >= MAX_PUBLISHED {
+                return Ok(false);
+            }
+            deferred.insert(target.to_owned());
+        }
+        self.step(Step::Rename, target).map_err(Error::io("rename", temporary))?;
+        match private::rename_new(temporary, target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            renamed => renamed.map(|()| true).map_err(Error::io("rename", temporary)),
+        }
+    }
+
+    /// Whether a blob is published without a flush, and not committed.
+    pub(crate) fn is_deferred(&self, target: &Path) -> bool {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner).contains(target)
+    }
+
+    /// Records that a blob is durable.
+    pub(crate) fn settle(&self, target: &Path) {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner).remove(target);
     }
 
     /// Flushes a blob that another process may have left unflushed.
@@ -107,6 +164,8 @@ impl Disk {
             published.clear();
         }
         published.insert(target.to_owned(), identity);
+        drop(published);
+        self.settle(target);
         Ok(())
     }
 

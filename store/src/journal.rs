@@ -1,5 +1,6 @@
 //! `names.log`: what blobs do not contain. One line, with a checksum, for each committed transaction that changed a
-//! name, appended and flushed inside the write transaction, before its commit.
+//! name, appended inside the write transaction, before its commit. A long line is also flushed; a short one is kept in the
+//! database until it is ([`crate::unflushed`]).
 //!
 //! The database records the committed length of the journal; anything beyond it is truncated before the next
 //! append. A reader without the database accepts every line with a valid checksum.
@@ -38,9 +39,8 @@ struct Line {
     changes: Vec<Record>,
 }
 
-/// Appends one line at `committed`, flushes it, and returns the new length.
-pub(crate) fn append(disk: &Disk, path: &Path, committed: u64, records: &[Record]) -> Result<u64> {
-    let line = encode(records)?;
+/// Appends one line at `committed`, flushes it if requested, and returns the new length.
+pub(crate) fn append(disk: &Disk, path: &Path, committed: u64, line: &[u8], flush: bool) -> Result<u64> {
     let is_new = !path.exists();
     let mut file = private::open(OpenOptions::new().write(true).create(true).truncate(false), path)
         .map_err(Error::io("open", path))?;
@@ -54,9 +54,11 @@ pub(crate) fn append(disk: &Disk, path: &Path, committed: u64, records: &[Record
     }
     file.set_len(committed).map_err(Error::io("truncate", path))?;
     file.seek(SeekFrom::End(0)).map_err(Error::io("write", path))?;
-    file.write_all(&line).map_err(Error::io("write", path))?;
-    disk.step(Step::SyncJournal, path).map_err(Error::io("flush", path))?;
-    file.sync_data().map_err(Error::io("flush", path))?;
+    file.write_all(line).map_err(Error::io("write", path))?;
+    if flush {
+        disk.step(Step::SyncJournal, path).map_err(Error::io("flush", path))?;
+        file.sync_data().map_err(Error::io("flush", path))?;
+    }
     Ok(committed + line.len() as u64)
 }
 

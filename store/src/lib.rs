@@ -8,6 +8,8 @@
 //!   rename, fsync of its folder ([`commit`]).
 //! - A row that names a blob is committed only after that, in a transaction that finds the file in place. A call that
 //!   returned `Ok` survives a power cut.
+//! - The exception are small pushed blobs and short lines of the journal: the transaction that names them holds their bytes
+//!   until their files are flushed (`unflushed`).
 //! - A call to [`Store::commit`] is visible as a whole or not at all.
 //! - A file that no row names may not be durable: [`Store::commit`] flushes it before it commits a row that does.
 //! - A file that does not hash to its name is never returned: it is moved to `quarantine/`, and the next push, mirror or
@@ -18,7 +20,8 @@
 //!   repository names and tags.
 //!
 //! What a crash leaves: before the rename, a temporary file that the next open removes; after it, a blob that
-//! nothing names, which garbage collection finds; after the journal line, a line that the next commit truncates.
+//! nothing names, which garbage collection finds; after the journal line, a line that the next commit truncates; after the
+//! commit, unflushed files, which the next open writes again.
 //! Garbage collection removes rows first, so an interruption leaves files without rows, which the next run finds. It runs
 //! while other processes use the store (`garbage`, `keep`).
 //!
@@ -47,6 +50,7 @@ mod removal;
 mod schema;
 mod store;
 mod totals;
+mod unflushed;
 mod upload;
 mod wanted;
 mod why;

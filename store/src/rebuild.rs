@@ -22,7 +22,7 @@ use crate::open::make_folders;
 use crate::query::{all, parsed, read_manifest, size};
 use crate::schema::{open_reader, open_writer};
 use crate::writer::{journal_length, set_journal_length};
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, unflushed};
 
 /// Who restores tags, in their history.
 const REBUILD: &str = "store rebuild";
@@ -93,6 +93,7 @@ pub(crate) fn rebuild(
         return Err(Error::NamesGone(layout.root().to_owned()));
     }
     make_folders(layout, disk)?;
+    restore_unflushed(layout, disk)?;
     let known = names_missing_from_journal(layout)?;
     Marker::write(layout, disk, true)?;
     if let Some(names) = known {
@@ -109,6 +110,17 @@ pub(crate) fn rebuild(
     write_database(layout, disk, &changes, &history)?;
     Marker::write(layout, disk, false)?;
     Ok(report)
+}
+
+/// Writes the files of content that only the database has. A database that cannot be read has none.
+fn restore_unflushed(layout: &Layout, disk: &Disk) -> Result<()> {
+    if !layout.database().exists() {
+        return Ok(());
+    }
+    match open_writer(layout).and_then(|mut connection| unflushed::restore(layout, disk, &mut connection)) {
+        Err(Error::Database(_)) => Ok(()),
+        restored => restored,
+    }
 }
 
 /// Whether the journal has content, or the store has no blobs that could have had names.

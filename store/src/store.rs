@@ -25,7 +25,7 @@ use crate::query::{ManifestRow, Readers};
 use crate::schema::{open_immutable, open_reader, open_writer};
 use crate::upload::Sessions;
 use crate::writer::Writer;
-use crate::{Error, Result};
+use crate::{Error, Result, unflushed};
 
 /// An open store. Clones share it.
 #[derive(Clone)]
@@ -92,11 +92,12 @@ impl Store {
     pub fn open_immutable(root: &Path) -> Result<Self> {
         let layout = Layout::new(root);
         let lock = prepare_to_read(&layout)?;
-        if layout.write_ahead().metadata().is_ok_and(|log| log.len() > 0) {
-            return Err(Error::Unfinished(root.to_owned()));
-        }
         let disk = Disk::default();
         let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_immutable);
+        let has_log = layout.write_ahead().metadata().is_ok_and(|log| log.len() > 0);
+        if has_log || readers.with(unflushed::has_rows)? {
+            return Err(Error::Unfinished(root.to_owned()));
+        }
         Ok(Self(Arc::new(Inner::new(layout, disk, readers, None, lock))))
     }
 
@@ -132,7 +133,8 @@ impl Store {
         let layout = Layout::new(root);
         let disk = Disk::new(observer);
         let lock = Some(prepare(&layout, &disk, limit)?);
-        let connection = open_writer(&layout)?;
+        let mut connection = open_writer(&layout)?;
+        unflushed::restore(&layout, &disk, &mut connection)?;
         let writer = Some(Writer::start(layout.clone(), disk.clone(), connection)?);
         let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), true), open_reader);
         Ok(Self(Arc::new(Inner::new(layout, disk, readers, writer, lock))))
@@ -194,8 +196,8 @@ impl Store {
     }
 
     /// Applies all changes, or none. When it returns `Ok`, they are durable and visible. The bytes of new
-    /// manifests are published first, and blobs that no row names yet are flushed, whichever process wrote them;
-    /// concurrent calls share one database commit.
+    /// manifests are published first. Blobs that no row names yet become durable, whichever process wrote them: large ones
+    /// are flushed, small ones are part of the commit. Concurrent calls share one database commit.
     ///
     /// # Errors
     /// [`Error::BlobMissing`], [`Error::ManifestMissing`], [`Error::DescriptorSize`], or when the disk is full or fails.
@@ -203,15 +205,18 @@ impl Store {
         if let Some(actor) = self.0.actor.get() {
             changes = changes.into_iter().map(|change| change.by(actor)).collect();
         }
-        self.flush_named(&changes)?;
         for change in &changes {
             if let Change::PutManifest { digest, manifest, .. } = change.bare() {
-                let mut writer = self.writer(digest.algorithm())?;
+                let mut writer = self.writer_over(digest)?;
                 writer.write(manifest.bytes())?;
-                writer.publish(Some(digest))?;
+                writer.publish_for_commit(Some(digest))?;
             }
         }
-        self.write(changes)
+        let content = self.secure_named(&changes)?;
+        let kept: Vec<_> = content.iter().map(|(digest, _)| self.0.layout.blob(digest)).collect();
+        self.writer_thread()?.commit(changes, content)?;
+        kept.iter().for_each(|path| self.0.disk.settle(path));
+        Ok(())
     }
 
     /// As [`Store::commit`], in the name of an actor, whom the history of tags records.
@@ -227,9 +232,8 @@ impl Store {
         let _ = self.0.actor.set(actor);
     }
 
-    fn write(&self, changes: Vec<Change>) -> Result<()> {
-        let writer = self.0.writer.as_ref().ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
-        writer.commit(changes)
+    fn writer_thread(&self) -> Result<&Writer> {
+        self.0.writer.as_ref().ok_or_else(|| Error::ReadOnly(self.root().to_owned()))
     }
 
     /// The names of the repositories after `after`, in byte order.

@@ -20,7 +20,7 @@ use std::time::SystemTime;
 use oci::{Algorithm, Digest, Hasher, RepositoryName};
 
 use crate::blob::{hash_file, hash_rest, random_name};
-use crate::commit::{Disk, Step};
+use crate::commit::{Disk, Publication, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
 use crate::{Error, Result, exclusive};
@@ -300,7 +300,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Publishes the bytes as a durable blob, ends the session, and returns the size.
+    /// Publishes the bytes as a blob, ends the session, and returns the size. A small blob may become durable only with the
+    /// commit that names it.
     ///
     /// # Errors
     /// [`Error::DigestMismatch`] when the bytes have another digest; the session then stays as it was.
@@ -324,7 +325,8 @@ impl Upload {
             self.session.running = None;
             return Err(self.ended());
         }
-        let published = self.disk.publish_blob(&self.file, &self.path, &self.layout.blob(digest));
+        let target = self.layout.blob(digest);
+        let published = self.disk.publish_blob(&self.file, &self.path, &target, Publication::ForCommit);
         if !self.path.exists() {
             self.session.running = None;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
+use oci::Digest;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::change::{Change, SizeCheck, apply};
@@ -12,6 +13,7 @@ use crate::commit::{Disk, Step};
 use crate::journal::{self, Record};
 use crate::layout::Layout;
 use crate::schema::name_holders;
+use crate::unflushed::{self, Flusher, Kept, Row, SMALL};
 use crate::{Error, Result};
 
 /// The maximum number of requests that share one commit.
@@ -23,26 +25,44 @@ pub(crate) struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Content that becomes durable together with the rows that name it.
+pub(crate) type Content = Vec<(Digest, Vec<u8>)>;
+
 struct Request {
     changes: Vec<Change>,
+    content: Content,
+    /// Whether all files must be flushed afterwards.
+    flush: bool,
     reply: SyncSender<Result<()>>,
 }
 
 impl Writer {
     pub(crate) fn start(layout: Layout, disk: Disk, connection: Connection) -> Result<Self> {
         let (requests, inbox) = channel();
-        let mut thread = Committer { layout, disk, connection };
+        let failed = |error| Error::Commit(Arc::new(error) as _);
+        let flusher = Flusher::start(layout.clone(), disk.clone()).map_err(failed)?;
+        let mut thread = Committer { layout, disk, connection, flusher };
         let thread = std::thread::Builder::new()
             .name("store-commit".to_owned())
             .spawn(move || thread.run(&inbox))
-            .map_err(|error| Error::Commit(Arc::new(error)))?;
+            .map_err(failed)?;
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
-    pub(crate) fn commit(&self, changes: Vec<Change>) -> Result<()> {
+    /// Applies the changes; the content is then durable, too.
+    pub(crate) fn commit(&self, changes: Vec<Change>, content: Content) -> Result<()> {
+        self.send(changes, content, false)
+    }
+
+    /// Flushes all files.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.send(Vec::new(), Vec::new(), true)
+    }
+
+    fn send(&self, changes: Vec<Change>, content: Content, flush: bool) -> Result<()> {
         let (reply, result) = sync_channel(1);
         let requests = self.requests.as_ref().ok_or(Error::Closed)?;
-        requests.send(Request { changes, reply }).map_err(|_| Error::Closed)?;
+        requests.send(Request { changes, content, flush, reply }).map_err(|_| Error::Closed)?;
         result.recv().map_err(|_| Error::Closed)?
     }
 }
@@ -60,6 +80,7 @@ struct Committer {
     layout: Layout,
     disk: Disk,
     connection: Connection,
+    flusher: Flusher,
 }
 
 impl Committer {
@@ -69,11 +90,34 @@ impl Committer {
             group.extend(inbox.try_iter().take(GROUP - 1));
             self.commit_group(group);
         }
+        let flushed = self.flusher.end();
+        self.remove(&flushed);
+    }
+
+    /// Removes rows whose files are flushed. Rows that stay are written again by the next open.
+    fn remove(&mut self, flushed: &[i64]) {
+        let remove = || {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            unflushed::remove(&transaction, flushed)?;
+            Ok::<_, Error>(transaction.commit()?)
+        };
+        if !flushed.is_empty()
+            && let Err(error) = { remove }()
+        {
+            tracing::warn!(%error, "the next open of the store flushes files again");
+        }
     }
 
     /// Commits a group in one transaction; a request that fails is rolled back alone.
     fn commit_group(&mut self, group: Vec<Request>) {
-        let outcome = self.transact(&group);
+        let outcome = self.transact(&group).map(|(results, rows)| {
+            self.flusher.keep(rows);
+            results
+        });
+        if group.iter().any(|request| request.flush) {
+            let flushed = self.flusher.flush_all();
+            self.remove(&flushed);
+        }
         match outcome {
             Ok(results) => {
                 for (request, result) in group.into_iter().zip(results) {
@@ -89,16 +133,23 @@ impl Committer {
         }
     }
 
-    fn transact(&mut self, group: &[Request]) -> Result<Vec<Result<()>>> {
+    fn transact(&mut self, group: &[Request]) -> Result<(Vec<Result<()>>, Vec<Row>)> {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let mut transaction = begun.map_err(|error| name_holders(&self.layout, error.into()))?;
         let mut records: Vec<Record> = Vec::new();
         let mut results = Vec::with_capacity(group.len());
+        let mut rows = Vec::new();
         for request in group {
-            let known = records.len();
+            let (known, kept) = (records.len(), rows.len());
             let mut savepoint = transaction.savepoint()?;
             let applied = request.changes.iter().try_for_each(|change| {
                 records.extend(apply(&savepoint, &self.layout, change, SizeCheck::Enforce)?);
+                Ok(())
+            });
+            let applied = applied.and_then(|()| {
+                for (digest, content) in &request.content {
+                    rows.push(unflushed::insert(&savepoint, Kept::Blob(digest.clone()), content)?);
+                }
                 Ok(())
             });
             if let Ok(()) = applied {
@@ -106,6 +157,7 @@ impl Committer {
             } else {
                 savepoint.rollback()?;
                 records.truncate(known);
+                rows.truncate(kept);
                 drop(savepoint);
             }
             results.push(applied);
@@ -117,13 +169,19 @@ impl Committer {
         }
         if !records.is_empty() {
             let committed = journal_length(&transaction)?;
-            let length = journal::append(&self.disk, &self.layout.journal(), committed, &records)?;
+            let line = journal::encode(&records)?;
+            let is_small = line.len() as u64 <= SMALL;
+            let length = journal::append(&self.disk, &self.layout.journal(), committed, &line, !is_small)?;
+            if is_small {
+                rows.push(unflushed::insert(&transaction, Kept::Line(committed), &line)?);
+            }
             set_journal_length(&transaction, length)?;
         }
+        unflushed::remove(&transaction, &self.flusher.flushed())?;
         let database = self.layout.database();
         self.disk.step(Step::CommitDatabase, &database).map_err(Error::io("commit", &database))?;
         transaction.commit()?;
-        Ok(results)
+        Ok((results, rows))
     }
 }
 

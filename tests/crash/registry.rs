@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use store::Store;
 use crate::disk;
 use crate::rig::{Checked, REBUILD, Rig, State, expect, sound, sound_if_begun, text};
 use crate::tally::{Repaired, Violation, end};
+use crate::trace::Call;
 
 /// The names in a store.
 type Names = BTreeSet<String>;
@@ -235,6 +236,42 @@ fn g_a_power_cut_at_any_point_of_pushes_and_deletes_loses_nothing_that_was_ackno
         checked(state, &allowed)
     });
     end(vec![count]);
+}
+
+/// Pushes an image with two layers of these contents; returns what was flushed until the last response.
+fn flushes(layers: [&[u8]; 2]) -> Option<Vec<PathBuf>> {
+    let rig = Rig::new()?;
+    let mut served = Served::start(&rig);
+    let first = served.push_layers("a/b", "another image", false);
+    served.put_manifest("a/b", "first", &first);
+    let before = served.sent;
+    let [config, layer] = layers.map(|layer| served.push_blob("a/b", layer, false));
+    let kind = oci::media_type::OCI_MANIFEST;
+    let manifest = json!({ "schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer] });
+    served.put_manifest("a/b", "second", &manifest.to_string());
+    let push = before..served.sent;
+    served.stop();
+    let (mut answers, mut flushed) = (0, Vec::new());
+    for call in rig.calls() {
+        match call {
+            Call::Said(line) if line.starts_with("HTTP/1.1 ") => answers += 1,
+            Call::Sync(path) if push.contains(&answers) => flushed.push(path),
+            _ => {}
+        }
+    }
+    Some(flushed)
+}
+
+#[test]
+fn c8_a_push_of_two_small_blobs_flushes_at_most_6_times() {
+    let Some(flushed) = flushes([b"small", &[7; 100_000]]) else { return };
+    assert!((3..=6).contains(&flushed.len()), "{flushed:#?}");
+}
+
+#[test]
+fn c8_a_push_of_two_large_blobs_flushes_at_most_10_times() {
+    let Some(flushed) = flushes([&[1; 200_000], &[2; 1_000_000]]) else { return };
+    assert!((7..=10).contains(&flushed.len()), "{flushed:#?}");
 }
 
 /// A store from which manifests were deleted.

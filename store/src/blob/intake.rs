@@ -3,12 +3,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci::{Digest, Hasher};
 
 use super::{BUFFER, hash_file, temporary_path};
-use crate::commit::{Disk, Step};
+use crate::commit::{Disk, Publication, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
 use crate::{Error, Result};
@@ -49,7 +49,13 @@ impl Temporary {
     }
 
     /// Publishes the file as the blob `digest`, which is the hash of the written bytes.
-    pub(super) fn publish(&mut self, disk: &Disk, digest: &Digest, target: &std::path::Path) -> Result<()> {
+    pub(super) fn publish(
+        &mut self,
+        disk: &Disk,
+        digest: &Digest,
+        target: &Path,
+        publication: Publication,
+    ) -> Result<()> {
         if self.copied {
             let mut hasher = Hasher::new(digest.algorithm());
             hash_file(&mut self.file, &self.path, &mut hasher)?;
@@ -58,7 +64,7 @@ impl Temporary {
                 return Err(Error::DigestMismatch { expected: digest.clone(), found });
             }
         }
-        disk.publish_blob(&self.file, &self.path, target)?;
+        disk.publish_blob(&self.file, &self.path, target, publication)?;
         self.published = true;
         Ok(())
     }

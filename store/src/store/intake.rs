@@ -1,7 +1,8 @@
 //! Reading and writing blobs, and upload sessions.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
+use std::io::Read as _;
 use std::time::SystemTime;
 
 use oci::{Algorithm, Digest, Manifest, RepositoryName};
@@ -10,7 +11,9 @@ use super::Store;
 use crate::blob::{BlobFile, BlobWriter, PartialBlob};
 use crate::change::{Change, SizeMismatch, size_mismatches};
 use crate::damage::Identity;
+use crate::unflushed::{SMALL, SMALL_TOTAL};
 use crate::upload::{self, Upload, UploadId, UploadLimits};
+use crate::writer::Content;
 use crate::{Error, Result, keep};
 
 impl Store {
@@ -93,35 +96,44 @@ impl Store {
         size_mismatches(&self.0.layout, manifest)
     }
 
-    /// Flushes the blobs that the changes name and that no row names yet: a killed process may have left them unflushed.
-    /// Blobs that this process published are already flushed.
-    pub(super) fn flush_named(&self, changes: &[Change]) -> Result<()> {
+    /// Makes the blobs durable that the changes name and that may not be durable yet: those that this process published
+    /// without a flush, and those that no row names, because a killed process may have left them unflushed. Returns the
+    /// content of small ones, which the commit keeps; others are flushed.
+    pub(super) fn secure_named(&self, changes: &[Change]) -> Result<Content> {
         let mut named = BTreeSet::new();
         for change in changes {
             match change.bare() {
                 Change::LinkBlob { digest, .. } => {
                     named.insert(digest);
                 }
-                Change::PutManifest { manifest, .. } => {
+                Change::PutManifest { digest, manifest, .. } => {
+                    named.insert(digest);
                     let described = manifest.blobs().chain(manifest.children());
                     named.extend(described.map(|descriptor| &descriptor.digest));
                 }
                 _ => {}
             }
         }
+        let (mut content, mut room) = (Content::new(), SMALL_TOTAL);
         for digest in named {
-            let path = self.0.layout.blob(digest);
-            if self.0.disk.published(&path).is_some() || self.0.readers.is_named(digest)? {
+            let (path, disk) = (self.0.layout.blob(digest), &self.0.disk);
+            let is_durable = || Ok::<_, Error>(disk.published(&path).is_some() || self.0.readers.is_named(digest)?);
+            if !disk.is_deferred(&path) && is_durable()? {
                 continue;
             }
-            match File::open(&path) {
-                Ok(file) => self.0.disk.flush_blob(&file, &path)?,
-                // The change decides whether it may be missing.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io("open", &path)(error)),
+            // A damaged blob counts as missing; the change decides whether it may be.
+            match self.0.readers.blob(digest)? {
+                Some(mut blob) if blob.size <= SMALL.min(room) => {
+                    let mut bytes = Vec::new();
+                    blob.file.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+                    room = room.saturating_sub(bytes.len() as u64);
+                    content.push((digest.clone(), bytes));
+                }
+                Some(blob) => disk.flush_blob(&blob.file, &path)?,
+                None => {}
             }
         }
-        Ok(())
+        Ok(content)
     }
 
     /// Sets the limits for unfinished uploads.

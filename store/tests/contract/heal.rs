@@ -69,9 +69,9 @@ fn c7_a_blob_without_a_row_is_flushed_before_a_row_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let blob = {
         let store = Store::open(folder.path()).unwrap();
-        put(&store, b"left behind").unwrap()
+        put(&store, &[7; 200_000]).unwrap()
     };
-    let image = manifest(&blob, 11, "image", None);
+    let image = manifest(&blob, 200_000, "image", None);
     let changes: [fn(Digest, oci::Manifest) -> Change; 2] = [
         |digest, _| Change::LinkBlob { repository: repository("a/b"), digest },
         |_, manifest| Change::PutManifest {

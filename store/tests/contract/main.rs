@@ -25,6 +25,8 @@ mod rig;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
+mod small;
+#[cfg(test)]
 mod upkeep;
 #[cfg(test)]
 mod wanted;

@@ -140,14 +140,16 @@ fn a5_a_second_process_cannot_change_what_is_published() {
 /// The other way round: the holder of the session excludes all others until the name is gone.
 #[test]
 fn a5_no_request_writes_between_the_hash_and_the_publication() {
-    for step in [Step::Verify, Step::SyncData, Step::Rename, Step::SyncDirectory] {
+    let large = vec![b'g'; 200_000];
+    let steps = [Step::Verify, Step::SyncData, Step::Rename, Step::SyncDirectory].map(|step| (step, &large[..]));
+    for (step, bytes) in steps.into_iter().chain([(Step::Verify, &b"small"[..]), (Step::Rename, b"small")]) {
         let folder = tempfile::tempdir().unwrap();
         let gate = Gate::at(step);
         let evil = Store::open(folder.path()).unwrap();
         let id = evil.create_upload(&repository("a/b")).unwrap();
-        evil.upload(&repository("a/b"), &id).unwrap().unwrap().write(b"good bytes").unwrap();
+        evil.upload(&repository("a/b"), &id).unwrap().unwrap().write(bytes).unwrap();
         let good = Store::open_observed(folder.path(), gate.clone()).unwrap();
-        let digest = Digest::sha256(b"good bytes");
+        let digest = Digest::sha256(bytes);
         std::thread::scope(|scope| {
             let publishing = scope.spawn(|| publish(&good, &id, &digest));
             gate.wait_until_held();
@@ -160,7 +162,7 @@ fn a5_no_request_writes_between_the_hash_and_the_publication() {
             gate.open();
             assert!(publishing.join().unwrap().is_some(), "{step:?}");
         });
-        assert_served(&evil, folder.path(), &digest, b"good bytes", &format!("{step:?}"));
+        assert_served(&evil, folder.path(), &digest, bytes, &format!("{step:?}"));
     }
 }
 
@@ -185,13 +187,19 @@ fn a5_two_processes_take_turns_at_one_upload() {
 
 #[test]
 fn a5_a_cancelled_upload_is_not_published() {
+    for (step, bytes) in [(Step::SyncData, &[b'b'; 200_000][..]), (Step::Rename, b"bytes")] {
+        cancel_at(step, bytes);
+    }
+}
+
+fn cancel_at(step: Step, bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
-    let gate = Gate::at(Step::SyncData);
+    let gate = Gate::at(step);
     let other = Store::open(folder.path()).unwrap();
     let store = Store::open_observed(folder.path(), gate.clone()).unwrap();
     let id = store.create_upload(&repository("a/b")).unwrap();
-    store.upload(&repository("a/b"), &id).unwrap().unwrap().write(b"bytes").unwrap();
-    let digest = Digest::sha256(b"bytes");
+    store.upload(&repository("a/b"), &id).unwrap().unwrap().write(bytes).unwrap();
+    let digest = Digest::sha256(bytes);
     std::thread::scope(|scope| {
         let upload = store.upload(&repository("a/b"), &id).unwrap().unwrap();
         let publishing = scope.spawn(|| upload.publish(&digest));

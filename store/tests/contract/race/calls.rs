@@ -11,7 +11,7 @@ use super::{CHILD, assert_served, finish, interfere, publish};
 use crate::rig::{file_of, long, repository};
 
 /// The system calls of an upload.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 13] = [
     "openat",
     "flock",
     "statx",
@@ -21,6 +21,7 @@ const CALLS: [&str; 12] = [
     "ftruncate",
     "fdatasync",
     "rename",
+    "renameat2",
     "fsync",
     "close",
     "pwrite64",
