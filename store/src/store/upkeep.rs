@@ -137,6 +137,8 @@ impl Store {
         let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
         let cutoff = self.cutoff(lock, grace)?;
         let (layout, disk) = (&self.0.layout, &self.0.disk);
+        // The database does not keep the content of a file that is removed; otherwise a crash could bring it back.
+        self.writer_thread()?.flush()?;
         garbage::collect(layout, disk, &mut open_writer(layout)?, plan, cutoff)
     }
 
