@@ -11,6 +11,7 @@
 pub mod complete;
 pub mod config;
 pub mod lock;
+mod platforms;
 pub mod reporter;
 mod run;
 pub mod source;

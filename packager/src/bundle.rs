@@ -6,13 +6,13 @@
 //! compares them: it never trusts a header of a hostile tar file.
 //!
 //! - [`manifest`]: the signed manifest, and the checks on it
-//! - [`layout`]: the positions of entries on volumes
+//! - [`extents`]: the positions of entries on volumes
 //! - [`tar`]: tar headers as bytes, and the diagnosis of headers that differ
 //! - [`head`]: the first entries of every volume
 
 pub mod error;
+pub mod extents;
 pub mod head;
-pub mod layout;
 pub mod manifest;
 pub mod tar;
 

@@ -12,6 +12,7 @@
 //! trust file. The drive's manifest names the log, and the log names the set, in an entry whose index is the drive's
 //! number. A set with another log and a log with another set are both detected.
 //!
+//! - `replay`: refuses older logs and drives
 //! - [`mod@write`]: writes the sender's log to the drive; [`examine`]: verifies the log on the drive, and returns a
 //!   [`Finding`] or an [`Alarm`]; `claimed`: what a drive states about its log, for display only
 
@@ -20,6 +21,7 @@ pub(crate) mod claimed;
 pub mod examine;
 mod files;
 pub mod refusal;
+mod replay;
 pub mod write;
 
 use oci::Digest;

@@ -24,7 +24,7 @@ pub(crate) use self::volume::Payload;
 pub use self::volume::{OtherFile, Volume};
 use self::volume::{beside, candidates, content_kind, open};
 use crate::bundle::head::Head;
-use crate::bundle::{BundleManifest, Error, Limits, layout};
+use crate::bundle::{BundleManifest, Error, Limits, extents};
 
 /// All volumes of one set, by number.
 pub struct Media {
@@ -197,7 +197,7 @@ impl Media {
 
     /// The size of a volume that the manifest implies.
     pub(crate) fn volume_len(&self, manifest: &BundleManifest, number: u32) -> u64 {
-        self.head_len() + layout::payload_len(manifest, number)
+        self.head_len() + extents::payload_len(manifest, number)
     }
 
     /// Checks that all volumes exist with exactly the size that the manifest implies.

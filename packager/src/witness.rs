@@ -14,7 +14,7 @@
 //! Order (C2SP tlog-witness): a checkpoint is verified, then recorded durably, and only then is its cosignature returned or
 //! its drive imported. A crash before that leaves the older state, and the same drive is verified again.
 //!
-//! - [`mod@admit`]: admits drives; [`order`]: detects older drives; [`quarantine`]: the drives that raised alarms
+//! - [`mod@admit`]: admits drives; [`set_tags`]: detects drives that move tags back; [`quarantine`]: the drives that raised alarms
 //! - [`returned`]: the return medium for the sender; [`acknowledge`]: the sender's records of it
 //! - [`notes`]: the notes in the store's database that detect lost records
 
@@ -22,9 +22,9 @@ pub mod acknowledge;
 pub mod admit;
 mod key;
 pub mod notes;
-pub mod order;
 pub mod quarantine;
 pub mod returned;
+pub mod set_tags;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -39,7 +39,7 @@ use tlog::{Checkpoint, Note};
 
 pub use self::acknowledge::Acknowledged;
 pub use self::admit::{AdmitOptions, Admitted, LogVerdict, MissingLog, admit};
-use self::order::SetTags;
+use self::set_tags::SetTags;
 use crate::bundle::{BundleManifest, Error};
 use crate::drive_log::{DriveLogError, Finding, KnownLog, create_folder, file_name, publish, read_file};
 

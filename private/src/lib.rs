@@ -16,4 +16,6 @@ pub mod publish;
 
 pub use files::{create, create_folder, create_folders, folder_of, open, restrict, tighten};
 pub use locks::{Error, Hold, Holders, Locked, PATIENCE, hold, try_hold};
-pub use publish::{Existing, Readers, Temporary, check, publish, rename, rename_new, sync_folder, sync_open_folder};
+pub use publish::{
+    Existing, Readers, Temporary, check, publish, rename, rename_new, sync_folder, sync_open_folder,
+};

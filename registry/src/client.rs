@@ -20,6 +20,7 @@ mod listing;
 mod memory;
 mod proxy;
 mod push;
+mod retry;
 mod shown;
 mod tls;
 mod token;

@@ -27,7 +27,7 @@ mod observe;
 mod range;
 mod ready;
 mod refusal;
-mod refusals;
+mod refusal_reports;
 mod route;
 mod running;
 mod sendfile;
@@ -68,7 +68,7 @@ use metrics::{CountedGate, CountedObserver};
 use missing::Missing;
 use ready::Readiness;
 use refusal::Refusal;
-use refusals::Refusals;
+use refusal_reports::Refusals;
 
 /// The configuration of a server.
 #[derive(Clone)]

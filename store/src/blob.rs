@@ -10,8 +10,8 @@ use oci::{Algorithm, Digest, Hasher};
 use private::Holders;
 
 use self::intake::{Existing, TEMPORARY, Temporary};
-use crate::commit::{Disk, Publication, Step};
 use crate::damage::Identity;
+use crate::durable::{Disk, Publication, Step};
 use crate::exclusive;
 use crate::layout::Layout;
 use crate::write_behind::write_behind;

@@ -15,7 +15,7 @@ use oci::{Digest, Hasher};
 use private::{Hold, PATIENCE};
 
 use crate::blob::{BUFFER, BlobFile};
-use crate::commit::Disk;
+use crate::durable::Disk;
 use crate::layout::Layout;
 use crate::{Error, Result};
 

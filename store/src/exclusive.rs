@@ -7,7 +7,7 @@ use std::path::Path;
 
 use private::{Hold, try_hold};
 
-use crate::commit::{Disk, Step};
+use crate::durable::{Disk, Step};
 use crate::{Error, Result};
 
 /// Opens a file and takes its exclusive lock, such that the name still leads to the locked file: a file that another

@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::blob::temporary_path;
 use crate::change::now;
 use crate::check::walk;
-use crate::commit::{Disk, Step};
+use crate::durable::{Disk, Step};
 use crate::keep::changed;
 use crate::layout::Layout;
 use crate::query::{all, parsed};

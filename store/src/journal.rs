@@ -12,7 +12,7 @@ use std::path::Path;
 use oci::{Digest, MediaType, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
-use crate::commit::{Disk, Step};
+use crate::durable::{Disk, Step};
 use crate::{Error, Result};
 
 /// One change of a name.

@@ -6,7 +6,7 @@ use oci::{Algorithm, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::commit::Disk;
+use crate::durable::Disk;
 
 /// The format version in `store.json`.
 pub(crate) const VERSION: u32 = 1;

@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - A file below `blobs/` is complete, durable and hashes to its name: the only way there is write, fdatasync,
-//!   rename, fsync of its folder ([`commit`]).
+//!   rename, fsync of its folder ([`durable`]).
 //! - A row that names a blob is committed only after that, in a transaction that finds the file in place. A call that
 //!   returned `Ok` survives a power cut.
 //! - The exception are small pushed blobs and short lines of the journal: the transaction that names them holds their bytes
@@ -30,8 +30,8 @@
 mod blob;
 mod change;
 mod check;
-pub mod commit;
 mod damage;
+pub mod durable;
 mod error;
 mod exclusive;
 mod garbage;

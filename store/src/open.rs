@@ -8,7 +8,7 @@ use oci::Algorithm;
 use private::{Hold, PATIENCE, folder_of};
 
 use crate::blob::remove_stale;
-use crate::commit::Disk;
+use crate::durable::Disk;
 use crate::layout::{Layout, Marker, VERSION};
 use crate::schema::open_writer;
 use crate::{Error, Result};

@@ -16,8 +16,8 @@ use oci::{Algorithm, Digest, Manifest, RepositoryName, Selector, Tag};
 use private::PATIENCE;
 
 use crate::change::Change;
-use crate::commit::{Disk, Observer};
 use crate::damage::Inspector;
+use crate::durable::{Disk, Observer};
 use crate::keep::GRACE;
 use crate::layout::Layout;
 use crate::open::{prepare, prepare_to_read};
@@ -215,7 +215,9 @@ impl Store {
         let content = self.secure_named(&changes)?;
         let kept: Vec<_> = content.iter().map(|(digest, _)| self.0.layout.blob(digest)).collect();
         self.writer_thread()?.commit(changes, content)?;
-        kept.iter().for_each(|path| self.0.disk.settle(path));
+        for path in kept {
+            self.0.disk.settle(&path);
+        }
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use oci::Digest;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::blob::BlobWriter;
-use crate::commit::{Disk, Step};
+use crate::durable::{Disk, Step};
 use crate::layout::Layout;
 use crate::query::parsed;
 use crate::{Error, Result};
@@ -91,8 +91,7 @@ pub(crate) fn restore(layout: &Layout, disk: &Disk, connection: &mut Connection)
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut lines = Vec::new();
-        let mut statement =
-            transaction.prepare("SELECT digest, at, content FROM unflushed ORDER BY id")?;
+        let mut statement = transaction.prepare("SELECT digest, at, content FROM unflushed ORDER BY id")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let content: Vec<u8> = row.get(2)?;

@@ -20,7 +20,7 @@ use std::time::SystemTime;
 use oci::{Algorithm, Digest, Hasher, RepositoryName};
 
 use crate::blob::{hash_file, hash_rest, random_name};
-use crate::commit::{Disk, Publication, Step};
+use crate::durable::{Disk, Publication, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
 use crate::{Error, Result, exclusive};

@@ -9,7 +9,7 @@ use oci::Digest;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::change::{Change, SizeCheck, apply};
-use crate::commit::{Disk, Step};
+use crate::durable::{Disk, Step};
 use crate::journal::{self, Record};
 use crate::layout::Layout;
 use crate::schema::name_holders;

@@ -11,7 +11,7 @@ use super::Error;
 use super::resolve::ResolvedImage;
 use crate::complete;
 use crate::lock::{Absence, Unavailable};
-use crate::source::is_attestation;
+use crate::platforms::is_attestation;
 
 /// Referrers that are left out, each with the reason why it is broken, or `None` if its registry does not have it.
 pub(super) type LeftOut = BTreeMap<Digest, Option<String>>;

@@ -12,7 +12,7 @@ use super::resolve::ResolvedImage;
 use crate::complete;
 use crate::config::{MirrorConfig, Missing};
 use crate::lock::{Absence, ItemKind};
-use crate::source::{chosen, is_attestation};
+use crate::platforms::{chosen, is_attestation};
 
 /// The maximum number of manifests of one image with its referrers, and their maximum total size.
 const MOST_MANIFESTS: usize = 5_000;

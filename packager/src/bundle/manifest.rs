@@ -9,7 +9,7 @@ use oci::{Digest, MediaType, RepositoryName};
 use serde::{Deserialize, Serialize};
 use tlog::text::is_plain;
 
-use super::{Error, Limits, layout};
+use super::{Error, Limits, extents};
 
 /// The version of manifest and volumes. Version 1, which is still supported, does not declare absent content.
 pub const VERSION: u32 = 2;
@@ -187,7 +187,7 @@ impl BundleManifest {
         }
         manifest.check_entries()?;
         manifest.check_repositories()?;
-        layout::check_extents(&manifest)?;
+        extents::check_extents(&manifest)?;
         Ok(manifest)
     }
 

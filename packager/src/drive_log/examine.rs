@@ -16,14 +16,14 @@ use tlog::tile::{self, WIDTH};
 use tlog::{Checkpoint, Folder, Note, Policy, VerifierKey, check, cosignature, merkle};
 
 pub use super::claimed::ClaimedLog;
+use super::replay::SignedState;
 use super::write::check_size;
 use super::{
-    Alarm, AlarmKind, DriveLogError, FOLDER, LogOwner, MOST_TRUSTED_ROOT, MOST_WITNESSES, TRUSTED_ROOT,
-    WITNESS, is_of_set,
+    AlarmKind, DriveLogError, FOLDER, MOST_TRUSTED_ROOT, MOST_WITNESSES, TRUSTED_ROOT, WITNESS, is_of_set,
 };
 use crate::bundle::{BundleManifest, Error};
 use crate::media::{Beneath, Media};
-use crate::witness::order::SetTags;
+use crate::witness::set_tags::SetTags;
 
 /// The known state of a sender's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Examination<'_> {
         }
         let number =
             number.ok_or_else(|| state.alarm(AlarmKind::Unlogged { set: self.media.set().clone() }))?;
-        self.check_not_replayed(number, &state)?;
+        state.check_not_replayed(self.manifest, self.media.set(), number)?;
         let witnesses = self.witnesses(&folder, key, &state, &staged)?;
         let Checkpoint { origin, size, root } = checkpoint;
         // Keep the log's own signature only.
@@ -182,19 +182,6 @@ impl Examination<'_> {
         Ok(number)
     }
 
-    fn check_not_replayed(&self, number: u64, state: &SignedState<'_>) -> Result<(), Error> {
-        let name = &self.manifest.name;
-        match self.known.and_then(|known| known.drives.get(name)) {
-            Some(known) if number < *known => Err(state.alarm(AlarmKind::Replayed {
-                set: self.media.set().clone(),
-                name: name.clone(),
-                found: number,
-                known: *known,
-            })),
-            _ => Ok(()),
-        }
-    }
-
     /// Checks that this log contains the states that other sites saw. Cosignatures of unknown witnesses are ignored.
     fn witnesses(
         &self,
@@ -242,46 +229,6 @@ fn on_drive(error: tlog::Error, stage: &Path, log: &Path) -> tlog::Error {
         tlog::Error::Io { action, path, source } => tlog::Error::Io { action, path: moved(path), source },
         tlog::Error::Absent(path) => tlog::Error::Absent(moved(path)),
         other => other,
-    }
-}
-
-/// A log's signed state, with its known state.
-struct SignedState<'a> {
-    note: &'a Note,
-    checkpoint: &'a Checkpoint,
-    known: Option<&'a KnownLog>,
-}
-
-impl SignedState<'_> {
-    fn alarm(&self, kind: AlarmKind) -> Error {
-        let (origin, found) = (self.checkpoint.origin.clone(), self.note.to_string());
-        let known = self.known.map(|known| known.note.to_string());
-        Alarm { kind, owner: LogOwner::Sender, origin, found, known }.into()
-    }
-
-    /// Compares the checkpoints alone, before other files are read.
-    fn check_size(&self) -> Result<(), Error> {
-        let Some(known) = self.known else { return Ok(()) };
-        let (found, known) = (self.checkpoint, &known.checkpoint);
-        if found.size < known.size {
-            return Err(self.alarm(AlarmKind::RolledBack { found: found.size, known: known.size }));
-        }
-        if found.size == known.size && found.root != known.root {
-            return Err(self.alarm(AlarmKind::Forked { known: known.size }));
-        }
-        Ok(())
-    }
-
-    fn check_history(&self, staged: &Folder) -> Result<(), Error> {
-        let Some(known) = self.known else { return Ok(()) };
-        match check::consistency(staged, self.checkpoint, known.checkpoint.tree_head()) {
-            Ok(_) => Ok(()),
-            Err(tlog::Error::RolledBack { found, known, .. }) => {
-                Err(self.alarm(AlarmKind::RolledBack { found, known }))
-            }
-            Err(tlog::Error::Forked { known, .. }) => Err(self.alarm(AlarmKind::Forked { known })),
-            Err(error) => Err(DriveLogError::Log(error).into()),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oci::{Algorithm, Hasher};
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
-use crate::bundle::layout::{self, Piece};
+use crate::bundle::extents::{self, Piece};
 use crate::bundle::tar::{self, TRAILER};
 use crate::bundle::{BundleManifest, Encoding, Entry, Error};
 use crate::media::{Media, Payload};
@@ -103,7 +103,7 @@ pub(crate) fn walk_volumes(
         }
         last = number;
         let mut payload = payloads(number)?;
-        for piece in layout::pieces(manifest, number) {
+        for piece in extents::pieces(manifest, number) {
             walker.piece(&mut payload, piece)?;
         }
         zeros(&mut payload, TRAILER)?;

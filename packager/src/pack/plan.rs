@@ -16,7 +16,7 @@ use store::Store;
 use crate::bundle::head::head_len;
 use crate::bundle::manifest::{BundleRepository, BundledManifest, VERSION};
 use crate::bundle::tar::TRAILER;
-use crate::bundle::{BundleManifest, Encoding, Entry, EntryKind, Error, Limits, layout};
+use crate::bundle::{BundleManifest, Encoding, Entry, EntryKind, Error, Limits, extents};
 use crate::import;
 use crate::pack::Shipment;
 
@@ -102,7 +102,7 @@ pub fn plan(
     let volumes = (1..=manifest.volumes)
         .map(|number| PlannedVolume {
             name: manifest.volume_name(number),
-            size: head + layout::payload_len(&manifest, number),
+            size: head + extents::payload_len(&manifest, number),
         })
         .collect();
     Ok(PackPlan { manifest, volumes, layout_files })
@@ -133,7 +133,7 @@ fn place(mut manifest: BundleManifest, volume_size: u64) -> Result<BundleManifes
         if volume_size < least {
             return Err(Error::VolumeTooSmall { size: volume_size, head, least });
         }
-        manifest.volumes = layout::place(&mut manifest.entries, volume_size - head - TRAILER)?;
+        manifest.volumes = extents::place(&mut manifest.entries, volume_size - head - TRAILER)?;
         let needed = head_len(manifest.to_bytes().len() as u64);
         if needed <= head {
             return Ok(manifest);

@@ -12,8 +12,8 @@ use store::{Store, write_behind};
 
 use super::plan::{PackPlan, PlannedVolume, Source};
 use super::targets::{Targets, partial_name};
+use crate::bundle::extents::{self, Piece};
 use crate::bundle::head::{VolumeHeader, head_bytes};
-use crate::bundle::layout::{self, Piece};
 use crate::bundle::tar::{self, TRAILER};
 use crate::bundle::{Entry, EntryKind, Error, Limits};
 use crate::drive_log::{self, SenderLog, WrittenLog};
@@ -194,7 +194,7 @@ impl<'a> Writer<'a> {
         let mut out = Output { file: &file, path: &partial, len: 0, hasher: Hasher::new(Algorithm::Sha256) };
         out.write(head)?;
         self.reporter.advance(head.len() as u64);
-        for piece in layout::pieces(&self.plan.manifest, number) {
+        for piece in extents::pieces(&self.plan.manifest, number) {
             self.piece(piece, &mut out)?;
         }
         out.zeros(TRAILER)?;

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::guard::pace::Pace;
 use super::listener::Listener;
-use super::refusals::Refusals;
+use super::refusal_reports::Refusals;
 use super::running::Server;
 use super::sockets::Sockets;
 use super::{Limits, ServerConfig};

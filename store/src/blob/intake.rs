@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use oci::{Digest, Hasher};
 
 use super::{BUFFER, hash_file, temporary_path};
-use crate::commit::{Disk, Publication, Step};
+use crate::durable::{Disk, Publication, Step};
 use crate::layout::Layout;
 use crate::write_behind::write_behind;
 use crate::{Error, Result};

@@ -117,7 +117,8 @@ impl Store {
         let (mut content, mut room) = (Content::new(), SMALL_TOTAL);
         for digest in named {
             let (path, disk) = (self.0.layout.blob(digest), &self.0.disk);
-            let is_durable = || Ok::<_, Error>(disk.published(&path).is_some() || self.0.readers.is_named(digest)?);
+            let is_durable =
+                || Ok::<_, Error>(disk.published(&path).is_some() || self.0.readers.is_named(digest)?);
             if !disk.is_deferred(&path) && is_durable()? {
                 continue;
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Inner, Store};
 use crate::Result;
-use crate::commit::Disk;
 use crate::damage::Inspector;
+use crate::durable::Disk;
 use crate::layout::Layout;
 use crate::open::prepare_to_read;
 use crate::query::Readers;

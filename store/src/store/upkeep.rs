@@ -9,7 +9,7 @@ use private::{Hold, Holders, PATIENCE};
 
 use super::Store;
 use crate::change::Change;
-use crate::commit::Disk;
+use crate::durable::Disk;
 use crate::garbage::{self, Collected, GarbagePlan};
 use crate::layout::Layout;
 use crate::open::open_lock;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Sessions, expire};
-use crate::commit::Disk;
+use crate::durable::Disk;
 use crate::layout::Layout;
 use crate::{Error, Result};
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use oci::{Digest, RepositoryName, Selector};
-use store::commit::{Observer, Step};
+use store::durable::{Observer, Step};
 use store::{Change, Error, Store};
 
 use crate::rig::{file_of, long, manifest, put, repository, tag};

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use oci::{Digest, Selector};
-use store::commit::Step::{CommitDatabase, SyncData, SyncDirectory};
+use store::durable::Step::{CommitDatabase, SyncData, SyncDirectory};
 use store::{BlobWriter, Change, CheckFault, Error, Store};
 
 use crate::rig::{Recorder, file_of, manifest, push, put, repository, tag};
@@ -69,7 +69,7 @@ fn c7_a_blob_without_a_row_is_flushed_before_a_row_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let blob = {
         let store = Store::open(folder.path()).unwrap();
-        put(&store, &[7; 200_000]).unwrap()
+        put(&store, &vec![7; 200_000]).unwrap()
     };
     let image = manifest(&blob, 200_000, "image", None);
     let changes: [fn(Digest, oci::Manifest) -> Change; 2] = [

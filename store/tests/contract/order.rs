@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use store::Store;
-use store::commit::Step::{CommitDatabase, Create, Rename, SyncData, SyncDirectory, SyncJournal, Write};
+use store::durable::Step::{CommitDatabase, Create, Rename, SyncData, SyncDirectory, SyncJournal, Write};
 
 use crate::rig::{Recorder, push, put};
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use oci::Digest;
-use store::commit::{Observer, Step};
+use store::durable::{Observer, Step};
 use store::{Change, Error, Store, UploadId};
 
 use crate::rig::{file_of, long, repository};
@@ -141,7 +141,8 @@ fn a5_a_second_process_cannot_change_what_is_published() {
 #[test]
 fn a5_no_request_writes_between_the_hash_and_the_publication() {
     let large = vec![b'g'; 200_000];
-    let steps = [Step::Verify, Step::SyncData, Step::Rename, Step::SyncDirectory].map(|step| (step, &large[..]));
+    let steps =
+        [Step::Verify, Step::SyncData, Step::Rename, Step::SyncDirectory].map(|step| (step, &large[..]));
     for (step, bytes) in steps.into_iter().chain([(Step::Verify, &b"small"[..]), (Step::Rename, b"small")]) {
         let folder = tempfile::tempdir().unwrap();
         let gate = Gate::at(step);
@@ -187,7 +188,7 @@ fn a5_two_processes_take_turns_at_one_upload() {
 
 #[test]
 fn a5_a_cancelled_upload_is_not_published() {
-    for (step, bytes) in [(Step::SyncData, &[b'b'; 200_000][..]), (Step::Rename, b"bytes")] {
+    for (step, bytes) in [(Step::SyncData, &vec![b'b'; 200_000][..]), (Step::Rename, b"bytes")] {
         cancel_at(step, bytes);
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use oci::{Algorithm, Digest, Manifest, RepositoryName, Tag};
-use store::commit::{Observer, Step};
+use store::durable::{Observer, Step};
 use store::{Change, Store};
 
 /// Records the steps, and makes the n-th and all later ones fail, as a dead disk does.

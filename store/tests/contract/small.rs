@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use oci::Digest;
-use store::commit::Step;
+use store::durable::Step;
 use store::{Change, Store};
 
 use crate::rig::{Recorder, dump, file_of, manifest, repository, tag};

@@ -9,7 +9,7 @@ use super::{Entry, ImageOnDisk, Slice, choose};
 use crate::Error;
 use crate::complete;
 use crate::lock::Absence;
-use crate::source::{chosen, is_attestation};
+use crate::platforms::{chosen, is_attestation};
 
 /// The annotation with the name of an entry in `index.json`: a tag or, from some programs, a full name.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
