@@ -1,6 +1,7 @@
 //! The store's public interface: opening, queries and commits; `read_only`: opening without write permission, and notes;
-//! `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
+//! `inbox`: manifests that wait for their tag; `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
 
+mod inbox;
 mod intake;
 mod listing;
 mod read_only;
@@ -205,7 +206,9 @@ impl Store {
         }
         self.flush_named(&changes)?;
         for change in &changes {
-            if let Change::PutManifest { digest, manifest, .. } = change.bare() {
+            if let Change::PutManifest { digest, manifest, .. } | Change::Hold { digest, manifest, .. } =
+                change.bare()
+            {
                 let mut writer = self.writer(digest.algorithm())?;
                 writer.write(manifest.bytes())?;
                 writer.publish(Some(digest))?;
