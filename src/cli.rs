@@ -26,6 +26,7 @@ use crate::commands::config::Config;
 use crate::commands::controller::Controller;
 use crate::commands::generate::Generate;
 use crate::commands::import::Import;
+use crate::commands::inbox::Inbox;
 use crate::commands::inspect::Inspect;
 use crate::commands::keys::Keys;
 use crate::commands::mirror_images::Mirror;
@@ -125,6 +126,9 @@ pub(crate) enum Command {
     /// Create, list and revoke the registry's accounts for programs.
     #[command(subcommand)]
     Robot(RobotCommand),
+    /// List the manifests that wait for their signatures in a registry with a gate, and promote or drop them.
+    #[command(subcommand)]
+    Inbox(Inbox),
     /// List what clients of the registry asked for in vain, and write it as a mirror file.
     #[command(subcommand)]
     Want(Want),

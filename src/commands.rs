@@ -11,6 +11,7 @@ mod credentials;
 pub(crate) mod generate;
 pub(crate) mod image;
 pub(crate) mod import;
+pub(crate) mod inbox;
 pub(crate) mod inspect;
 mod install;
 pub(crate) mod keys;
@@ -68,6 +69,7 @@ pub(crate) async fn run(command: Command, logs: &Logs, printer: &Printer) -> any
         Command::Chart(settings) => chart::run(&settings, printer),
         Command::Audit(settings) => audit_log::run(&settings, logs, printer),
         Command::Store(settings) => store_content::run(&settings, logs, printer),
+        Command::Inbox(settings) => inbox::run(&settings, logs, printer).await,
         Command::Want(settings) => want::run(&settings, printer),
         Command::Tags(settings) => tags::run(&settings, logs, printer),
         Command::Quickstart(settings) => Box::pin(quickstart::run(&settings, logs, printer)).await,

@@ -26,6 +26,12 @@ pub(crate) struct Refused {
     images: String,
 }
 
+impl Refused {
+    pub(crate) fn of(gate: Gate, images: String) -> Self {
+        Self { gate, images }
+    }
+}
+
 impl Classified for Refused {
     fn class(&self) -> Class {
         Class::Refused

@@ -190,6 +190,14 @@ kinds! {
     StoreGc = "store.gc",
     /// A tag, a manifest or a repository was removed from a store.
     StoreRemove = "store.remove",
+    /// A client pushed a manifest that waits for its signatures in the registry's inbox.
+    InboxHold = "inbox.hold",
+    /// A manifest in the inbox got its tag.
+    InboxPromote = "inbox.promote",
+    /// A manifest was dropped from the inbox.
+    InboxDrop = "inbox.drop",
+    /// A manifest in the inbox expired.
+    InboxExpire = "inbox.expire",
     /// A tag of a store was rolled back.
     TagRollback = "tag.rollback",
     /// The database of a store was rebuilt.

@@ -15,6 +15,7 @@ mod download;
 mod gate;
 mod guard;
 mod handle;
+mod inbox;
 mod intake;
 mod lingering;
 mod listener;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use store::{NamingLimits, Store, UploadLimits};
+use store::{InboxLimits, NamingLimits, Store, UploadLimits};
 use tokio::sync::Semaphore;
 
 pub use access_log::{Access, AccessLog};
@@ -146,6 +147,8 @@ pub struct Limits {
     /// The maximum number and size of one user's manifests that refer to the same manifest; `None` is unlimited. Default:
     /// 2000 manifests, 64 MiB.
     pub naming: Option<NamingLimits>,
+    /// The limits of the inbox for manifests that the gate denies; without an inbox, they are refused. Default: `None`.
+    pub inbox: Option<InboxLimits>,
     /// How long an idle upload session is kept. Default: 7 days.
     pub session: Duration,
     /// The maximum time for finishing requests after shutdown begins. Default: 30 s.
@@ -171,6 +174,7 @@ impl Default for Limits {
             bytes_per_second: 4096,
             uploads: UploadLimits::default(),
             naming: Some(NamingLimits::default()),
+            inbox: None,
             session: Duration::from_hours(7 * 24),
             drain: Duration::from_secs(30),
             free_bytes: 64 * 1024 * 1024,

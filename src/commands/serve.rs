@@ -1,6 +1,6 @@
 //! `airlock serve`.
 //!
-//! `document`: the configuration file; `plan`: the effective configuration and its rules; `access`: who may pull and push;
+//! `document`: the configuration file; `inbox`: its section about the inbox; `plan`: the effective configuration and its rules; `access`: who may pull and push;
 //! `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it.
 //!
 //! `flags | document -> Plan -> Loaded -> Running`
@@ -8,6 +8,7 @@
 mod access;
 mod check;
 mod document;
+mod inbox;
 mod load;
 mod plan;
 mod reload;

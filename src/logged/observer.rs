@@ -31,7 +31,9 @@ impl Observer for AuditObserver {
         };
         let mut draft = Draft::new(kind, object, &name);
         draft.digests([change.digest.to_string()]);
-        set_client(&mut draft, &change.visitor);
+        if change.operation != Operation::ExpireManifest {
+            set_client(&mut draft, &change.visitor);
+        }
         if let Some(manifest) = &change.manifest {
             self.add_subject(change, manifest, &mut draft)?;
         }
@@ -85,6 +87,9 @@ fn set_client(draft: &mut Draft, visitor: &Visitor) {
 fn kind(operation: Operation) -> (EventType, &'static str) {
     match operation {
         Operation::PushManifest => (EventType::Push, "manifest"),
+        Operation::HoldManifest => (EventType::InboxHold, "manifest"),
+        Operation::PromoteManifest => (EventType::InboxPromote, "manifest"),
+        Operation::ExpireManifest => (EventType::InboxExpire, "manifest"),
         Operation::PushBlob => (EventType::Push, "blob"),
         Operation::DeleteManifest => (EventType::Delete, "manifest"),
         Operation::DeleteTag => (EventType::Delete, "tag"),

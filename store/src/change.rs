@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use oci::{Descriptor, Digest, Manifest, RepositoryName, Tag};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::inbox::{self, InboxLimits, Waiting};
 use crate::journal::Record;
 use crate::layout::Layout;
 use crate::pushed::{self, NamingLimits, Pusher};
@@ -74,6 +75,37 @@ pub enum Change {
     },
     /// Points a tag at a manifest of the same repository.
     SetTag {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// Adds a manifest to the inbox: see [`crate::Store::inbox`]. The store itself publishes the manifest's bytes first.
+    Hold {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tags that the manifest waits for. A manifest that waited for one of them no longer does.
+        tags: Vec<Tag>,
+        /// The manifest's digest.
+        digest: Digest,
+        /// The manifest.
+        manifest: Manifest,
+        /// The limits of the repository.
+        most: InboxLimits,
+    },
+    /// Sets a tag to the manifest that waits for it. Fails if that manifest no longer waits.
+    Promote {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// Removes a manifest from the inbox. Fails if it no longer waits.
+    Discard {
         /// The repository.
         repository: RepositoryName,
         /// The tag.
@@ -155,6 +187,8 @@ impl Change {
     pub(crate) fn by(self, actor: &str) -> Self {
         match self {
             Self::SetTag { .. }
+            | Self::Hold { .. }
+            | Self::Promote { .. }
             | Self::DeleteTag { .. }
             | Self::DeleteManifest { .. }
             | Self::DeleteUntagged { .. } => Self::By { actor: actor.to_owned(), change: Box::new(self) },
@@ -223,6 +257,7 @@ pub(crate) fn apply(
                 reject_size_mismatches(layout, digest, manifest)?;
             }
             put_manifest(connection, layout, repository, digest, manifest)?;
+            inbox::release(connection, repository_id(connection, repository)?, digest)?;
             Ok(vec![Record::Manifest {
                 repository: repository.clone(),
                 digest: digest.clone(),
@@ -242,9 +277,19 @@ pub(crate) fn apply(
             let unkept = reach::unkept(connection, layout, repository, *before)?;
             removal::manifests(connection, repository, unkept.intersection(planned), actor)
         }
-        Change::SetTag { repository, tag, digest } => {
-            set_tag(connection, repository, tag, digest, actor)?;
-            Ok(vec![Record::Tag { repository: repository.clone(), tag: tag.clone(), digest: digest.clone() }])
+        Change::SetTag { repository, tag, digest } => set_tag(connection, repository, tag, digest, actor),
+        Change::Hold { repository, tags, digest, manifest, most } => {
+            expected(layout, repository, digest)?;
+            reject_size_mismatches(layout, digest, manifest)?;
+            let waiting = Waiting { repository, tags, digest, manifest, most: *most };
+            inbox::hold(connection, layout, waiting, actor).map(|()| Vec::new())
+        }
+        Change::Promote { repository, tag, digest } => {
+            inbox::expect(connection, repository, tag, digest)?;
+            set_tag(connection, repository, tag, digest, actor)
+        }
+        Change::Discard { repository, tag, digest } => {
+            inbox::discard(connection, repository, tag, digest).map(|()| Vec::new())
         }
         Change::DeleteTag { repository, tag } => Ok(vec![removal::tag(connection, repository, tag, actor)?]),
         Change::Lease { holder, digest } => {
@@ -281,7 +326,7 @@ fn note(connection: &Connection, name: &str, value: Option<u64>) -> Result<Recor
     Ok(Record::Note { name: name.to_owned(), value })
 }
 
-fn put_manifest(
+pub(crate) fn put_manifest(
     connection: &Connection,
     layout: &Layout,
     repository: &RepositoryName,
@@ -324,7 +369,7 @@ fn set_tag(
     tag: &Tag,
     digest: &Digest,
     actor: Option<&str>,
-) -> Result<()> {
+) -> Result<Vec<Record>> {
     let id = repository_id(connection, repository)?;
     let text = digest.to_string();
     let present = connection
@@ -333,12 +378,14 @@ fn set_tag(
     if !present {
         return Err(Error::ManifestMissing { repository: repository.clone(), digest: digest.clone() });
     }
+    let set = Record::Tag { repository: repository.clone(), tag: tag.clone(), digest: digest.clone() };
+    let records = inbox::admit(connection, repository, tag, digest)?.into_iter().chain([set]).collect();
     let before: Option<String> = connection
         .prepare_cached("SELECT digest FROM tags WHERE repository = ?1 AND tag = ?2")?
         .query_row(params![id, tag.as_str()], |row| row.get(0))
         .optional()?;
     if before.as_deref() == Some(&text) {
-        return Ok(());
+        return Ok(records);
     }
     execute(
         connection,
@@ -346,7 +393,8 @@ fn set_tag(
          ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest",
         params![id, tag.as_str(), text],
     )?;
-    history::record(connection, (id, tag.as_str()), Some(&text), actor)
+    history::record(connection, (id, tag.as_str()), Some(&text), actor)?;
+    Ok(records)
 }
 
 pub(crate) fn repository_id(connection: &Connection, repository: &RepositoryName) -> Result<i64> {

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oci::{Digest, RepositoryName};
+use oci::{Digest, RepositoryName, Tag};
 use private::{Holders, Locked};
 
 const READ_ONLY: &str = "use a writable store; only `serve --read-only`, `store list`, `store check` and `pack` work with a read-only one";
@@ -64,6 +64,24 @@ pub enum Error {
         found: u32,
         /// The newest supported version.
         known: u32,
+    },
+    /// The part of the inbox for a repository has reached a limit.
+    #[error("the inbox of `{repository}` already has the allowed number of {what} ({most})")]
+    InboxFull {
+        /// The repository.
+        repository: RepositoryName,
+        /// The limit.
+        most: u64,
+        /// What is counted.
+        what: &'static str,
+    },
+    /// No manifest, or another one, waits in the inbox for a tag.
+    #[error("no such manifest waits in the inbox for `{repository}:{tag}`")]
+    NotWaiting {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
     },
     /// Another process has the store open.
     #[error("the store at `{root}` is in use by {holders}")]
@@ -210,6 +228,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run airlock as the user who owns the store")
             }
+            Self::NotWaiting { .. } => Some("`airlock inbox list` lists what waits"),
             Self::PartialBusy { .. } => Some("wait for the other airlock command to finish"),
             _ => None,
         }

@@ -28,6 +28,8 @@ pub struct ManifestRow {
     pub media_type: MediaType,
     /// Its size in bytes.
     pub size: u64,
+    /// Whether only the inbox has it: see [`crate::Store::inbox`].
+    pub held: bool,
 }
 
 /// Connections for reading, opened when needed and kept for reuse.
@@ -139,11 +141,12 @@ impl Readers {
         }
         let sql = match selector {
             Selector::Tag(_) => {
-                "SELECT m.digest, m.media_type, m.size FROM repositories r JOIN tags t ON t.repository = r.id
+                "SELECT m.digest, m.media_type, m.size, 0 FROM repositories r JOIN tags t ON t.repository = r.id
                  JOIN manifests m ON m.repository = r.id AND m.digest = t.digest WHERE r.name = ?1 AND t.tag = ?2"
             }
             Selector::Digest(_) => {
-                "SELECT m.digest, m.media_type, m.size FROM repositories r
+                "SELECT m.digest, m.media_type, m.size, EXISTS (SELECT 1 FROM inbox i
+                   WHERE i.repository = r.id AND i.digest = m.digest AND i.held) FROM repositories r
                  JOIN manifests m ON m.repository = r.id WHERE r.name = ?1 AND m.digest = ?2"
             }
         };
@@ -171,7 +174,8 @@ impl Readers {
     }
 
     pub(crate) fn manifests(&self, repository: &RepositoryName) -> Result<Vec<ManifestRow>> {
-        let sql = "SELECT digest, media_type, size FROM manifests
+        let sql = "SELECT digest, media_type, size, EXISTS (SELECT 1 FROM inbox i
+                     WHERE i.repository = manifests.repository AND i.digest = manifests.digest AND i.held) FROM manifests
                    WHERE repository = (SELECT id FROM repositories WHERE name = ?1) ORDER BY digest";
         self.with(|c| all(c, sql, params![repository.as_str()], manifest_row))
     }
@@ -308,7 +312,8 @@ pub(crate) fn size(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 fn manifest_row(row: &Row<'_>) -> Result<ManifestRow> {
-    Ok(ManifestRow { digest: parsed(row, 0)?, media_type: parsed(row, 1)?, size: size(row, 2)? })
+    let (digest, media_type) = (parsed(row, 0)?, parsed(row, 1)?);
+    Ok(ManifestRow { digest, media_type, size: size(row, 2)?, held: row.get(3)? })
 }
 
 pub(crate) fn to_limit(limit: Option<usize>) -> i64 {

@@ -1,4 +1,4 @@
-//! What keeps the manifests of a repository: a tag, an index that lists one, or the manifest that one is about. Signatures
+//! What keeps the manifests of a repository: a tag, the inbox, an index that lists one, or the manifest that one is about. Signatures
 //! live and die with their subject, whether they name it in their content or by cosign's tag.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +79,7 @@ struct Graph {
     /// Indexes, with the manifests that they list.
     children: Vec<(Digest, Digest)>,
     tags: Vec<(Tag, Digest)>,
-    /// What leases keep.
+    /// What leases and the inbox keep.
     leased: BTreeSet<Digest>,
     /// The subjects of tags that only other repositories have: signatures may be in a repository of their own.
     elsewhere: BTreeSet<Digest>,
@@ -104,7 +104,8 @@ impl Graph {
             all(connection, &tags, [name], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
         let leased = format!(
             "SELECT m.digest FROM manifests m JOIN leases l ON l.digest = m.digest
-             WHERE m.repository = {home} AND l.expires > ?2"
+             WHERE m.repository = {home} AND l.expires > ?2
+             UNION SELECT digest FROM inbox WHERE repository = {home} AND expires > ?2"
         );
         let leased = all(connection, &leased, params![name, now()], |row| parsed(row, 0))?;
         let mut graph = Self {
@@ -123,7 +124,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// The manifests that neither a tag nor a lease nor one of `roots` keeps.
+    /// The manifests that neither a tag nor a lease nor the inbox nor one of `roots` keeps.
     fn unkept(&self, roots: &BTreeSet<Digest>) -> BTreeSet<Digest> {
         let mut open: Vec<&Digest> = roots.iter().chain(&self.leased).collect();
         let mut kept_by: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();

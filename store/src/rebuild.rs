@@ -151,9 +151,14 @@ fn names_missing_from_journal(layout: &Layout) -> Result<Option<Vec<Record>>> {
 
 /// All names in a database, as journal records.
 fn names_of(connection: &Connection) -> Result<Vec<Record>> {
-    let manifests =
-        "SELECT r.name, m.digest, m.media_type FROM manifests m JOIN repositories r ON r.id = m.repository";
-    let mut records = all(connection, manifests, [], |row| {
+    let mut manifests =
+        "SELECT r.name, m.digest, m.media_type FROM manifests m JOIN repositories r ON r.id = m.repository"
+            .to_owned();
+    if connection.table_exists(None, "inbox")? {
+        manifests += " WHERE NOT EXISTS
+            (SELECT 1 FROM inbox i WHERE i.repository = r.id AND i.digest = m.digest AND i.held)";
+    }
+    let mut records = all(connection, &manifests, [], |row| {
         let (repository, digest, media_type) = (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
         Ok(Record::Manifest { repository, digest, media_type })
     })?;

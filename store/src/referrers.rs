@@ -135,7 +135,8 @@ impl Readers {
                FROM manifests LEFT JOIN pushed ON pushed.repository = manifests.repository
                  AND +named = ?2 AND manifest = digest
                WHERE manifests.repository = (SELECT id FROM repositories WHERE name = ?1) AND subject = ?2
-               AND (?3 IS NULL OR artifact_type = ?3))
+               AND (?3 IS NULL OR artifact_type = ?3) AND NOT EXISTS (SELECT 1 FROM inbox i
+                 WHERE i.repository = manifests.repository AND i.digest = manifests.digest AND i.held))
              WHERE (rank, turn, digest) > (?5, ?6, ?7) ORDER BY rank, turn, digest LIMIT ?8"
         );
         let (rank, turn, digest) =

@@ -40,6 +40,7 @@ pub(crate) fn manifest(
         history::record(connection, (id, &tag), None, actor)?;
     }
     pushed::forget(connection, id, &text)?;
+    execute(connection, "DELETE FROM inbox WHERE repository = ?1 AND digest = ?2", params![id, text])?;
     execute(connection, "DELETE FROM manifests WHERE repository = ?1 AND digest = ?2", params![id, text])?;
     Ok(Record::ManifestGone { repository: repository.clone(), digest: digest.clone() })
 }
@@ -63,7 +64,7 @@ pub(crate) fn repository(connection: &Connection, repository: &RepositoryName) -
     let Some(id) = id else { return Ok(Vec::new()) };
     let manifests = "SELECT digest FROM manifests WHERE repository = ?1";
     let manifests: Vec<Digest> = all(connection, manifests, [id], |row| parsed(row, 0))?;
-    for table in ["tags", "tag_history", "pushed", "blobs", "manifests"] {
+    for table in ["tags", "tag_history", "pushed", "inbox", "blobs", "manifests"] {
         execute(connection, &format!("DELETE FROM {table} WHERE repository = ?1"), [id])?;
     }
     execute(connection, "DELETE FROM repositories WHERE id = ?1", [id])?;

@@ -50,6 +50,11 @@ CREATE TABLE IF NOT EXISTS wanted (
   last_at INTEGER NOT NULL, count INTEGER NOT NULL, clients TEXT NOT NULL,
   PRIMARY KEY (host, repository, selector)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS wanted_by_last ON wanted (last_at);
+CREATE TABLE IF NOT EXISTS inbox (
+  repository INTEGER NOT NULL REFERENCES repositories, tag TEXT NOT NULL, digest TEXT NOT NULL, held INTEGER NOT NULL,
+  bytes INTEGER NOT NULL, at INTEGER NOT NULL, expires INTEGER NOT NULL, actor TEXT,
+  PRIMARY KEY (repository, tag)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS inbox_by_digest ON inbox (repository, digest);
 ";
 
 /// Opens the connection for writing.
@@ -111,7 +116,19 @@ pub(crate) fn open_read_only(layout: &Layout) -> Result<Connection> {
     let connection = Connection::open_with_flags(layout.database(), flags)?;
     connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(64);
+    add_missing(&connection)?;
     Ok(connection)
+}
+
+/// Adds, for this connection only, a table that databases of earlier versions lack and that cannot be created in them.
+fn add_missing(connection: &Connection) -> Result<()> {
+    if !connection.table_exists(Some("main"), "inbox")? {
+        connection.execute_batch(
+            "PRAGMA temp_store = MEMORY;
+             CREATE TEMP TABLE inbox (repository, tag, digest, held, bytes, at, expires, actor)",
+        )?;
+    }
+    Ok(())
 }
 
 /// Checks that the database can be queried: SQLite opens it at the first query.
@@ -133,5 +150,6 @@ pub(crate) fn open_immutable(layout: &Layout) -> Result<Connection> {
     uri.extend(b"?immutable=1");
     let connection = Connection::open_with_flags(PathBuf::from(OsString::from_vec(uri)), flags)?;
     connection.set_prepared_statement_cache_capacity(64);
+    add_missing(&connection)?;
     Ok(connection)
 }

@@ -1,6 +1,7 @@
 //! The store's public interface: opening, queries and commits; `read_only`: opening without write permission, and notes;
-//! `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
+//! `inbox`: manifests that wait for their tag; `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
 
+mod inbox;
 mod intake;
 mod listing;
 mod read_only;
@@ -206,7 +207,9 @@ impl Store {
             changes = changes.into_iter().map(|change| change.by(actor)).collect();
         }
         for change in &changes {
-            if let Change::PutManifest { digest, manifest, .. } = change.bare() {
+            if let Change::PutManifest { digest, manifest, .. } | Change::Hold { digest, manifest, .. } =
+                change.bare()
+            {
                 let mut writer = self.writer_over(digest)?;
                 writer.write(manifest.bytes())?;
                 writer.publish_for_commit(Some(digest))?;

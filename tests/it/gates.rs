@@ -136,11 +136,15 @@ impl Drop for Served {
 
 impl Served {
     pub(crate) fn of(path: &Path, trust: &str) -> Self {
+        Self::with(path, &["--store", "store", "--listen", "127.0.0.1:0", "--trust", trust])
+    }
+
+    pub(crate) fn with(path: &Path, arguments: &[&str]) -> Self {
         let address = path.join("address");
         let _ = std::fs::remove_file(&address);
         let child = Command::new(env!("CARGO_BIN_EXE_airlock"))
-            .args(["serve", "--store", "store", "--listen", "127.0.0.1:0", "--address-file", "address"])
-            .args(["--trust", trust])
+            .args(["serve", "--address-file", "address"])
+            .args(arguments)
             .current_dir(path)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -38,6 +38,8 @@ mod gates;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod keys;

@@ -1,7 +1,9 @@
 //! Tests the real binary with real clients. skopeo, podman and containerd pull the content that a quickstart serves, over
 //! plain HTTP and over TLS with a password; runc runs it; and stock cosign checks the drive's signature. Drives are also
-//! packed onto FAT32 and exFAT.
+//! packed onto FAT32 and exFAT. `clients` logs in with all clients that sites use.
 
+#[cfg(test)]
+mod clients;
 #[cfg(test)]
 #[expect(dead_code, reason = "other suites use the rest")]
 mod programs;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The folder that `tests/peers/build` and `tests/peers/schemas` write to.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let folder = std::env::var_os("AIRLOCK_PEERS").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/airlock-peers");
     folder.unwrap_or_else(home)

@@ -109,17 +109,26 @@ impl Site {
 
     /// Serves a store with `airlock serve` on a free port.
     pub(crate) fn serve_store(&self, store: &str, more: &[&str]) -> Process {
-        let file = self.path(&format!("address-{store}{}", more.len()));
+        let file = format!("address-{store}{}", more.len());
+        let create: &[&str] = if more.contains(&"--read-only") { &[] } else { &["--create"] };
+        self.start(&file, &[&["--store", store, "--listen", "127.0.0.1:0"], create, more].concat())
+    }
+
+    /// Serves as a configuration file says, on its only listener.
+    pub(crate) fn serve_file(&self, config: &str) -> Process {
+        self.start(&format!("address-{config}"), &["--file", config])
+    }
+
+    fn start(&self, address_file: &str, arguments: &[&str]) -> Process {
         let child = Command::new(AIRLOCK)
-            .args(["serve", "--store", store, "--listen", "127.0.0.1:0", "--address-file"])
-            .arg(&file)
-            .args((!more.contains(&"--read-only")).then_some("--create"))
-            .args(more)
+            .args(["serve", "--address-file", address_file])
+            .args(arguments)
             .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let mut process = Process { child, address: String::new() };
+        let file = self.path(address_file);
+        let mut process = Process::of(child);
         process.address = wait_for("airlock serve", || {
             let url = std::fs::read_to_string(&file).ok()?;
             Some(url.trim().split_once("://")?.1.to_owned())
@@ -132,6 +141,12 @@ impl Site {
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: String,
+}
+
+impl Process {
+    pub(crate) fn of(child: Child) -> Self {
+        Self { child, address: String::new() }
+    }
 }
 
 impl Drop for Process {
@@ -148,12 +163,30 @@ pub(crate) struct Containerd {
 }
 
 impl Containerd {
+    /// Without the interface that the kubelet uses.
     pub(crate) fn start(folder: &Path) -> Self {
+        let parts =
+            ["io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"];
+        Self::configured(folder, &format!("disabled_plugins = {parts:?}\n"))
+    }
+
+    /// With the interface that the kubelet uses, and a folder with a `hosts.toml` for each registry.
+    pub(crate) fn with_images(folder: &Path, hosts: &Path) -> Self {
+        let (at, hosts) = (folder.display(), hosts.display());
+        let config = format!(
+            "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '{hosts}'\n\
+             [plugins.'io.containerd.cri.v1.runtime']\nrestrict_oom_score_adj = true\n\
+             [plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['{at}']\nconf_dir = '{at}'\n"
+        );
+        Self::configured(folder, &config)
+    }
+
+    /// `more` begins with top-level settings, if it has any.
+    fn configured(folder: &Path, more: &str) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let at = folder.display();
         let config = format!(
-            "version = 4\nroot = '{at}/root'\nstate = '{at}/state'\n\
-             disabled_plugins = ['io.containerd.cri.v1.images', 'io.containerd.cri.v1.runtime', 'io.containerd.grpc.v1.cri']\n\
+            "version = 4\nroot = '{at}/root'\nstate = '{at}/state'\n{more}\
              [plugins.'io.containerd.server.v1.grpc']\naddress = '{at}/sock'\n\
              [plugins.'io.containerd.server.v1.ttrpc']\naddress = '{at}/ttrpc'\n"
         );
@@ -166,7 +199,7 @@ impl Containerd {
             .stderr(log)
             .spawn()
             .unwrap();
-        let process = Process { child, address: String::new() };
+        let process = Process::of(child);
         let socket = folder.join("sock");
         wait_for("containerd", || std::os::unix::net::UnixStream::connect(&socket).ok());
         Self { folder: folder.to_owned(), _process: process }
@@ -178,7 +211,7 @@ impl Containerd {
     }
 }
 
-fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     for _ in 0..600 {
         if let Some(value) = ready() {
             return value;

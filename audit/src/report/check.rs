@@ -253,7 +253,15 @@ fn is_import_verified(state: &LogState, event: &Event) -> bool {
 
 /// Whether a client of the registry caused the event: such events have no user ID of the host.
 fn is_by_client(event: &Event) -> bool {
-    matches!(event.event, EventType::Push | EventType::Delete | EventType::Login) && event.actor.uid.is_none()
+    let by_clients = matches!(
+        event.event,
+        EventType::Push
+            | EventType::Delete
+            | EventType::Login
+            | EventType::InboxHold
+            | EventType::InboxPromote
+    );
+    by_clients && event.actor.uid.is_none()
 }
 
 /// Whether a drive was imported without its log, or despite an alarm.
@@ -286,6 +294,9 @@ fn is_change(kind: EventType) -> bool {
         | EventType::StoreGc
         | EventType::StoreRemove
         | EventType::TagRollback
+        | EventType::InboxPromote
+        | EventType::InboxDrop
+        | EventType::InboxExpire
         | EventType::StoreRebuild
         | EventType::AlarmRelease
         | EventType::ClusterInstall
@@ -306,6 +317,7 @@ fn is_change(kind: EventType) -> bool {
         | EventType::PolicyFirstUse
         | EventType::PolicyChange
         | EventType::StoreCheck
+        | EventType::InboxHold
         | EventType::Alarm
         | EventType::Return
         | EventType::Acknowledge => false,

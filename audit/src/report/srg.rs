@@ -9,7 +9,8 @@ use super::framework::{Control, Rows};
 use super::nist::{ACCESS, INTAKE, PRIVILEGED, TRUST};
 use crate::EventType as K;
 
-const CHANGES: &[K] = &[K::Push, K::Delete, K::Import, K::StoreGc, K::StoreRemove, K::TagRollback];
+const CHANGES: &[K] =
+    &[K::Push, K::Delete, K::Import, K::StoreGc, K::StoreRemove, K::TagRollback, K::InboxPromote];
 
 /// Changes of the registry's content, and the starts of the registry, which record its access settings.
 const REGISTRY: &[K] = &[
@@ -19,6 +20,7 @@ const REGISTRY: &[K] = &[
     K::StoreGc,
     K::StoreRemove,
     K::TagRollback,
+    K::InboxPromote,
     K::ServeStart,
     K::ServeReload,
 ];

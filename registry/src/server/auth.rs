@@ -232,6 +232,11 @@ impl Authenticator {
         matches!(self.auth, Auth::Htpasswd { anonymous_pull: false, .. } | Auth::Policies(_))
     }
 
+    /// Whether this caller may push if there are no policies.
+    pub(super) fn lets_push(&self, caller: &Caller) -> bool {
+        matches!(self.auth, Auth::Anonymous) || *caller != Caller::Anonymous
+    }
+
     /// Whether clients must request a token. Docker asks for a password only if `/v2/` is refused, and if it is refused with
     /// `Basic`, Docker cannot pull without a password. So every client gets a token, which identifies its user, if any.
     pub(super) fn gives_tokens(&self) -> bool {

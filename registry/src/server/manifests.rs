@@ -17,6 +17,7 @@ use super::answer::{self, Lasting};
 use super::gate::{Pull, Push};
 use super::guard::memory::BodyError;
 use super::handle::{Call, RepositoryCandidate};
+use super::inbox;
 use super::observe::{Changed, Operation};
 use super::refusal::Refusal;
 
@@ -41,6 +42,8 @@ pub(super) async fn pull(
     };
     let lasting = match selector {
         Selector::Tag(_) => Lasting::Movable,
+        // Other users of a cache may not see it.
+        Selector::Digest(_) if found.row.held => Lasting::Movable,
         Selector::Digest(_) => app.lasting(call),
     };
     let mut response = if answer::is_known(&call.head.headers, &found.row.digest) {
@@ -67,7 +70,7 @@ struct FoundManifest {
 /// Finds a manifest in memory. Gates decide about every request, and may wait.
 fn recall(app: &App, candidates: &[RepositoryCandidate], selector: &Selector) -> Option<FoundManifest> {
     let candidate = candidates.first().filter(|_| app.gate.is_none())?;
-    let (row, bytes) = app.store.recall(&candidate.repository, selector)?;
+    let (row, bytes) = app.store.recall(&candidate.repository, selector).filter(|(row, _)| !row.held)?;
     Some(FoundManifest { candidate: candidate.clone(), row, bytes })
 }
 
@@ -78,9 +81,13 @@ async fn look_up(
     selector: Selector,
 ) -> Result<Option<FoundManifest>, Refusal> {
     let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
+    let by_default = app.authenticator.lets_push(&call.caller);
+    let rights = call.rights.clone();
     app.look(call, move |store| {
-        let found = find(store, candidates, &selector)?;
-        if let (Some((gate, visitor)), Some(found)) = (&gate, &found) {
+        let sees_held = |repository: &RepositoryName| rights.let_push(repository, by_default);
+        let found = find(store, candidates, &selector, sees_held)?;
+        let gated = found.as_ref().filter(|found| !found.row.held);
+        if let (Some((gate, visitor)), Some(found)) = (&gate, gated) {
             let (repository, digest) = (&found.candidate.repository, &found.row.digest);
             gate.pull(&Pull { repository, digest, visitor })?;
         }
@@ -90,14 +97,18 @@ async fn look_up(
 }
 
 /// Finds a manifest, for both HEAD and GET: a manifest that is damaged, missing or unreadable is absent for both, so that
-/// clients push it again.
+/// clients push it again. A manifest in the inbox is absent for callers who do not see it there.
 fn find(
     store: &Store,
     candidates: Vec<RepositoryCandidate>,
     selector: &Selector,
+    sees_held: impl Fn(&RepositoryName) -> bool,
 ) -> Result<Option<FoundManifest>, Refusal> {
     for candidate in candidates {
         let Some(row) = store.resolve(&candidate.repository, selector)? else { continue };
+        if row.held && !sees_held(&candidate.repository) {
+            continue;
+        }
         match store.manifest(&candidate.repository, &row.digest) {
             Ok(Some(manifest)) => {
                 return Ok(Some(FoundManifest { candidate, row, bytes: manifest.bytes().clone() }));
@@ -121,46 +132,63 @@ pub(super) async fn push(
 ) -> Result<Response, Refusal> {
     let tags = tags_of(call, &selector, app.limits.tags_per_push)?;
     let sent_as = sent_as(call)?;
-    let most = app.limits.manifest_bytes;
+    let largest = app.limits.manifest_bytes;
     let length = call.header(&CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    let refused = |error| Refusal::body(error, most);
-    if length.is_some_and(|length| length > most) {
+    let refused = |error| Refusal::body(error, largest);
+    if length.is_some_and(|length| length > largest) {
         return Err(refused(BodyError::TooLong));
     }
     // Until the response is sent, because the manifest stays in memory until then.
     let mut lease = call.memory(app).lease(call.network());
     let within = app.limits.manifest;
-    let collected = lease.collect(call.take_body(), most, app.limits.pace(), within).await;
+    let collected = lease.collect(call.take_body(), largest, app.limits.pace(), within).await;
     let bytes = collected.map_err(refused)?;
     let by = selector.clone();
     let (manifest, digest) = app.parse(call, move || parsed(bytes, sent_as.as_ref(), &by)).await?;
     let subject = manifest.subject().map(|subject| subject.digest.clone());
+    let about = inbox::subject(&manifest, &tags);
     let gate = app.gate.clone().filter(|_| !tags.is_empty());
+    let most = app.limits.inbox;
     let counted = app.limits.naming.map(|most| (call.limit_key(), most));
     let (name, named, visitor) = (repository.clone(), tags.clone(), call.visitor());
     let changed = app
         .change(call, move |store| {
+            let mut hold = None;
             if let Some(gate) = gate {
                 let (digest, manifest) = (&digest, &manifest);
-                gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
+                let push = Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor };
+                match (gate.push(&push), most) {
+                    (Err(error), Some(most)) if inbox::takes(&error) => hold = Some(most),
+                    (decision, _) => decision?,
+                }
             }
-            let operation = Operation::PushManifest;
+            let operation = if hold.is_some() { Operation::HoldManifest } else { Operation::PushManifest };
             let mut change =
                 Changed { operation, repository: name, digest, tags: named, manifest: None, visitor };
-            put(store, &change, manifest.clone(), counted)?;
+            match hold {
+                Some(most) => inbox::hold(store, &change, manifest.clone(), counted, most)?,
+                None => put(store, &change, manifest.clone(), counted)?,
+            }
             change.manifest = Some(manifest);
             Ok(change)
         })
         .await?;
-    let digest = changed.digest;
+    let held = changed.operation == Operation::HoldManifest;
+    if let Some(about) = about.filter(|_| most.is_some() && !held) {
+        inbox::promote(app, call, &repository, about).await;
+    }
     let mut response = answer::done(StatusCode::CREATED);
+    if let Some(most) = most.filter(|_| held) {
+        inbox::warn(&mut response, &changed, most);
+    }
+    let digest = changed.digest;
     let headers = response.headers_mut();
     answer::set(headers, LOCATION, answer::manifest_path(&repository, &Selector::Digest(digest.clone())));
     answer::set(headers, answer::CONTENT_DIGEST, digest.to_string());
     if let Some(subject) = subject {
         answer::set(headers, answer::OCI_SUBJECT, subject.to_string());
     }
-    if matches!(selector, Selector::Digest(_)) && !tags.is_empty() {
+    if matches!(selector, Selector::Digest(_)) && !tags.is_empty() && !held {
         let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         answer::set(headers, answer::OCI_TAG, tags.join(", "));
     }
@@ -210,19 +238,9 @@ fn put(
     manifest: Manifest,
     counted: Option<(String, NamingLimits)>,
 ) -> Result<(), Refusal> {
+    let mut changes = check(store, change, &manifest, counted)?;
     let Changed { repository, digest, tags, visitor, .. } = change;
-    let missing = missing(store, repository, &manifest)?;
-    if !missing.is_empty() {
-        return Err(Refusal::blobs_missing(repository, &missing));
-    }
-    refuse_wrong_sizes(store, repository, &manifest)?;
     let (name, of) = (|| repository.clone(), || digest.clone());
-    let mut changes = Vec::new();
-    if let Some((pusher, most)) = counted {
-        let manifest = manifest.clone();
-        changes.push(Change::CountPushed { repository: name(), digest: of(), manifest, pusher, most });
-    }
-    changes.extend(Change::expect_blobs(repository, &manifest));
     changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
     changes.extend(tags.iter().map(|tag| Change::SetTag {
         repository: name(),
@@ -230,6 +248,28 @@ fn put(
         digest: of(),
     }));
     Ok(store.commit_as(&visitor.actor(), changes)?)
+}
+
+/// Checks a manifest before it is stored, and returns the changes that come before that.
+pub(super) fn check(
+    store: &Store,
+    change: &Changed,
+    manifest: &Manifest,
+    counted: Option<(String, NamingLimits)>,
+) -> Result<Vec<Change>, Refusal> {
+    let Changed { repository, digest, .. } = change;
+    let missing = missing(store, repository, manifest)?;
+    if !missing.is_empty() {
+        return Err(Refusal::blobs_missing(repository, &missing));
+    }
+    refuse_wrong_sizes(store, repository, manifest)?;
+    let mut changes = Vec::new();
+    if let Some((pusher, most)) = counted {
+        let (repository, digest, manifest) = (repository.clone(), digest.clone(), manifest.clone());
+        changes.push(Change::CountPushed { repository, digest, manifest, pusher, most });
+    }
+    changes.extend(Change::expect_blobs(repository, manifest));
+    Ok(changes)
 }
 
 /// The blobs of an image that the repository lacks. The children of an index and a subject may be pushed later, and foreign

@@ -11,6 +11,12 @@ use oci::{Digest, Manifest, RepositoryName, Tag};
 pub enum Operation {
     /// A manifest was pushed, with tags.
     PushManifest,
+    /// A manifest was pushed with tags, and waits in the inbox for its signatures.
+    HoldManifest,
+    /// The tags for which a manifest waited in the inbox were set.
+    PromoteManifest,
+    /// A manifest that waited in the inbox expired. No client caused this.
+    ExpireManifest,
     /// A blob was pushed, or mounted from another repository.
     PushBlob,
     /// A manifest was deleted, with all its tags.
@@ -49,7 +55,7 @@ pub struct Changed {
     pub repository: RepositoryName,
     /// The digest of the manifest or blob.
     pub digest: Digest,
-    /// The tags that were set, or the tag that was deleted.
+    /// The tags that were set, that the manifest waits or waited for, or the tag that was deleted.
     pub tags: Vec<Tag>,
     /// The manifest, if one was pushed.
     pub manifest: Option<Manifest>,

@@ -294,6 +294,11 @@ impl From<store::Error> for Refusal {
                 let detail = json!({ "digest": named.to_string(), "hint": hint });
                 Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &error.to_string(), detail)
             }
+            store::Error::InboxFull { repository, .. } => {
+                let hint = "sign or drop what waits there (`airlock inbox`), or push by digest, sign, and then push the tag";
+                let detail = json!({ "repository": repository.as_str(), "hint": hint });
+                Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &error.to_string(), detail)
+            }
             store::Error::DescriptorSize { digest, said, found, .. } => {
                 Self::sizes(&[SizeMismatch { digest: digest.clone(), said: *said, found: *found }])
             }

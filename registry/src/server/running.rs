@@ -12,7 +12,7 @@ use super::listener::Listener;
 use super::metrics::{CountedGate, Metrics, measure};
 use super::missing::write_missing;
 use super::serve::{expire_uploads, report_refusals};
-use super::{App, Limits, ServerConfig, access_log};
+use super::{App, Limits, ServerConfig, access_log, inbox};
 use crate::Error;
 
 /// A server. Clones share it.
@@ -42,8 +42,8 @@ impl Limits {
     /// transfers and memory, and how long an idle upload is kept.
     #[must_use]
     pub fn with_fixed_of(self, running: &Self) -> Self {
-        let Self { manifest_bytes, manifest, tags_per_push, uploads, naming, free_bytes, .. } = self;
-        Self { manifest_bytes, manifest, tags_per_push, uploads, naming, free_bytes, ..*running }
+        let Self { manifest_bytes, manifest, tags_per_push, uploads, naming, inbox, free_bytes, .. } = self;
+        Self { manifest_bytes, manifest, tags_per_push, uploads, naming, inbox, free_bytes, ..*running }
     }
 }
 
@@ -83,12 +83,13 @@ impl Server {
         let app = self.app();
         let upkeep = tokio::spawn(expire_uploads(app.store.clone(), app.limits.session));
         let reports = tokio::spawn(report_refusals(Arc::clone(&app.refusals)));
+        let expiry = tokio::spawn(inbox::expire(self.clone()));
         let writes = tokio::spawn(write_missing(Arc::clone(&app.missing), app.store.clone()));
         let metrics = self.metrics.clone();
         let measured = metrics.map(|metrics| tokio::spawn(measure(metrics, app.store.clone())));
         let sockets = app.limits.sockets();
         let served = sockets.serve_all(listeners, self.proxies.clone(), self.routes(), shutdown).await;
-        for task in [upkeep, reports, writes].into_iter().chain(measured) {
+        for task in [upkeep, reports, expiry, writes].into_iter().chain(measured) {
             task.abort();
         }
         // Report and write the remaining counts.
@@ -101,7 +102,7 @@ impl Server {
     }
 
     /// The current state.
-    fn app(&self) -> Arc<App> {
+    pub(super) fn app(&self) -> Arc<App> {
         Arc::clone(&self.app.read().unwrap_or_else(PoisonError::into_inner))
     }
 

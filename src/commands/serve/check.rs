@@ -63,6 +63,10 @@ fn explained(plan: &Plan, loaded: &Loaded, value: &Value) -> String {
             &format!("{} (sequence {}; {gates})", trust.path.display(), trust.file.sequence()),
         );
     }
+    if let Some(inbox) = value["inbox"].as_object() {
+        let limits: Vec<_> = inbox.iter().map(|(name, limit)| format!("{name} {limit}")).collect();
+        line("inbox", &limits.join(", "));
+    }
     for proxy in &plan.proxies {
         line("trusted proxy", &proxy.to_string());
     }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::access::Access;
+use super::inbox::InboxText;
 use super::plan::{At, Authority, Form, GateRules, Listen, Plan, Security, naming};
 use crate::cli::listen;
 use crate::failure::Usage;
@@ -107,6 +108,9 @@ struct GatesText {
     /// This registry's name, `HOST[:PORT]`, in signatures of images that have no upstream registry.
     #[schemars(with = "Option<String>")]
     registry_name: Option<Spanned<String>>,
+    /// Where manifests wait that the gate `push` refuses under a tag. Without it, they are refused.
+    #[schemars(with = "Option<InboxText>")]
+    inbox: Option<Spanned<InboxText>>,
 }
 
 /// Limits for clients. Those that are not given have their defaults.
@@ -233,6 +237,11 @@ impl Document {
             let line = line_of(&text);
             text.value.limits().map_err(|message| place(line).error(&message))
         });
+        let inbox = self
+            .gates
+            .inbox
+            .map(|text| text.value.limits().map_err(|message| place(line_of(&text)).error(&message)));
+        let limits = limits.transpose()?.unwrap_or_default();
         Ok(Plan {
             store: below(folder, self.store),
             listeners,
@@ -245,7 +254,7 @@ impl Document {
                 registry_name: registry_name.transpose()?,
             },
             proxies: proxies.collect::<Result<_, _>>()?,
-            limits: limits.transpose()?.unwrap_or_default(),
+            limits: Limits { inbox: inbox.transpose()?, ..limits },
             form: Form::File,
         })
     }

@@ -12,6 +12,7 @@ use store::NamingLimits;
 
 use super::Serve;
 use super::access::{Access, Anonymous};
+use super::inbox;
 use crate::failure::Usage;
 use crate::gates::name_rule;
 
@@ -134,6 +135,10 @@ impl Plan {
             }
         }
         self.access.check(self.form)?;
+        if self.limits.inbox.is_some() && self.trust.is_none() {
+            let message = "`gates.inbox` has no effect without `trust`".to_owned();
+            return Err(Usage { message, hint: "name a trust file with the gate `push`, or remove `inbox`" });
+        }
         if self.is_open_to_all() && self.access.anonymous != Some(Anonymous::Push) {
             let reached = self.listeners.iter().find(|listener| listener.at.is_reachable());
             let reached = reached.unwrap_or(&self.listeners[0]);
@@ -247,6 +252,7 @@ pub(super) fn described(plan: &Plan) -> Value {
         "access": plan.access.described(),
         "openToAll": plan.is_open_to_all(),
         "trust": plan.trust,
+        "inbox": plan.limits.inbox.map(inbox::described),
         "trustedProxies": plan.proxies.iter().map(Cidr::to_string).collect::<Vec<_>>(),
         "limits": {
             "connections": limits.connections,

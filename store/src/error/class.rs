@@ -16,12 +16,13 @@ impl Classified for Error {
                 }
             }
             Self::Commit(source) => source.downcast_ref::<Self>().map_or(Class::Other, Classified::class),
-            Self::Absent(_) => Class::Missing,
+            Self::Absent(_) | Self::NotWaiting { .. } => Class::Missing,
             Self::NotAStore(_) => Class::Usage,
             Self::NamesGone(_)
             | Self::DigestMismatch { .. }
             | Self::DescriptorSize { .. }
-            | Self::TooManyNaming { .. } => Class::Refused,
+            | Self::TooManyNaming { .. }
+            | Self::InboxFull { .. } => Class::Refused,
             Self::Closed
             | Self::NoDatabase(_)
             | Self::JournalShort { .. }

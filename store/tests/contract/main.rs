@@ -9,6 +9,8 @@ mod heal;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod power;

@@ -95,6 +95,16 @@ impl Rights {
         }
     }
 
+    /// Whether the policies let the caller push to a repository, whatever the scope of its token: clients ask for a narrow
+    /// scope when they read. `by_default` is the answer without policies.
+    pub(in crate::server) fn let_push(&self, repository: &RepositoryName, by_default: bool) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything => by_default,
+            Self::Policies(limited) => limited.policies.allow(&limited.caller, repository, Allow::Push),
+        }
+    }
+
     /// Whether all repositories are in the caller's catalog, as far as this is obvious.
     pub(in crate::server) fn show_all(&self) -> bool {
         match self {
