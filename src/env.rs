@@ -24,6 +24,10 @@ pub(crate) const KUBECONFIG: &str = "KUBECONFIG";
 pub(crate) const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Proxies for HTTP, for HTTPS and for all targets, and the targets without a proxy. Lower-case names are read, too.
 pub(crate) const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+/// The process that systemd passes sockets to, and the names of the sockets. `listenfd` reads their number (`LISTEN_FDS`).
+pub(crate) const LISTEN_PID: &str = "LISTEN_PID";
+/// See [`LISTEN_PID`].
+pub(crate) const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
 /// The folder for state files. Default: `~/.local/state`.
 pub(crate) const STATE_HOME: &str = "XDG_STATE_HOME";
 /// The home folder.

@@ -7,7 +7,7 @@
 //!   come from
 //! - `commands`: the commands with their arguments, in the order of the data flow; `gates`: the trust file's gates
 //! - `admission`: checks a drive's log; `carried`: the log that `pack` writes to a drive
-//! - `past`: the newest checkpoints that packs signed
+//! - `past`: the newest checkpoints that packs signed; `passed`: sockets that systemd passes
 //! - `files`, `stores`, `trust_input`: what the user names: files, stores, trust files and keys
 //! - `observability`: a registry's metrics and access log
 //! - `printer`: data on standard output, messages on standard error; `output_format`: which command supports which
@@ -25,6 +25,7 @@ mod gates;
 mod logged;
 mod observability;
 mod output_format;
+mod passed;
 mod past;
 mod printer;
 mod progress;
@@ -36,6 +37,7 @@ mod trust_input;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    passed::receive();
     let cli = match settings::parse() {
         Ok(cli) => cli,
         Err(error) => return failure::exit(Err(error), &printer::Printer::of_errors(settings::format())),

@@ -25,6 +25,7 @@ mod metrics;
 mod missing;
 mod namespace;
 mod observe;
+mod observed;
 mod range;
 mod ready;
 mod refusal;
@@ -43,13 +44,12 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use store::{InboxLimits, NamingLimits, Store, UploadLimits};
-use tokio::sync::Semaphore;
 
 pub use access_log::{Access, AccessLog};
 pub use auth::{Auth, Htpasswd};
 pub use gate::{Gate, GateError, Pull, Push};
 pub use guard::address::{Cidr, Client, Network, Proxies};
-pub use guard::fair::{FairQueue, QueueLimits, QueueTicket};
+pub use guard::fair::{FairQueue, QueueKey, QueueLimits, QueueTicket};
 pub use guard::memory::{BodyError, Memory, MemoryLease};
 pub use guard::pace::Pace;
 pub use listener::Listener;
@@ -61,8 +61,9 @@ pub use sockets::Sockets;
 
 use access_log::RequestIds;
 use auth::Authenticator;
+use guard::activity::{Activity, Budget};
+use guard::party::Party;
 use guard::rates::Rates;
-use guard::shares::Shares;
 use handle::Call;
 use listing::Positions;
 use metrics::{CountedGate, CountedObserver};
@@ -196,6 +197,10 @@ const CHANGES: usize = 2;
 const WAITING: usize = 1024;
 /// The maximum number of clients with waiting requests.
 const CALLERS: usize = 4096;
+/// The time that the reads and changes of one client may take at once, also beside others.
+const BURST: Duration = Duration::from_secs(2);
+/// Then, and only beside others, they may take this part of the time of the processors.
+const PARTS: u32 = 8;
 
 /// The state that a request uses from its beginning to its end. [`Server::change`] replaces it for later requests; what is
 /// behind an [`Arc`] is shared by all of them.
@@ -206,12 +211,12 @@ struct App {
     authenticator: Arc<Authenticator>,
     limits: Limits,
     /// The queues for parsing, reading and changing, which limit the share of each client.
-    parses: Arc<FairQueue<String>>,
-    looks: Arc<FairQueue<String>>,
-    changes: Arc<FairQueue<String>>,
-    transfers: Arc<Semaphore>,
-    /// The share of each client in the transfers.
-    per_client: Arc<Shares>,
+    parses: FairQueue<Party>,
+    looks: FairQueue<Party>,
+    changes: FairQueue<Party>,
+    transfers: FairQueue<Party>,
+    /// The activity of clients in the queues for parsing, reading and changing.
+    activity: Arc<Activity<Party>>,
     observer: Option<Arc<dyn Observer>>,
     refusals: Arc<Refusals>,
     /// Clients whose refusals are delayed.
@@ -221,6 +226,8 @@ struct App {
     positions: Arc<Positions>,
     missing: Arc<Missing>,
     metrics: Metrics,
+    /// Whether the metrics are served.
+    is_measured: bool,
     access_log: Option<Arc<dyn AccessLog>>,
     request_ids: Arc<RequestIds>,
     readiness: Arc<Readiness>,
@@ -229,18 +236,22 @@ struct App {
 impl App {
     fn new(config: ServerConfig) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let queue = |at_once, share| {
-            Arc::new(FairQueue::new(QueueLimits { at_once, share, waiting: WAITING, keys: CALLERS }))
-        };
+        let parts = PARTS.div_ceil(u32::try_from(cores).unwrap_or(PARTS));
+        let activity = Arc::new(Activity::new(Some(Budget { burst: BURST, parts })));
+        let limits = |at_once, share| QueueLimits { at_once, share, waiting: WAITING, keys: CALLERS };
+        let queue = |at_once, share| FairQueue::with(limits(at_once, share), Arc::clone(&activity));
         config.store.limit_uploads(config.limits.uploads);
+        let is_measured = config.metrics.is_some();
         let metrics = config.metrics.unwrap_or_default();
         let counted =
             |observer| Arc::new(CountedObserver { observer, metrics: metrics.clone() }) as Arc<dyn Observer>;
         let observer = config.observer.map(counted);
         let gated = |gate| Arc::new(CountedGate { gate, metrics: metrics.clone() }) as Arc<dyn Gate>;
         let gate = config.gate.map(gated);
-        let transfers = Arc::new(Semaphore::new(config.limits.transfers));
-        metrics.watch(&transfers, config.limits.transfers);
+        let (most, per_client) = (config.limits.transfers, config.limits.per_client.div_ceil(2));
+        let share = if per_client == 0 { most } else { per_client.min(most) };
+        let transfers = FairQueue::new(limits(most, share));
+        metrics.watch(&transfers);
         Self {
             store: config.store,
             read_only: config.read_only,
@@ -250,18 +261,24 @@ impl App {
             looks: queue(AT_ONCE, LOOKS),
             changes: queue(AT_ONCE, CHANGES),
             transfers,
-            per_client: Arc::new(Shares::new(config.limits.per_client.div_ceil(2))),
+            activity,
             refusals: Arc::new(Refusals::new(observer.clone())),
             refused_often: Arc::new(Rates::new(REFUSED, REFUSAL)),
             observer,
             gate,
             missing: Arc::new(Missing::new()),
             metrics,
+            is_measured,
             access_log: config.access_log,
             request_ids: Arc::new(RequestIds::new()),
             positions: Arc::default(),
             readiness: Arc::default(),
         }
+    }
+
+    /// The metrics, if they are served.
+    fn served_metrics(&self) -> Option<Metrics> {
+        self.is_measured.then(|| self.metrics.clone())
     }
 
     /// Runs work with the store on the blocking pool; all access to the store that may wait goes through here.
@@ -292,12 +309,14 @@ impl App {
         self.queued(&self.parses, call, |_| work()).await
     }
 
-    async fn queued<T, F>(&self, queue: &FairQueue<String>, call: &Call, work: F) -> Result<T, Refusal>
+    async fn queued<T, F>(&self, queue: &FairQueue<Party>, call: &Call, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T, Refusal> + Send + 'static,
     {
-        let ticket = queue.acquire(&call.limit_key()).await.ok_or_else(Refusal::waiting)?;
+        let parties = call.parties();
+        let acquired = tokio::time::timeout(self.limits.stall, queue.acquire(&parties)).await;
+        let ticket = acquired.ok().flatten().ok_or_else(Refusal::waiting)?;
         self.run(move |store| {
             let _ticket = ticket;
             work(store)

@@ -27,8 +27,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::document::json_schema;
+use self::plan::At;
 use self::start::Configured;
-use crate::cli::{GateArgs, TrustArg, listen};
+use crate::cli::{GateArgs, TrustArg};
 use crate::commands::tls::Tls;
 use crate::env;
 use crate::failure::{Status, Usage};
@@ -75,9 +76,10 @@ pub(crate) struct Serve {
     /// Create an empty store if none exists.
     #[arg(long, conflicts_with = "read_only")]
     pub(crate) create: bool,
-    /// The address and port, host and port, or `:PORT` for all addresses. Port 0 selects a free port.
-    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = listen)]
-    pub(crate) listen: SocketAddr,
+    /// The address and port, host and port, or `:PORT` for all addresses. Port 0 selects a free port. `systemd` or
+    /// `systemd:NAME` takes the sockets that systemd passes.
+    #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = At::parse)]
+    pub(crate) listen: At,
     #[command(flatten)]
     pub(crate) tls: Tls,
     /// A password file (`htpasswd -B`). Without it, everyone on this machine can pull and push.

@@ -23,6 +23,8 @@ mod concurrency;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 #[cfg(feature = "slow-tests")]

@@ -1,25 +1,23 @@
 //! Records each request: in the metrics when its response begins, and in the access log when it ends.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::{Frame, SizeHint};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 
 use super::App;
 use super::guard::address::Client;
 use super::handle::handle;
-use super::metrics::Metrics;
+use super::metrics::{self, Metrics};
 use super::observe::Visitor;
+use super::observed::{Observe, Observed, Read};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The maximum length of the ID of a request that a proxy sets.
@@ -99,29 +97,82 @@ impl RequestIds {
 
 /// Handles a request and records it.
 pub(super) async fn respond(app: Arc<App>, request: Request) -> Response {
-    let (begun, time) = (Instant::now(), SystemTime::now());
-    let request_id = app.request_ids.of(request.extensions().get(), request.headers());
-    let method = request.method().clone();
-    let log = app.access_log.clone().map(|log| (log, Asked::of(&request)));
-    let received = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&received);
-    let request = request.map(|body| Body::new(Asking { body, bytes: counter }));
-    let metrics = app.metrics.clone();
-    let (mut response, Handled { route, visitor }) = handle(app, request).await;
-    metrics.responded(route, &method, response.status(), begun.elapsed());
-    if let Ok(id) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+    let recording = Recording::begin(&app, &request);
+    let request = recording.count(request);
+    let (response, handled) = handle(app, request).await;
+    recording.answered(response, handled)
+}
+
+/// Records a request that is refused before it has a route.
+pub(super) fn refused(app: &App, request: &Request<Incoming>, client: Client, refusal: Response) -> Response {
+    let handled = Handled {
+        route: metrics::route(None),
+        visitor: Visitor { user: None, address: client.address },
+    };
+    Recording::begin(app, request).answered(refusal, handled)
+}
+
+/// A request that is recorded. If there are neither metrics nor an access log, it only has an ID.
+struct Recording {
+    begun: Instant,
+    time: SystemTime,
+    request_id: String,
+    method: Method,
+    metrics: Option<Metrics>,
+    log: Option<(Arc<dyn AccessLog>, Asked)>,
+    received: Arc<AtomicU64>,
+}
+
+impl Recording {
+    fn begin<B>(app: &App, request: &Request<B>) -> Self {
+        Self {
+            begun: Instant::now(),
+            time: SystemTime::now(),
+            request_id: app.request_ids.of(request.extensions().get(), request.headers()),
+            method: request.method().clone(),
+            metrics: app.served_metrics(),
+            log: app.access_log.clone().map(|log| (log, Asked::of(request))),
+            received: Arc::default(),
+        }
     }
-    let status = response.status().as_u16();
-    let announced =
-        response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    response.map(|body| {
-        // The body of a HEAD response is empty, whatever its headers announce.
-        let whole = http_body::Body::size_hint(&body).exact().or(announced);
-        let sent = metrics.sent(route);
-        let log = log.map(|(log, asked)| (log, asked.answered((time, visitor), status, request_id)));
-        Body::new(Answer { body, whole, sent, bytes: 0, ended: false, begun, metrics, route, received, log })
-    })
+
+    fn is_off(&self) -> bool {
+        self.metrics.is_none() && self.log.is_none()
+    }
+
+    /// Counts the bytes of the request.
+    fn count(&self, request: Request) -> Request {
+        if self.is_off() {
+            return request;
+        }
+        let received = Received(Arc::clone(&self.received));
+        request.map(|body| Body::new(Observed { body, observer: received }))
+    }
+
+    /// Records the response when it begins, and when it ends.
+    fn answered(self, mut response: Response, Handled { route, visitor }: Handled) -> Response {
+        if let Ok(id) = HeaderValue::from_str(&self.request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        if self.is_off() {
+            return response;
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.responded(route, &self.method, response.status(), self.begun.elapsed());
+        }
+        let status = response.status().as_u16();
+        let announced =
+            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let Self { begun, time, request_id, metrics, log, received, .. } = self;
+        response.map(|body| {
+            // The body of a HEAD response is empty, whatever its headers announce.
+            let whole = http_body::Body::size_hint(&body).exact().or(announced);
+            let metrics = metrics.map(|metrics| (metrics.sent(route), metrics));
+            let log = log.map(|(log, asked)| (log, asked.answered((time, visitor), status, request_id)));
+            let observer = Answer { whole, bytes: 0, ended: false, begun, metrics, route, received, log };
+            Body::new(Observed { body, observer })
+        })
+    }
 }
 
 /// The texts of a request.
@@ -133,7 +184,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(request: &Request) -> Self {
+    fn of<B>(request: &Request<B>) -> Self {
         let target = request.uri().path_and_query().map_or(request.uri().path(), |target| target.as_str());
         let agent = request.headers().get(USER_AGENT);
         Self {
@@ -177,84 +228,51 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// A request body whose bytes are counted.
-struct Asking {
-    body: Body,
-    bytes: Arc<AtomicU64>,
-}
+/// Counts the bytes of a request body.
+struct Received(Arc<AtomicU64>);
 
-impl http_body::Body for Asking {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            self.bytes.fetch_add(length(frame), Ordering::Relaxed);
+impl Observe for Received {
+    fn observe(&mut self, read: Read) {
+        if let Read::Bytes(bytes) = read {
+            self.0.fetch_add(bytes, Ordering::Relaxed);
         }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
-/// A response body. When it is dropped, the request has ended.
+/// Counts the bytes of a response body. When it is dropped, the request has ended.
 struct Answer {
-    body: Body,
-    /// Its length, if it is known.
+    /// The length of the body, if it is known.
     whole: Option<u64>,
-    sent: Counter,
     bytes: u64,
     ended: bool,
     begun: Instant,
-    metrics: Metrics,
+    metrics: Option<(Counter, Metrics)>,
     route: &'static str,
     received: Arc<AtomicU64>,
     log: Option<(Arc<dyn AccessLog>, Access)>,
 }
 
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        match &frame {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.bytes += length(frame);
-                self.sent.inc_by(length(frame));
+impl Observe for Answer {
+    fn observe(&mut self, read: Read) {
+        match read {
+            Read::Bytes(bytes) => {
+                self.bytes += bytes;
+                if let Some((sent, _)) = &self.metrics {
+                    sent.inc_by(bytes);
+                }
             }
-            Poll::Ready(None) => self.ended = true,
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            Read::End => self.ended = true,
+            Read::Failed | Read::Pending => {}
         }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         let received = self.received.load(Ordering::Relaxed);
-        self.metrics.received(self.route, received);
+        if let Some((_, metrics)) = &self.metrics {
+            metrics.received(self.route, received);
+        }
         if let Some((log, mut access)) = self.log.take() {
             (access.received, access.sent, access.duration) = (received, self.bytes, self.begun.elapsed());
             // A body of a known length is not read beyond it.
@@ -262,10 +280,6 @@ impl Drop for Answer {
             log.ended(access);
         }
     }
-}
-
-fn length(frame: &Frame<Bytes>) -> u64 {
-    frame.data_ref().map_or(0, |bytes| bytes.len() as u64)
 }
 
 #[cfg(test)]

@@ -347,7 +347,7 @@ impl Authenticator {
         key: &Digest,
     ) -> Result<bool, Refusal> {
         let often = !self.guesses.count(network, Instant::now());
-        let ticket = if often { None } else { self.checks.acquire(&network).await };
+        let ticket = if often { None } else { self.checks.acquire(&[network]).await };
         let Some(ticket) = ticket else {
             tokio::time::sleep(FULL).await;
             return Err(Refusal::too_many(

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -22,6 +23,9 @@ use super::observe::{Changed, Operation};
 use super::range::{self, Span, Wanted};
 use super::refusal::Refusal;
 use super::sendfile::{self, Queue};
+
+/// How long a transfer waits before others that keep the server waiting end, one at a time.
+const RELIEF: Duration = Duration::from_millis(250);
 
 const OCTETS: &str = "application/octet-stream";
 
@@ -274,19 +278,23 @@ impl App {
         if private { Lasting::Private } else { Lasting::Public }
     }
 
-    /// Waits until another transfer may start. This limits the memory for buffers; each client has a limited share.
+    /// Waits until another transfer may start. This limits the memory for buffers; each client has a limited share. If all
+    /// transfers are in use, those that keep the server waiting end.
     pub(super) async fn transfer(&self, call: &Call) -> Result<TransferPermit, Refusal> {
         let _waiting = self.metrics.waiting();
-        let permits = async {
-            let share = self.per_client.wait(call.network()).await;
-            (Arc::clone(&self.transfers).acquire_owned().await, share)
-        };
-        match tokio::time::timeout(self.limits.stall, permits).await {
-            Ok((permit, share)) => {
-                let permit = permit.map_err(|error| Refusal::internal(&error))?;
-                Ok(TransferPermit::new(permit, share, self.limits.transfers))
+        let parties = call.parties();
+        let mut acquiring = std::pin::pin!(self.transfers.acquire(&parties));
+        let deadline = Instant::now() + self.limits.stall;
+        loop {
+            match tokio::time::timeout(RELIEF, acquiring.as_mut()).await {
+                Ok(Some(ticket)) => return Ok(TransferPermit::new(ticket, self.transfers.clone())),
+                Err(_) if Instant::now() < deadline => {}
+                Ok(None) | Err(_) => return Err(Refusal::too_many("too many transfers are in progress")),
             }
-            Err(_) => Err(Refusal::too_many("too many transfers are in progress")),
+            let (used, most) = self.transfers.in_use();
+            if used == most {
+                call.relieve();
+            }
         }
     }
 }

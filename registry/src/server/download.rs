@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::buffers::Buffer;
 use super::content::{Content, FilePart, Part};
+use super::guard::fair::{FairQueue, QueueTicket};
 use super::guard::pace::{Credit, Pace};
-use super::guard::shares::Share;
+use super::guard::party::Party;
 
 /// The size of a read. One read is in progress, one waits, and one or two are in the socket's queue.
 const READ: u64 = 256 * 1024;
@@ -25,20 +26,18 @@ const CROWD: usize = 64;
 
 /// The permit for a transfer, released when dropped.
 pub(super) struct TransferPermit {
-    permit: OwnedSemaphorePermit,
-    _share: Share,
-    most: usize,
+    _ticket: QueueTicket<Party>,
+    transfers: FairQueue<Party>,
 }
 
 impl TransferPermit {
-    /// One of `most` permits.
-    pub(super) fn new(permit: OwnedSemaphorePermit, share: Share, most: usize) -> Self {
-        Self { permit, _share: share, most }
+    pub(super) fn new(ticket: QueueTicket<Party>, transfers: FairQueue<Party>) -> Self {
+        Self { _ticket: ticket, transfers }
     }
 
-    fn read_size(&self) -> u64 {
-        let under_way = self.most.saturating_sub(self.permit.semaphore().available_permits());
-        if under_way > CROWD { READ_IN_CROWD } else { READ }
+    /// The size of a buffer for the transfer.
+    pub(super) fn buffer_size(&self) -> u64 {
+        if self.transfers.in_use().0 > CROWD { READ_IN_CROWD } else { READ }
     }
 }
 
@@ -66,7 +65,7 @@ async fn send(
     sender: &mpsc::Sender<io::Result<Bytes>>,
     permit: &TransferPermit,
 ) -> io::Result<()> {
-    while let Some(part) = content.next(permit.read_size()) {
+    while let Some(part) = content.next(permit.buffer_size()) {
         let bytes;
         (content, bytes) = match part {
             Part::Text(bytes) => (content, bytes),

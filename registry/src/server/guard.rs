@@ -7,10 +7,11 @@
 //! - Request heads, bodies, responses and idle connections have time limits, and transfers a minimum rate.
 //! - Bodies in memory share a budget in bytes.
 //!
-//! `address`: the address of a client; `connection`: the state of a connection; `exchange`: the state of a request;
-//! `stream`, `head`: its bytes; `pace`: the minimum rate; `shares`, `memory`, `fair`: shared resources; `rates`: the
-//! frequency of actions.
+//! `address`: the address of a client; `party`: a client or a group of clients; `connection`: the state of a connection;
+//! `exchange`: the state of a request; `stream`, `head`: its bytes; `pace`: the minimum rate; `shares`, `memory`, `fair`:
+//! shared resources; `activity`: the recent work of clients; `rates`: the frequency of actions.
 
+pub(super) mod activity;
 pub(super) mod address;
 pub(super) mod connection;
 pub(super) mod exchange;
@@ -18,6 +19,7 @@ pub(super) mod fair;
 mod head;
 pub(super) mod memory;
 pub(super) mod pace;
+pub(super) mod party;
 pub(super) mod rates;
 pub(super) mod shares;
 pub(super) mod stream;
@@ -26,9 +28,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-use self::address::{Network, Peer, Proxies};
+use self::address::{Client, Network, Peer, Proxies};
 use self::connection::{Connection, End, Lane, Times};
 use self::memory::Memory;
 use self::shares::Shares;
@@ -49,7 +54,12 @@ pub(super) struct Guard {
     requests: Shares,
     memory: Memory,
     left: Notify,
+    /// Records refusals that the router does not see.
+    record: Option<Record>,
 }
+
+/// Records the refusal of a request, and returns it.
+pub(super) type Record = Box<dyn Fn(&Request<Incoming>, Client, Response<Body>) -> Response<Body> + Send + Sync>;
 
 #[derive(Default)]
 struct Table {
@@ -69,7 +79,7 @@ pub(super) struct ConnectionSlot {
 }
 
 impl Guard {
-    pub(super) fn new(sockets: Sockets, proxies: Proxies) -> Arc<Self> {
+    pub(super) fn new(sockets: Sockets, proxies: Proxies, record: Option<Record>) -> Arc<Self> {
         Arc::new(Self {
             sockets,
             proxies,
@@ -77,7 +87,15 @@ impl Guard {
             requests: Shares::new(sockets.requests),
             memory: Memory::new(sockets.memory),
             left: Notify::new(),
+            record,
         })
+    }
+
+    fn record(&self, request: &Request<Incoming>, client: Client, refusal: Response<Body>) -> Response<Body> {
+        match &self.record {
+            Some(record) => record(request, client, refusal),
+            None => refusal,
+        }
     }
 
     /// Admits a connection, and closes others if necessary.
@@ -102,6 +120,15 @@ impl Guard {
     pub(super) fn make_room(&self) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.close_idlest(|_| true);
+    }
+
+    /// Closes a connection that keeps the server waiting, so that its transfers make room for those of others. It is one of
+    /// the client that has most of them, at least two, and not one of `needs`.
+    pub(super) fn close_stalled(&self, needs: Network) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = table.stalled_longest(needs) {
+            table.close(number);
+        }
     }
 
     /// Watches the connections, until dropped.
@@ -198,6 +225,17 @@ impl Table {
         let Some(number) = quiet.max().map(|(_, _, number)| number).or_else(stalled) else { return false };
         self.close(number);
         true
+    }
+
+    fn stalled_longest(&self, needs: Network) -> Option<u64> {
+        let mut stalled: HashMap<Network, Vec<(Duration, u64)>> = HashMap::new();
+        for (number, connection) in self.open.iter().filter(|(_, other)| other.network != needs) {
+            if let Some(waited) = connection.stalled_for().filter(|waited| *waited >= STALLED) {
+                stalled.entry(connection.network).or_default().push((waited, *number));
+            }
+        }
+        let most = stalled.into_values().max_by_key(Vec::len).filter(|all| all.len() > 1)?;
+        most.into_iter().max().map(|(_, number)| number)
     }
 
     fn room_for_probe(&mut self) {

@@ -19,8 +19,10 @@ use super::App;
 use super::access::{self, Allow, Rights, Verdict};
 use super::access_log::Handled;
 use super::auth::{self, Caller};
+use super::guard::Guard;
 use super::guard::address::{Client, Network};
 use super::guard::memory::Memory;
+use super::guard::party::Party;
 use super::namespace::Namespace;
 use super::observe::{Operation, Refused, Visitor};
 use super::refusal::Refusal;
@@ -63,11 +65,23 @@ impl Call {
         Visitor { user: self.caller.user(), address: self.address() }
     }
 
-    /// The key for limits: the user or, for anonymous requests, the network.
+    /// The name for counts: the user or, for anonymous requests, the network.
     pub(super) fn limit_key(&self) -> String {
         match self.caller.user() {
             Some(user) => format!("user {user}"),
             None => format!("network {}", self.network()),
+        }
+    }
+
+    /// The client, and the groups that it belongs to, in the fair queues.
+    pub(super) fn parties(&self) -> Vec<Party> {
+        Party::all(self.caller.user().as_deref(), self.network())
+    }
+
+    /// Ends a transfer of another client that keeps the server waiting.
+    pub(super) fn relieve(&self) {
+        if let Some(guard) = self.head.extensions.get::<Arc<Guard>>() {
+            guard.close_stalled(self.network());
         }
     }
 
@@ -243,6 +257,9 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     }
     call.query = Query::parse(call.head.uri.query())?;
     access::check(call, &action)?;
+    if let Some(client) = call.parties().first().filter(|_| action.permission() != Permission::None) {
+        app.activity.note(client, Instant::now());
+    }
     match action {
         Action::Live => Ok(answer::done(StatusCode::OK)),
         Action::Ready => {

@@ -11,11 +11,9 @@ use http_body::Body as _;
 use store::{BlobWriter, Upload};
 use tokio::task::JoinHandle;
 
+use super::download::TransferPermit;
 use super::guard::pace::{Credit, Pace};
 use super::refusal::Refusal;
-
-/// The minimum size of a batch for the blocking pool.
-const BATCH: usize = 256 * 1024;
 
 /// Receives the bytes.
 pub(super) trait Sink: Send + 'static {
@@ -40,7 +38,7 @@ pub(super) async fn receive<S: Sink>(
     sink: S,
     body: Body,
     most: Option<u64>,
-    pace: Pace,
+    (pace, permit): (Pace, &TransferPermit),
 ) -> Result<(S, u64), Refusal> {
     if body.is_end_stream() {
         return Ok((sink, 0));
@@ -49,7 +47,7 @@ pub(super) async fn receive<S: Sink>(
     let mut writing = spawn(sink, Vec::new());
     let mut received = 0_u64;
     loop {
-        let (batch, end) = gather(&mut frames, &mut credit).await;
+        let (batch, end) = gather(&mut frames, permit.buffer_size(), &mut credit).await;
         let len: u64 = batch.iter().map(|frame| frame.len() as u64).sum();
         received += len;
         let sink = join(writing).await?;
@@ -75,15 +73,15 @@ enum End {
 }
 
 /// Gathers a batch. A client that sends too slowly counts as interrupted.
-async fn gather(frames: &mut BodyDataStream, credit: &mut Credit) -> (Vec<Bytes>, End) {
+async fn gather(frames: &mut BodyDataStream, size: u64, credit: &mut Credit) -> (Vec<Bytes>, End) {
     let mut batch = Vec::new();
     let mut len = 0;
-    while len < BATCH {
+    while len < size {
         let begun = Instant::now();
         match tokio::time::timeout(credit.left(), frames.next()).await {
             Ok(Some(Ok(bytes))) => {
                 let kept_pace = credit.spend(begun.elapsed(), bytes.len() as u64);
-                len += bytes.len();
+                len += bytes.len() as u64;
                 batch.push(bytes);
                 if !kept_pace {
                     return (batch, End::Lost);

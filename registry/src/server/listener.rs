@@ -20,7 +20,7 @@ pub struct Listener(Socket);
 
 enum Socket {
     Tcp(TcpListener, Option<Arc<rustls::ServerConfig>>),
-    Unix { listener: UnixListener, _file: SocketFile },
+    Unix { listener: UnixListener, _file: Option<SocketFile> },
 }
 
 /// The stream of a client.
@@ -65,7 +65,16 @@ impl Listener {
         };
         let file = SocketFile::of(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
-        Ok(Self(Socket::Unix { listener: socket.listen(BACKLOG)?, _file: file }))
+        Ok(Self(Socket::Unix { listener: socket.listen(BACKLOG)?, _file: Some(file) }))
+    }
+
+    /// A Unix socket that another process created and passed to this one. Its file stays.
+    ///
+    /// # Errors
+    /// When it cannot be used without blocking.
+    pub fn passed_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self(Socket::Unix { listener: UnixListener::from_std(listener)?, _file: None }))
     }
 
     pub(super) fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {

@@ -19,12 +19,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use store::Totals;
-use tokio::sync::Semaphore;
 
 pub(super) use counted::{CountedGate, CountedObserver};
 pub(super) use labels::route;
 pub(super) use store_size::measure;
 
+use super::guard::fair::FairQueue;
+use super::guard::party::Party;
 use labels::{DecisionLabels, OutcomeLabel, RequestLabels, RouteLabel, TimeLabels, class, method_name};
 
 /// From a cached manifest to a push that waits for a slow disk.
@@ -49,7 +50,7 @@ struct Inner {
     uploads: Gauge,
     free: Gauge,
     certificate: Gauge,
-    transfers: OnceLock<(Arc<Semaphore>, usize)>,
+    transfers: OnceLock<FairQueue<Party>>,
 }
 
 impl Default for Metrics {
@@ -150,10 +151,10 @@ impl Metrics {
         Waiting(self.clone())
     }
 
-    /// Sets the semaphore whose permits are the transfers in progress.
-    pub(super) fn watch(&self, transfers: &Arc<Semaphore>, most: usize) {
+    /// Sets the queue whose tickets are the transfers in progress.
+    pub(super) fn watch(&self, transfers: &FairQueue<Party>) {
         // Only one server uses a value.
-        let _ = self.0.transfers.set((Arc::clone(transfers), most));
+        let _ = self.0.transfers.set(transfers.clone());
     }
 
     fn set_totals(&self, totals: Totals) {
@@ -184,11 +185,10 @@ impl fmt::Debug for Transfers {
 
 impl Collector for Transfers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some((permits, most)) = self.0.0.transfers.get() else { return Ok(()) };
-        let active = most.saturating_sub(permits.available_permits());
+        let Some((active, most)) = self.0.0.transfers.get().map(FairQueue::in_use) else { return Ok(()) };
         for (name, help, value) in [
             ("transfers_active", "Transfers in progress", active),
-            ("transfers_limit", "The maximum number of transfers in progress", *most),
+            ("transfers_limit", "The maximum number of transfers in progress", most),
         ] {
             encoder
                 .encode_descriptor(name, help, None, MetricType::Gauge)?
@@ -205,6 +205,8 @@ fn gauge(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::guard::address::Network;
+    use crate::server::guard::fair::QueueLimits;
 
     fn text(metrics: &Metrics, expiry: Option<SystemTime>) -> String {
         let (mut registry, mut text) = (Registry::default(), String::new());
@@ -213,12 +215,14 @@ mod tests {
         text
     }
 
-    #[test]
-    fn transfers_in_progress_and_waiting_ones_are_counted() {
-        let (metrics, permits) = (Metrics::default(), Arc::new(Semaphore::new(8)));
+    #[tokio::test]
+    async fn transfers_in_progress_and_waiting_ones_are_counted() {
+        let limits = QueueLimits { at_once: 8, share: 8, waiting: 8, keys: 8 };
+        let (metrics, transfers) = (Metrics::default(), FairQueue::new(limits));
         assert!(!text(&metrics, None).contains("transfers_active"));
-        metrics.watch(&permits, 8);
-        let (held, waiting) = (permits.try_acquire().unwrap(), metrics.waiting());
+        metrics.watch(&transfers);
+        let client = Party::all(None, Network::UNIX);
+        let (held, waiting) = (transfers.acquire(&client).await.unwrap(), metrics.waiting());
         let found = text(&metrics, None);
         for line in ["transfers_active 1\n", "transfers_limit 8\n", "transfers_waiting 1\n"] {
             assert!(found.contains(&format!("airlock_registry_{line}")), "{line} {found}");

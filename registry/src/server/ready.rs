@@ -49,7 +49,9 @@ pub(super) async fn check(app: &App) -> Result<(), Refusal> {
     };
     app.run(exists).await?;
     let disk = if app.read_only { None } else { Some(disk(app).await?) };
-    let reasons = reasons(disk.as_ref(), app.limits.free_bytes, app.transfers.available_permits());
+    let (used, most) = app.transfers.in_use();
+    let free_slots = most - used;
+    let reasons = reasons(disk.as_ref(), app.limits.free_bytes, free_slots);
     if reasons.is_empty() {
         return Ok(());
     }

@@ -8,8 +8,9 @@ use axum::extract::Request;
 use super::auth::Auth;
 use super::gate::Gate;
 use super::guard::address::Proxies;
+use super::guard::{Guard, Record};
 use super::listener::Listener;
-use super::metrics::{CountedGate, Metrics, measure};
+use super::metrics::{CountedGate, measure};
 use super::missing::write_missing;
 use super::serve::{expire_uploads, report_refusals};
 use super::{App, Limits, ServerConfig, access_log, inbox};
@@ -20,8 +21,6 @@ use crate::Error;
 pub struct Server {
     app: Arc<RwLock<Arc<App>>>,
     proxies: Proxies,
-    /// The metrics, if they are served.
-    metrics: Option<Metrics>,
 }
 
 /// A new configuration for a running server. Requests that have begun keep the one before.
@@ -51,8 +50,8 @@ impl Server {
     /// A server that does not listen yet.
     #[must_use]
     pub fn new(config: ServerConfig) -> Self {
-        let (proxies, metrics) = (config.proxies.clone(), config.metrics.clone());
-        Self { app: Arc::new(RwLock::new(Arc::new(App::new(config)))), proxies, metrics }
+        let proxies = config.proxies.clone();
+        Self { app: Arc::new(RwLock::new(Arc::new(App::new(config)))), proxies }
     }
 
     /// Applies a new configuration to all requests that begin from now on.
@@ -85,10 +84,12 @@ impl Server {
         let reports = tokio::spawn(report_refusals(Arc::clone(&app.refusals)));
         let expiry = tokio::spawn(inbox::expire(self.clone()));
         let writes = tokio::spawn(write_missing(Arc::clone(&app.missing), app.store.clone()));
-        let metrics = self.metrics.clone();
-        let measured = metrics.map(|metrics| tokio::spawn(measure(metrics, app.store.clone())));
-        let sockets = app.limits.sockets();
-        let served = sockets.serve_all(listeners, self.proxies.clone(), self.routes(), shutdown).await;
+        let measured = app.served_metrics().map(|metrics| tokio::spawn(measure(metrics, app.store.clone())));
+        let (sockets, server) = (app.limits.sockets(), self.clone());
+        let record: Record =
+            Box::new(move |request, client, refusal| access_log::refused(&server.app(), request, client, refusal));
+        let guard = Guard::new(sockets, self.proxies.clone(), Some(record));
+        let served = sockets.serve_all(listeners, &guard, self.routes(), shutdown).await;
         for task in [upkeep, reports, expiry, writes].into_iter().chain(measured) {
             task.abort();
         }

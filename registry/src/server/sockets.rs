@@ -72,20 +72,20 @@ impl Sockets {
         router: Router,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        self.serve_all(vec![Listener::tcp(listener, tls)], proxies, router, shutdown).await
+        let guard = Guard::new(self, proxies, None);
+        self.serve_all(vec![Listener::tcp(listener, tls)], &guard, router, shutdown).await
     }
 
-    /// As [`Self::serve`], on several listeners that share the limits.
+    /// As [`Self::serve`], on several listeners that share a guard.
     pub(super) async fn serve_all(
         self,
         listeners: Vec<Listener>,
-        proxies: Proxies,
+        guard: &Arc<Guard>,
         router: Router,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        let guard = Guard::new(self, proxies);
         let builder = Arc::new(self.builder());
-        let accepting = listeners.iter().map(|listener| self.accept(listener, &builder, &guard, &router));
+        let accepting = listeners.iter().map(|listener| self.accept(listener, &builder, guard, &router));
         tokio::select! {
             failed = futures::future::try_join_all(accepting) => return failed.map(drop),
             () = guard.patrol() => {}

@@ -97,10 +97,10 @@ async fn whole(
     digest: Digest,
 ) -> Result<Response, Refusal> {
     let algorithm = digest.algorithm();
-    let _permit = app.transfer(call).await?;
+    let permit = app.transfer(call).await?;
     let writer = app.run(move |store| Ok(store.writer(algorithm)?)).await?;
     let most = Some(app.limits.uploads.repository_bytes);
-    let (writer, _) = intake::receive(writer, call.take_body(), most, app.limits.pace()).await?;
+    let (writer, _) = intake::receive(writer, call.take_body(), most, (app.limits.pace(), &permit)).await?;
     let change = incoming(call, repository.clone(), digest.clone());
     app.change(call, move |store| {
         writer.publish(Some(&change.digest))?;
@@ -153,7 +153,7 @@ async fn append_body(
     id: &UploadId,
 ) -> Result<Upload, Refusal> {
     let chunk = chunk_of(call)?;
-    let _permit = app.transfer(call).await?;
+    let permit = app.transfer(call).await?;
     let upload = open(app, repository, id).await?;
     let offset = upload.offset();
     if chunk.is_some_and(|chunk| chunk.first != offset) {
@@ -161,7 +161,8 @@ async fn append_body(
         return Err(out_of_order(repository, id, offset));
     }
     let body: Body = call.take_body();
-    let (upload, received) = intake::receive(upload, body, chunk.map(Chunk::len), app.limits.pace()).await?;
+    let most = chunk.map(Chunk::len);
+    let (upload, received) = intake::receive(upload, body, most, (app.limits.pace(), &permit)).await?;
     if let Some(chunk) = chunk
         && chunk.len() != received
     {

@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use oci::Digest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::{HOSTILE, client, site};
+use crate::{HOSTILE, client, hostile, site};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a10_health_checks_are_answered_also_for_a_client_that_has_too_much_open() {
@@ -74,4 +75,26 @@ async fn a10_what_is_slow_ends_in_time() {
         println!("{name}: closed after {:?}", begun.elapsed());
         dripping.abort();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_client_that_stalls_keeps_no_transfer_that_others_need() {
+    let site = site(|config| config.limits.transfers = 4).await;
+    let digest = Digest::sha256(b"x");
+    let post = format!(
+        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nhost: a\r\nauthorization: Basic YW5uOnNlY3JldA==\r\n\
+         content-length: 9\r\n\r\nx"
+    );
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut stream = hostile(site.address).await.expect("no connection");
+        stream.write_all(post.as_bytes()).await.expect("not written");
+        open.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = Instant::now();
+    let url = format!("http://{}/v2/a/blobs/uploads/?digest={digest}", site.address);
+    let request = client(Ipv4Addr::LOCALHOST.into()).post(url).basic_auth("ann", Some("secret")).body("x");
+    assert_eq!(request.send().await.expect("no answer").status(), 201);
+    assert!(begun.elapsed() < Duration::from_secs(20), "it waited for {:?}", begun.elapsed());
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use registry::server::{Access, AccessLog, Changed, Gate, GateError, Metrics, Observer, Pull, Push, Refused};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{Server, client};
 
@@ -134,4 +135,31 @@ async fn the_access_log_has_the_bytes_of_each_request_and_what_was_aborted() {
     assert!(found.contains(r#"received_bytes_total{route="upload"} 5000000"#), "{found}");
     let sent = 5_000_000 + aborted.sent;
     assert!(found.contains(&format!("sent_bytes_total{{route=\"blob\"}} {sent}\n")), "{sent}\n{found}");
+}
+
+#[tokio::test]
+async fn refusals_before_any_work_are_in_the_metrics_and_in_the_access_log() {
+    let (lines, metrics) = (Arc::new(Lines::default()), Metrics::default());
+    let (log, counted) = (Arc::clone(&lines), metrics.clone());
+    let server = Server::start(|config| {
+        config.access_log = Some(log);
+        config.metrics = Some(counted);
+        config.limits.per_client = 1;
+    })
+    .await;
+    // This connection is busy, so the next one of the same client is only for refusals and health checks.
+    let mut busy = server.connect().await;
+    let head = "PUT /v2/a/manifests/v1 HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{";
+    busy.write_all(head.as_bytes()).await.expect("not written");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let answer = client().get(server.url("/v2/a/tags/list")).send().await.expect("no answer");
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"5".parse().expect("no value")));
+    let id = answer.headers()["x-request-id"].to_str().expect("no text").to_owned();
+    answer.bytes().await.expect("no body");
+    let refused = &lines.wait_for(1).await[0];
+    assert_eq!((refused.status, refused.target.as_str(), &refused.request_id), (429, "/v2/a/tags/list", &id));
+    assert!(refused.complete && refused.sent > 0 && refused.visitor.address.is_some(), "{refused:?}");
+    let found = text(&metrics);
+    let line = r#"requests_total{route="other",method="GET",status="4xx"} 1"#;
+    assert!(found.contains(&format!("airlock_registry_{line}\n")), "{found}");
 }

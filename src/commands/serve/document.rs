@@ -68,7 +68,7 @@ struct Metadata {
     name: Option<String>,
 }
 
-/// One of `address` and `unix`.
+/// One of `address`, `unix` and `systemd`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct ListenerText {
@@ -76,6 +76,8 @@ struct ListenerText {
     address: Option<String>,
     /// The path of a Unix socket, for its owner and its group.
     unix: Option<PathBuf>,
+    /// The name of sockets that systemd passes: `FileDescriptorName` of the .socket unit, by default the unit's name.
+    systemd: Option<String>,
     /// Serve TLS.
     tls: Option<TlsText>,
     /// Serve plain HTTP on an address that other machines can reach.
@@ -166,7 +168,7 @@ pub(crate) fn json_schema() -> serde_json::Value {
     schema["properties"]["kind"]["const"] = KIND.into();
     schema["properties"]["listeners"]["minItems"] = 1.into();
     let given = |name: &str| serde_json::json!({ "required": [name] });
-    schema["$defs"]["ListenerText"]["oneOf"] = [given("address"), given("unix")].into_iter().collect();
+    schema["$defs"]["ListenerText"]["oneOf"] = [given("address"), given("unix"), given("systemd")].into_iter().collect();
     schema
 }
 
@@ -262,16 +264,17 @@ impl Document {
 
 impl ListenerText {
     fn listen(self, folder: &Path, authority: &mut Authority) -> Result<Listen, String> {
-        let at = match (self.address, self.unix) {
-            (Some(address), None) => {
+        let at = match (self.address, self.unix, self.systemd) {
+            (Some(address), None, None) => {
                 At::Address(listen(&address).map_err(|error| format!("`address`: {error}"))?)
             }
-            (None, Some(path)) => At::Unix(below(folder, path)),
-            (None, None) => {
-                return Err("a listener has neither `address` nor `unix`, expected one".to_owned());
+            (None, Some(path), None) => At::Unix(below(folder, path)),
+            (None, None, Some(name)) => At::Systemd(Some(name)),
+            (None, None, None) => {
+                return Err("a listener has no `address`, `unix` or `systemd`, expected one".to_owned());
             }
-            (Some(_), Some(_)) => {
-                return Err("a listener has both `address` and `unix`, expected one".to_owned());
+            _ => {
+                return Err("a listener has several of `address`, `unix` and `systemd`, expected one".to_owned());
             }
         };
         if matches!(at, At::Unix(_)) && (self.tls.is_some() || self.plain_http) {

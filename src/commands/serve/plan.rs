@@ -13,8 +13,12 @@ use store::NamingLimits;
 use super::Serve;
 use super::access::{Access, Anonymous};
 use super::inbox;
+use crate::cli::listen;
 use crate::failure::Usage;
 use crate::gates::name_rule;
+
+/// The sockets of systemd, as `--listen` and messages name them.
+const SYSTEMD: &str = "systemd";
 
 /// The effective configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,9 +52,11 @@ pub(super) struct Listen {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum At {
+pub(crate) enum At {
     Address(SocketAddr),
     Unix(PathBuf),
+    /// The sockets that systemd passes, or those of them with a name.
+    Systemd(Option<String>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +109,7 @@ impl Plan {
         };
         Ok(Self {
             store,
-            listeners: vec![Listen { at: At::Address(settings.listen), security }],
+            listeners: vec![Listen { at: settings.listen.clone(), security }],
             authority: Authority { folder: tls.tls_dir.clone(), names: tls.tls_name.clone() },
             read_only: settings.read_only,
             access: Access { htpasswd: settings.htpasswd.clone(), anonymous, ..Access::default() },
@@ -184,11 +190,25 @@ impl Plan {
 }
 
 impl At {
+    /// Reads an address as of [`listen`], `systemd`, or `systemd:NAME`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix(SYSTEMD) {
+            Some("") => Ok(Self::Systemd(None)),
+            // A name could be mistaken for a port.
+            Some(name) if name.starts_with(':') && name[1..].parse::<u16>().is_err() && name.len() > 1 => {
+                Ok(Self::Systemd(Some(name[1..].to_owned())))
+            }
+            _ => listen(text).map(Self::Address),
+        }
+    }
+
     /// Whether other machines can reach it.
     fn is_reachable(&self) -> bool {
         match self {
             Self::Address(address) => !address.ip().is_loopback(),
             Self::Unix(_) => false,
+            // Its address is known only when it is taken.
+            Self::Systemd(_) => true,
         }
     }
 }
@@ -198,6 +218,8 @@ impl fmt::Display for At {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(None) => f.write_str(SYSTEMD),
+            Self::Systemd(Some(name)) => write!(f, "{SYSTEMD}:{name}"),
         }
     }
 }
@@ -206,7 +228,7 @@ impl Listen {
     /// The URL of a listener at this address.
     pub(super) fn url(&self, bound: &At) -> String {
         match (bound, &self.security) {
-            (At::Unix(_), _) => bound.to_string(),
+            (At::Unix(_) | At::Systemd(_), _) => bound.to_string(),
             (At::Address(address), Security::Plain { .. }) => format!("http://{address}"),
             (At::Address(address), Security::Files { .. } | Security::SelfSigned) => {
                 format!("https://{address}")

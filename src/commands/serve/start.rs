@@ -21,6 +21,7 @@ use super::{Serve, observer, write_address};
 use crate::commands::tls::{self, CurrentCertificate};
 use crate::logged::Work;
 use crate::observability::Observability;
+use crate::passed::{self, PassedSocket};
 use crate::printer::{Printer, quoted};
 use crate::stores::open_or_make;
 use crate::trust_input::note_roots;
@@ -65,10 +66,8 @@ pub(super) async fn open(
         .collect();
     let expiry = tls::first_expiry(certificates.iter().flatten().map(|certificate| certificate.get()));
     let observability = Observability::open(&settings.observability, expiry, printer).await?;
-    let (listeners, bound) = bind(&plan.listeners, &certificates).await?;
-    let urls: Vec<String> =
-        plan.listeners.iter().zip(&bound).map(|(listener, bound)| listener.url(bound)).collect();
-    let host = bound.iter().find_map(|at| client_host(at, &plan.authority.names));
+    let Bound { listeners, addresses, urls } = bind(&plan.listeners, &certificates).await?;
+    let host = addresses.iter().find_map(|at| client_host(at, &plan.authority.names));
     work.evidence("url", &urls.join(" "));
     note(&plan, &sources, settings, work);
     let mut gate = GateInUse::default();
@@ -149,28 +148,64 @@ pub(super) fn note(plan: &Plan, sources: &Sources, settings: &Serve, work: &mut 
     add("certificates", certificates.collect());
 }
 
-/// Binds the sockets; returns them with their addresses.
-async fn bind(
-    listeners: &[Listen],
-    certificates: &[Option<Arc<CurrentCertificate>>],
-) -> anyhow::Result<(Vec<Listener>, Vec<At>)> {
-    let (mut sockets, mut bound) = (Vec::new(), Vec::new());
-    for (listener, certificate) in listeners.iter().zip(certificates) {
-        let failed = || format!("cannot listen on `{}`", listener.at);
-        match &listener.at {
+/// The sockets of a registry, and where they listen.
+#[derive(Default)]
+struct Bound {
+    listeners: Vec<Listener>,
+    addresses: Vec<At>,
+    urls: Vec<String>,
+}
+
+impl Bound {
+    fn add(&mut self, listen: &Listen, at: At, listener: Listener) {
+        self.urls.push(listen.url(&at));
+        self.addresses.push(at);
+        self.listeners.push(listener);
+    }
+}
+
+/// Binds the sockets, or takes those that systemd passes.
+async fn bind(listeners: &[Listen], certificates: &[Option<Arc<CurrentCertificate>>]) -> anyhow::Result<Bound> {
+    let mut all = Bound::default();
+    for (listen, certificate) in listeners.iter().zip(certificates) {
+        let failed = || format!("cannot listen on `{}`", listen.at);
+        let tls = certificate.as_ref().map(|current| tls::config(Arc::clone(current))).transpose()?;
+        match &listen.at {
             At::Address(address) => {
                 let socket = TcpListener::bind(address).await.with_context(failed)?;
-                bound.push(At::Address(socket.local_addr()?));
-                let tls = certificate.as_ref().map(|current| tls::config(Arc::clone(current))).transpose()?;
-                sockets.push(Listener::tcp(socket, tls));
+                all.add(listen, At::Address(socket.local_addr()?), Listener::tcp(socket, tls));
             }
             At::Unix(path) => {
-                sockets.push(Listener::unix(path).with_context(failed)?);
-                bound.push(listener.at.clone());
+                all.add(listen, listen.at.clone(), Listener::unix(path).with_context(failed)?);
+            }
+            At::Systemd(name) => {
+                for socket in passed::take(name.as_deref()).with_context(failed)? {
+                    let (at, listener) = of_systemd(socket, tls.clone()).with_context(failed)?;
+                    all.add(listen, at, listener);
+                }
             }
         }
     }
-    Ok((sockets, bound))
+    Ok(all)
+}
+
+/// A listener of a passed socket, and where it listens. A Unix socket has no TLS.
+fn of_systemd(
+    socket: PassedSocket,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> std::io::Result<(At, Listener)> {
+    match socket {
+        PassedSocket::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            let at = At::Address(socket.local_addr()?);
+            Ok((at, Listener::tcp(TcpListener::from_std(socket)?, tls)))
+        }
+        PassedSocket::Unix(socket) => {
+            let path = socket.local_addr()?.as_pathname().map(Path::to_owned);
+            let at = At::Unix(path.unwrap_or_else(|| PathBuf::from("(unnamed)")));
+            Ok((at, Listener::passed_unix(socket)?))
+        }
+    }
 }
 
 /// The host that clients connect to: no client can connect to 0.0.0.0, and certificates are issued for names.

@@ -2,18 +2,14 @@
 //! client.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
@@ -23,6 +19,7 @@ use serde_json::Value;
 use super::Guard;
 use super::connection::{Connection, Exchange, Lane};
 use super::shares::Share;
+use crate::server::observed::{Observe, Observed, Read};
 use crate::server::sendfile::Queue;
 
 /// Serves one connection.
@@ -46,7 +43,7 @@ impl Guarded {
 }
 
 impl hyper::service::Service<Request<Incoming>> for Guarded {
-    type Response = Response<ResponseBody>;
+    type Response = Response<Observed<Body, Leaving>>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
@@ -65,7 +62,8 @@ impl hyper::service::Service<Request<Incoming>> for Guarded {
         );
         async move {
             let (response, share) = responding.await;
-            Ok(response.map(|inner| ResponseBody { inner, exchange, _share: share }))
+            let observer = Leaving { exchange, _share: share };
+            Ok(response.map(|body| Observed { body, observer }))
         }
         .boxed()
     }
@@ -79,11 +77,12 @@ async fn respond(
     exchange: Arc<Exchange>,
 ) -> (Response<Body>, Option<Share>) {
     let version = request.version();
+    let client = guard.proxies.client(connection.peer, request.headers());
     if connection.is_ambiguous() {
         let message = "the request has both Content-Length and Transfer-Encoding; send only one of them";
-        return (refusal(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, version), None);
+        let refusal = refusal(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, version);
+        return (guard.record(&request, client, refusal), None);
     }
-    let client = guard.proxies.client(connection.peer, request.headers());
     let mut share = None;
     if !guard.sockets.probes.contains(&request.uri().path()) {
         share = (connection.lane == Lane::Full).then(|| guard.requests.take(client.network())).flatten();
@@ -91,12 +90,15 @@ async fn respond(
             let message =
                 "this client has too many connections or requests open; close some, or try again later";
             let status = StatusCode::TOO_MANY_REQUESTS;
-            return (refusal(status, ErrorCode::TooManyRequests, message, version), None);
+            let refusal = refusal(status, ErrorCode::TooManyRequests, message, version);
+            return (guard.record(&request, client, refusal), None);
         }
     }
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(guard.memory.clone());
-    let request = request.map(|inner| Body::new(RequestBody { inner, exchange }));
+    request.extensions_mut().insert(Arc::clone(&guard));
+    let observer = Arriving(exchange);
+    let request = request.map(|body| Body::new(Observed { body, observer }));
     let mut response = match service.call(request).await {
         Ok(response) => response,
         Err(impossible) => match impossible {},
@@ -124,65 +126,29 @@ fn refusal(status: StatusCode, code: ErrorCode, message: &str, version: Version)
     response
 }
 
-/// A request body: a read that finds no bytes waits for the client.
-struct RequestBody {
-    inner: Incoming,
-    exchange: Arc<Exchange>,
-}
+/// Reports when the server waits for the bytes of a request: a read finds none.
+struct Arriving(Arc<Exchange>);
 
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(context);
-        self.exchange.waits_for_client(frame.is_pending());
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+impl Observe for Arriving {
+    fn observe(&mut self, read: Read) {
+        self.0.waits_for_client(read == Read::Pending);
     }
 }
 
-impl Drop for RequestBody {
+impl Drop for Arriving {
     fn drop(&mut self) {
-        self.exchange.waits_for_client(false);
+        self.0.waits_for_client(false);
     }
 }
 
-/// A response body: between two pieces, the server waits for the client.
-pub(in crate::server) struct ResponseBody {
-    inner: Body,
+/// Reports when the server waits for a client to take a response: between two pieces.
+pub(in crate::server) struct Leaving {
     exchange: Arc<Exchange>,
     _share: Option<Share>,
 }
 
-impl http_body::Body for ResponseBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(context);
-        self.exchange.waits_for_client(matches!(frame, Poll::Ready(Some(_))));
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+impl Observe for Leaving {
+    fn observe(&mut self, read: Read) {
+        self.exchange.waits_for_client(matches!(read, Read::Bytes(_) | Read::Failed));
     }
 }

@@ -3,18 +3,28 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// A queue for limited concurrent work. A key with many requests delays only itself, not other keys.
-pub struct FairQueue<K: Clone + Eq + Hash>(Arc<Lines<K>>);
+use super::activity::{Activity, GROUP};
+
+/// A queue for limited concurrent work. A key with many requests delays only itself, not other keys. It is used within a
+/// Tokio runtime.
+pub struct FairQueue<K: QueueKey>(Arc<Lines<K>>);
+
+/// The key of a client or a group of clients.
+pub trait QueueKey: Clone + Eq + Hash + Send + Sync + 'static {}
+
+impl<K: Clone + Eq + Hash + Send + Sync + 'static> QueueKey for K {}
 
 /// The limits of a [`FairQueue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
     /// The number of concurrent requests.
     pub at_once: usize,
-    /// The number of concurrent requests of one key that is alone. While other keys work, a quarter of it, at least one.
+    /// The number of concurrent requests of one key that is alone. While other keys are active, a quarter of it, at least one.
     pub share: usize,
     /// The number of waiting requests of one key.
     pub waiting: usize,
@@ -22,113 +32,236 @@ pub struct QueueLimits {
     pub keys: usize,
 }
 
-struct Lines<K: Clone + Eq + Hash> {
+struct Lines<K: QueueKey> {
     limits: QueueLimits,
+    activity: Arc<Activity<K>>,
     inner: Mutex<Inner<K>>,
 }
 
-struct Inner<K: Clone + Eq + Hash> {
+struct Inner<K: QueueKey> {
     free: usize,
-    /// The number of tickets of each key; keys without tickets are absent.
+    /// The number of tickets of each key and group; those without tickets are absent.
     tickets: HashMap<K, usize>,
     /// The lines, starting with the next one; none is empty.
-    lines: VecDeque<(K, VecDeque<oneshot::Sender<QueueTicket<K>>>)>,
+    lines: VecDeque<Line<K>>,
+    /// When a timer looks for requests that may start.
+    timer: Option<Instant>,
+}
+
+/// The waiting requests of a key. The key is the first one; the others are the groups that it belongs to.
+struct Line<K: QueueKey> {
+    keys: Vec<K>,
+    waiting: VecDeque<oneshot::Sender<QueueTicket<K>>>,
 }
 
 /// The permission to work, passed on to the next request when dropped.
-pub struct QueueTicket<K: Clone + Eq + Hash>(Option<(Arc<Lines<K>>, K)>);
+pub struct QueueTicket<K: QueueKey>(Option<Held<K>>);
 
-impl<K: Clone + Eq + Hash> Clone for FairQueue<K> {
+struct Held<K: QueueKey> {
+    lines: Arc<Lines<K>>,
+    keys: Vec<K>,
+    begun: Instant,
+}
+
+/// When a request may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    Now,
+    At(Instant),
+    /// When a ticket comes back.
+    Later,
+}
+
+impl<K: QueueKey> Clone for FairQueue<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K: Clone + Eq + Hash> FairQueue<K> {
+impl<K: QueueKey> FairQueue<K> {
     /// An empty queue.
     #[must_use]
     pub fn new(limits: QueueLimits) -> Self {
-        let inner =
-            Mutex::new(Inner { free: limits.at_once, tickets: HashMap::new(), lines: VecDeque::new() });
-        Self(Arc::new(Lines { limits, inner }))
+        Self::with(limits, Arc::new(Activity::new(None)))
     }
 
-    /// Waits for a ticket; returns `None` immediately if the key's line is full. Dropping the future leaves the line.
-    pub async fn acquire(&self, key: &K) -> Option<QueueTicket<K>> {
+    /// An empty queue whose keys are also active elsewhere.
+    pub(in crate::server) fn with(limits: QueueLimits, activity: Arc<Activity<K>>) -> Self {
+        let (tickets, lines) = (HashMap::new(), VecDeque::new());
+        let inner = Mutex::new(Inner { free: limits.at_once, tickets, lines, timer: None });
+        Self(Arc::new(Lines { limits, activity, inner }))
+    }
+
+    /// The number of tickets in use, and the maximum number.
+    pub(in crate::server) fn in_use(&self) -> (usize, usize) {
+        let inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.0.limits.at_once - inner.free, self.0.limits.at_once)
+    }
+
+    /// Waits for a ticket; returns `None` immediately if the key's line is full. The first key is the request's own; the
+    /// others are groups, each with the limits of four keys. Dropping the future leaves the line.
+    pub async fn acquire(&self, keys: &[K]) -> Option<QueueTicket<K>> {
+        let (own, now) = (keys.first()?, Instant::now());
+        self.0.activity.note(own, now);
         let (sender, receiver) = oneshot::channel();
         {
             let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            if inner.free > 0 && self.0.allows(&inner.tickets, key) {
-                inner.free -= 1;
-                *inner.tickets.entry(key.clone()).or_default() += 1;
-                return Some(QueueTicket(Some((Arc::clone(&self.0), key.clone()))));
+            let start = self.0.start(&inner, keys, now);
+            if inner.free > 0 && start == Start::Now {
+                inner.take(keys);
+                return Some(self.0.ticket(keys.to_vec()));
             }
-            if let Some((_, line)) = inner.lines.iter_mut().find(|(other, _)| other == key) {
-                line.retain(|waiting| !waiting.is_closed());
-                if line.len() >= self.0.limits.waiting {
+            if let Some(line) = inner.lines.iter_mut().find(|line| line.keys == keys) {
+                line.waiting.retain(|waiting| !waiting.is_closed());
+                if line.waiting.len() >= self.0.limits.waiting {
                     return None;
                 }
-                line.push_back(sender);
+                line.waiting.push_back(sender);
             } else {
                 if inner.lines.len() >= self.0.limits.keys {
-                    inner.lines.retain(|(_, line)| line.iter().any(|waiting| !waiting.is_closed()));
+                    inner.lines.retain(|line| line.waiting.iter().any(|waiting| !waiting.is_closed()));
                 }
                 if inner.lines.len() >= self.0.limits.keys {
                     return None;
                 }
-                inner.lines.push_back((key.clone(), VecDeque::from([sender])));
+                inner.lines.push_back(Line { keys: keys.to_vec(), waiting: VecDeque::from([sender]) });
+            }
+            if let Start::At(at) = start {
+                self.0.look_at(&mut inner, at);
             }
         }
         receiver.await.ok()
     }
 }
 
-impl<K: Clone + Eq + Hash> Lines<K> {
-    /// Whether the key may have one more ticket.
-    fn allows(&self, tickets: &HashMap<K, usize>, key: &K) -> bool {
-        let own = tickets.get(key).copied().unwrap_or_default();
-        let is_alone = tickets.len() == usize::from(own > 0);
-        let share = self.limits.share;
-        own < if is_alone { share } else { share.div_ceil(4) }
+impl<K: QueueKey> Lines<K> {
+    fn ticket(self: &Arc<Self>, keys: Vec<K>) -> QueueTicket<K> {
+        QueueTicket(Some(Held { lines: Arc::clone(self), keys, begun: Instant::now() }))
     }
 
-    /// Takes a ticket back. Returns the requests that may start now, those of the keys with the fewest tickets first.
-    fn release(&self, back: &K) -> Vec<(K, oneshot::Sender<QueueTicket<K>>)> {
-        let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { free, tickets, lines } = &mut *guard;
-        if let Some(count) = tickets.get_mut(back) {
-            *count -= 1;
-            if *count == 0 {
-                tickets.remove(back);
-            }
+    /// When a request with these keys may start, if a ticket is free.
+    fn start(&self, inner: &Inner<K>, keys: &[K], now: Instant) -> Start {
+        let Some(own) = keys.first() else { return Start::Later };
+        let fits = |share: usize| {
+            let group = share.saturating_mul(GROUP as usize);
+            keys.iter().enumerate().all(|(at, key)| inner.count(key) < if at == 0 { share } else { group })
+        };
+        if !fits(self.limits.share) {
+            return Start::Later;
         }
-        *free += 1;
+        let others_work = self.limits.at_once - inner.free > inner.count(own);
+        let others_until = self.activity.beside_others_until(own, now);
+        if !others_work && others_until.is_none() {
+            return Start::Now;
+        }
+        if !fits(self.limits.share.div_ceil(4)) {
+            return others_until.filter(|_| !others_work).map_or(Start::Later, Start::At);
+        }
+        self.activity.due(keys, now).map_or(Start::Now, Start::At)
+    }
+
+    /// Starts all requests that may start now, those of the keys with the fewest tickets first, and then those of the keys
+    /// that worked least.
+    fn start_waiting(self: &Arc<Self>, inner: &mut Inner<K>) -> Vec<Started<K>> {
+        let now = Instant::now();
         let mut started = Vec::new();
-        while *free > 0 {
-            let allowed = lines.iter().enumerate().filter(|(_, (key, _))| self.allows(tickets, key));
-            let next = allowed.min_by_key(|(_, (key, _))| tickets.get(key).copied().unwrap_or_default());
-            let Some((key, mut line)) = next.map(|(at, _)| at).and_then(|at| lines.remove(at)) else { break };
-            let request = std::iter::from_fn(|| line.pop_front()).find(|waiting| !waiting.is_closed());
-            if !line.is_empty() {
-                lines.push_back((key.clone(), line));
+        while inner.free > 0 {
+            let starts = inner.lines.iter().map(|line| self.start(inner, &line.keys, now));
+            let starts: Vec<Start> = starts.collect();
+            let rank = |at: &usize| {
+                let own = inner.lines[*at].keys.first();
+                own.map(|own| (inner.count(own), self.activity.spent(own, now)))
+            };
+            let next = (0..starts.len()).filter(|at| starts[*at] == Start::Now).min_by_key(rank);
+            let Some(mut line) = next.and_then(|at| inner.lines.remove(at)) else {
+                let next_at =
+                    starts.into_iter().filter_map(|start| if let Start::At(at) = start { Some(at) } else { None });
+                if let Some(at) = next_at.min() {
+                    self.look_at(inner, at);
+                }
+                break;
+            };
+            let request =
+                std::iter::from_fn(|| line.waiting.pop_front()).find(|waiting| !waiting.is_closed());
+            let keys = line.keys.clone();
+            if !line.waiting.is_empty() {
+                inner.lines.push_back(line);
             }
             if let Some(request) = request {
-                *tickets.entry(key.clone()).or_default() += 1;
-                *free -= 1;
-                started.push((key, request));
+                inner.take(&keys);
+                started.push((keys, request));
             }
         }
         started
     }
+
+    /// Looks again at this time, because requests may start without a returned ticket then.
+    fn look_at(self: &Arc<Self>, inner: &mut Inner<K>, at: Instant) {
+        if inner.timer.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        inner.timer = Some(at);
+        let lines = Arc::clone(self);
+        runtime.spawn(async move {
+            tokio::time::sleep_until(at.into()).await;
+            let started = {
+                let mut inner = lines.inner.lock().unwrap_or_else(PoisonError::into_inner);
+                if inner.timer == Some(at) {
+                    inner.timer = None;
+                }
+                lines.start_waiting(&mut inner)
+            };
+            lines.send(started);
+        });
+    }
+
+    fn send(self: &Arc<Self>, started: Vec<Started<K>>) {
+        for (keys, request) in started {
+            // If the receiver has just left, the ticket comes back, and is released in turn.
+            let _ = request.send(self.ticket(keys));
+        }
+    }
 }
 
-impl<K: Clone + Eq + Hash> Drop for QueueTicket<K> {
-    fn drop(&mut self) {
-        let Some((lines, key)) = self.0.take() else { return };
-        for (key, request) in lines.release(&key) {
-            // If the receiver has just left, the ticket comes back, and is released in turn.
-            let _ = request.send(QueueTicket(Some((Arc::clone(&lines), key))));
+/// A request that may start, with its keys.
+type Started<K> = (Vec<K>, oneshot::Sender<QueueTicket<K>>);
+
+impl<K: QueueKey> Inner<K> {
+    fn count(&self, key: &K) -> usize {
+        self.tickets.get(key).copied().unwrap_or_default()
+    }
+
+    fn take(&mut self, keys: &[K]) {
+        self.free -= 1;
+        for key in keys {
+            *self.tickets.entry(key.clone()).or_default() += 1;
         }
+    }
+
+    fn give_back(&mut self, keys: &[K]) {
+        self.free += 1;
+        for key in keys {
+            if let Some(count) = self.tickets.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.tickets.remove(key);
+                }
+            }
+        }
+    }
+}
+
+impl<K: QueueKey> Drop for QueueTicket<K> {
+    fn drop(&mut self) {
+        let Some(Held { lines, keys, begun }) = self.0.take() else { return };
+        lines.activity.spend(&keys, begun.elapsed(), Instant::now());
+        let started = {
+            let mut inner = lines.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.give_back(&keys);
+            lines.start_waiting(&mut inner)
+        };
+        lines.send(started);
     }
 }
 
@@ -136,18 +269,19 @@ impl<K: Clone + Eq + Hash> Drop for QueueTicket<K> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::activity::Budget;
     use super::*;
 
     #[tokio::test]
     async fn a_key_with_many_requests_does_not_delay_others() {
         let fair = FairQueue::new(QueueLimits { at_once: 1, share: 1, waiting: 100, keys: 10 });
-        let first = fair.acquire(&'a').await.unwrap();
+        let first = fair.acquire(&['a']).await.unwrap();
         let done = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
         for key in ['a'; 50].into_iter().chain(['b', 'c']) {
             let (fair, done) = (fair.clone(), Arc::clone(&done));
             tasks.push(tokio::spawn(async move {
-                let ticket = fair.acquire(&key).await;
+                let ticket = fair.acquire(&[key]).await;
                 done.lock().unwrap().push(key);
                 drop(ticket);
             }));
@@ -162,21 +296,21 @@ mod tests {
             assert_eq!(done.len(), 52);
             assert!(done[..4].contains(&'b') && done[..4].contains(&'c'), "{done:?}");
         }
-        assert!(fair.acquire(&'d').await.is_some());
+        assert!(fair.acquire(&['d']).await.is_some());
     }
 
     #[tokio::test]
     async fn a_full_line_refuses_requests_until_one_leaves() {
         let fair = FairQueue::new(QueueLimits { at_once: 1, share: 1, waiting: 2, keys: 2 });
-        let first = fair.acquire(&'a').await.unwrap();
+        let first = fair.acquire(&['a']).await.unwrap();
         let wait = |key: char| {
             let fair = fair.clone();
-            tokio::spawn(async move { fair.acquire(&key).await.is_some() })
+            tokio::spawn(async move { fair.acquire(&[key]).await.is_some() })
         };
         let waiting = [wait('a'), wait('a'), wait('b')];
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(fair.acquire(&'a').await.is_none(), "the line is full");
-        assert!(fair.acquire(&'c').await.is_none(), "there are too many lines");
+        assert!(fair.acquire(&['a']).await.is_none(), "the line is full");
+        assert!(fair.acquire(&['c']).await.is_none(), "there are too many lines");
         waiting[0].abort();
         waiting[2].abort();
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -194,16 +328,16 @@ mod tests {
         let fair = FairQueue::new(QueueLimits { at_once: 9, share: 8, waiting: 10, keys: 10 });
         let mut alone = Vec::new();
         for _ in 0..8 {
-            alone.push(fair.acquire(&'a').await.unwrap());
+            alone.push(fair.acquire(&['a']).await.unwrap());
         }
         let wait = |key: char| {
             let fair = fair.clone();
-            tokio::spawn(async move { fair.acquire(&key).await })
+            tokio::spawn(async move { fair.acquire(&[key]).await })
         };
         let pause = || tokio::time::sleep(Duration::from_millis(20));
         let ninth = wait('a');
         pause().await;
-        let other = fair.acquire(&'b').await.unwrap();
+        let other = fair.acquire(&['b']).await.unwrap();
         alone.truncate(2);
         pause().await;
         assert!(!ninth.is_finished(), "it has a quarter of its share already");
@@ -219,5 +353,64 @@ mod tests {
         pause().await;
         let inner = fair.0.inner.lock().unwrap();
         assert_eq!((inner.free, inner.tickets.len()), (9, 0));
+    }
+
+    fn limits(at_once: usize, share: usize) -> QueueLimits {
+        QueueLimits { at_once, share, waiting: 100, keys: 100 }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_not_alone_between_two_requests_of_another() {
+        let fair = FairQueue::new(limits(9, 8));
+        drop(fair.acquire(&['b']).await);
+        let _held = (fair.acquire(&['a']).await, fair.acquire(&['a']).await);
+        let third = tokio::time::timeout(Duration::from_millis(100), fair.acquire(&['a'])).await;
+        assert!(third.is_err(), "it has a quarter of its share");
+        let begun = Instant::now();
+        let third = tokio::time::timeout(Duration::from_secs(5), fair.acquire(&['a'])).await;
+        assert!(third.is_ok_and(|ticket| ticket.is_some()), "after a second, it is alone");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_group_has_the_share_of_four_keys() {
+        let fair = FairQueue::new(limits(99, 4));
+        drop(fair.acquire(&['x']).await);
+        let mut held = Vec::new();
+        for key in ['a', 'b', 'c', 'd'] {
+            held.push(fair.acquire(&[key, 'g']).await.unwrap());
+        }
+        let fifth = tokio::time::timeout(Duration::from_millis(50), fair.acquire(&['e', 'g'])).await;
+        assert!(fifth.is_err(), "the group has a ticket for each of four keys");
+        assert!(fair.acquire(&['f', 'h']).await.is_some());
+        held.pop();
+        assert!(fair.acquire(&['e', 'g']).await.is_some());
+        assert_eq!(fair.in_use(), (3, 99));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_worked_long_waits_beside_others_and_is_served_after_them() {
+        let budget = Budget { burst: Duration::from_millis(20), parts: 4 };
+        let fair = FairQueue::with(limits(1, 1), Arc::new(Activity::new(Some(budget))));
+        let begun = Instant::now();
+        for _ in 0..3 {
+            drop(fair.acquire(&['b']).await);
+            let ticket = fair.acquire(&['a']).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(ticket);
+        }
+        // 150 ms of work, of which 20 ms are free, and each later start waits for four times the work before it.
+        assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
+        drop(fair.acquire(&['b']).await);
+        let blocked = {
+            let fair = fair.clone();
+            tokio::spawn(async move { fair.acquire(&['a']).await.map(drop) })
+        };
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(!blocked.is_finished());
+        let begun = Instant::now();
+        assert!(fair.acquire(&['b']).await.is_some());
+        assert!(begun.elapsed() < Duration::from_millis(40), "another key does not wait for it");
+        assert!(tokio::time::timeout(Duration::from_secs(5), blocked).await.unwrap().unwrap().is_some());
     }
 }

@@ -36,15 +36,6 @@ impl Shares {
         Some(Share { _permit: Some(self.of(network).try_acquire_owned().ok()?) })
     }
 
-    /// Waits for a share of the network.
-    pub(in crate::server) async fn wait(&self, network: Network) -> Share {
-        if self.each == 0 {
-            return Share { _permit: None };
-        }
-        // The semaphore is never closed.
-        Share { _permit: self.of(network).acquire_owned().await.ok() }
-    }
-
     fn of(&self, network: Network) -> Arc<Semaphore> {
         let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
         if networks.len() >= MOST_CLIENTS && !networks.contains_key(&network) {
