@@ -10,6 +10,7 @@ mod answer;
 mod auth;
 mod blobs;
 mod buffers;
+mod certificates;
 mod content;
 mod download;
 mod gate;
@@ -46,6 +47,7 @@ use tokio::sync::Semaphore;
 
 pub use access_log::{Access, AccessLog};
 pub use auth::{Auth, Htpasswd};
+pub use certificates::ClientAuthorities;
 pub use gate::{Gate, GateError, Pull, Push};
 pub use guard::address::{Cidr, Client, Network, Proxies};
 pub use guard::fair::{FairQueue, QueueLimits, QueueTicket};

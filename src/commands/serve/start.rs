@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use oci::RegistryHost;
 use packager::witness::notes::{Purpose, note_policy};
-use registry::server::{Listener, Server, ServerConfig};
+use registry::server::{ClientAuthorities, Listener, Server, ServerConfig};
 use rustls::sign::CertifiedKey;
 use serde_json::json;
 use store::Store;
@@ -56,7 +56,8 @@ pub(super) async fn open(
     if store.is_read_only() && !plan.read_only {
         return Err(store::Error::ReadOnly(plan.store).into());
     }
-    let Loaded { auth, certificates, trust } = loaded;
+    let Loaded { auth, certificates, clients, trust } = loaded;
+    let clients: Vec<_> = clients.into_iter().map(|clients| clients.map(Arc::new)).collect();
     let issued = issue(&plan)?;
     let certificates: Vec<_> = certificates
         .into_iter()
@@ -65,7 +66,7 @@ pub(super) async fn open(
         .collect();
     let expiry = tls::first_expiry(certificates.iter().flatten().map(|certificate| certificate.get()));
     let observability = Observability::open(&settings.observability, expiry, printer).await?;
-    let (listeners, bound) = bind(&plan.listeners, &certificates).await?;
+    let (listeners, bound) = bind(&plan.listeners, &certificates, &clients).await?;
     let urls: Vec<String> =
         plan.listeners.iter().zip(&bound).map(|(listener, bound)| listener.url(bound)).collect();
     let host = bound.iter().find_map(|at| client_host(at, &plan.authority.names));
@@ -100,8 +101,20 @@ pub(super) async fn open(
     let mut watch = Watch::default();
     watch.loaded(&sources);
     let metrics = observability.metrics();
-    let running =
-        Running { server, store, plan, sources, watch, certificates, metrics, gate, host, journals, urls };
+    let running = Running {
+        server,
+        store,
+        plan,
+        sources,
+        watch,
+        certificates,
+        clients,
+        metrics,
+        gate,
+        host,
+        journals,
+        urls,
+    };
     Ok((running, listeners, observability))
 }
 
@@ -147,22 +160,25 @@ pub(super) fn note(plan: &Plan, sources: &Sources, settings: &Serve, work: &mut 
     add("config", settings.file.as_deref().into_iter().collect());
     add("htpasswd", plan.access.htpasswd.as_deref().into_iter().collect());
     add("certificates", certificates.collect());
+    add("clientCA", plan.listeners.iter().filter_map(|listener| listener.client_ca.as_deref()).collect());
 }
 
 /// Binds the sockets; returns them with their addresses.
 async fn bind(
     listeners: &[Listen],
     certificates: &[Option<Arc<CurrentCertificate>>],
+    clients: &[Option<Arc<ClientAuthorities>>],
 ) -> anyhow::Result<(Vec<Listener>, Vec<At>)> {
     let (mut sockets, mut bound) = (Vec::new(), Vec::new());
-    for (listener, certificate) in listeners.iter().zip(certificates) {
+    for ((listener, certificate), clients) in listeners.iter().zip(certificates).zip(clients) {
         let failed = || format!("cannot listen on `{}`", listener.at);
         match &listener.at {
             At::Address(address) => {
                 let socket = TcpListener::bind(address).await.with_context(failed)?;
                 bound.push(At::Address(socket.local_addr()?));
-                let tls = certificate.as_ref().map(|current| tls::config(Arc::clone(current))).transpose()?;
-                sockets.push(Listener::tcp(socket, tls));
+                let secure = |current| tls::config(Arc::clone(current), clients.clone());
+                let tls = certificate.as_ref().map(secure).transpose()?;
+                sockets.push(Listener::tcp(socket, tls).with_clients(clients.clone()));
             }
             At::Unix(path) => {
                 sockets.push(Listener::unix(path).with_context(failed)?);

@@ -94,6 +94,10 @@ async fn respond(
             return (refusal(status, ErrorCode::TooManyRequests, message, version), None);
         }
     }
+    // The certificate of a proxy identifies none of its clients.
+    if let Some(certificate) = connection.certificate().filter(|_| !client.proxied) {
+        request.extensions_mut().insert(certificate);
+    }
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(guard.memory.clone());
     let request = request.map(|inner| Body::new(RequestBody { inner, exchange }));
