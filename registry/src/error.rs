@@ -11,6 +11,15 @@ pub enum Error {
     /// The server's socket failed.
     #[error("cannot accept connections")]
     Accept(#[source] io::Error),
+    /// The CAs of client certificates are not PEM.
+    #[error("the CAs of client certificates are malformed")]
+    ClientAuthorityPem(#[source] rustls::pki_types::pem::Error),
+    /// A CA of client certificates is malformed.
+    #[error("a CA of client certificates is malformed")]
+    ClientAuthority(#[source] rustls::Error),
+    /// There is no CA of client certificates.
+    #[error("there is no CA of client certificates")]
+    NoClientAuthority,
     /// A line of a password file is not `user:hash`.
     #[error("line {line} of the password file is not `user:hash`")]
     PasswordLine {
@@ -105,6 +114,9 @@ impl Error {
             Self::PasswordLine { .. } | Self::PasswordHash { .. } => {
                 Some("create the line again with `htpasswd -nB USER`")
             }
+            Self::ClientAuthorityPem(_) | Self::ClientAuthority(_) | Self::NoClientAuthority => {
+                Some("give the certificates of the CAs, PEM")
+            }
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
             Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),
             Self::PolicyEmpty { .. } => Some("list at least one value, or remove the policy"),
@@ -134,7 +146,10 @@ impl Error {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::PasswordLine { .. }
+            Self::ClientAuthorityPem(_)
+            | Self::ClientAuthority(_)
+            | Self::NoClientAuthority
+            | Self::PasswordLine { .. }
             | Self::PasswordHash { .. }
             | Self::PasswordTwice { .. }
             | Self::PolicyEmpty { .. }

@@ -10,6 +10,7 @@ mod answer;
 mod auth;
 mod blobs;
 mod buffers;
+mod certificates;
 mod content;
 mod download;
 mod gate;
@@ -47,6 +48,7 @@ use store::{InboxLimits, NamingLimits, Store, UploadLimits};
 
 pub use access_log::{Access, AccessLog};
 pub use auth::{Auth, Htpasswd};
+pub use certificates::ClientAuthorities;
 pub use gate::{Gate, GateError, Pull, Push};
 pub use guard::address::{Cidr, Client, Network, Proxies};
 pub use guard::fair::{FairQueue, QueueKey, QueueLimits, QueueTicket};

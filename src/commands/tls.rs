@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use registry::server::ClientAuthorities;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
@@ -60,13 +61,23 @@ pub(crate) struct Tls {
     pub(crate) tls_name: Vec<String>,
 }
 
-/// The TLS configuration of a listener.
-pub(crate) fn config(current: Arc<CurrentCertificate>) -> anyhow::Result<Arc<ServerConfig>> {
+/// The TLS configuration of a listener, which also accepts certificates of clients if it has CAs for them.
+pub(crate) fn config(
+    current: Arc<CurrentCertificate>,
+    clients: Option<Arc<ClientAuthorities>>,
+) -> anyhow::Result<Arc<ServerConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(current);
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as _),
+        None => builder.with_no_client_auth(),
+    }
+    .with_cert_resolver(current);
+    if clients.is_some() {
+        // A resumed session has the certificate of the one before, which is not verified again.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -1,5 +1,6 @@
 //! `airlock serve`: a registry in another process, its configuration file, and its reloads.
 
+mod certificates;
 mod check;
 mod passed;
 mod policies;

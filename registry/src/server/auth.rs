@@ -1,28 +1,29 @@
-//! Authentication and authorization: none, by a bcrypt password file, or by policies.
+//! Authentication and authorization: none, by a password file, or by policies.
+//!
+//! `credentials`: what a request presents; `htpasswd`: the password file; `policies`: who the caller is, with policies.
 
+mod credentials;
+mod htpasswd;
 mod policies;
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::num::NonZero;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use oci::Digest;
 
-use super::access::{Policies, Rights, Robots};
+use self::credentials::{Credentials, credentials};
+pub(super) use self::credentials::{Presented, claimed, has_token};
+use self::htpasswd::Check;
+pub use self::htpasswd::Htpasswd;
+use super::access::{Identity, Policies, Rights, Robots};
 use super::guard::address::Network;
 use super::guard::fair::{FairQueue, QueueLimits};
 use super::guard::rates::Rates;
 use super::refusal::Refusal;
 use super::route::Permission;
 use super::tokens::Tokens;
-use crate::Error;
 
 /// The maximum number of accepted passwords in the cache.
 const MOST_ACCEPTED: usize = 1024;
@@ -42,11 +43,6 @@ const GUESS: Duration = Duration::from_millis(500);
 /// The delay of the refusal for clients that send more.
 const FULL: Duration = Duration::from_secs(1);
 
-/// The hash for unknown users, without its cost.
-const DUMMY_HASH: &str = "abcdefghijklmnopqrstuuWs5mBqzjTsBVGMIsqc8fWCQQfEWyyPK";
-/// The cost of that hash if the password file has no users.
-const COST: u32 = 10;
-
 /// The authentication of users.
 #[derive(Clone, Debug)]
 pub enum Auth {
@@ -63,111 +59,6 @@ pub enum Auth {
     Policies(Arc<Policies>),
 }
 
-/// A password file in the format of Apache's `htpasswd -B`.
-#[derive(Clone, Default)]
-pub struct Htpasswd(HashMap<String, Hash>);
-
-/// A bcrypt hash, and its cost as a power of two.
-#[derive(Clone)]
-struct Hash {
-    text: String,
-    cost: u32,
-}
-
-impl Htpasswd {
-    /// Reads `user:hash` lines; empty lines and lines that begin with `#` are ignored.
-    ///
-    /// # Errors
-    /// When a line is malformed, its hash is not bcrypt, or a user is listed twice.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let mut users = HashMap::new();
-        for (line, content) in (1..).zip(text.lines().map(str::trim)) {
-            if content.is_empty() || content.starts_with('#') {
-                continue;
-            }
-            let (user, hash) = content.split_once(':').ok_or(Error::PasswordLine { line })?;
-            if user.is_empty() {
-                return Err(Error::PasswordLine { line });
-            }
-            let known = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix));
-            let parts = bcrypt::HashParts::from_str(hash).ok().filter(|_| known);
-            let Some(cost) = parts.map(|parts| parts.get_cost()) else {
-                return Err(Error::PasswordHash { line, user: user.to_owned() });
-            };
-            if users.insert(user.to_owned(), Hash { text: hash.to_owned(), cost }).is_some() {
-                return Err(Error::PasswordTwice { line, user: user.to_owned() });
-            }
-        }
-        Ok(Self(users))
-    }
-
-    /// The number of users.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether the file has no users.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn users(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-
-    pub(super) fn has(&self, user: &str) -> bool {
-        self.0.contains_key(user)
-    }
-
-    /// What identifies a user's password, and tells nothing about it.
-    pub(super) fn fingerprint(&self, user: &str) -> Option<Digest> {
-        self.0.get(user).map(|hash| Digest::sha256(hash.text.as_bytes()))
-    }
-}
-
-/// The check of one password. A wrong password costs the same for every user name, so that the time does not reveal which
-/// users exist.
-struct Check {
-    known: bool,
-    hash: String,
-    /// The costs of additional hashes for a wrong password: together with the hash's own cost, they amount to the highest
-    /// cost in the file.
-    padding: std::ops::Range<u32>,
-}
-
-impl Htpasswd {
-    fn check(&self, user: &str) -> Check {
-        let highest = self.0.values().map(|hash| hash.cost).max().unwrap_or(COST);
-        if let Some(own) = self.0.get(user) {
-            Check { known: true, hash: own.text.clone(), padding: own.cost..highest }
-        } else {
-            let hash = format!("$2b${highest:02}${DUMMY_HASH}");
-            Check { known: false, hash, padding: highest..highest }
-        }
-    }
-}
-
-impl Check {
-    fn run(&self, password: &[u8]) -> bool {
-        let good = bcrypt::verify(password, &self.hash).unwrap_or(false) && self.known;
-        if !good {
-            // Each step of the cost doubles the work: 2^c + 2^c + 2^(c+1) + ... + 2^(h-1) = 2^h.
-            for cost in self.padding.clone() {
-                let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
-            }
-        }
-        good
-    }
-}
-
-impl fmt::Debug for Htpasswd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Htpasswd({} users)", self.0.len())
-    }
-}
-
 /// The authenticated caller of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
@@ -177,6 +68,8 @@ pub(super) enum Caller {
     User(String),
     /// A robot account with the right secret.
     Robot(String),
+    /// A user that another source than the password file identified.
+    Identified(Arc<Identity>),
 }
 
 impl Caller {
@@ -186,6 +79,7 @@ impl Caller {
             Self::Anonymous => None,
             Self::User(name) => Some(name.clone()),
             Self::Robot(name) => Some(format!("{}{name}", Robots::PREFIX)),
+            Self::Identified(identity) => Some(identity.name.clone()),
         }
     }
 }
@@ -202,14 +96,6 @@ pub(super) struct Authenticator {
     wrong: Mutex<VecDeque<(Digest, Instant)>>,
     /// Passwords that are being checked: of several requests with the same password, only the first one checks it.
     pending: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-/// The credentials of a request.
-enum Credentials {
-    None,
-    Token(String),
-    Password(String, Vec<u8>),
-    Unknown,
 }
 
 impl Authenticator {
@@ -248,15 +134,14 @@ impl Authenticator {
     pub(super) async fn authorize(
         &self,
         permission: Permission,
-        headers: &HeaderMap,
-        network: Network,
+        presented: Presented<'_>,
     ) -> Result<(Caller, Rights), Refusal> {
         let caller = match &self.auth {
             Auth::Anonymous => Caller::Anonymous,
             Auth::Htpasswd { users, anonymous_pull } => {
-                self.permit((users, *anonymous_pull), permission, headers, network).await?
+                self.permit((users, *anonymous_pull), permission, presented).await?
             }
-            Auth::Policies(policies) => return self.identify(policies, permission, headers, network).await,
+            Auth::Policies(policies) => return self.identify(policies, permission, presented).await,
         };
         Ok((caller, Rights::Everything))
     }
@@ -266,15 +151,14 @@ impl Authenticator {
         &self,
         (users, anonymous_pull): (&Htpasswd, bool),
         permission: Permission,
-        headers: &HeaderMap,
-        network: Network,
+        presented: Presented<'_>,
     ) -> Result<Caller, Refusal> {
         if permission == Permission::None {
             return Ok(Caller::Anonymous);
         }
         let required = || Refusal::unauthorized("a user name and a password are required");
         let anonymous = |allowed: bool| if allowed { Ok(Caller::Anonymous) } else { Err(required()) };
-        match credentials(headers) {
+        match credentials(presented.headers) {
             Credentials::None => {
                 anonymous(anonymous_pull && matches!(permission, Permission::Pull | Permission::Token))
             }
@@ -291,7 +175,7 @@ impl Authenticator {
                 Err(Refusal::unauthorized("only a user name and a password are supported"))
             }
             Credentials::Password(user, password) => {
-                if self.matches(users, &user, password, network).await? {
+                if self.matches(users, &user, password, presented.network).await? {
                     return Ok(Caller::User(user));
                 }
                 Err(Refusal::unauthorized("the user name or the password is wrong"))
@@ -386,50 +270,6 @@ impl Authenticator {
         let recent = wrong.iter().rev().take_while(|(_, when)| when.elapsed() < WRONG_FOR);
         recent.into_iter().any(|(known, _)| known == key).then_some(false)
     }
-}
-
-/// The credentials of a request. Podman and skopeo send empty credentials if they have none and get a challenge.
-fn credentials(headers: &HeaderMap) -> Credentials {
-    let Some(value) = headers.get(AUTHORIZATION).filter(|value| !is_empty(value)) else {
-        return Credentials::None;
-    };
-    let Some(text) = value.to_str().ok() else { return Credentials::Unknown };
-    match (text.split_once(' '), basic(text)) {
-        (_, Some((user, password))) => Credentials::Password(user, password),
-        (Some((scheme, token)), None) if scheme.eq_ignore_ascii_case("bearer") => {
-            Credentials::Token(token.trim().to_owned())
-        }
-        _ => Credentials::Unknown,
-    }
-}
-
-/// The user name that a request claims, or `None` without credentials. A token claims no name.
-pub(super) fn claimed(headers: &HeaderMap) -> Option<String> {
-    match credentials(headers) {
-        Credentials::None | Credentials::Token(_) => None,
-        Credentials::Password(user, _) => Some(user),
-        Credentials::Unknown => Some(String::new()),
-    }
-}
-
-/// Whether a request has a token.
-pub(super) fn has_token(headers: &HeaderMap) -> bool {
-    matches!(credentials(headers), Credentials::Token(_))
-}
-
-fn is_empty(value: &HeaderValue) -> bool {
-    value.to_str().ok().and_then(basic).is_some_and(|(user, password)| user.is_empty() && password.is_empty())
-}
-
-/// The user and password of a `Basic` header.
-fn basic(value: &str) -> Option<(String, Vec<u8>)> {
-    let (scheme, rest) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = STANDARD.decode(rest.trim()).ok()?;
-    let colon = decoded.iter().position(|byte| *byte == b':')?;
-    Some((String::from_utf8(decoded[..colon].to_vec()).ok()?, decoded[colon + 1..].to_vec()))
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use oci::{RegistryHost, RepositoryName};
 use super::App;
 use super::access::{self, Allow, Rights, Verdict};
 use super::access_log::Handled;
-use super::auth::{self, Caller};
+use super::auth::{self, Caller, Presented};
+use super::certificates::ClientCertificate;
 use super::guard::Guard;
 use super::guard::address::{Client, Network};
 use super::guard::memory::Memory;
@@ -96,6 +97,12 @@ impl Call {
     /// The caller's network for limits; all requests without a socket count as one network.
     pub(super) fn network(&self) -> Network {
         self.client().map_or_else(|| Network::of(Ipv6Addr::UNSPECIFIED.into()), Client::network)
+    }
+
+    /// What identifies the caller.
+    pub(super) fn presented(&self) -> Presented<'_> {
+        let certificate = self.head.extensions.get::<Arc<ClientCertificate>>().map(|shown| &**shown);
+        Presented { headers: &self.head.headers, certificate, network: self.network() }
     }
 
     /// The memory budget.
@@ -249,9 +256,7 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     }
     call.attempt = action.operation();
     call.scope = action.scope();
-    let network = call.network();
-    (call.caller, call.rights) =
-        app.authenticator.authorize(action.permission(), &call.head.headers, network).await?;
+    (call.caller, call.rights) = app.authenticator.authorize(action.permission(), call.presented()).await?;
     if app.read_only && action.permission() == Permission::Push {
         return Err(Refusal::read_only());
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustix::fs::Mode;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
 
+use super::certificates::ClientAuthorities;
 use super::guard::address::Peer;
 
 /// The permissions of a Unix socket: its owner and its group can connect.
@@ -16,7 +17,10 @@ const MODE: u32 = 0o660;
 const BACKLOG: u32 = 1024;
 
 /// A socket that clients connect to.
-pub struct Listener(Socket);
+pub struct Listener {
+    socket: Socket,
+    clients: Option<Arc<ClientAuthorities>>,
+}
 
 enum Socket {
     Tcp(TcpListener, Option<Arc<rustls::ServerConfig>>),
@@ -39,7 +43,13 @@ impl Listener {
     /// A TCP listener, with TLS if it has a configuration for it.
     #[must_use]
     pub fn tcp(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        Self(Socket::Tcp(listener, tls))
+        Self { socket: Socket::Tcp(listener, tls), clients: None }
+    }
+
+    /// With certificates of clients, which the TLS configuration verifies with these CAs.
+    #[must_use]
+    pub fn with_clients(self, clients: Option<Arc<ClientAuthorities>>) -> Self {
+        Self { clients, ..self }
     }
 
     /// Creates a Unix socket for its owner and its group, without TLS. A socket that a killed process left behind is
@@ -65,7 +75,8 @@ impl Listener {
         };
         let file = SocketFile::of(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
-        Ok(Self(Socket::Unix { listener: socket.listen(BACKLOG)?, _file: Some(file) }))
+        let socket = Socket::Unix { listener: socket.listen(BACKLOG)?, _file: Some(file) };
+        Ok(Self { socket, clients: None })
     }
 
     /// A Unix socket that another process created and passed to this one. Its file stays.
@@ -74,19 +85,25 @@ impl Listener {
     /// When it cannot be used without blocking.
     pub fn passed_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self(Socket::Unix { listener: UnixListener::from_std(listener)?, _file: None }))
+        let socket = Socket::Unix { listener: UnixListener::from_std(listener)?, _file: None };
+        Ok(Self { socket, clients: None })
     }
 
     pub(super) fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {
-        match &self.0 {
+        match &self.socket {
             Socket::Tcp(_, tls) => tls.clone(),
             Socket::Unix { .. } => None,
         }
     }
 
+    /// The CAs of client certificates, if the listener accepts these.
+    pub(super) fn clients(&self) -> Option<Arc<ClientAuthorities>> {
+        self.clients.clone()
+    }
+
     /// Waits for the next client.
     pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        match &self.0 {
+        match &self.socket {
             Socket::Tcp(listener, tls) => {
                 let (stream, address) = listener.accept().await?;
                 Ok((Stream::Tcp(stream), Peer { address: Some(address), secure: tls.is_some() }))

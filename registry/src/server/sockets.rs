@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::certificates::{ClientAuthorities, ClientCertificate};
 use super::guard::Guard;
 use super::guard::address::Proxies;
 use super::guard::connection::{Connection, End};
@@ -110,7 +111,7 @@ impl Sockets {
         guard: &Arc<Guard>,
         router: &Router,
     ) -> Result<(), Error> {
-        let acceptor = listener.tls().map(acceptor);
+        let acceptor = listener.tls().map(|tls| (acceptor(tls), listener.clients()));
         loop {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -152,14 +153,14 @@ impl Sockets {
     async fn handle(
         self,
         stream: TcpStream,
-        acceptor: Option<TlsAcceptor>,
+        acceptor: Option<(TlsAcceptor, Option<Arc<ClientAuthorities>>)>,
         builder: &Builder<TokioExecutor>,
         service: Guarded,
         connection: &Arc<Connection>,
     ) {
         // Without this, small responses wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        let Some(acceptor) = acceptor else {
+        let Some((acceptor, clients)) = acceptor else {
             let socket = Socket::new(stream);
             let service = service.sending_files(socket.queue().clone());
             return serve_stream(socket, builder, service, connection).await;
@@ -169,7 +170,15 @@ impl Sockets {
             _ = connection.end_requested(None) => return,
         };
         match handshake {
-            Ok(Ok(stream)) => serve_stream(stream, builder, service, connection).await,
+            Ok(Ok(stream)) => {
+                let chain = stream.get_ref().1.peer_certificates();
+                let certificate =
+                    clients.zip(chain).and_then(|(clients, chain)| ClientCertificate::of(chain, &clients));
+                if let Some(certificate) = certificate {
+                    connection.identified_by(certificate);
+                }
+                serve_stream(stream, builder, service, connection).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }

@@ -88,7 +88,7 @@ impl Tokens {
         if let Some((token, (_, until))) = same {
             return Ok((token.clone(), *until - now));
         }
-        let own = || tokens.iter().filter(|(_, (known, _))| known.caller == holder.caller);
+        let own = || tokens.iter().filter(|(_, (known, _))| known.caller.user() == holder.caller.user());
         if own().count() >= MOST
             && let Some(oldest) = own().min_by_key(|(_, (_, until))| *until).map(|(token, _)| token.clone())
         {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use registry::server::access::{AccessConfig, Policies, PolicyConfig, Robots};
+use registry::server::access::{AccessConfig, CertificateConfig, Policies, PolicyConfig, Robots};
 use registry::server::{Auth, Htpasswd};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,6 +26,8 @@ pub(super) struct Access {
     pub(super) anonymous: Option<Anonymous>,
     /// With policies: the file of robot accounts, as `airlock robot` writes it, relative to this file.
     pub(super) robots: Option<PathBuf>,
+    /// With policies, for listeners with `tls.clientCA`: how client certificates identify users.
+    pub(super) certificates: Option<CertificateConfig>,
     /// With policies: groups of users, for `group:NAME`.
     pub(super) groups: BTreeMap<String, Vec<String>>,
     /// Who may do what. What no policy allows is denied.
@@ -58,9 +60,14 @@ impl Access {
             let message = "`access.anonymous` has no effect beside `access.policies`".to_owned();
             return Err(Usage { message, hint: "write a policy with `to: [anonymous]` instead" });
         }
-        if self.policies.is_none() && (self.robots.is_some() || !self.groups.is_empty()) {
-            let message =
-                "`access.robots` and `access.groups` have no effect without `access.policies`".to_owned();
+        let need_policies = [
+            ("robots", self.robots.is_some()),
+            ("groups", !self.groups.is_empty()),
+            ("certificates", self.certificates.is_some()),
+        ];
+        let unused = need_policies.iter().find(|(_, given)| *given && self.policies.is_none());
+        if let Some((name, _)) = unused {
+            let message = format!("`access.{name}` has no effect without `access.policies`");
             return Err(Usage { message, hint: "add `access.policies`: docs/access.md" });
         }
         let (message, hint) = match (self.htpasswd.is_some(), self.anonymous) {
@@ -90,6 +97,22 @@ impl Access {
         Err(Usage { message: message.to_owned(), hint })
     }
 
+    /// Checks that client certificates are both accepted by a listener and used.
+    pub(super) fn check_certificates(&self, are_accepted: bool) -> Result<(), Usage> {
+        let (message, hint) = match (are_accepted, self.certificates.is_some()) {
+            (true, false) => (
+                "`tls.clientCA` has no effect without `access.certificates`",
+                "add `access.certificates: {usernameFrom: commonName}`, or remove `tls.clientCA`",
+            ),
+            (false, true) => (
+                "`access.certificates` has no effect, because no listener has `tls.clientCA`",
+                "give a listener `tls.clientCA`, or remove `access.certificates`",
+            ),
+            (true, true) | (false, false) => return Ok(()),
+        };
+        Err(Usage { message: message.to_owned(), hint })
+    }
+
     /// Reads the password file and the robot accounts.
     pub(super) fn load(&self, sources: &mut Sources) -> anyhow::Result<Auth> {
         let users = self.htpasswd.as_deref().map(|path| users(path, sources)).transpose()?;
@@ -114,7 +137,8 @@ impl Access {
             None => Robots::default(),
         };
         let (groups, policies) = (self.groups.clone(), policies.to_vec());
-        let config = AccessConfig { groups, policies, ..AccessConfig::default() };
+        let certificates = self.certificates.clone();
+        let config = AccessConfig { certificates, groups, policies, ..AccessConfig::default() };
         let failed = "the policies cannot be used".to_owned();
         Policies::new(config, users.unwrap_or_default(), robots).map_err(unusable(failed))
     }
@@ -128,7 +152,12 @@ impl Access {
     /// As `--check` prints it.
     pub(super) fn described(&self) -> Value {
         if let Some(policies) = &self.policies {
-            return json!({ "htpasswd": self.htpasswd, "robots": self.robots, "policies": policies.len() });
+            return json!({
+                "htpasswd": self.htpasswd,
+                "robots": self.robots,
+                "certificates": self.certificates,
+                "policies": policies.len(),
+            });
         }
         let anonymous = match (self.htpasswd.is_some(), self.anonymous) {
             (true, None) | (_, Some(Anonymous::None)) => "none",

@@ -78,14 +78,16 @@ fn explained(plan: &Plan, loaded: &Loaded, value: &Value) -> String {
 
 fn listener_text(plan: &Plan, listener: &Listen) -> String {
     let url = listener.url(&listener.at);
+    let clients = listener.client_ca.as_deref();
+    let clients = clients.map(|path| format!(", clients of {}", path.display())).unwrap_or_default();
     match &listener.security {
         Security::Plain { .. } => url,
-        Security::Files { cert, .. } => format!("{url} (certificate {})", cert.display()),
+        Security::Files { cert, .. } => format!("{url} (certificate {}{clients})", cert.display()),
         Security::SelfSigned => {
             let names = ["localhost".to_owned()].into_iter().chain(plan.authority.names.iter().cloned());
             let names: Vec<_> = names.collect();
             format!(
-                "{url} (certificate for {} from the CA in {})",
+                "{url} (certificate for {} from the CA in {}{clients})",
                 names.join(", "),
                 plan.authority_folder().display()
             )

@@ -99,6 +99,9 @@ struct TlsText {
     names: Vec<String>,
     /// With `selfSigned`: the folder of the CA. Default: `tls` in the store's folder.
     folder: Option<PathBuf>,
+    /// The CAs of client certificates, PEM. Clients may show a certificate, and need none.
+    #[serde(rename = "clientCA")]
+    client_ca: Option<PathBuf>,
 }
 
 /// How the gates of the trust file are evaluated.
@@ -283,11 +286,13 @@ impl ListenerText {
         if self.tls.is_some() && self.plain_http {
             return Err("`plainHTTP` contradicts `tls`".to_owned());
         }
+        let client_ca = self.tls.as_ref().and_then(|tls| tls.client_ca.clone());
+        let client_ca = client_ca.map(|path| below(folder, path));
         let security = match self.tls {
             None => Security::Plain { allowed: self.plain_http },
             Some(tls) => tls.security(folder, authority)?,
         };
-        Ok(Listen { at, security })
+        Ok(Listen { at, security, client_ca })
     }
 }
 

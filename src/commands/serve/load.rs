@@ -1,12 +1,12 @@
 //! What the files of a plan contain.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bundle_signer::TrustFile;
 use oci::{Digest, RegistryHost};
-use registry::server::{Auth, Gate};
+use registry::server::{Auth, ClientAuthorities, Gate};
 use rustls::sign::CertifiedKey;
 use store::Store;
 
@@ -14,6 +14,7 @@ use super::plan::{GateRules, Plan, Security};
 use super::sources::Sources;
 use super::{Serve, document};
 use crate::commands::tls;
+use crate::failure::unusable;
 use crate::files::warn_of_readable;
 use crate::gates::serving::{DecisionCache, Gates};
 use crate::logged::Journals;
@@ -25,6 +26,8 @@ pub(super) struct Loaded {
     pub(super) auth: Auth,
     /// The certificate of each listener that has one from files.
     pub(super) certificates: Vec<Option<CertifiedKey>>,
+    /// The CAs of client certificates of each listener that accepts these.
+    pub(super) clients: Vec<Option<ClientAuthorities>>,
     pub(super) trust: Option<Trusted>,
 }
 
@@ -65,12 +68,21 @@ pub(super) fn load(plan: &Plan, sources: &mut Sources, printer: &Printer) -> any
         warn_of_readable(key, &secret, printer);
         certificates.push(Some(tls::certificate((cert, &chain), (key, &secret))?));
     }
+    let clients = plan.listeners.iter().map(|listener| {
+        listener.client_ca.as_deref().map(|path| client_authorities(path, sources)).transpose()
+    });
+    let clients = clients.collect::<anyhow::Result<_>>()?;
     let trust = plan.trust.as_ref().map(|path| {
         let text = sources.read(path)?;
         let file = parse_trust(path, &text, printer)?;
         Ok::<_, anyhow::Error>(Trusted { path: path.clone(), text, file })
     });
-    Ok(Loaded { auth, certificates, trust: trust.transpose()? })
+    Ok(Loaded { auth, certificates, clients, trust: trust.transpose()? })
+}
+
+fn client_authorities(path: &Path, sources: &mut Sources) -> anyhow::Result<ClientAuthorities> {
+    let failed = format!("the CAs of client certificates `{}` cannot be used", path.display());
+    ClientAuthorities::parse(&sources.read(path)?).map_err(unusable(failed))
 }
 
 impl Trusted {

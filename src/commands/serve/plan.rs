@@ -49,6 +49,8 @@ pub(super) enum Form {
 pub(super) struct Listen {
     pub(super) at: At,
     pub(super) security: Security,
+    /// The file with the CAs of client certificates.
+    pub(super) client_ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +111,7 @@ impl Plan {
         };
         Ok(Self {
             store,
-            listeners: vec![Listen { at: settings.listen.clone(), security }],
+            listeners: vec![Listen { at: settings.listen.clone(), security, client_ca: None }],
             authority: Authority { folder: tls.tls_dir.clone(), names: tls.tls_name.clone() },
             read_only: settings.read_only,
             access: Access { htpasswd: settings.htpasswd.clone(), anonymous, ..Access::default() },
@@ -145,6 +147,8 @@ impl Plan {
             let message = "`gates.inbox` has no effect without `trust`".to_owned();
             return Err(Usage { message, hint: "name a trust file with the gate `push`, or remove `inbox`" });
         }
+        let accepts = self.listeners.iter().any(|listener| listener.client_ca.is_some());
+        self.access.check_certificates(accepts)?;
         if self.is_open_to_all() && self.access.anonymous != Some(Anonymous::Push) {
             let reached = self.listeners.iter().find(|listener| listener.at.is_reachable());
             let reached = reached.unwrap_or(&self.listeners[0]);
@@ -177,7 +181,9 @@ impl Plan {
     pub(super) fn needs_restart(&self, running: &Self) -> Option<&'static str> {
         let sockets = |plan: &Self| -> Vec<_> {
             let is_secure = |listener: &Listen| !matches!(listener.security, Security::Plain { .. });
-            plan.listeners.iter().map(|listener| (listener.at.clone(), is_secure(listener))).collect()
+            let socket =
+                |listener: &Listen| (listener.at.clone(), is_secure(listener), listener.client_ca.is_some());
+            plan.listeners.iter().map(socket).collect()
         };
         let fixed = [
             ("store", self.store != running.store),
@@ -257,13 +263,16 @@ pub(super) fn naming(manifests: u64) -> Option<NamingLimits> {
 /// The configuration as `--check` prints it.
 pub(super) fn described(plan: &Plan) -> Value {
     let listener = |listener: &Listen| {
-        let security = match &listener.security {
+        let mut security = match &listener.security {
             Security::Plain { .. } => Value::Null,
             Security::Files { cert, key } => json!({ "cert": cert, "key": key }),
             Security::SelfSigned => {
                 json!({ "selfSigned": true, "folder": plan.authority_folder(), "names": plan.authority.names })
             }
         };
+        if let Some(path) = &listener.client_ca {
+            security["clientCA"] = json!(path);
+        }
         json!({ "listen": listener.at.to_string(), "tls": security })
     };
     let limits = &plan.limits;
@@ -301,7 +310,7 @@ pub(super) mod tests {
         let at = At::Address(address.parse().unwrap());
         Plan {
             store: "store".into(),
-            listeners: vec![Listen { at, security: Security::Plain { allowed: true } }],
+            listeners: vec![Listen { at, security: Security::Plain { allowed: true }, client_ca: None }],
             authority: Authority::default(),
             read_only: false,
             access: Access::default(),
@@ -373,5 +382,12 @@ pub(super) mod tests {
             new
         };
         assert_eq!(secure("a").needs_restart(&secure("b")), None);
+        let identifying = |name: &str| {
+            let mut new = secure("a");
+            new.listeners[0].client_ca = Some(name.into());
+            new
+        };
+        assert_eq!(identifying("a").needs_restart(&identifying("b")), None);
+        assert_eq!(identifying("a").needs_restart(&secure("a")), Some("listeners"));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use audit::EventType;
 use oci::RegistryHost;
 use packager::witness::notes::{Purpose, note_policy};
-use registry::server::{Change, Gate, Metrics, Server};
+use registry::server::{Change, ClientAuthorities, Gate, Metrics, Server};
 use rustls::sign::CertifiedKey;
 use store::Store;
 use tokio::signal::unix::Signal;
@@ -39,6 +39,8 @@ pub(super) struct Running {
     pub(super) watch: Watch,
     /// The certificate of each listener with TLS.
     pub(super) certificates: Vec<Option<Arc<CurrentCertificate>>>,
+    /// The CAs of client certificates of each listener that accepts these.
+    pub(super) clients: Vec<Option<Arc<ClientAuthorities>>>,
     /// The metrics, if they are served.
     pub(super) metrics: Option<Metrics>,
     pub(super) gate: GateInUse,
@@ -77,6 +79,7 @@ struct Next {
     sources: Sources,
     change: Change,
     certificates: Vec<Option<CertifiedKey>>,
+    clients: Vec<Option<ClientAuthorities>>,
     gate: GateInUse,
     /// The parts that differ from the configuration in use.
     changed: Vec<&'static str>,
@@ -147,7 +150,7 @@ impl Running {
         if self.store.is_read_only() && !plan.read_only {
             return Err(store::Error::ReadOnly(plan.store).into());
         }
-        let Loaded { auth, certificates, trust } = load(&plan, sources, work.printer())?;
+        let Loaded { auth, certificates, clients, trust } = load(&plan, sources, work.printer())?;
         let issued = if self.is_issue_due(cause, &plan) { issue(&plan)? } else { None };
         let certificates = certificates
             .into_iter()
@@ -176,7 +179,7 @@ impl Running {
             gate: gate.gate.clone(),
             limits: plan.limits,
         };
-        Ok(Next { plan, sources: sources.clone(), change, certificates, gate, changed })
+        Ok(Next { plan, sources: sources.clone(), change, certificates, clients, gate, changed })
     }
 
     /// Whether the local CA issues a new certificate: when asked by a signal, as at each start, or when it is needed.
@@ -196,10 +199,16 @@ impl Running {
             };
             new.security != old.security || !same_files
         });
+        let client_ca = |plan: &Plan| -> Vec<_> {
+            plan.listeners.iter().map(|listener| listener.client_ca.clone()).collect()
+        };
+        let same_clients = client_ca(plan) == client_ca(&self.plan)
+            && client_ca(plan).iter().flatten().all(|path| is_same(path));
         let access = !plan.access.is_same(sources, (&self.plan.access, &self.sources));
         let parts = [
             ("access", access),
             ("certificates", certificates || issued),
+            ("CAs of clients", !same_clients),
             ("trust file", gate.basis != self.gate.basis),
             ("read-only mode", plan.read_only != self.plan.read_only),
             ("limits", plan.limits != self.plan.limits),
@@ -212,6 +221,11 @@ impl Running {
         for (current, new) in self.certificates.iter().zip(next.certificates) {
             if let (Some(current), Some(new)) = (current, new) {
                 current.replace(new);
+            }
+        }
+        for (current, new) in self.clients.iter().zip(next.clients) {
+            if let (Some(current), Some(new)) = (current, new) {
+                current.replace(&new);
             }
         }
         let expiry = tls::first_expiry(self.certificates.iter().flatten().map(|current| current.get()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use oci::RegistryHost;
 use packager::witness::notes::{Purpose, note_policy};
-use registry::server::{Listener, Server, ServerConfig};
+use registry::server::{ClientAuthorities, Listener, Server, ServerConfig};
 use rustls::sign::CertifiedKey;
 use serde_json::json;
 use store::Store;
@@ -57,7 +57,8 @@ pub(super) async fn open(
     if store.is_read_only() && !plan.read_only {
         return Err(store::Error::ReadOnly(plan.store).into());
     }
-    let Loaded { auth, certificates, trust } = loaded;
+    let Loaded { auth, certificates, clients, trust } = loaded;
+    let clients: Vec<_> = clients.into_iter().map(|clients| clients.map(Arc::new)).collect();
     let issued = issue(&plan)?;
     let certificates: Vec<_> = certificates
         .into_iter()
@@ -66,7 +67,7 @@ pub(super) async fn open(
         .collect();
     let expiry = tls::first_expiry(certificates.iter().flatten().map(|certificate| certificate.get()));
     let observability = Observability::open(&settings.observability, expiry, printer).await?;
-    let Bound { listeners, addresses, urls } = bind(&plan.listeners, &certificates).await?;
+    let Bound { listeners, addresses, urls } = bind(&plan.listeners, &certificates, &clients).await?;
     let host = addresses.iter().find_map(|at| client_host(at, &plan.authority.names));
     work.evidence("url", &urls.join(" "));
     note(&plan, &sources, settings, work);
@@ -99,8 +100,20 @@ pub(super) async fn open(
     let mut watch = Watch::default();
     watch.loaded(&sources);
     let metrics = observability.metrics();
-    let running =
-        Running { server, store, plan, sources, watch, certificates, metrics, gate, host, journals, urls };
+    let running = Running {
+        server,
+        store,
+        plan,
+        sources,
+        watch,
+        certificates,
+        clients,
+        metrics,
+        gate,
+        host,
+        journals,
+        urls,
+    };
     Ok((running, listeners, observability))
 }
 
@@ -146,6 +159,7 @@ pub(super) fn note(plan: &Plan, sources: &Sources, settings: &Serve, work: &mut 
     add("config", settings.file.as_deref().into_iter().collect());
     add("htpasswd", plan.access.htpasswd.as_deref().into_iter().collect());
     add("certificates", certificates.collect());
+    add("clientCA", plan.listeners.iter().filter_map(|listener| listener.client_ca.as_deref()).collect());
 }
 
 /// The sockets of a registry, and where they listen.
@@ -165,15 +179,20 @@ impl Bound {
 }
 
 /// Binds the sockets, or takes those that systemd passes.
-async fn bind(listeners: &[Listen], certificates: &[Option<Arc<CurrentCertificate>>]) -> anyhow::Result<Bound> {
+async fn bind(
+    listeners: &[Listen],
+    certificates: &[Option<Arc<CurrentCertificate>>],
+    clients: &[Option<Arc<ClientAuthorities>>],
+) -> anyhow::Result<Bound> {
     let mut all = Bound::default();
-    for (listen, certificate) in listeners.iter().zip(certificates) {
+    for ((listen, certificate), clients) in listeners.iter().zip(certificates).zip(clients) {
         let failed = || format!("cannot listen on `{}`", listen.at);
-        let tls = certificate.as_ref().map(|current| tls::config(Arc::clone(current))).transpose()?;
+        let secure = |current| tls::config(Arc::clone(current), clients.clone());
+        let tls = certificate.as_ref().map(secure).transpose()?;
         match &listen.at {
             At::Address(address) => {
                 let socket = TcpListener::bind(address).await.with_context(failed)?;
-                all.add(listen, At::Address(socket.local_addr()?), Listener::tcp(socket, tls));
+                all.add(listen, At::Address(socket.local_addr()?), Listener::tcp(socket, tls).with_clients(clients.clone()));
             }
             At::Unix(path) => {
                 all.add(listen, listen.at.clone(), Listener::unix(path).with_context(failed)?);
@@ -181,7 +200,7 @@ async fn bind(listeners: &[Listen], certificates: &[Option<Arc<CurrentCertificat
             At::Systemd(name) => {
                 for socket in passed::take(name.as_deref()).with_context(failed)? {
                     let (at, listener) = of_systemd(socket, tls.clone()).with_context(failed)?;
-                    all.add(listen, at, listener);
+                    all.add(listen, at, listener.with_clients(clients.clone()));
                 }
             }
         }

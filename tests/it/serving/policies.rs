@@ -69,7 +69,7 @@ fn policies_that_cannot_be_used_are_refused() {
     };
     let policy = |to: &str| format!("  policies: [{{repositories: ['**'], to: [{to}], allow: [pull]}}]\n");
     refused(&(policy("anonymous") + "  anonymous: pull\n"), 2, "write a policy with `to: [anonymous]`");
-    refused("  htpasswd: users\n  robots: robots.json\n", 2, "have no effect without `access.policies`");
+    refused("  htpasswd: users\n  robots: robots.json\n", 2, "has no effect without `access.policies`");
     refused(&policy("'group:none'"), 2, "none");
     refused(&policy("'nobody'"), 2, "nobody");
     refused(&(policy("anonymous") + "  robots: none.json\n"), 4, "none.json");

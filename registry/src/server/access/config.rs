@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::identity::CertificateConfig;
+
 /// Who may do what. What no policy allows is denied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -18,6 +20,9 @@ pub struct AccessConfig {
     /// The file of robot accounts, as `airlock robot` writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub robots: Option<PathBuf>,
+    /// How client certificates identify users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<CertificateConfig>,
     /// Groups of users, for `group:NAME` in policies.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, Vec<String>>,

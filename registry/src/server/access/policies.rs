@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::super::auth::{Caller, Htpasswd};
 use super::config::{AccessConfig, Allow, PolicyConfig};
+use super::identity::CertificateConfig;
 use super::pattern::RepositoryPattern;
 use super::robots::{Robot, RobotState, Robots};
 use crate::Error;
@@ -18,6 +19,7 @@ pub struct Policies {
     groups: BTreeMap<String, HashSet<String>>,
     htpasswd: Htpasswd,
     robots: Robots,
+    certificates: Option<CertificateConfig>,
 }
 
 struct Policy {
@@ -53,7 +55,7 @@ impl Policies {
         let policies = policies.collect::<Result<_, _>>()?;
         let groups =
             config.groups.into_iter().map(|(name, users)| (name, users.into_iter().collect())).collect();
-        Ok(Self { policies, groups, htpasswd, robots })
+        Ok(Self { policies, groups, htpasswd, robots, certificates: config.certificates })
     }
 
     /// The users and robot accounts that the policies and groups name, but that do not exist: `user:ann`, `robot:ci`.
@@ -62,7 +64,8 @@ impl Policies {
         let subjects = self.policies.iter().flat_map(|policy| &policy.to).cloned();
         let members = self.groups.values().flatten().cloned().map(Subject::User);
         let is_unknown = |subject: &Subject| match subject {
-            Subject::User(name) => !self.htpasswd.has(name),
+            // Whom other sources identify is not known in advance.
+            Subject::User(name) => self.certificates.is_none() && !self.htpasswd.has(name),
             Subject::Robot(name) => self.robots.robot(name).is_none(),
             Subject::Anonymous | Subject::Authenticated | Subject::Group(_) => false,
         };
@@ -78,6 +81,10 @@ impl Policies {
 
     pub(in crate::server) fn htpasswd(&self) -> &Htpasswd {
         &self.htpasswd
+    }
+
+    pub(in crate::server) fn certificates(&self) -> Option<&CertificateConfig> {
+        self.certificates.as_ref()
     }
 
     pub(in crate::server) fn robots(&self) -> &Robots {
@@ -101,7 +108,7 @@ impl Policies {
                 && policy.repositories.iter().any(|pattern| pattern.matches(repository))
         };
         let within = || match caller {
-            Caller::Anonymous | Caller::User(_) => true,
+            Caller::Anonymous | Caller::User(_) | Caller::Identified(_) => true,
             Caller::Robot(name) => {
                 self.robots.robot(name).is_some_and(|robot| robot.is_within_scope(repository, action))
             }
@@ -115,7 +122,7 @@ impl Policies {
             Allow::Pull.is_in(&policy.allow) && policy.repositories.iter().any(RepositoryPattern::matches_all)
         };
         let within = || match caller {
-            Caller::Anonymous | Caller::User(_) => true,
+            Caller::Anonymous | Caller::User(_) | Caller::Identified(_) => true,
             Caller::Robot(name) => self.robots.robot(name).is_some_and(|robot| robot.scope.is_empty()),
         };
         self.policies.iter().filter(matches).any(|policy| self.is_for(policy, caller, &within))
@@ -125,15 +132,19 @@ impl Policies {
     /// leave out its secret.
     fn is_for(&self, policy: &Policy, caller: &Caller, within: &impl Fn() -> bool) -> bool {
         let named = |subject: &Subject| match (subject, caller) {
-            (Subject::Authenticated, Caller::User(_) | Caller::Robot(_)) => true,
+            (Subject::Authenticated, Caller::User(_) | Caller::Robot(_) | Caller::Identified(_)) => true,
             (Subject::User(name), Caller::User(user)) => name == user,
-            (Subject::Group(group), Caller::User(user)) => {
-                self.groups.get(group).is_some_and(|users| users.contains(user))
-            }
+            (Subject::User(name), Caller::Identified(identity)) => *name == identity.name,
+            (Subject::Group(group), Caller::User(user)) => self.has_member(group, user),
+            (Subject::Group(group), Caller::Identified(identity)) => self.has_member(group, &identity.name),
             (Subject::Robot(name), Caller::Robot(robot)) => name == robot,
             _ => false,
         };
         policy.to.contains(&Subject::Anonymous) || (policy.to.iter().any(named) && within())
+    }
+
+    fn has_member(&self, group: &str, user: &str) -> bool {
+        self.groups.get(group).is_some_and(|users| users.contains(user))
     }
 
     /// What identifies the caller's current password or secret, if the caller may still log in.
@@ -144,6 +155,11 @@ impl Policies {
             Caller::Robot(name) => {
                 let robot = self.robots.robot(name).filter(|robot| robot.state(now) == RobotState::Active);
                 robot.map(Robot::fingerprint)
+            }
+            Caller::Identified(identity) => {
+                let known = self.certificates.iter().any(|config| config.digest() == identity.source);
+                let ended = identity.until.is_some_and(|until| until <= now);
+                (known && !ended).then(|| identity.source.clone())
             }
         }
     }

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
-use http::HeaderMap;
 use time::OffsetDateTime;
 
-use super::super::access::{Login, Policies, Rights, Robots, Scopes};
+use super::super::access::{Identity, Login, Policies, Rights, Robots, Scopes};
 use super::super::guard::address::Network;
 use super::super::refusal::{Refusal, TokenFault};
 use super::super::route::Permission;
 use super::super::tokens::Holder;
-use super::{Auth, Authenticator, Caller, Credentials, credentials};
+use super::{Auth, Authenticator, Caller, Credentials, Presented, credentials};
 
 /// The delay of the refusal of a wrong secret. A wrong password takes its time anyway.
 const WRONG: Duration = Duration::from_millis(100);
@@ -36,21 +35,17 @@ impl Authenticator {
         &self,
         policies: &Arc<Policies>,
         permission: Permission,
-        headers: &HeaderMap,
-        network: Network,
+        presented: Presented<'_>,
     ) -> Result<(Caller, Rights), Refusal> {
-        let (caller, scopes) = match (credentials(headers), permission) {
+        let (caller, scopes) = match (credentials(presented.headers), permission) {
             (_, Permission::None) => return Ok((Caller::Anonymous, Rights::Nothing)),
-            // Docker asks for a password only if `/v2/` is refused.
-            (Credentials::None, Permission::LogIn) => return Err(required()),
-            (Credentials::None, Permission::Token) if !policies.allow_anonymous() => return Err(required()),
-            (Credentials::None, _) => (Caller::Anonymous, None),
+            (Credentials::None, _) => (unnamed(policies, permission, presented)?, None),
             (Credentials::Token(_), Permission::Token) | (Credentials::Unknown, _) => {
                 return Err(Refusal::unauthorized("only a user name and a password are supported"));
             }
-            (Credentials::Token(token), _) => self.redeem(policies, &token)?,
+            (Credentials::Token(token), _) => self.redeem(policies, &token, presented)?,
             (Credentials::Password(user, password), _) => {
-                (self.log_in(policies, &user, password, network).await?, None)
+                (self.log_in(policies, &user, password, presented.network).await?, None)
             }
         };
         let rights = Rights::of(policies, caller.clone(), scopes);
@@ -58,15 +53,21 @@ impl Authenticator {
     }
 
     /// The caller that a token was issued for, with the scopes of the token.
-    fn redeem(&self, policies: &Policies, token: &str) -> Result<(Caller, Option<Scopes>), Refusal> {
+    fn redeem(
+        &self,
+        policies: &Policies,
+        token: &str,
+        presented: Presented<'_>,
+    ) -> Result<(Caller, Option<Scopes>), Refusal> {
         let invalid =
             || Refusal::unauthorized("the token is not valid, or has expired").fault(TokenFault::Invalid);
         let holder = self.tokens.holder(token, Instant::now()).ok_or_else(invalid)?;
         let valid = match &holder.caller {
             Caller::Anonymous => policies.allow_anonymous(),
-            caller @ (Caller::User(_) | Caller::Robot(_)) => {
+            caller @ (Caller::User(_) | Caller::Robot(_) | Caller::Identified(_)) => {
                 holder.credential.is_some()
                     && policies.credential(caller, OffsetDateTime::now_utc()) == holder.credential
+                    && shows_certificate(policies, caller, presented)
             }
         };
         if valid { Ok((holder.caller, holder.scopes)) } else { Err(invalid()) }
@@ -99,15 +100,14 @@ impl Authenticator {
     pub(in crate::server) async fn form(
         &self,
         password: Option<(&str, &str)>,
-        headers: &HeaderMap,
-        network: Network,
+        presented: Presented<'_>,
     ) -> Result<Caller, Refusal> {
         let Auth::Policies(policies) = &self.auth else { return Err(required()) };
         match password {
             Some((user, password)) => {
-                self.log_in(policies, user, password.as_bytes().to_vec(), network).await
+                self.log_in(policies, user, password.as_bytes().to_vec(), presented.network).await
             }
-            None => Ok(self.identify(policies, Permission::Token, headers, network).await?.0),
+            None => Ok(self.identify(policies, Permission::Token, presented).await?.0),
         }
     }
 
@@ -121,6 +121,41 @@ impl Authenticator {
         let scopes = Scopes::parse(scopes).ok_or_else(|| Refusal::query("scope"))?;
         let credential = policies.credential(caller, OffsetDateTime::now_utc());
         self.tokens.grant_narrow(Holder { caller: caller.clone(), scopes: Some(scopes), credential })
+    }
+}
+
+/// The caller of a request without a password and a token: the user of the client certificate, or else anonymous.
+fn unnamed(policies: &Policies, permission: Permission, presented: Presented<'_>) -> Result<Caller, Refusal> {
+    if let Some(identity) = of_certificate(policies, presented) {
+        return Ok(Caller::Identified(Arc::new(identity)));
+    }
+    match permission {
+        // Docker asks for a password only if `/v2/` is refused.
+        Permission::LogIn => {}
+        Permission::Token if !policies.allow_anonymous() => {}
+        _ => return Ok(Caller::Anonymous),
+    }
+    Err(if presented.certificate.is_some() {
+        Refusal::unauthorized(
+            "the client certificate identifies no user; a user name and a password are required",
+        )
+    } else {
+        required()
+    })
+}
+
+/// The user that the client certificate identifies.
+fn of_certificate(policies: &Policies, presented: Presented<'_>) -> Option<Identity> {
+    policies.certificates()?.identify(presented.certificate?, OffsetDateTime::now_utc())
+}
+
+/// Whether the caller shows the certificate that its token was issued for, if there is one.
+fn shows_certificate(policies: &Policies, caller: &Caller, presented: Presented<'_>) -> bool {
+    match caller {
+        Caller::Identified(identity) if identity.certificate.is_some() => {
+            of_certificate(policies, presented).is_some_and(|shown| shown == **identity)
+        }
+        _ => true,
     }
 }
 

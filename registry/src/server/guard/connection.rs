@@ -1,13 +1,14 @@
 //! The guard's state of one connection, and the rules for closing it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::address::{Network, Peer};
 use super::pace::{Credit, Pace};
+use crate::server::certificates::ClientCertificate;
 
 /// The maximum time for closing a connection after the request to close.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -38,6 +39,7 @@ const NOW: u8 = 2;
 /// One connection.
 pub(in crate::server) struct Connection {
     pub(super) peer: Peer,
+    certificate: OnceLock<Arc<ClientCertificate>>,
     pub(super) network: Network,
     pub(super) lane: Lane,
     begun: Instant,
@@ -81,6 +83,7 @@ impl Connection {
         let patrol = Patrol { credit, looked: begun, moved: 0, stalled: None, parting: None };
         Arc::new(Self {
             peer,
+            certificate: OnceLock::new(),
             network: peer.network(),
             lane,
             begun,
@@ -99,6 +102,15 @@ impl Connection {
 
     pub(in crate::server) fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// Notes the certificate that the client has shown.
+    pub(in crate::server) fn identified_by(&self, certificate: Arc<ClientCertificate>) {
+        let _ = self.certificate.set(certificate);
+    }
+
+    pub(super) fn certificate(&self) -> Option<Arc<ClientCertificate>> {
+        self.certificate.get().cloned()
     }
 
     fn now(&self) -> u64 {

@@ -94,6 +94,10 @@ async fn respond(
             return (guard.record(&request, client, refusal), None);
         }
     }
+    // The certificate of a proxy identifies none of its clients.
+    if let Some(certificate) = connection.certificate().filter(|_| !client.proxied) {
+        request.extensions_mut().insert(certificate);
+    }
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(guard.memory.clone());
     request.extensions_mut().insert(Arc::clone(&guard));

@@ -40,7 +40,7 @@ pub(in crate::server) async fn form(app: &App, call: &mut Call) -> Result<Respon
     let password = Some((field("username"), field("password")));
     let password = password.filter(|(user, password)| !user.is_empty() || !password.is_empty());
     call.claimed = password.map(|(user, _)| user.to_owned());
-    call.caller = app.authenticator.form(password, &call.head.headers, call.network()).await?;
+    call.caller = app.authenticator.form(password, call.presented()).await?;
     app.authenticator.grant(&call.caller, form.values("scope"))
 }
 

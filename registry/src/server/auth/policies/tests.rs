@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 
 use super::super::Htpasswd;
@@ -40,7 +40,7 @@ async fn ask(
     headers: &HeaderMap,
 ) -> Result<(Caller, Rights), (u16, Option<&'static str>)> {
     let network = Network::of([192, 0, 2, 1].into());
-    let asked = authenticator.authorize(permission, headers, network).await;
+    let asked = authenticator.authorize(permission, Presented { headers, certificate: None, network }).await;
     asked.map_err(|refusal| (refusal.status().as_u16(), refusal.token_fault()))
 }
 
