@@ -1,6 +1,8 @@
 //! The store's public interface: opening, queries and commits; `read_only`: opening without write permission, and notes;
-//! `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
+//! `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection;
+//! `health`: damage and scrubs.
 
+mod health;
 mod intake;
 mod listing;
 mod read_only;
@@ -34,6 +36,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     layout: Layout,
     disk: Disk,
+    /// Before the writer, whose queue it uses: fields are dropped in this order.
     readers: Readers,
     /// None if the store is open for reading only.
     writer: Option<Writer>,
@@ -96,7 +99,7 @@ impl Store {
             return Err(Error::Unfinished(root.to_owned()));
         }
         let disk = Disk::default();
-        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_immutable);
+        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), None), open_immutable);
         Ok(Self(Arc::new(Inner::new(layout, disk, readers, None, lock))))
     }
 
@@ -133,9 +136,10 @@ impl Store {
         let disk = Disk::new(observer);
         let lock = Some(prepare(&layout, &disk, limit)?);
         let connection = open_writer(&layout)?;
-        let writer = Some(Writer::start(layout.clone(), disk.clone(), connection)?);
-        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), true), open_reader);
-        Ok(Self(Arc::new(Inner::new(layout, disk, readers, writer, lock))))
+        let writer = Writer::start(layout.clone(), disk.clone(), connection)?;
+        let inspector = Inspector::new(layout.clone(), disk.clone(), writer.queue());
+        let readers = Readers::new(inspector, open_reader);
+        Ok(Self(Arc::new(Inner::new(layout, disk, readers, Some(writer), lock))))
     }
 
     /// The folder.
