@@ -1,7 +1,7 @@
 //! `airlock serve`.
 //!
 //! `document`: the configuration file; `plan`: the effective configuration and its rules; `access`: who may pull and push;
-//! `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it.
+//! `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it; `scrub`: verifies the store meanwhile.
 //!
 //! `flags | document -> Plan -> Loaded -> Running`
 
@@ -11,6 +11,7 @@ mod document;
 mod load;
 mod plan;
 mod reload;
+mod scrub;
 mod sources;
 mod start;
 

@@ -142,7 +142,8 @@ pub(crate) fn apply(connection: &Connection, HealthChange(rows): &HealthChange) 
     match rows {
         HealthRows::Damaged(Damage { digest, kind, at, file }) => {
             // The time of the first finding stays.
-            let sql = "INSERT INTO damaged (digest, kind, at, file) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (digest)
+            let sql =
+                "INSERT INTO damaged (digest, kind, at, file) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (digest)
                        DO UPDATE SET at = iif(kind = excluded.kind, at, excluded.at), kind = excluded.kind,
                                      file = excluded.file";
             execute(connection, sql, params![digest.to_string(), kind.name(), signed(*at), file])
@@ -152,8 +153,7 @@ pub(crate) fn apply(connection: &Connection, HealthChange(rows): &HealthChange) 
         }),
         HealthRows::Verified(folders) => folders.iter().try_for_each(|(folder, health)| {
             let (position, began) = health.unfinished.clone().unzip();
-            let sql =
-                "INSERT OR REPLACE INTO verified (folder, at, position, began) VALUES (?1, ?2, ?3, ?4)";
+            let sql = "INSERT OR REPLACE INTO verified (folder, at, position, began) VALUES (?1, ?2, ?3, ?4)";
             execute(connection, sql, params![folder, signed(health.at), position, began.map(signed)])
         }),
         HealthRows::Began(at) => {
@@ -248,11 +248,7 @@ pub(crate) fn health(layout: &Layout, connection: &Connection) -> Result<Health>
 }
 
 /// The blobs and manifests of one folder that manifests of repositories need and that the store had.
-pub(crate) fn needed_in(
-    connection: &Connection,
-    algorithm: Algorithm,
-    byte: u8,
-) -> Result<BTreeSet<Digest>> {
+pub(crate) fn needed_in(connection: &Connection, algorithm: Algorithm, byte: u8) -> Result<BTreeSet<Digest>> {
     let sql = "SELECT digest FROM manifests WHERE digest >= ?1 AND digest < ?2
                UNION SELECT b.digest FROM blobs b WHERE b.digest >= ?1 AND b.digest < ?2 AND EXISTS
                  (SELECT 1 FROM edges e JOIN manifests m ON m.digest = e.parent

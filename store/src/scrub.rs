@@ -173,8 +173,10 @@ impl<'a> Scrub<'a> {
             (self.commit)(HealthRows::Began(now))?;
         }
         let state = |folder: Folder| folders.get(&folder.name()).cloned().unwrap_or_default();
-        let due: Vec<(Folder, FolderHealth)> =
-            Folder::all().map(|folder| (folder, state(folder))).filter(|(_, s)| is_due(s, now, cutoff)).collect();
+        let due: Vec<(Folder, FolderHealth)> = Folder::all()
+            .map(|folder| (folder, state(folder)))
+            .filter(|(_, s)| is_due(s, now, cutoff))
+            .collect();
         let total = due.iter().map(|(folder, state)| left_in(*folder, state, cutoff, self.layout)).sum();
         let mut running = Running {
             pace: Pace::new(),
@@ -203,12 +205,14 @@ impl Running<'_> {
     fn folder(&mut self, folder: Folder, state: FolderHealth, cutoff: u64) -> Result<bool> {
         let now = milliseconds();
         let resumed = resumed(&state, cutoff);
-        let (after, began) = resumed.map_or((None, now), |(position, began)| (Some(position.clone()), *began));
+        let (after, began) =
+            resumed.map_or((None, now), |(position, began)| (Some(position.clone()), *began));
         let needed = |connection: &_| health::needed_in(connection, folder.algorithm, folder.byte);
         let mut blobs = folder.blobs(self.scrub.layout)?;
         blobs.extend(self.scrub.readers.with(needed)?);
         let mut position = after.clone();
-        for digest in blobs.iter().filter(|digest| after.as_deref().is_none_or(|after| digest.hex() > after)) {
+        for digest in blobs.iter().filter(|digest| after.as_deref().is_none_or(|after| digest.hex() > after))
+        {
             let goes_on = !self.scrub.control.is_stopped() && self.blob(digest)?;
             if goes_on {
                 position = Some(digest.hex().to_owned());
@@ -238,7 +242,9 @@ impl Running<'_> {
         for _ in 0..ATTEMPTS {
             let was_restored = restore_mode(&path);
             let file = match open_blob(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return self.missing(digest).map(|()| true),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return self.missing(digest).map(|()| true);
+                }
                 Err(error) if is_of_the_file(&error) => {
                     self.scrub.readers.inspector().cannot_open(digest, &error);
                     return self.found(digest, DamageKind::Unreadable).map(|()| true);

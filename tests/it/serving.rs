@@ -1,6 +1,7 @@
 //! `airlock serve`: a registry in another process, its configuration file, and its reloads.
 
 mod check;
+mod health;
 mod policies;
 mod reload;
 

@@ -287,6 +287,8 @@ fn is_change(kind: EventType) -> bool {
         | EventType::StoreRemove
         | EventType::TagRollback
         | EventType::StoreRebuild
+        | EventType::StoreHeal
+        | EventType::StoreRestore
         | EventType::AlarmRelease
         | EventType::ClusterInstall
         | EventType::ClusterUninstall
@@ -306,6 +308,9 @@ fn is_change(kind: EventType) -> bool {
         | EventType::PolicyFirstUse
         | EventType::PolicyChange
         | EventType::StoreCheck
+        | EventType::StoreScrub
+        | EventType::StoreDamage
+        | EventType::StoreBackup
         | EventType::Alarm
         | EventType::Return
         | EventType::Acknowledge => false,

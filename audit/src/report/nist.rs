@@ -31,6 +31,7 @@ pub(super) const ACCESS: &[K] = &[
     K::StoreRemove,
     K::TagRollback,
     K::StoreRebuild,
+    K::StoreRestore,
     K::ServeStart,
     K::ServeReload,
 ];
@@ -54,6 +55,7 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::StoreRemove,
     K::TagRollback,
     K::StoreRebuild,
+    K::StoreRestore,
     K::ServeStart,
     K::ServeReload,
     K::ServeStop,
@@ -81,7 +83,7 @@ pub(super) const KEYS: &[K] = &[K::KeyGenerate, K::KeyImport, K::KeyRotate, K::K
 pub(super) const DRIVES: &[K] = &[K::Pack, K::Import, K::Return, K::Acknowledge];
 
 /// Checks of content against its digests and signatures.
-pub(super) const CHECKED: &[K] = &[K::Verify, K::Import, K::StoreCheck];
+pub(super) const CHECKED: &[K] = &[K::Verify, K::Import, K::StoreCheck, K::StoreScrub, K::StoreDamage];
 
 const SIGNED_INTAKE: &[C] = &[C::Gapless, C::ImportsVerified, C::PushesJudged, C::PolicyNamed];
 

@@ -14,6 +14,7 @@ use serde_saphyr::Spanned;
 
 use super::access::Access;
 use super::plan::{At, Authority, Form, GateRules, Listen, Plan, Security, naming};
+use super::scrub::ScrubText;
 use crate::cli::listen;
 use crate::failure::Usage;
 
@@ -57,6 +58,9 @@ struct Document {
     access: Access,
     #[schemars(with = "Option<LimitsText>")]
     limits: Option<Spanned<LimitsText>>,
+    /// Verify all blobs of the store regularly. Default: never.
+    #[schemars(with = "Option<ScrubText>")]
+    scrub: Option<Spanned<ScrubText>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -233,6 +237,9 @@ impl Document {
             let line = line_of(&text);
             text.value.limits().map_err(|message| place(line).error(&message))
         });
+        let scrub = self.scrub.map(|text| {
+            text.value.plan().map_err(|message| place(line_of(&text)).error(&format!("`scrub`: {message}")))
+        });
         Ok(Plan {
             store: below(folder, self.store),
             listeners,
@@ -246,6 +253,7 @@ impl Document {
             },
             proxies: proxies.collect::<Result<_, _>>()?,
             limits: limits.transpose()?.unwrap_or_default(),
+            scrub: scrub.transpose()?,
             form: Form::File,
         })
     }

@@ -12,6 +12,7 @@ use store::NamingLimits;
 
 use super::Serve;
 use super::access::{Access, Anonymous};
+use super::scrub::ScrubPlan;
 use crate::failure::Usage;
 use crate::gates::name_rule;
 
@@ -29,6 +30,8 @@ pub(super) struct Plan {
     pub(super) gates: GateRules,
     pub(super) proxies: Vec<Cidr>,
     pub(super) limits: Limits,
+    /// When the store is scrubbed.
+    pub(super) scrub: Option<ScrubPlan>,
     /// How the rules name these settings in messages.
     pub(super) form: Form,
 }
@@ -113,6 +116,7 @@ impl Plan {
             },
             proxies: settings.trusted_proxy.clone(),
             limits,
+            scrub: None,
             form: Form::Flags,
         })
     }
@@ -248,6 +252,7 @@ pub(super) fn described(plan: &Plan) -> Value {
         "openToAll": plan.is_open_to_all(),
         "trust": plan.trust,
         "trustedProxies": plan.proxies.iter().map(Cidr::to_string).collect::<Vec<_>>(),
+        "scrub": plan.scrub.map(|scrub| json!({ "everySeconds": scrub.every.as_secs(), "bytesPerSecond": scrub.rate })),
         "limits": {
             "connections": limits.connections,
             "connectionsPerClient": limits.per_client,
@@ -281,6 +286,7 @@ pub(super) mod tests {
             gates: GateRules::default(),
             proxies: Vec::new(),
             limits: Limits::default(),
+            scrub: None,
             form: Form::File,
         }
     }

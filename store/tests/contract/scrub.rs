@@ -179,7 +179,11 @@ fn intact_blobs_that_change_during_a_scrub_are_neither_moved_nor_reported() {
                 let of = image.digest();
                 let mut changes = Change::expect_blobs(&repository("a/b"), &image);
                 let repository = repository("a/b");
-                changes.push(Change::PutManifest { repository: repository.clone(), digest: of.clone(), manifest: image });
+                changes.push(Change::PutManifest {
+                    repository: repository.clone(),
+                    digest: of.clone(),
+                    manifest: image,
+                });
                 match pushing.commit(changes) {
                     Ok(()) => drop(pushes.fetch_add(1, Ordering::SeqCst)),
                     Err(Error::BlobMissing { .. }) => continue,
