@@ -21,7 +21,7 @@ use oci::Digest;
 use store::Store;
 use time::OffsetDateTime;
 
-pub(crate) use self::observer::AuditObserver;
+pub(crate) use self::observer::{AuditObserver, log_damage};
 use crate::failure::Usage;
 use crate::past::PackHistory;
 use crate::printer::Printer;

@@ -186,6 +186,16 @@ kinds! {
     PolicyChange = "policy.change",
     /// A store was checked against its digests.
     StoreCheck = "store.check",
+    /// The blobs of a store were verified one after the other.
+    StoreScrub = "store.scrub",
+    /// A blob of a store was found to be damaged or missing.
+    StoreDamage = "store.damage",
+    /// Damaged blobs were replaced from a drive.
+    StoreHeal = "store.heal",
+    /// A store was backed up.
+    StoreBackup = "store.backup",
+    /// A store was restored from a backup.
+    StoreRestore = "store.restore",
     /// Unreferenced blobs were removed.
     StoreGc = "store.gc",
     /// A tag, a manifest or a repository was removed from a store.

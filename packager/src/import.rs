@@ -77,7 +77,7 @@ pub struct Count {
 }
 
 impl Count {
-    fn add(&mut self, bytes: u64) {
+    pub(crate) fn add(&mut self, bytes: u64) {
         self.blobs += 1;
         self.bytes += bytes;
     }
@@ -131,7 +131,8 @@ pub fn import(
     media.with_copies(manifest, || {
         reporter.begin("import", manifest.content_size());
         let volumes = Volumes::all(manifest, media);
-        report.healed = load(manifest, &volumes, &mut |number| media.payload(number), store, reporter)?;
+        let payloads = &mut |number| media.payload(number);
+        report.healed = load(manifest, None, &volumes, payloads, store, reporter)?;
         Ok(())
     })?;
     for warning in media.warnings() {
@@ -143,10 +144,11 @@ pub fn import(
     Ok(report)
 }
 
-/// Streams the volumes into the store: this thread reads and writes, a second one hashes, a third one makes
+/// Streams the volumes into the store, or only the blobs `wanted` of them: this thread reads and writes, a second one hashes, a third one makes
 /// finished blobs durable.
-fn load(
+pub(crate) fn load(
     manifest: &BundleManifest,
+    wanted: Option<&BTreeSet<Digest>>,
     volumes: &Volumes,
     payloads: &mut Payloads<'_>,
     store: &Store,
@@ -157,7 +159,7 @@ fn load(
         let (whole, finished) = sync_channel(PUBLISH_QUEUE);
         let hashing = scope.spawn(move || hash_all(&steps, &whole));
         let publishing = scope.spawn(move || publish_all(&finished, reporter));
-        let mut loader = Loader { store, queue, reporter, current: Current::None };
+        let mut loader = Loader { store, wanted, queue, reporter, current: Current::None };
         let walked = walk_volumes(manifest, volumes, payloads, &mut loader);
         drop(loader);
         let hashed = hashing.join().unwrap_or(Err(DIED));
@@ -219,6 +221,8 @@ fn publish_all(finished: &Receiver<Finished>, reporter: &dyn Reporter) -> Result
 
 struct Loader<'a> {
     store: &'a Store,
+    /// The blobs to load; none for everything.
+    wanted: Option<&'a BTreeSet<Digest>>,
     queue: SyncSender<Step>,
     reporter: &'a dyn Reporter,
     current: Current,
@@ -226,7 +230,7 @@ struct Loader<'a> {
 
 /// How the current entry is handled.
 enum Current {
-    /// No entry is being read.
+    /// No entry is being read, or one that is not wanted.
     None,
     /// It goes into the store. An existing blob is compared, and replaced if it differs.
     Blob(UnhashedBlob),
@@ -243,7 +247,11 @@ impl Loader<'_> {
 impl Sink for Loader<'_> {
     fn begin(&mut self, entry: &Entry) -> Result<(), Error> {
         let algorithm = entry.digest.algorithm();
-        self.current = if entry.kind == EntryKind::Blob {
+        let is_wanted =
+            self.wanted.is_none_or(|wanted| entry.kind == EntryKind::Blob && wanted.contains(&entry.digest));
+        self.current = if !is_wanted {
+            Current::None
+        } else if entry.kind == EntryKind::Blob {
             let (blob, hasher) = self.store.writer_over(&entry.digest)?.split();
             self.send(Step::Begin(Box::new(hasher)))?;
             Current::Blob(blob)

@@ -68,7 +68,7 @@ pub(crate) struct Pack {
 }
 
 /// `4096`, `2MiB`, `4.5GB`.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
     let unit = match text[digits.len()..].trim() {
         "" | "B" => 1,

@@ -1,7 +1,8 @@
 //! `airlock serve`.
 //!
-//! `document`: the configuration file; `inbox`: its section about the inbox; `plan`: the effective configuration and its rules; `access`: who may pull and push;
-//! `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it.
+//! `document`: the configuration file; `inbox`: its section about the inbox; `plan`: the effective configuration and its
+//! rules; `access`: who may pull and push; `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it;
+//! `scrub`: verifies the store meanwhile.
 //!
 //! `flags | document -> Plan -> Loaded -> Running`
 
@@ -12,6 +13,7 @@ mod inbox;
 mod load;
 mod plan;
 mod reload;
+mod scrub;
 mod sources;
 mod start;
 

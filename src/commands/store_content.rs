@@ -2,8 +2,10 @@
 
 mod gc;
 mod get;
+mod heal;
 mod list;
 mod rm;
+mod scrub;
 mod why;
 
 use std::path::PathBuf;
@@ -16,8 +18,11 @@ use store::Store;
 
 use self::gc::Collect;
 use self::get::{GetRequest, get};
+use self::heal::HealArgs;
 use self::list::list;
 use self::rm::Remove;
+use self::scrub::ScrubArgs;
+pub(crate) use self::scrub::faults;
 use crate::cli::StoreArg;
 use crate::failure::Status;
 use crate::logged::{Logs, Work, outcome};
@@ -44,6 +49,10 @@ pub(crate) enum StoreCommand {
     },
     /// Hash every blob, and compare files, database and journal.
     Check(StoreArg),
+    /// Verify every blob slowly, while the store is used; move damaged ones aside, so that clients push them again.
+    Scrub(ScrubArgs),
+    /// Replace damaged and missing blobs with those of a drive.
+    Heal(HealArgs),
     /// Rebuild the database from the blobs and the journal of names.
     Rebuild {
         #[command(flatten)]
@@ -76,10 +85,13 @@ pub(crate) fn run(settings: &StoreCommand, logs: &Logs, printer: &Printer) -> an
         StoreCommand::Why { digest, store } => {
             return why::why(&Store::open_to_read(&store.store)?, digest, printer);
         }
+        StoreCommand::Scrub(settings) if settings.report => return scrub::report(settings, printer),
         StoreCommand::Rm(settings) if settings.dry_run => return rm::preview(settings, printer),
         StoreCommand::Gc(settings) if settings.dry_run => return gc::preview(settings, printer),
         StoreCommand::Rm(settings) => (EventType::StoreRemove, &settings.store.store),
         StoreCommand::Check(arg) => (EventType::StoreCheck, &arg.store),
+        StoreCommand::Scrub(settings) => (EventType::StoreScrub, &settings.store.store),
+        StoreCommand::Heal(settings) => (settings.event(), &settings.store.store),
         StoreCommand::Rebuild { store, .. } => (EventType::StoreRebuild, &store.store),
         StoreCommand::Gc(settings) => (EventType::StoreGc, &settings.store.store),
     };
@@ -96,6 +108,8 @@ fn maintain(settings: &StoreCommand, work: &mut Work<'_>, printer: &Printer) -> 
             get(&Store::open_to_read(&store.store)?, &request, printer)
         }
         StoreCommand::Check(arg) => check(&Store::open_existing(&arg.store)?, work, printer),
+        StoreCommand::Scrub(settings) => scrub::scrub(settings, work, printer),
+        StoreCommand::Heal(settings) => heal::heal_store(settings, work, printer),
         StoreCommand::Rebuild { store, without_names } => {
             let rebuild = if *without_names { Store::rebuild_without_names } else { Store::rebuild };
             let report = with_progress(printer, "rebuild", |progress| rebuild(&store.store, progress))?;

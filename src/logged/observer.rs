@@ -7,7 +7,7 @@ use audit::{Draft, Ending, EventType, Outcome};
 use evidence::shape::{is_evidence, label};
 use oci::{Manifest, Tag};
 use registry::server::{Changed, Observer, Operation, Refused, Repeats, Visitor};
-use store::Store;
+use store::{Damage, Store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -96,4 +96,17 @@ fn kind(operation: Operation) -> (EventType, &'static str) {
         Operation::DeleteBlob => (EventType::Delete, "blob"),
         Operation::LogIn => (EventType::Login, "path"),
     }
+}
+
+/// Logs each damaged blob that this process finds in the store.
+pub(crate) fn log_damage(store: &Store, journals: Journals) {
+    store.observe_damage(move |damage: &Damage| {
+        let digest = damage.digest.to_string();
+        let mut draft = Draft::new(EventType::StoreDamage, "blob", &digest);
+        draft.digests([digest]);
+        let outcome = Outcome::because(Ending::Failed, damage.kind.name(), damage.kind.text());
+        if let Err(error) = journals.record(&draft, &outcome) {
+            tracing::error!(%error, "damage of a blob cannot be logged");
+        }
+    });
 }

@@ -14,6 +14,7 @@ use crate::damage::Identity;
 use crate::durable::{Disk, Publication, Step};
 use crate::exclusive;
 use crate::layout::Layout;
+use crate::reading::open_blob;
 use crate::write_behind::write_behind;
 use crate::{Error, Result};
 
@@ -36,7 +37,7 @@ pub struct BlobFile {
 impl BlobFile {
     pub(crate) fn open(layout: &Layout, digest: &Digest) -> Result<Option<Self>> {
         let path = layout.blob(digest);
-        match File::open(&path) {
+        match open_blob(&path) {
             Ok(file) => {
                 let identity = Identity::of(&file).map_err(Error::io("read", &path))?;
                 Ok(Some(Self { file, size: identity.size(), identity, hashed: false }))
@@ -337,12 +338,12 @@ pub(crate) fn random_name() -> Result<String> {
 
 /// Hashes a file from its start, leaves its position at the end, and returns its length.
 pub(crate) fn hash_file(file: &mut File, path: &Path, hasher: &mut Hasher) -> Result<u64> {
-    hash_rest(file, path, 0, hasher)
+    hash_rest(file, 0, hasher).map_err(Error::io("read", path))
 }
 
 /// Hashes a file from the offset `from`, leaves its position at the end, and returns the number of hashed bytes.
-pub(crate) fn hash_rest(file: &mut File, path: &Path, from: u64, hasher: &mut Hasher) -> Result<u64> {
-    file.seek(SeekFrom::Start(from)).map_err(Error::io("read", path))?;
+pub(crate) fn hash_rest(file: &mut File, from: u64, hasher: &mut Hasher) -> io::Result<u64> {
+    file.seek(SeekFrom::Start(from))?;
     let mut buffer = vec![0; BUFFER];
     let mut len = 0;
     loop {
@@ -353,7 +354,7 @@ pub(crate) fn hash_rest(file: &mut File, path: &Path, from: u64, hasher: &mut Ha
                 len += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("read", path)(error)),
+            Err(error) => return Err(error),
         }
     }
 }

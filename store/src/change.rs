@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use oci::{Descriptor, Digest, Manifest, RepositoryName, Tag};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::health::{self, HealthChange};
 use crate::inbox::{self, InboxLimits, Waiting};
 use crate::journal::Record;
 use crate::layout::Layout;
@@ -164,6 +165,8 @@ pub enum Change {
     Want(Wanted),
     /// Removes what was recorded about a manifest that the store does not have.
     ForgetWanted(WantedName),
+    /// Records what was found about the health of blobs.
+    Health(HealthChange),
 }
 
 impl Change {
@@ -302,6 +305,7 @@ pub(crate) fn apply(
         Change::Note { name, value } => Ok(vec![note(connection, name, *value)?]),
         Change::Want(wanted) => wanted::record(connection, wanted).map(|()| Vec::new()),
         Change::ForgetWanted(name) => wanted::forget(connection, name).map(|()| Vec::new()),
+        Change::Health(change) => health::apply(connection, change).map(|()| Vec::new()),
         // `bare` returns no such change.
         Change::By { .. } => Ok(Vec::new()),
     }
@@ -432,7 +436,8 @@ fn expected(layout: &Layout, repository: &RepositoryName, digest: &Digest) -> Re
 }
 
 fn size_on_disk(layout: &Layout, digest: &Digest) -> Option<u64> {
-    std::fs::metadata(layout.blob(digest)).ok().map(|metadata| metadata.len())
+    let found = std::fs::metadata(layout.blob(digest)).ok().filter(std::fs::Metadata::is_file);
+    found.map(|found| found.len())
 }
 
 /// Seconds since 1970, for leases and history only; nothing depends on a correct clock for safety.

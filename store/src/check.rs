@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,9 +10,10 @@ use oci::{Algorithm, Digest, Hasher, MediaType};
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::blob::{BlobFile, hash_file};
+use crate::blob::{BlobFile, hash_rest};
 use crate::layout::Layout;
 use crate::query::{all, parsed, read_manifest, size};
+use crate::reading::{is_of_the_file, open_blob};
 use crate::unflushed::SMALL;
 use crate::writer::journal_length;
 use crate::{Error, Progress, Result};
@@ -44,6 +45,18 @@ pub enum CheckFault {
         digest: Digest,
         /// The digest of its content.
         found: Digest,
+    },
+    /// Something else is in the place of a blob's file.
+    NotAFile {
+        /// The digest that names it.
+        digest: Digest,
+    },
+    /// The system cannot read the file of a blob.
+    CannotRead {
+        /// The digest that names it.
+        digest: Digest,
+        /// The error of the system.
+        cause: String,
     },
     /// A file below `blobs/` is not named like a blob.
     Stray {
@@ -118,6 +131,12 @@ impl fmt::Display for CheckFault {
             Self::Corrupt { digest, found } => {
                 write!(f, "blob {digest} hashes to {found}: push, mirror or import it again")
             }
+            Self::NotAFile { digest } => {
+                write!(f, "something else is in the place of blob {digest}: push, mirror or import it again")
+            }
+            Self::CannotRead { digest, cause } => {
+                write!(f, "blob {digest} cannot be read: {cause}; push, mirror or import it again")
+            }
             Self::Stray { path } => write!(f, "`{}` is not named like a blob", path.display()),
             Self::Missing { repository, digest } => {
                 write!(f, "{repository}: the file of {digest} is missing; push, mirror or import it again")
@@ -180,31 +199,44 @@ pub(crate) fn walk(layout: &Layout) -> Result<(Vec<BlobEntry>, Vec<PathBuf>)> {
     Ok((found, stray))
 }
 
-/// Hashes all files, reports the progress, and returns the digest of each file's content; `None` if the file was removed
-/// meanwhile.
-pub(crate) fn hash_all(
-    found: &[BlobEntry],
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<Option<Digest>>> {
+/// What a file below `blobs/` is.
+pub(crate) enum Hashed {
+    /// A file whose content has this digest.
+    Content(Digest),
+    /// It was removed meanwhile.
+    Gone,
+    /// A folder or a device.
+    NotAFile,
+    /// The system cannot read it.
+    Unreadable(io::Error),
+}
+
+/// Hashes all files, and reports the progress.
+pub(crate) fn hash_all(found: &[BlobEntry], progress: &mut dyn FnMut(Progress)) -> Result<Vec<Hashed>> {
     let total = found.iter().map(|blob| blob.size).sum();
     let mut done = 0;
-    let mut digests = Vec::with_capacity(found.len());
+    let mut all = Vec::with_capacity(found.len());
     for blob in found {
-        match File::open(&blob.path) {
-            Ok(mut file) => {
-                let mut hasher = Hasher::new(blob.digest.algorithm());
-                done += hash_file(&mut file, &blob.path, &mut hasher)?;
-                digests.push(Some(hasher.finish()));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                done += blob.size;
-                digests.push(None);
-            }
-            Err(error) => return Err(Error::io("open", &blob.path)(error)),
-        }
+        all.push(match hash_one(blob) {
+            Ok(hashed) => hashed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Hashed::Gone,
+            Err(error) if is_of_the_file(&error) => Hashed::Unreadable(error),
+            Err(error) => return Err(Error::io("read", &blob.path)(error)),
+        });
+        done += blob.size;
         progress(Progress { done, total });
     }
-    Ok(digests)
+    Ok(all)
+}
+
+fn hash_one(blob: &BlobEntry) -> io::Result<Hashed> {
+    let mut file = open_blob(&blob.path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(Hashed::NotAFile);
+    }
+    let mut hasher = Hasher::new(blob.digest.algorithm());
+    hash_rest(&mut file, 0, &mut hasher)?;
+    Ok(Hashed::Content(hasher.finish()))
 }
 
 pub(crate) fn check(
@@ -220,16 +252,27 @@ pub(crate) fn check(
     report.faults.extend(stray.into_iter().map(|path| CheckFault::Stray { path }));
     let mut sizes = BTreeMap::new();
     for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
-        let Some(real) = real else { continue };
-        if real != blob.digest && blob.size <= SMALL && !rows.name(&blob.digest) {
-            // A crash during a push leaves a small file that was not flushed, and the next push of that blob replaces it.
-            continue;
+        let digest = blob.digest.clone();
+        match real {
+            Hashed::Gone => continue,
+            Hashed::NotAFile => {
+                report.faults.push(CheckFault::NotAFile { digest });
+                continue;
+            }
+            Hashed::Unreadable(cause) => {
+                report.faults.push(CheckFault::CannotRead { digest, cause: cause.to_string() });
+            }
+            Hashed::Content(found) if found != digest && blob.size <= SMALL && !rows.name(&digest) => {
+                // A crash during a push leaves a small file that was not flushed, and the next push of that blob replaces it.
+                continue;
+            }
+            Hashed::Content(found) if found != digest => {
+                report.faults.push(CheckFault::Corrupt { digest, found });
+            }
+            Hashed::Content(_) => {}
         }
         report.blobs += 1;
         report.bytes += blob.size;
-        if real != blob.digest {
-            report.faults.push(CheckFault::Corrupt { digest: blob.digest.clone(), found: real });
-        }
         sizes.insert(&blob.digest, blob.size);
     }
     report.faults.extend(rows.confirmed(connection, layout, &sizes)?);
@@ -254,7 +297,7 @@ pub(crate) fn check(
 
 fn damaged(faults: &[CheckFault]) -> BTreeSet<Digest> {
     let digest = |fault: &CheckFault| match fault {
-        CheckFault::Corrupt { digest, .. } => Some(digest.clone()),
+        CheckFault::Corrupt { digest, .. } | CheckFault::CannotRead { digest, .. } => Some(digest.clone()),
         _ => None,
     };
     faults.iter().filter_map(digest).collect()

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use private::{Existing, Hold, PATIENCE, Readers, Temporary, folder_of};
 
-use crate::damage::Identity;
+use crate::damage::{Identity, set_aside};
+use crate::layout::Layout;
 use crate::unflushed::SMALL;
 use crate::{Error, Result};
 
@@ -109,6 +110,9 @@ impl Disk {
         // Quarantining a damaged blob requires an exclusive lock on the folder, so it cannot move this one.
         let folder = private::hold(folder, shard, Hold::Shared, PATIENCE)?;
         self.step(Step::Rename, target).map_err(Error::io("rename", temporary))?;
+        if target.is_dir() {
+            set_aside(&Layout::of_blob(target), target)?;
+        }
         private::rename(temporary, target).map_err(Error::io("rename", temporary))?;
         self.step(Step::SyncDirectory, shard).map_err(Error::io("flush", shard))?;
         private::sync_open_folder(&folder).map_err(Error::io("flush", shard))?;

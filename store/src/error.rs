@@ -168,6 +168,12 @@ pub enum Error {
         /// The processes that fetch it.
         holders: Holders,
     },
+    /// Another scrub of the same store runs.
+    #[error("the store is being scrubbed by {0}")]
+    Scrubbing(Holders),
+    /// Many blobs in a row cannot be read.
+    #[error("{0} blobs in a row cannot be read, so the scrub stopped")]
+    DiskFails(usize),
     /// A value in the database cannot be parsed.
     #[error("the store holds a value that is not valid")]
     Invalid(#[from] oci::Error),
@@ -229,6 +235,8 @@ impl Error {
                 Some("run airlock as the user who owns the store")
             }
             Self::NotWaiting { .. } => Some("`airlock inbox list` lists what waits"),
+            Self::Scrubbing(_) => Some("wait for it to end, or end that process"),
+            Self::DiskFails(_) => Some("check the disk and its file system, and who owns the files"),
             Self::PartialBusy { .. } => Some("wait for the other airlock command to finish"),
             _ => None,
         }

@@ -22,6 +22,11 @@ impl Layout {
         Self { root: root.to_owned() }
     }
 
+    /// The store of a blob's file.
+    pub(crate) fn of_blob(path: &Path) -> Self {
+        Self::new(path.ancestors().nth(4).unwrap_or(path))
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -33,6 +38,11 @@ impl Layout {
 
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("store.lock")
+    }
+
+    /// The lock that a scrub holds.
+    pub(crate) fn scrub_lock(&self) -> PathBuf {
+        self.root.join("scrub.lock")
     }
 
     pub(crate) fn database(&self) -> PathBuf {

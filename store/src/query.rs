@@ -72,17 +72,31 @@ impl Readers {
     /// Hashes a blob, and returns whether an intact one exists.
     pub(crate) fn verify(&self, digest: &Digest) -> Result<bool> {
         match BlobFile::open(self.inspector.layout(), digest)? {
-            Some(blob) => Ok(self.inspector.inspect(digest, &blob.file)? == Verdict::Sound),
+            Some(blob) => Ok(self.inspector.inspect(digest, &blob.file, &mut |_| true)? == Verdict::Sound),
             None => Ok(false),
         }
     }
 
-    /// A blob's open file; `None` if it does not exist or is damaged.
+    /// A blob's open file; `None` if it does not exist, is damaged, or may not be read.
     pub(crate) fn blob(&self, digest: &Digest) -> Result<Option<BlobFile>> {
-        let Some(mut blob) = BlobFile::open(self.inspector.layout(), digest)? else { return Ok(None) };
+        let mut blob = match BlobFile::open(self.inspector.layout(), digest) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                self.inspector.cannot_open(digest, &source);
+                return Ok(None);
+            }
+            opened => match opened? {
+                Some(blob) => blob,
+                None => return Ok(None),
+            },
+        };
         let verdict = self.inspector.verdict(digest, &blob)?;
         blob.hashed = verdict == Verdict::Sound;
-        Ok((verdict != Verdict::Damaged).then_some(blob))
+        Ok(verdict.is_usable().then_some(blob))
+    }
+
+    /// See [`crate::damage`].
+    pub(crate) fn inspector(&self) -> &Inspector {
+        &self.inspector
     }
 
     /// See [`Inspector::record_hashed`].

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::blob::BlobFile;
 use crate::change::{Change, SizeCheck, apply};
-use crate::check::{hash_all, walk};
+use crate::check::{Hashed, hash_all, walk};
 use crate::damage::set_aside;
 use crate::durable::Disk;
 use crate::history::{self, HistoryRow};
@@ -183,10 +183,13 @@ fn sound_blobs(
     let mut bad = stray;
     let mut sound = BTreeSet::new();
     for (blob, real) in found.iter().zip(hash_all(&found, progress)?) {
-        if real.as_ref() == Some(&blob.digest) {
-            sound.insert(blob.digest.clone());
-        } else {
-            bad.push(blob.path.clone());
+        match real {
+            Hashed::Content(real) if real == blob.digest => {
+                sound.insert(real);
+            }
+            Hashed::Unreadable(error) => return Err(Error::io("read", &blob.path)(error)),
+            Hashed::Content(_) | Hashed::NotAFile => bad.push(blob.path.clone()),
+            Hashed::Gone => {}
         }
     }
     for path in bad {

@@ -9,7 +9,7 @@ use private::{Holders, Locked, PATIENCE};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::layout::Layout;
-use crate::{Error, Result};
+use crate::{Error, Result, health};
 
 /// `edges` belongs to a manifest's content, not to a repository: a manifest names the same content everywhere.
 pub(crate) const TABLES: &str = "
@@ -83,7 +83,7 @@ fn prepare(layout: &Layout) -> Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;"))?;
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {} COMMIT;", health::TABLES))?;
     // Databases of earlier versions.
     if !has_column(&connection, "pushed", "turn")? {
         connection.execute_batch("ALTER TABLE pushed ADD COLUMN turn INTEGER NOT NULL DEFAULT 0")?;

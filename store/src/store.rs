@@ -1,6 +1,8 @@
 //! The store's public interface: opening, queries and commits; `read_only`: opening without write permission, and notes;
-//! `inbox`: manifests that wait for their tag; `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
+//! `inbox`: manifests that wait for their tag; `intake`: blobs and uploads; `listing`: referrers and the history of tags;
+//! `upkeep`: check, rebuild, garbage collection; `health`: damage and scrubs.
 
+mod health;
 mod inbox;
 mod intake;
 mod listing;
@@ -35,6 +37,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     layout: Layout,
     disk: Disk,
+    /// Before the writer, whose queue it uses: fields are dropped in this order.
     readers: Readers,
     /// None if the store is open for reading only.
     writer: Option<Writer>,
@@ -94,7 +97,7 @@ impl Store {
         let layout = Layout::new(root);
         let lock = prepare_to_read(&layout)?;
         let disk = Disk::default();
-        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_immutable);
+        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), None), open_immutable);
         let has_log = layout.write_ahead().metadata().is_ok_and(|log| log.len() > 0);
         if has_log || readers.with(unflushed::has_rows)? {
             return Err(Error::Unfinished(root.to_owned()));
@@ -136,9 +139,10 @@ impl Store {
         let lock = Some(prepare(&layout, &disk, limit)?);
         let mut connection = open_writer(&layout)?;
         unflushed::restore(&layout, &disk, &mut connection)?;
-        let writer = Some(Writer::start(layout.clone(), disk.clone(), connection)?);
-        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), true), open_reader);
-        Ok(Self(Arc::new(Inner::new(layout, disk, readers, writer, lock))))
+        let writer = Writer::start(layout.clone(), disk.clone(), connection)?;
+        let inspector = Inspector::new(layout.clone(), disk.clone(), writer.queue());
+        let readers = Readers::new(inspector, open_reader);
+        Ok(Self(Arc::new(Inner::new(layout, disk, readers, Some(writer), lock))))
     }
 
     /// The folder.

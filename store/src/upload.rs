@@ -228,7 +228,8 @@ impl Upload {
         // another process.
         let mut running =
             session.running.take().filter(|known| known.len <= length).unwrap_or_else(Running::new);
-        running.len += hash_rest(&mut file, &path, running.len, &mut running.hasher)?;
+        let hashed = hash_rest(&mut file, running.len, &mut running.hasher);
+        running.len += hashed.map_err(Error::io("read", &path))?;
         let allowance = Allowance::of(layout, sessions.limits(), &owner(repository), running.len)?;
         session.running = Some(running);
         let (layout, disk) = (layout.clone(), disk.clone());

@@ -36,7 +36,23 @@ struct Request {
     reply: SyncSender<Result<()>>,
 }
 
+/// Posts changes whose outcome no one waits for. It must be dropped before its [`Writer`].
+#[derive(Clone)]
+pub(crate) struct Queue(Sender<Request>);
+
+impl Queue {
+    /// Posts changes. They are lost if the commit fails.
+    pub(crate) fn post(&self, changes: Vec<Change>) {
+        let (reply, _) = sync_channel(1);
+        let _ = self.0.send(Request { changes, content: Vec::new(), flush: false, reply });
+    }
+}
+
 impl Writer {
+    pub(crate) fn queue(&self) -> Option<Queue> {
+        self.requests.clone().map(Queue)
+    }
+
     pub(crate) fn start(layout: Layout, disk: Disk, connection: Connection) -> Result<Self> {
         let (requests, inbox) = channel();
         let failed = |error| Error::Commit(Arc::new(error) as _);

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod check;
+mod health;
 mod passed;
 mod policies;
 mod reload;

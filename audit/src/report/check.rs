@@ -298,6 +298,8 @@ fn is_change(kind: EventType) -> bool {
         | EventType::InboxDrop
         | EventType::InboxExpire
         | EventType::StoreRebuild
+        | EventType::StoreHeal
+        | EventType::StoreRestore
         | EventType::AlarmRelease
         | EventType::ClusterInstall
         | EventType::ClusterUninstall
@@ -318,6 +320,9 @@ fn is_change(kind: EventType) -> bool {
         | EventType::PolicyChange
         | EventType::StoreCheck
         | EventType::InboxHold
+        | EventType::StoreScrub
+        | EventType::StoreDamage
+        | EventType::StoreBackup
         | EventType::Alarm
         | EventType::Return
         | EventType::Acknowledge => false,

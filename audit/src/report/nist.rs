@@ -33,6 +33,7 @@ pub(super) const ACCESS: &[K] = &[
     K::InboxPromote,
     K::InboxDrop,
     K::StoreRebuild,
+    K::StoreRestore,
     K::ServeStart,
     K::ServeReload,
 ];
@@ -58,6 +59,7 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::InboxPromote,
     K::InboxDrop,
     K::StoreRebuild,
+    K::StoreRestore,
     K::ServeStart,
     K::ServeReload,
     K::ServeStop,
@@ -85,7 +87,7 @@ pub(super) const KEYS: &[K] = &[K::KeyGenerate, K::KeyImport, K::KeyRotate, K::K
 pub(super) const DRIVES: &[K] = &[K::Pack, K::Import, K::Return, K::Acknowledge];
 
 /// Checks of content against its digests and signatures.
-pub(super) const CHECKED: &[K] = &[K::Verify, K::Import, K::StoreCheck];
+pub(super) const CHECKED: &[K] = &[K::Verify, K::Import, K::StoreCheck, K::StoreScrub, K::StoreDamage];
 
 const SIGNED_INTAKE: &[C] = &[C::Gapless, C::ImportsVerified, C::PushesJudged, C::PolicyNamed];
 

@@ -95,7 +95,7 @@ pub fn import_in_turn(
     let numbers = needed(manifest, store)?;
     let mut reader = Reader::new(media, admitted, sequence);
     let volumes = Volumes { numbers, window_log };
-    report.healed = load(manifest, &volumes, &mut |number| reader.payload(number), store, reporter)?;
+    report.healed = load(manifest, None, &volumes, &mut |number| reader.payload(number), store, reporter)?;
     check(manifest, store)?;
     store.commit(changes(manifest, store)?)?;
     reporter.end();

@@ -18,7 +18,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use store::Totals;
+use store::{Health, Totals};
 
 pub(super) use counted::{CountedGate, CountedObserver};
 pub(super) use labels::route;
@@ -49,6 +49,8 @@ struct Inner {
     bytes: Gauge,
     uploads: Gauge,
     free: Gauge,
+    damaged: Gauge,
+    verified: Gauge,
     certificate: Gauge,
     transfers: OnceLock<FairQueue<Party>>,
 }
@@ -69,6 +71,8 @@ impl Default for Metrics {
             bytes: Gauge::default(),
             uploads: Gauge::default(),
             free: Gauge::default(),
+            damaged: Gauge::default(),
+            verified: Gauge::default(),
             certificate: Gauge::default(),
             transfers: OnceLock::new(),
         }))
@@ -104,6 +108,10 @@ impl Metrics {
         registry.register("store_bytes", "Their size", own.bytes.clone());
         registry.register("store_free_bytes", "Free space of the store's file system", own.free.clone());
         registry.register("uploads", "Unfinished uploads", own.uploads.clone());
+        let help = "Blobs and manifests that are damaged or missing";
+        registry.register("store_damaged_blobs", help, own.damaged.clone());
+        let help = "Since when every blob was verified by a scrub, in seconds since 1970; 0 if never";
+        registry.register("store_verified_timestamp_seconds", help, own.verified.clone());
         if let Some(expiry) = certificate_expiry {
             self.certificate_expires(expiry);
             let help = "When the server's certificate expires, in seconds since 1970";
@@ -155,6 +163,11 @@ impl Metrics {
     pub(super) fn watch(&self, transfers: &FairQueue<Party>) {
         // Only one server uses a value.
         let _ = self.0.transfers.set(transfers.clone());
+    }
+
+    fn set_health(&self, health: &Health) {
+        self.0.damaged.set(gauge(health.damaged.len() as u64));
+        self.0.verified.set(gauge(health.verified.unwrap_or(0)));
     }
 
     fn set_totals(&self, totals: Totals) {

@@ -11,7 +11,7 @@ use super::load::{Loaded, load};
 use super::plan::{Listen, Plan, Security, described};
 use super::start::Configured;
 use crate::failure::Status;
-use crate::printer::{Printer, count};
+use crate::printer::{Printer, count, size};
 
 pub(super) fn run(settings: &Serve, configured: Configured, printer: &Printer) -> anyhow::Result<Status> {
     let Configured { plan, mut sources } = configured;
@@ -66,6 +66,10 @@ fn explained(plan: &Plan, loaded: &Loaded, value: &Value) -> String {
     if let Some(inbox) = value["inbox"].as_object() {
         let limits: Vec<_> = inbox.iter().map(|(name, limit)| format!("{name} {limit}")).collect();
         line("inbox", &limits.join(", "));
+    }
+    if let Some(scrub) = &plan.scrub {
+        let rate = scrub.rate.map_or_else(String::new, |rate| format!(", at most {} per second", size(rate)));
+        line("scrub", &format!("every {} s{rate}", scrub.every.as_secs()));
     }
     for proxy in &plan.proxies {
         line("trusted proxy", &proxy.to_string());

@@ -15,6 +15,7 @@ use serde_saphyr::Spanned;
 use super::access::Access;
 use super::inbox::InboxText;
 use super::plan::{At, Authority, Form, GateRules, Listen, Plan, Security, naming};
+use super::scrub::ScrubText;
 use crate::cli::listen;
 use crate::failure::Usage;
 
@@ -58,6 +59,9 @@ struct Document {
     access: Access,
     #[schemars(with = "Option<LimitsText>")]
     limits: Option<Spanned<LimitsText>>,
+    /// Verify all blobs of the store regularly. Default: never.
+    #[schemars(with = "Option<ScrubText>")]
+    scrub: Option<Spanned<ScrubText>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -247,6 +251,9 @@ impl Document {
             .inbox
             .map(|text| text.value.limits().map_err(|message| place(line_of(&text)).error(&message)));
         let limits = limits.transpose()?.unwrap_or_default();
+        let scrub = self.scrub.map(|text| {
+            text.value.plan().map_err(|message| place(line_of(&text)).error(&format!("`scrub`: {message}")))
+        });
         Ok(Plan {
             store: below(folder, self.store),
             listeners,
@@ -260,6 +267,7 @@ impl Document {
             },
             proxies: proxies.collect::<Result<_, _>>()?,
             limits: Limits { inbox: inbox.transpose()?, ..limits },
+            scrub: scrub.transpose()?,
             form: Form::File,
         })
     }

@@ -14,6 +14,7 @@ use super::Serve;
 use super::access::{Access, Anonymous};
 use super::inbox;
 use crate::cli::listen;
+use super::scrub::ScrubPlan;
 use crate::failure::Usage;
 use crate::gates::name_rule;
 
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     pub(super) gates: GateRules,
     pub(super) proxies: Vec<Cidr>,
     pub(super) limits: Limits,
+    /// When the store is scrubbed.
+    pub(super) scrub: Option<ScrubPlan>,
     /// How the rules name these settings in messages.
     pub(super) form: Form,
 }
@@ -122,6 +125,7 @@ impl Plan {
             },
             proxies: settings.trusted_proxy.clone(),
             limits,
+            scrub: None,
             form: Form::Flags,
         })
     }
@@ -285,6 +289,7 @@ pub(super) fn described(plan: &Plan) -> Value {
         "trust": plan.trust,
         "inbox": plan.limits.inbox.map(inbox::described),
         "trustedProxies": plan.proxies.iter().map(Cidr::to_string).collect::<Vec<_>>(),
+        "scrub": plan.scrub.map(|scrub| json!({ "everySeconds": scrub.every.as_secs(), "bytesPerSecond": scrub.rate })),
         "limits": {
             "connections": limits.connections,
             "connectionsPerClient": limits.per_client,
@@ -318,6 +323,7 @@ pub(super) mod tests {
             gates: GateRules::default(),
             proxies: Vec::new(),
             limits: Limits::default(),
+            scrub: None,
             form: Form::File,
         }
     }

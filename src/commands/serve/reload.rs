@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use super::Serve;
 use super::load::{GateBasis, Loaded, load, plan_of};
 use super::plan::{Plan, Security};
+use super::scrub::Scrubbing;
 use super::sources::{Digests, Sources, Watch};
 use super::start::{certificate_of, issue, note};
 use crate::commands::tls::{self, CurrentCertificate};
@@ -48,6 +49,7 @@ pub(super) struct Running {
     pub(super) host: Option<RegistryHost>,
     pub(super) journals: Journals,
     pub(super) urls: Vec<String>,
+    pub(super) scrubbing: Scrubbing,
 }
 
 /// The gate in use, and what it depends on.
@@ -212,6 +214,7 @@ impl Running {
             ("trust file", gate.basis != self.gate.basis),
             ("read-only mode", plan.read_only != self.plan.read_only),
             ("limits", plan.limits != self.plan.limits),
+            ("scrub", plan.scrub != self.plan.scrub),
         ];
         parts.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
     }
@@ -232,6 +235,7 @@ impl Running {
         if let (Some(metrics), Some(expiry)) = (&self.metrics, expiry) {
             metrics.certificate_expires(expiry);
         }
+        self.scrubbing.change(next.plan.scrub);
         self.watch.loaded(&next.sources);
         (self.plan, self.sources, self.gate) = (next.plan, next.sources, next.gate);
     }

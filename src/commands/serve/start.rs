@@ -16,10 +16,11 @@ use tokio::net::TcpListener;
 use super::load::{Loaded, load, plan_of};
 use super::plan::{At, Listen, Plan, Security};
 use super::reload::{GateInUse, Running};
+use super::scrub::Scrubbing;
 use super::sources::{Sources, Watch};
 use super::{Serve, observer, write_address};
 use crate::commands::tls::{self, CurrentCertificate};
-use crate::logged::Work;
+use crate::logged::{Work, log_damage};
 use crate::observability::Observability;
 use crate::passed::{self, PassedSocket};
 use crate::printer::{Printer, quoted};
@@ -81,6 +82,12 @@ pub(super) async fn open(
         gate.gate = trust.gate(&plan, &store, host.as_ref(), work.journals()?);
     }
     let journals = work.journals()?;
+    log_damage(&store, journals.clone());
+    let scrub = plan.scrub.filter(|_| !store.is_read_only());
+    if scrub != plan.scrub {
+        printer.say("warning: the store is read-only, so it is not scrubbed");
+    }
+    let scrubbing = Scrubbing::start(store.clone(), journals.clone(), scrub)?;
     work.done()?;
     announce(&plan, &urls, host.as_deref(), printer)?;
     write_address(settings.address_file.as_deref(), &urls.join("\n"))?;
@@ -113,6 +120,7 @@ pub(super) async fn open(
         host,
         journals,
         urls,
+        scrubbing,
     };
     Ok((running, listeners, observability))
 }

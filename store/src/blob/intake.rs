@@ -10,6 +10,7 @@ use oci::{Digest, Hasher};
 use super::{BUFFER, hash_file, temporary_path};
 use crate::durable::{Disk, Publication, Step};
 use crate::layout::Layout;
+use crate::reading::{is_of_the_file, open_blob};
 use crate::write_behind::write_behind;
 use crate::{Error, Result};
 
@@ -90,12 +91,18 @@ pub(super) struct Existing {
 impl Existing {
     pub(super) fn open(layout: &Layout, digest: &Digest, durable: bool) -> Result<Option<Self>> {
         let target = layout.blob(digest);
-        let file = match File::open(&target) {
+        let file = match open_blob(&target) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // It is replaced.
+            Err(error) if is_of_the_file(&error) => return Ok(None),
             Err(error) => return Err(Error::io("open", &target)(error)),
         };
-        let size = file.metadata().map_err(Error::io("read", &target))?.len();
+        let found = file.metadata().map_err(Error::io("read", &target))?;
+        if !found.is_file() {
+            return Ok(None);
+        }
+        let size = found.len();
         Ok(Some(Self { target, file, size, durable, buffer: Vec::new() }))
     }
 

@@ -37,6 +37,8 @@ impl Classified for Error {
             | Self::UploadGone(_)
             | Self::UploadQuota { .. }
             | Self::PartialBusy { .. }
+            | Self::Scrubbing(_)
+            | Self::DiskFails(_)
             | Self::Invalid(_)
             | Self::HalvesDiffer { .. }
             | Self::Random => Class::Other,

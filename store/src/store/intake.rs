@@ -82,6 +82,7 @@ impl Store {
     pub fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.0.layout.blob(digest);
         match fs::metadata(&path) {
+            Ok(other) if !other.is_file() => Ok(None),
             Ok(file) if self.is_read_only() || keep::is_recent(&file, self.0.grace) => Ok(Some(file.len())),
             Ok(file) if self.0.readers.is_needed(digest)? => Ok(Some(file.len())),
             Ok(_) => keep::claim(&self.0.layout, digest),

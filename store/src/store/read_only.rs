@@ -21,7 +21,7 @@ impl Store {
         let layout = Layout::new(root);
         let lock = prepare_to_read(&layout)?;
         let disk = Disk::default();
-        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), false), open_read_only);
+        let readers = Readers::new(Inspector::new(layout.clone(), disk.clone(), None), open_read_only);
         match readers.with(check_readable) {
             Ok(()) => Ok(Self(Arc::new(Inner::new(layout, disk, readers, None, lock)))),
             // The files that writers share do not exist and cannot be created: no process has the store open.

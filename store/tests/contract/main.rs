@@ -25,6 +25,8 @@ mod referrers;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod scrub;
+#[cfg(test)]
 mod sharing;
 #[cfg(test)]
 mod small;

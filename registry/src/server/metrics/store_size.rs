@@ -16,8 +16,12 @@ pub(in crate::server) async fn measure(metrics: Metrics, store: Store) {
     loop {
         let begun = Instant::now();
         let measured = store.clone();
-        match tokio::task::spawn_blocking(move || measured.totals()).await {
-            Ok(Ok(totals)) => metrics.set_totals(totals),
+        let measuring = move || Ok::<_, store::Error>((measured.totals()?, measured.health()?));
+        match tokio::task::spawn_blocking(measuring).await {
+            Ok(Ok((totals, health))) => {
+                metrics.set_totals(totals);
+                metrics.set_health(&health);
+            }
             Ok(Err(error)) => tracing::warn!(%error, "cannot measure the store"),
             Err(error) => tracing::warn!(%error, "the measurement of the store ended unexpectedly"),
         }
