@@ -188,6 +188,10 @@ kinds! {
     StoreCheck = "store.check",
     /// Unreferenced blobs were removed.
     StoreGc = "store.gc",
+    /// Tags that no rule keeps were removed.
+    StoreRetention = "store.retention",
+    /// Names were protected from removal, or a protection ended.
+    StoreProtect = "store.protect",
     /// A tag, a manifest or a repository was removed from a store.
     StoreRemove = "store.remove",
     /// A tag of a store was rolled back.

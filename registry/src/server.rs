@@ -24,10 +24,12 @@ mod metrics;
 mod missing;
 mod namespace;
 mod observe;
+mod pulls;
 mod range;
 mod ready;
 mod refusal;
 mod refusals;
+mod repositories;
 mod route;
 mod running;
 mod sendfile;
@@ -66,6 +68,7 @@ use handle::Call;
 use listing::Positions;
 use metrics::{CountedGate, CountedObserver};
 use missing::Missing;
+use pulls::Pulls;
 use ready::Readiness;
 use refusal::Refusal;
 use refusals::Refusals;
@@ -216,6 +219,7 @@ struct App {
     /// Where catalogs of callers that do not see all repositories go on.
     positions: Arc<Positions>,
     missing: Arc<Missing>,
+    pulls: Arc<Pulls>,
     metrics: Metrics,
     access_log: Option<Arc<dyn AccessLog>>,
     request_ids: Arc<RequestIds>,
@@ -252,6 +256,7 @@ impl App {
             observer,
             gate,
             missing: Arc::new(Missing::new()),
+            pulls: Arc::default(),
             metrics,
             access_log: config.access_log,
             request_ids: Arc::new(RequestIds::new()),

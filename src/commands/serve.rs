@@ -1,7 +1,7 @@
 //! `airlock serve`.
 //!
 //! `document`: the configuration file; `plan`: the effective configuration and its rules; `access`: who may pull and push;
-//! `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it.
+//! `rules`: the rules of the store; `retain`: retention while serving; `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it.
 //!
 //! `flags | document -> Plan -> Loaded -> Running`
 
@@ -11,6 +11,8 @@ mod document;
 mod load;
 mod plan;
 mod reload;
+mod retain;
+mod rules;
 mod sources;
 mod start;
 
@@ -26,6 +28,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::document::json_schema;
+use self::plan::Form;
+pub(crate) use self::rules::rules_of;
 use self::start::Configured;
 use crate::cli::{GateArgs, TrustArg, listen};
 use crate::commands::tls::Tls;

@@ -1,6 +1,8 @@
 //! The store's public interface: opening, queries and commits; `read_only`: opening without write permission, and notes;
-//! `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
+//! `governed`: rules, quotas and protections; `intake`: blobs and uploads; `listing`: referrers and the history of tags;
+//! `upkeep`: check, rebuild, garbage collection.
 
+mod governed;
 mod intake;
 mod listing;
 mod read_only;
@@ -26,6 +28,8 @@ use crate::schema::{open_immutable, open_reader, open_writer};
 use crate::upload::Sessions;
 use crate::writer::Writer;
 use crate::{Error, Result};
+
+pub use governed::ExpiredTags;
 
 /// An open store. Clones share it.
 #[derive(Clone)]

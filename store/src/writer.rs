@@ -7,12 +7,13 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::change::{Change, SizeCheck, apply};
+use crate::change::{Change, Checks, SizeCheck, apply};
 use crate::commit::{Disk, Step};
 use crate::journal::{self, Record};
 use crate::layout::Layout;
+use crate::rules::KnownRules;
 use crate::schema::name_holders;
-use crate::{Error, Result};
+use crate::{Error, Result, quota};
 
 /// The maximum number of requests that share one commit.
 const GROUP: usize = 256;
@@ -31,7 +32,7 @@ struct Request {
 impl Writer {
     pub(crate) fn start(layout: Layout, disk: Disk, connection: Connection) -> Result<Self> {
         let (requests, inbox) = channel();
-        let mut thread = Committer { layout, disk, connection };
+        let mut thread = Committer { layout, disk, connection, rules: KnownRules::default() };
         let thread = std::thread::Builder::new()
             .name("store-commit".to_owned())
             .spawn(move || thread.run(&inbox))
@@ -60,6 +61,7 @@ struct Committer {
     layout: Layout,
     disk: Disk,
     connection: Connection,
+    rules: KnownRules,
 }
 
 impl Committer {
@@ -97,10 +99,8 @@ impl Committer {
         for request in group {
             let known = records.len();
             let mut savepoint = transaction.savepoint()?;
-            let applied = request.changes.iter().try_for_each(|change| {
-                records.extend(apply(&savepoint, &self.layout, change, SizeCheck::Enforce)?);
-                Ok(())
-            });
+            let applied = apply_all(&savepoint, &self.layout, &mut self.rules, &request.changes)
+                .map(|applied| records.extend(applied));
             if let Ok(()) = applied {
                 savepoint.commit()?;
             } else {
@@ -125,6 +125,29 @@ impl Committer {
         transaction.commit()?;
         Ok(results)
     }
+}
+
+/// Applies the changes of one request, which must comply with the rules of the store.
+fn apply_all(
+    connection: &Connection,
+    layout: &Layout,
+    rules: &mut KnownRules,
+    changes: &[Change],
+) -> Result<Vec<Record>> {
+    let rules = rules.current(connection)?;
+    let is_limited = !rules.quotas.is_empty()
+        && !changes.iter().any(|change| change.is_overriding() || matches!(change, Change::SetRules(_)));
+    let before = if is_limited { quota::usage(connection)? } else { Vec::new() };
+    let mut records = Vec::new();
+    for change in changes {
+        let checks = Checks { sizes: SizeCheck::Enforce, rules: &rules };
+        records.extend(apply(connection, layout, change, checks)?);
+    }
+    quota::settle(connection, &rules.quotas)?;
+    if is_limited {
+        quota::check(&rules.quotas, &before, &quota::usage(connection)?)?;
+    }
+    Ok(records)
 }
 
 /// The committed length of the journal.

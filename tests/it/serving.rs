@@ -3,6 +3,7 @@
 mod check;
 mod policies;
 mod reload;
+mod space;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

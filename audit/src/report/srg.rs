@@ -9,7 +9,8 @@ use super::framework::{Control, Rows};
 use super::nist::{ACCESS, INTAKE, PRIVILEGED, TRUST};
 use crate::EventType as K;
 
-const CHANGES: &[K] = &[K::Push, K::Delete, K::Import, K::StoreGc, K::StoreRemove, K::TagRollback];
+const CHANGES: &[K] =
+    &[K::Push, K::Delete, K::Import, K::StoreGc, K::StoreRetention, K::StoreRemove, K::TagRollback];
 
 /// Changes of the registry's content, and the starts of the registry, which record its access settings.
 const REGISTRY: &[K] = &[
@@ -17,6 +18,7 @@ const REGISTRY: &[K] = &[
     K::Delete,
     K::Import,
     K::StoreGc,
+    K::StoreRetention,
     K::StoreRemove,
     K::TagRollback,
     K::ServeStart,

@@ -4,21 +4,21 @@
 //! refusal tells nothing about the repository. Each request is decided by the current policies. The scope of a token and
 //! the scope of a robot account only narrow what the policies allow.
 //!
-//! `check`: the check of a request; `config`: the section of the configuration file; `pattern`: patterns of repository names; `policies`: decisions;
+//! `check`: the check of a request; `config`: the section of the configuration file; `policies`: decisions;
 //! `robots`: robot accounts; `scope`: the scopes of tokens; `rights`: what the caller of one request may do.
 //!
 //! `AccessConfig + Htpasswd + Robots -> Policies -> Rights`
 
 mod check;
 mod config;
-mod pattern;
 mod policies;
 mod rights;
 mod robots;
 mod scope;
 
+pub use oci::RepositoryPattern;
+
 pub use self::config::{AccessConfig, Allow, PolicyConfig};
-pub use self::pattern::RepositoryPattern;
 pub use self::policies::Policies;
 pub use self::robots::{NewRobot, Robot, RobotScope, RobotState, Robots};
 

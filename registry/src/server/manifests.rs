@@ -39,6 +39,7 @@ pub(super) async fn pull(
         }
         return Err(Refusal::manifest_unknown(&repository, &selector));
     };
+    app.pulls.note(&found.candidate.repository, &found.row.digest);
     let lasting = match selector {
         Selector::Tag(_) => Lasting::Movable,
         Selector::Digest(_) => app.lasting(call),
@@ -138,21 +139,27 @@ pub(super) async fn push(
     let gate = app.gate.clone().filter(|_| !tags.is_empty());
     let counted = app.limits.naming.map(|most| (call.limit_key(), most));
     let (name, named, visitor) = (repository.clone(), tags.clone(), call.visitor());
-    let changed = app
-        .change(call, move |store| {
-            if let Some(gate) = gate {
-                let (digest, manifest) = (&digest, &manifest);
-                gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
-            }
-            let operation = Operation::PushManifest;
-            let mut change =
-                Changed { operation, repository: name, digest, tags: named, manifest: None, visitor };
-            put(store, &change, manifest.clone(), counted)?;
-            change.manifest = Some(manifest);
-            Ok(change)
-        })
-        .await?;
-    let digest = changed.digest;
+    let pushed = digest.clone();
+    app.change(call, move |store| {
+        let digest = pushed;
+        if let Some(gate) = gate {
+            let (digest, manifest) = (&digest, &manifest);
+            gate.push(&Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor })?;
+        }
+        let operation = Operation::PushManifest;
+        let mut change = Changed {
+            operation,
+            repository: name,
+            digest: Some(digest.clone()),
+            tags: named,
+            manifest: None,
+            visitor,
+        };
+        put(store, (&change, &digest), manifest.clone(), counted)?;
+        change.manifest = Some(manifest);
+        Ok(change)
+    })
+    .await?;
     let mut response = answer::done(StatusCode::CREATED);
     let headers = response.headers_mut();
     answer::set(headers, LOCATION, answer::manifest_path(&repository, &Selector::Digest(digest.clone())));
@@ -206,11 +213,11 @@ fn parsed(
 
 fn put(
     store: &Store,
-    change: &Changed,
+    (change, digest): (&Changed, &Digest),
     manifest: Manifest,
     counted: Option<(String, NamingLimits)>,
 ) -> Result<(), Refusal> {
-    let Changed { repository, digest, tags, visitor, .. } = change;
+    let Changed { repository, tags, visitor, .. } = change;
     let missing = missing(store, repository, &manifest)?;
     if !missing.is_empty() {
         return Err(Refusal::blobs_missing(repository, &missing));
@@ -285,7 +292,7 @@ pub(super) async fn delete(
             }
         };
         store.commit_as(&visitor.actor(), vec![change])?;
-        Ok(Changed { operation, repository, digest: row.digest, tags, manifest: None, visitor })
+        Ok(Changed { operation, repository, digest: Some(row.digest), tags, manifest: None, visitor })
     })
     .await?;
     Ok(answer::done(StatusCode::ACCEPTED))

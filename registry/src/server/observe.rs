@@ -19,6 +19,8 @@ pub enum Operation {
     DeleteTag,
     /// A blob was removed from the repository.
     DeleteBlob,
+    /// A repository was deleted, with everything in it.
+    DeleteRepository,
     /// A request had wrong credentials.
     LogIn,
 }
@@ -47,9 +49,9 @@ pub struct Changed {
     pub operation: Operation,
     /// The repository.
     pub repository: RepositoryName,
-    /// The digest of the manifest or blob.
-    pub digest: Digest,
-    /// The tags that were set, or the tag that was deleted.
+    /// The digest of the manifest or blob; none for a repository.
+    pub digest: Option<Digest>,
+    /// The tags that were set or deleted.
     pub tags: Vec<Tag>,
     /// The manifest, if one was pushed.
     pub manifest: Option<Manifest>,

@@ -11,6 +11,7 @@ use super::guard::address::Proxies;
 use super::listener::Listener;
 use super::metrics::{CountedGate, Metrics, measure};
 use super::missing::write_missing;
+use super::pulls::write_pulls;
 use super::serve::{expire_uploads, report_refusals};
 use super::{App, Limits, ServerConfig, access_log};
 use crate::Error;
@@ -84,17 +85,19 @@ impl Server {
         let upkeep = tokio::spawn(expire_uploads(app.store.clone(), app.limits.session));
         let reports = tokio::spawn(report_refusals(Arc::clone(&app.refusals)));
         let writes = tokio::spawn(write_missing(Arc::clone(&app.missing), app.store.clone()));
+        let pulls = tokio::spawn(write_pulls(Arc::clone(&app.pulls), app.store.clone()));
         let metrics = self.metrics.clone();
         let measured = metrics.map(|metrics| tokio::spawn(measure(metrics, app.store.clone())));
         let sockets = app.limits.sockets();
         let served = sockets.serve_all(listeners, self.proxies.clone(), self.routes(), shutdown).await;
-        for task in [upkeep, reports, writes].into_iter().chain(measured) {
+        for task in [upkeep, reports, writes, pulls].into_iter().chain(measured) {
             task.abort();
         }
         // Report and write the remaining counts.
         let rest = move || {
             app.refusals.report_all();
             app.missing.write(&app.store);
+            app.pulls.write(&app.store);
         };
         let _ = tokio::task::spawn_blocking(rest).await;
         served

@@ -14,6 +14,7 @@ use serde_saphyr::Spanned;
 
 use super::access::Access;
 use super::plan::{At, Authority, Form, GateRules, Listen, Plan, Security, naming};
+use super::rules::{self, ImmutableText, QuotaText, RetentionText};
 use crate::cli::listen;
 use crate::failure::Usage;
 
@@ -57,6 +58,14 @@ struct Document {
     access: Access,
     #[schemars(with = "Option<LimitsText>")]
     limits: Option<Spanned<LimitsText>>,
+    /// Tags that cannot be moved or removed.
+    #[serde(default)]
+    immutable_tags: Vec<ImmutableText>,
+    /// Limits for the content of repositories.
+    #[serde(default)]
+    quotas: Vec<QuotaText>,
+    /// Which tags are retained.
+    retention: Option<RetentionText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -233,7 +242,9 @@ impl Document {
             let line = line_of(&text);
             text.value.limits().map_err(|message| place(line).error(&message))
         });
+        let rules = rules::parse(self.immutable_tags, self.quotas, self.retention);
         Ok(Plan {
+            rules: Some(rules.map_err(|message| place(None).error(&message))?),
             store: below(folder, self.store),
             listeners,
             authority,

@@ -12,6 +12,7 @@ use store::NamingLimits;
 
 use super::Serve;
 use super::access::{Access, Anonymous};
+use super::rules::{self, StoreRules};
 use crate::failure::Usage;
 use crate::gates::name_rule;
 
@@ -29,6 +30,8 @@ pub(super) struct Plan {
     pub(super) gates: GateRules,
     pub(super) proxies: Vec<Cidr>,
     pub(super) limits: Limits,
+    /// The rules of the store. Flags leave those that the store has.
+    pub(super) rules: Option<StoreRules>,
     /// How the rules name these settings in messages.
     pub(super) form: Form,
 }
@@ -113,6 +116,7 @@ impl Plan {
             },
             proxies: settings.trusted_proxy.clone(),
             limits,
+            rules: None,
             form: Form::Flags,
         })
     }
@@ -247,6 +251,7 @@ pub(super) fn described(plan: &Plan) -> Value {
         "access": plan.access.described(),
         "openToAll": plan.is_open_to_all(),
         "trust": plan.trust,
+        "rules": plan.rules.as_ref().map(rules::described),
         "trustedProxies": plan.proxies.iter().map(Cidr::to_string).collect::<Vec<_>>(),
         "limits": {
             "connections": limits.connections,
@@ -281,6 +286,7 @@ pub(super) mod tests {
             gates: GateRules::default(),
             proxies: Vec::new(),
             limits: Limits::default(),
+            rules: None,
             form: Form::File,
         }
     }

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::load::{Loaded, load, plan_of};
 use super::plan::{At, Listen, Plan, Security};
 use super::reload::{GateInUse, Running};
+use super::retain::Retention;
 use super::sources::{Sources, Watch};
 use super::{Serve, observer, write_address};
 use crate::commands::tls::{self, CurrentCertificate};
@@ -55,6 +56,9 @@ pub(super) async fn open(
     };
     if store.is_read_only() && !plan.read_only {
         return Err(store::Error::ReadOnly(plan.store).into());
+    }
+    if let Some(found) = plan.rules.as_ref().filter(|_| !store.is_read_only()) {
+        store.set_rules(&found.rules)?;
     }
     let Loaded { auth, certificates, trust } = loaded;
     let issued = issue(&plan)?;
@@ -99,9 +103,21 @@ pub(super) async fn open(
     let host = host.and_then(|host| host.parse().ok());
     let mut watch = Watch::default();
     watch.loaded(&sources);
-    let metrics = observability.metrics();
-    let running =
-        Running { server, store, plan, sources, watch, certificates, metrics, gate, host, journals, urls };
+    let (metrics, retention) = (observability.metrics(), Retention::default());
+    let running = Running {
+        server,
+        store,
+        plan,
+        sources,
+        watch,
+        certificates,
+        metrics,
+        gate,
+        host,
+        journals,
+        urls,
+        retention,
+    };
     Ok((running, listeners, observability))
 }
 

@@ -21,7 +21,10 @@ impl Classified for Error {
             Self::NamesGone(_)
             | Self::DigestMismatch { .. }
             | Self::DescriptorSize { .. }
+            | Self::TagImmutable { .. }
+            | Self::Protected(_)
             | Self::TooManyNaming { .. } => Class::Refused,
+            Self::QuotaExceeded { .. } => Class::NoRoom,
             Self::Closed
             | Self::NoDatabase(_)
             | Self::JournalShort { .. }
@@ -37,6 +40,7 @@ impl Classified for Error {
             | Self::UploadQuota { .. }
             | Self::PartialBusy { .. }
             | Self::Invalid(_)
+            | Self::Rules(_)
             | Self::HalvesDiffer { .. }
             | Self::Random => Class::Other,
         }

@@ -70,23 +70,30 @@ impl Store {
         self.0.readers.with(|connection| why::why(connection, digest))
     }
 
-    /// The manifests that no tag, index or subject keeps, and that were not pushed, and lost no tag, after `before`.
+    /// The manifests that no tag, index, subject or protection keeps, and that were not pushed, and lost no tag, after
+    /// `before`. The manifests `keep` stay, with everything that they keep.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn untagged(&self, before: SystemTime) -> Result<Untagged> {
-        self.0.readers.with(|connection| reach::untagged(connection, &self.0.layout, before))
+    pub fn untagged(&self, before: SystemTime, keep: &Untagged) -> Result<Untagged> {
+        self.0.readers.with(|connection| reach::untagged(connection, &self.0.layout, before, keep))
     }
 
     /// Removes those of the planned manifests that still nothing keeps, and returns them.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub fn delete_untagged(&self, planned: &Untagged, before: SystemTime) -> Result<Untagged> {
+    pub fn delete_untagged(
+        &self,
+        planned: &Untagged,
+        before: SystemTime,
+        keep: &Untagged,
+    ) -> Result<Untagged> {
         let mut deleted = Untagged::new();
         for (repository, planned) in planned {
             let (name, listed) = (repository.clone(), planned.clone());
-            self.commit(vec![Change::DeleteUntagged { repository: name, planned: listed, before }])?;
+            let keep = keep.get(repository).cloned().unwrap_or_default();
+            self.commit(vec![Change::DeleteUntagged { repository: name, planned: listed, before, keep }])?;
             let mut gone = planned.clone();
             for row in self.manifests(repository)? {
                 gone.remove(&row.digest);

@@ -5,6 +5,8 @@ mod collect;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod governed;
+#[cfg(test)]
 mod heal;
 #[cfg(test)]
 mod history;
@@ -22,6 +24,8 @@ mod recent;
 mod referrers;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod sharing;
 #[cfg(test)]
