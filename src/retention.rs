@@ -104,7 +104,7 @@ pub(crate) fn run_logged(store: &Store, journals: &Journals) {
         draft.evidence("tags", &count(retained.number_of_tags(), "tag"));
         draft.evidence("manifests", &count(retained.number_of_manifests(), "manifest"));
         draft.digests(retained.digests());
-        let collected = store.garbage().and_then(|plan| store.collect(&plan));
+        let collected = store.garbage().and_then(|plan| store.collect_old(&plan));
         let done = collected.as_ref().ok();
         record(store, UpkeepKind::Gc, begun, done.map(|collected| (collected.blobs, collected.bytes)));
         let collected = collected?;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::blob::{BlobFile, hash_file};
 use crate::layout::Layout;
-use crate::query::{all, parsed, read_manifest, size};
+use crate::query::{all, parsed, present, read_manifest, size};
 use crate::writer::journal_length;
 use crate::{Error, Progress, Result};
 
@@ -312,10 +312,11 @@ impl Rows {
                      FROM blobs t JOIN repositories r ON r.id = t.repository";
         let blobs =
             all(connection, blobs, [], |row| Ok((row.get(0)?, parsed(row, 1)?, size(row, 2)?, row.get(3)?)))?;
+        let repositories = format!("SELECT count(*) FROM repositories WHERE true {}", present(connection)?);
         let tags = "SELECT r.name, t.tag, t.digest FROM tags t JOIN repositories r ON r.id = t.repository";
         Ok(Self {
             repositories: connection
-                .query_row("SELECT count(*) FROM repositories", [], |row| size(row, 0))?,
+                .query_row(&repositories, [], |row| size(row, 0))?,
             manifests,
             blobs,
             tags: all(connection, tags, [], |row| Ok((row.get(0)?, row.get(1)?, parsed(row, 2)?)))?,

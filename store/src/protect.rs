@@ -109,6 +109,9 @@ pub(crate) fn of_removal(
     repository: &RepositoryName,
     selector: Option<&Selector>,
 ) -> Result<Vec<Protection>> {
+    if !exist(connection)? {
+        return Ok(Vec::new());
+    }
     let name = repository.as_str();
     match selector {
         None => of(connection, "repository = ?1", [name]),
@@ -137,6 +140,9 @@ pub(crate) fn check_removable(
 
 /// The manifests of a repository that protections keep.
 pub(crate) fn roots(connection: &Connection, repository: &RepositoryName) -> Result<BTreeSet<Digest>> {
+    if !exist(connection)? {
+        return Ok(BTreeSet::new());
+    }
     let name = repository.as_str();
     let sql = "WITH home AS (SELECT id FROM repositories WHERE name = ?1),
                     own AS (SELECT selector FROM protected WHERE repository = ?1)
@@ -172,8 +178,12 @@ fn text(selector: Option<&Selector>) -> String {
 
 /// All protections.
 pub(crate) fn read_all(connection: &Connection) -> Result<Vec<Protection>> {
-    // A store that was last written by an older version lacks the table.
-    if connection.table_exists(None, "protected")? { of(connection, "true", []) } else { Ok(Vec::new()) }
+    if exist(connection)? { of(connection, "true", []) } else { Ok(Vec::new()) }
+}
+
+/// Whether there can be protections: a store that was last written by an older version lacks the table.
+fn exist(connection: &Connection) -> Result<bool> {
+    Ok(connection.table_exists(None, "protected")?)
 }
 
 impl Readers {

@@ -270,7 +270,7 @@ impl Readers {
 }
 
 /// The condition for repositories that were not removed. A store that was last written by an older version has no others.
-fn present(connection: &Connection) -> Result<&'static str> {
+pub(crate) fn present(connection: &Connection) -> Result<&'static str> {
     Ok(if has_column(connection, "repositories", "removed")? { "AND NOT removed" } else { "" })
 }
 

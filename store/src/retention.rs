@@ -126,9 +126,15 @@ pub(crate) fn expired(
     }
     let spared = protect::roots(connection, repository)?;
     let last = "FROM tag_history h WHERE h.repository = t.repository AND h.tag = t.tag ORDER BY h.rowid DESC LIMIT 1";
+    // A store that was last written by an older version lacks the table.
+    let pulled = if connection.table_exists(None, "pulls")? {
+        "SELECT at FROM pulls p WHERE p.repository = t.repository AND p.digest = t.digest"
+    } else {
+        "NULL"
+    };
     let sql = format!(
         "SELECT tag, digest, (SELECT at {last}), (SELECT h.rowid {last}),
-           (SELECT at FROM pulls p WHERE p.repository = t.repository AND p.digest = t.digest)
+           ({pulled})
          FROM tags t WHERE repository = (SELECT id FROM repositories WHERE name = ?1)"
     );
     let facts = all(connection, &sql, params![repository.as_str()], |row| {

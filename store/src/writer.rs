@@ -134,7 +134,13 @@ fn apply_all(
     rules: &mut KnownRules,
     changes: &[Change],
 ) -> Result<Vec<Record>> {
-    let rules = rules.current(connection)?;
+    let rules = match rules.current(connection) {
+        // New rules replace those that cannot be read.
+        Err(Error::Rules(_)) if changes.iter().all(|change| matches!(change, Change::SetRules(_))) => {
+            Arc::default()
+        }
+        rules => rules?,
+    };
     let is_limited = !rules.quotas.is_empty()
         && !changes.iter().any(|change| change.is_overriding() || matches!(change, Change::SetRules(_)));
     let before = if is_limited { quota::usage(connection)? } else { Vec::new() };

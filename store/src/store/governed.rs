@@ -76,12 +76,7 @@ impl Store {
         repository: &RepositoryName,
         selector: Option<&Selector>,
     ) -> Result<Vec<Protection>> {
-        self.0.readers.with(|connection| {
-            if !connection.table_exists(None, "protected")? {
-                return Ok(Vec::new());
-            }
-            protect::of_removal(connection, repository, selector)
-        })
+        self.0.readers.with(|connection| protect::of_removal(connection, repository, selector))
     }
 
     /// The tags that `rules` do not keep, in the repositories that they name. Tags on the manifests `keep` stay.

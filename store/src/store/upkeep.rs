@@ -130,6 +130,16 @@ impl Store {
         self.collect_older(plan, self.0.grace)
     }
 
+    /// As [`Store::collect`], but recent blobs stay in any case: another thread of this process may be about to name them.
+    ///
+    /// # Errors
+    /// As [`Store::collect`].
+    pub fn collect_old(&self, plan: &GarbagePlan) -> Result<Collected> {
+        let lock = self.0.layout.lock();
+        let now = keep::file_system_time(&lock)?;
+        self.collect_before(plan, now.checked_sub(self.0.grace).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
     /// As [`Store::collect`], but blobs stay recent for another time.
     ///
     /// # Errors
@@ -142,7 +152,13 @@ impl Store {
     fn collect_older(&self, plan: &GarbagePlan, grace: Duration) -> Result<Collected> {
         let lock = self.0.lock.as_ref().filter(|_| !self.is_read_only());
         let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
-        let cutoff = self.cutoff(lock, grace)?;
+        self.collect_before(plan, self.cutoff(lock, grace)?)
+    }
+
+    fn collect_before(&self, plan: &GarbagePlan, cutoff: SystemTime) -> Result<Collected> {
+        if self.is_read_only() {
+            return Err(Error::ReadOnly(self.root().to_owned()));
+        }
         let (layout, disk) = (&self.0.layout, &self.0.disk);
         garbage::collect(layout, disk, &mut open_writer(layout)?, plan, cutoff)
     }

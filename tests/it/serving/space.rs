@@ -4,29 +4,29 @@ use std::path::Path;
 
 use oci::{Digest, Manifest};
 use serde_json::{Value, json};
-use store::{Change, Store};
+use store::{Change, QuotaRule, RetentionRule, Rules, Store, TagRule};
 
 use super::Registry;
 use crate::cli::{airlock, fails};
-use crate::signing::works;
+use crate::signing::{site, works};
 
 /// A store with the tags of images in `team/app`, each about a blob with the name of the tag.
 fn filled(path: &Path, tags: &[&str]) -> Store {
     let store = Store::open(&path.join("store")).unwrap();
     for tag in tags {
-        push(&store, tag, tag);
+        push(&store, "team/app", tag, tag);
     }
     store
 }
 
-fn push(store: &Store, tag: &str, content: &str) -> Digest {
+fn push(store: &Store, name: &str, tag: &str, content: &str) -> Digest {
     let (blob, size) = store.put_bytes(content.as_bytes()).unwrap();
     let manifest = json!({
         "schemaVersion": 2, "mediaType": oci::media_type::OCI_MANIFEST, "layers": [],
         "config": { "mediaType": oci::media_type::OCI_CONFIG, "digest": blob.to_string(), "size": size },
     });
     let manifest = Manifest::parse(manifest.to_string().into_bytes().into(), None).unwrap();
-    let (digest, repository): (_, oci::RepositoryName) = (manifest.digest(), "team/app".parse().unwrap());
+    let (digest, repository): (_, oci::RepositoryName) = (manifest.digest(), name.parse().unwrap());
     let put = Change::PutManifest { repository: repository.clone(), digest: digest.clone(), manifest };
     let set = Change::SetTag { repository, tag: tag.parse().unwrap(), digest: digest.clone() };
     store.commit_as("ann", vec![put, set]).unwrap();
@@ -64,7 +64,7 @@ fn immutable_tags_of_the_file_bind_clients_and_commands_and_end_with_a_reload() 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     drop(filled(path, &["v1", "v1", "latest"]));
-    push(&Store::open(&path.join("store")).unwrap(), "v1", "two");
+    push(&Store::open(&path.join("store")).unwrap(), "team/app", "v1", "two");
     write(path, IMMUTABLE);
     let checked = works(path, &["serve", "--check", "-f", "registry.yaml"]);
     assert!(checked.contains("immutable tags") && checked.contains("v* in team/**"), "{checked}");
@@ -147,7 +147,7 @@ fn protected_names_are_listed_explained_and_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let store = filled(path, &["v1"]);
-    let digest = push(&store, "v2", "v2");
+    let digest = push(&store, "team/app", "v2", "v2");
     drop(store);
     refused(path, "store protect team/app:none --reason x", 4, "nothing named `team/app:none`");
     run(path, "store protect team/app:v1 --reason web --dry-run");
@@ -190,4 +190,45 @@ fn quotas_are_shown_and_bind_clients() {
     let digest = store.tags(&repository, None, None).unwrap().remove(0).1;
     let error = store.commit(vec![Change::SetTag { repository, tag, digest }]).unwrap_err();
     assert!(matches!(error, store::Error::QuotaExceeded { what: "tags", .. }), "{error:?}");
+}
+
+#[test]
+fn an_import_obeys_the_rules_and_what_it_brought_is_spared() {
+    let folder = site();
+    let path = folder.path();
+    works(path, &["pack", "--store", "store", "--to", "drive", "--key", "release.key"]);
+    let far = Store::open(&path.join("far")).unwrap();
+    let (name, repositories) = ("disk.example/team/app", vec!["disk.example/**".parse().unwrap()]);
+    push(&far, name, "v1", "other");
+    let immutable = TagRule { repositories: repositories.clone(), tags: vec!["v*".parse().unwrap()], except: Vec::new() };
+    far.set_rules(&Rules { immutable_tags: vec![immutable], ..Rules::default() }).unwrap();
+    let import = ["import", "drive", "--trust", "release.yaml", "--store", "far"];
+    fails(path, &[&import[..], &["--dry-run"]].concat(), 3, "`disk.example/team/app:v1` is immutable");
+    fails(path, &import, 3, "`disk.example/team/app:v1` is immutable");
+    // A quota counts what drives bring, and no name is set.
+    let quota = QuotaRule { repositories: repositories.clone(), bytes: Some(600), tags: None };
+    far.set_rules(&Rules { quotas: vec![quota], ..Rules::default() }).unwrap();
+    let used = far.quotas().unwrap();
+    fails(path, &import, 5, "the quota for `disk.example/**` is 600 bytes");
+    assert_eq!(far.quotas().unwrap(), used);
+    far.set_rules(&Rules::default()).unwrap();
+    works(path, &import);
+    // Neither retention nor the collection of untagged manifests removes what the drive brought.
+    let brought = far.tags(&name.parse().unwrap(), None, None).unwrap().remove(0).1;
+    push(&far, name, "newer", "newer");
+    let newest = RetentionRule {
+        repositories,
+        newest: Some(1),
+        newer_than_seconds: None,
+        tags: Vec::new(),
+        pulled_within_seconds: None,
+    };
+    let mut rules = Rules::default();
+    rules.retention.rules.push(newest);
+    far.set_rules(&rules).unwrap();
+    let retained = works(path, &["store", "retention", "--store", "far"]);
+    assert!(retained.starts_with("untagged") && retained.contains("removed 0 tags, 1 untagged"), "{retained}");
+    push(&far, name, "v1", "moved");
+    let untagged = ["store", "gc", "--untagged", "--older-than", "0s", "--dry-run", "--store", "far"];
+    assert!(!works(path, &untagged).contains(&brought.to_string()));
 }
