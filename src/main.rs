@@ -9,6 +9,7 @@
 //! - `admission`: checks a drive's log; `carried`: the log that `pack` writes to a drive
 //! - `past`: the newest checkpoints that packs signed; `passed`: sockets that systemd passes
 //! - `files`, `stores`, `trust_input`: what the user names: files, stores, trust files and keys
+//! - `retention`: retention of tags, and what it spares
 //! - `observability`: a registry's metrics and access log
 //! - `printer`: data on standard output, messages on standard error; `output_format`: which command supports which
 //!   format; `progress`: progress bars; `failure`: exit codes
@@ -30,6 +31,7 @@ mod past;
 mod printer;
 mod progress;
 mod quickstart;
+mod retention;
 mod settings;
 mod stores;
 mod trust_input;

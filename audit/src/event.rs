@@ -198,6 +198,10 @@ kinds! {
     StoreRestore = "store.restore",
     /// Unreferenced blobs were removed.
     StoreGc = "store.gc",
+    /// Tags that no rule keeps were removed.
+    StoreRetention = "store.retention",
+    /// Names were protected from removal, or a protection ended.
+    StoreProtect = "store.protect",
     /// A tag, a manifest or a repository was removed from a store.
     StoreRemove = "store.remove",
     /// A client pushed a manifest that waits for its signatures in the registry's inbox.

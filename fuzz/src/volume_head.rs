@@ -4,7 +4,7 @@ use std::path::Path;
 
 use oci::Digest;
 use packager::bundle::head::{Head, VolumeHeader, head_bytes};
-use packager::bundle::{BundleManifest, Limits, layout};
+use packager::bundle::{BundleManifest, Limits, extents};
 
 /// One run.
 pub fn run(bytes: &[u8]) {
@@ -20,10 +20,10 @@ pub fn run(bytes: &[u8]) {
     assert_eq!(BundleManifest::parse(&manifest.to_bytes(), &limits).expect("it was written here"), manifest);
     drop((manifest.content_size(), manifest.volume_name(1)));
     for volume in 0..=manifest.volumes.min(20) {
-        let pieces = layout::pieces(&manifest, volume);
+        let pieces = extents::pieces(&manifest, volume);
         for piece in pieces {
             drop(manifest.entries[piece.entry].tar_name(piece.extent));
         }
-        assert!(layout::payload_len(&manifest, volume) >= 1024);
+        assert!(extents::payload_len(&manifest, volume) >= 1024);
     }
 }

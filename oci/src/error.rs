@@ -19,6 +19,16 @@ pub enum Error {
         "`{0}` is not a tag: expected at most 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`"
     )]
     Tag(String),
+    /// A pattern of repository names is malformed.
+    #[error(
+        "`{0}` is not a pattern of repository names: expected for example `team-a/app`, `team-a/*` (one segment) or `team-a/**` (any number of segments)"
+    )]
+    RepositoryPattern(String),
+    /// A pattern of tags is malformed.
+    #[error(
+        "`{0}` is not a pattern of tags: expected at most 128 letters, digits, `_`, `.`, `-` and single `*`, such as `v*`"
+    )]
+    TagPattern(String),
     /// The part before the first slash is not a host with an optional port.
     #[error(
         "`{0}` is not a registry host: expected a lower-case host name or an IP address in canonical form, optionally followed by `:` and a port from 1 to 65535 without leading zeros"
@@ -64,6 +74,8 @@ impl Classified for Error {
             Self::Digest(_)
             | Self::RepositoryName(_)
             | Self::Tag(_)
+            | Self::RepositoryPattern(_)
+            | Self::TagPattern(_)
             | Self::RegistryHost(_)
             | Self::HubEndpoint(_)
             | Self::Reference(_)

@@ -8,6 +8,7 @@
 //! - [`name`]: repository names; [`tag`]: tags; [`mod@reference`]: references, which combine both with a registry host
 //! - [`media_type`]: the media types that matter here
 //! - [`descriptor`]: [`Descriptor`] and [`Platform`]
+//! - [`pattern`]: patterns of repository names and of tags
 //! - [`manifest`]: image manifests and indexes, OCI and Docker alike
 //! - [`distribution`]: the response bodies of the distribution protocol, shared by client and server
 //!
@@ -20,6 +21,7 @@ pub mod error;
 pub mod manifest;
 pub mod media_type;
 pub mod name;
+pub mod pattern;
 pub mod reference;
 pub mod tag;
 
@@ -29,5 +31,6 @@ pub use error::Error;
 pub use manifest::{Content, ImageManifest, Index, Manifest};
 pub use media_type::MediaType;
 pub use name::RepositoryName;
+pub use pattern::{RepositoryPattern, TagPattern};
 pub use reference::{Reference, RegistryHost, Selector};
 pub use tag::Tag;

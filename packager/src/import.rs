@@ -112,6 +112,13 @@ pub fn plan(admitted: &Admitted, media: &Media, store: &Store) -> Result<ImportR
         }
     }
     report.moved_tags = report.moved.len() as u64;
+    // The commit would refuse it, too, but only after everything was read.
+    let rules = store.rules()?;
+    let is_immutable = |moved: &&MovedTag| rules.are_immutable(&moved.repository, &moved.tag);
+    if let Some(MovedTag { repository, tag, .. }) = report.moved.iter().find(is_immutable) {
+        let (repository, tag) = (repository.clone(), tag.clone());
+        return Err(store::Error::TagImmutable { repository, tag }.into());
+    }
     Ok(report)
 }
 

@@ -74,9 +74,6 @@ pub enum Error {
         /// The group.
         group: String,
     },
-    /// A pattern of repository names is malformed.
-    #[error("`{0}` is not a pattern of repository names")]
-    RepositoryPattern(String),
     /// A user has the name of a robot account.
     #[error("the password file lists `{0}`, which is the name of a robot account")]
     UserIsRobot(String),
@@ -120,7 +117,7 @@ impl Error {
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
             Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),
             Self::PolicyEmpty { .. } => Some("list at least one value, or remove the policy"),
-            Self::PolicyPattern { .. } | Self::RepositoryPattern(_) => Some(
+            Self::PolicyPattern { .. } => Some(
                 "write it as `team-a/app`, `team-a/*` (one segment) or `team-a/**` (any number of segments)",
             ),
             Self::PolicySubject { .. } => {
@@ -156,7 +153,6 @@ impl Classified for Error {
             | Self::PolicyPattern { .. }
             | Self::PolicySubject { .. }
             | Self::PolicyGroup { .. }
-            | Self::RepositoryPattern(_)
             | Self::UserIsRobot(_)
             | Self::RobotsFile(_)
             | Self::RobotName(_)

@@ -27,10 +27,12 @@ mod missing;
 mod namespace;
 mod observe;
 mod observed;
+mod pulls;
 mod range;
 mod ready;
 mod refusal;
 mod refusal_reports;
+mod repositories;
 mod route;
 mod running;
 mod sendfile;
@@ -70,6 +72,7 @@ use handle::Call;
 use listing::Positions;
 use metrics::{CountedGate, CountedObserver};
 use missing::Missing;
+use pulls::Pulls;
 use ready::Readiness;
 use refusal::Refusal;
 use refusal_reports::Refusals;
@@ -227,6 +230,7 @@ struct App {
     /// Where catalogs of callers that do not see all repositories go on.
     positions: Arc<Positions>,
     missing: Arc<Missing>,
+    pulls: Arc<Pulls>,
     metrics: Metrics,
     /// Whether the metrics are served.
     is_measured: bool,
@@ -269,6 +273,7 @@ impl App {
             observer,
             gate,
             missing: Arc::new(Missing::new()),
+            pulls: Arc::default(),
             metrics,
             is_measured,
             access_log: config.access_log,

@@ -1,8 +1,8 @@
 //! `airlock serve`.
 //!
 //! `document`: the configuration file; `inbox`: its section about the inbox; `plan`: the effective configuration and its
-//! rules; `access`: who may pull and push; `sources`, `load`: its files; `start`, `reload`: applies it; `check`: prints it;
-//! `scrub`: verifies the store meanwhile.
+//! rules; `access`: who may pull and push; `rules`: the rules of the store; `sources`, `load`: its files; `start`, `reload`:
+//! applies it; `check`: prints it; `scrub`, `retain`: verify the store and remove expired tags meanwhile.
 //!
 //! `flags | document -> Plan -> Loaded -> Running`
 
@@ -13,6 +13,8 @@ mod inbox;
 mod load;
 mod plan;
 mod reload;
+mod retain;
+mod rules;
 mod scrub;
 mod sources;
 mod start;
@@ -29,7 +31,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::document::json_schema;
-use self::plan::At;
+use self::plan::{At, Form};
+pub(crate) use self::rules::rules_of;
 use self::start::Configured;
 use crate::cli::{GateArgs, TrustArg};
 use crate::commands::tls::Tls;

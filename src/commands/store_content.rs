@@ -4,6 +4,9 @@ mod gc;
 mod get;
 mod heal;
 mod list;
+mod protect;
+mod quotas;
+mod retention;
 mod rm;
 mod scrub;
 mod why;
@@ -20,6 +23,8 @@ use self::gc::Collect;
 use self::get::{GetRequest, get};
 use self::heal::HealArgs;
 use self::list::list;
+use self::protect::{Protect, Unprotect};
+use self::retention::Retain;
 use self::rm::Remove;
 use self::scrub::ScrubArgs;
 pub(crate) use self::scrub::faults;
@@ -65,7 +70,17 @@ pub(crate) enum StoreCommand {
     Rm(Remove),
     /// Delete blobs that nothing references.
     Gc(Collect),
-    /// Show what keeps a blob or a manifest: tags, indexes, subjects and leases.
+    /// Remove the tags that no rule for retention keeps.
+    Retention(Retain),
+    /// Protect names from retention and from removal.
+    Protect(Protect),
+    /// End the protection of a name.
+    Unprotect(Unprotect),
+    /// List the protected names.
+    Protections(StoreArg),
+    /// Show what counts towards the quotas.
+    Quotas(StoreArg),
+    /// Show what keeps a blob or a manifest: tags, indexes, subjects, leases and protections.
     #[command(after_help = "Example: airlock store why sha256:… --store store")]
     Why {
         /// The blob or the manifest.
@@ -86,6 +101,15 @@ pub(crate) fn run(settings: &StoreCommand, logs: &Logs, printer: &Printer) -> an
             return why::why(&Store::open_to_read(&store.store)?, digest, printer);
         }
         StoreCommand::Scrub(settings) if settings.report => return scrub::report(settings, printer),
+        StoreCommand::Protections(arg) => return protect::list(&Store::open_to_read(&arg.store)?, printer),
+        StoreCommand::Quotas(arg) => return quotas::list(&Store::open_to_read(&arg.store)?, printer),
+        StoreCommand::Retention(settings) if settings.dry_run => {
+            return retention::preview(settings, printer);
+        }
+        StoreCommand::Protect(settings) if settings.dry_run => return protect::preview(settings, printer),
+        StoreCommand::Unprotect(settings) if settings.dry_run => {
+            return protect::preview_end(settings, printer);
+        }
         StoreCommand::Rm(settings) if settings.dry_run => return rm::preview(settings, printer),
         StoreCommand::Gc(settings) if settings.dry_run => return gc::preview(settings, printer),
         StoreCommand::Rm(settings) => (EventType::StoreRemove, &settings.store.store),
@@ -94,6 +118,9 @@ pub(crate) fn run(settings: &StoreCommand, logs: &Logs, printer: &Printer) -> an
         StoreCommand::Heal(settings) => (settings.event(), &settings.store.store),
         StoreCommand::Rebuild { store, .. } => (EventType::StoreRebuild, &store.store),
         StoreCommand::Gc(settings) => (EventType::StoreGc, &settings.store.store),
+        StoreCommand::Retention(settings) => (EventType::StoreRetention, &settings.store.store),
+        StoreCommand::Protect(settings) => (EventType::StoreProtect, &settings.store.store),
+        StoreCommand::Unprotect(settings) => (EventType::StoreProtect, &settings.store.store),
     };
     let mut work = logs.begin(kind, "store", &path.display().to_string(), Some(path), printer)?;
     let result = maintain(settings, &mut work, printer);
@@ -135,6 +162,11 @@ fn maintain(settings: &StoreCommand, work: &mut Work<'_>, printer: &Printer) -> 
         }
         StoreCommand::Rm(settings) => rm::remove(settings, work, printer),
         StoreCommand::Gc(settings) => gc::collect(settings, work, printer),
+        StoreCommand::Retention(settings) => retention::retain(settings, work, printer),
+        StoreCommand::Protect(settings) => protect::protect(settings, work, printer),
+        StoreCommand::Unprotect(settings) => protect::unprotect(settings, work, printer),
+        StoreCommand::Protections(arg) => protect::list(&Store::open_to_read(&arg.store)?, printer),
+        StoreCommand::Quotas(arg) => quotas::list(&Store::open_to_read(&arg.store)?, printer),
         StoreCommand::Why { digest, store } => why::why(&Store::open_to_read(&store.store)?, digest, printer),
     }
 }

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::cli::{StoreArg, StoredName, tag_name, tags_name, time_of};
 use crate::clock::rfc3339;
-use crate::failure::{Missing, Status, Usage};
+use crate::failure::{Missing, Protected, Status, Usage};
 use crate::logged::{Logs, Work, acting};
 use crate::printer::{Printer, row};
 
@@ -50,6 +50,9 @@ pub(crate) enum Tags {
         /// A manifest that the tag pointed to, instead of the previous one.
         #[arg(long, value_name = "DIGEST")]
         to: Option<Digest>,
+        /// Move the tag even if a rule makes it immutable.
+        #[arg(long)]
+        force: bool,
         /// Print what would be changed, without changing it.
         #[arg(long)]
         dry_run: bool,
@@ -64,15 +67,17 @@ pub(crate) fn run(settings: &Tags, logs: &Logs, printer: &Printer) -> anyhow::Re
         Tags::List { repository, store, at } => {
             list(&Store::open_to_read(&store.store)?, repository, *at, printer)
         }
-        Tags::Rollback { name, store, to, dry_run: true } => {
-            let plan = Rollback::plan(&Store::open_to_read(&store.store)?, name, to.as_ref())?;
+        Tags::Rollback { name, store, to, force, dry_run: true } => {
+            let store = Store::open_to_read(&store.store)?;
+            let plan = Rollback::plan(&store, name, to.as_ref())?;
             printer.result(&plan, |plan| plan.text("would move"))?;
+            plan.check(&store, *force)?;
             Ok(Status::Done)
         }
-        Tags::Rollback { name, store, to, .. } => {
+        Tags::Rollback { name, store, to, force, .. } => {
             let object = name.to_string();
             let mut work = logs.begin(EventType::TagRollback, "tag", &object, Some(&store.store), printer)?;
-            let result = rollback(store, name, to.as_ref(), &mut work, printer);
+            let result = rollback(store, name, (to.as_ref(), *force), &mut work, printer);
             work.end(result)
         }
     }
@@ -102,7 +107,10 @@ fn history(
     limit: Option<usize>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
-    check_exists(store, &name.repository)?;
+    // A repository that was removed still has its history.
+    if store.tag_history(&name.repository, None, Some(1))?.is_empty() {
+        check_exists(store, &name.repository)?;
+    }
     let found = store.tag_history(&name.repository, name.tag(), limit)?.into_iter();
     let lines: Vec<_> = found
         .map(|change| ChangeLine { repository: name.repository.clone(), time: rfc3339(change.at), change })
@@ -173,6 +181,18 @@ impl Rollback {
         Ok(Self { repository: name.repository.clone(), tag, from, to })
     }
 
+    /// Fails if the tag is immutable.
+    fn check(&self, store: &Store, force: bool) -> anyhow::Result<()> {
+        let Self { repository, tag, .. } = self;
+        if force || self.from.is_none() || !store.rules()?.are_immutable(repository, tag) {
+            return Ok(());
+        }
+        let message = format!("`{repository}:{tag}` is immutable, so it cannot be moved");
+        let hint =
+            "the rule is in the registry's configuration file; to move the tag nevertheless, give --force";
+        Err(Protected { message, hint }.into())
+    }
+
     fn text(&self, verb: &str) -> String {
         let from = self.from.as_ref().map_or("-".to_owned(), ToString::to_string);
         let Self { repository, tag, to, .. } = self;
@@ -211,7 +231,7 @@ fn target(
 fn rollback(
     store: &StoreArg,
     name: &StoredName,
-    to: Option<&Digest>,
+    (to, force): (Option<&Digest>, bool),
     work: &mut Work<'_>,
     printer: &Printer,
 ) -> anyhow::Result<Status> {
@@ -223,8 +243,13 @@ fn rollback(
     if let Some(from) = &plan.from {
         work.evidence("from", from);
     }
+    plan.check(&store, force)?;
     let (repository, tag, digest) = (plan.repository.clone(), plan.tag.clone(), plan.to.clone());
-    store.commit(vec![Change::SetTag { repository, tag, digest }])?;
+    let set = Change::SetTag { repository, tag, digest };
+    if force {
+        work.evidence("forced", "true");
+    }
+    store.commit(vec![if force { Change::Overriding(Box::new(set)) } else { set }])?;
     work.done()?;
     printer.report(&plan, |plan| plan.text("moved"))?;
     Ok(Status::Done)

@@ -24,13 +24,13 @@ impl Observer for AuditObserver {
     fn changed(&self, change: &Changed) -> Result<(), Box<dyn Error + Send + Sync>> {
         let (kind, object) = kind(change.operation);
         let tags: Vec<&str> = change.tags.iter().map(Tag::as_str).collect();
-        let name = if tags.is_empty() {
-            format!("{}@{}", change.repository, change.digest)
-        } else {
-            format!("{}:{}", change.repository, tags.join(","))
+        let name = match &change.digest {
+            _ if !tags.is_empty() => format!("{}:{}", change.repository, tags.join(",")),
+            Some(digest) => format!("{}@{digest}", change.repository),
+            None => change.repository.to_string(),
         };
         let mut draft = Draft::new(kind, object, &name);
-        draft.digests([change.digest.to_string()]);
+        draft.digests(change.digest.iter().map(ToString::to_string));
         if change.operation != Operation::ExpireManifest {
             set_client(&mut draft, &change.visitor);
         }
@@ -94,6 +94,7 @@ fn kind(operation: Operation) -> (EventType, &'static str) {
         Operation::DeleteManifest => (EventType::Delete, "manifest"),
         Operation::DeleteTag => (EventType::Delete, "tag"),
         Operation::DeleteBlob => (EventType::Delete, "blob"),
+        Operation::DeleteRepository => (EventType::Delete, "repository"),
         Operation::LogIn => (EventType::Login, "path"),
     }
 }

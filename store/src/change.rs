@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use oci::{Descriptor, Digest, Manifest, RepositoryName, Tag};
+use oci::{Descriptor, Digest, Manifest, RepositoryName, Selector, Tag};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::health::{self, HealthChange};
 use crate::inbox::{self, InboxLimits, Waiting};
 use crate::journal::Record;
 use crate::layout::Layout;
+use crate::protect::{self, Protection};
+use crate::pulls;
 use crate::pushed::{self, NamingLimits, Pusher};
+use crate::rules::{self, Rules};
+use crate::upkeep::{self, UpkeepRun};
 use crate::wanted::{self, Wanted, WantedName};
-use crate::{Error, Result, history, reach, removal};
+use crate::{Error, Result, history, removal};
 
 /// How long a pushed blob is kept while no manifest names it.
 const PUSH_LEASE_SECONDS: i64 = 24 * 3600;
@@ -121,7 +125,7 @@ pub enum Change {
         /// The tag.
         tag: Tag,
     },
-    /// Removes a repository with its manifests, tags, tag history and links.
+    /// Removes a repository with its manifests, tags and links. The history of its tags stays.
     DeleteRepository {
         /// The repository.
         repository: RepositoryName,
@@ -134,7 +138,51 @@ pub enum Change {
         planned: BTreeSet<Digest>,
         /// Manifests that were pushed or lost their last tag after this time stay.
         before: SystemTime,
+        /// These stay, too, with everything that they keep.
+        keep: BTreeSet<Digest>,
     },
+    /// Removes those of the planned tags that no rule keeps when the change is applied: see [`crate::Store::expired_tags`].
+    ExpireTags {
+        /// The repository.
+        repository: RepositoryName,
+        /// The planned tags.
+        planned: BTreeSet<Tag>,
+        /// Tags on these manifests stay.
+        keep: BTreeSet<Digest>,
+    },
+    /// Makes a change even if rules or protections forbid it: immutable tags, quotas, protected names.
+    Overriding(Box<Self>),
+    /// Replaces the rules of the store.
+    SetRules(Box<Rules>),
+    /// Protects a name.
+    Protect(Protection),
+    /// Ends the protection of a name by a source.
+    Unprotect {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag or manifest; none for the whole repository.
+        selector: Option<Selector>,
+        /// Who protected it.
+        source: String,
+    },
+    /// Replaces everything that a source protects.
+    ReplaceProtected {
+        /// The source.
+        source: String,
+        /// What it protects from now on.
+        protections: Vec<Protection>,
+    },
+    /// Records that a manifest was pulled at a time, given in seconds since 1970.
+    Pulled {
+        /// The repository.
+        repository: RepositoryName,
+        /// The manifest.
+        digest: Digest,
+        /// The time.
+        at: u64,
+    },
+    /// Records a run of maintenance.
+    Upkeep(UpkeepRun),
     /// Makes a change in the name of an actor, whom the history of tags records.
     By {
         /// Who makes the change: a user, a command.
@@ -181,8 +229,25 @@ impl Change {
     /// The change itself, without its actor.
     pub(crate) fn bare(&self) -> &Self {
         match self {
-            Self::By { change, .. } => change.bare(),
+            Self::By { change, .. } | Self::Overriding(change) => change.bare(),
             bare => bare,
+        }
+    }
+
+    fn actor(&self) -> Option<&str> {
+        match self {
+            Self::By { actor, .. } => Some(actor),
+            Self::Overriding(change) => change.actor(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is made even if rules forbid it.
+    pub(crate) fn is_overriding(&self) -> bool {
+        match self {
+            Self::Overriding(_) => true,
+            Self::By { change, .. } => change.is_overriding(),
+            _ => false,
         }
     }
 
@@ -194,7 +259,10 @@ impl Change {
             | Self::Promote { .. }
             | Self::DeleteTag { .. }
             | Self::DeleteManifest { .. }
+            | Self::DeleteRepository { .. }
+            | Self::ExpireTags { .. }
             | Self::DeleteUntagged { .. } => Self::By { actor: actor.to_owned(), change: Box::new(self) },
+            Self::Overriding(change) => Self::Overriding(Box::new(change.by(actor))),
             other => other,
         }
     }
@@ -207,6 +275,13 @@ pub(crate) enum SizeCheck {
     Enforce,
     /// They need not: manifests that an older version accepted are restored, and `store check` reports them.
     Skip,
+}
+
+/// What a change must comply with.
+#[derive(Clone, Copy)]
+pub(crate) struct Checks<'a> {
+    pub(crate) sizes: SizeCheck,
+    pub(crate) rules: &'a Rules,
 }
 
 /// A size in a manifest that differs from the size of the content.
@@ -236,12 +311,12 @@ pub(crate) fn apply(
     connection: &Connection,
     layout: &Layout,
     change: &Change,
-    sizes: SizeCheck,
+    checks: Checks<'_>,
 ) -> Result<Vec<Record>> {
-    let actor = match change {
-        Change::By { actor, .. } => Some(actor.as_str()),
-        _ => None,
-    };
+    let rules = (!change.is_overriding()).then_some(checks.rules);
+    if let Some(removed) = removal::apply(connection, layout, (change.bare(), change.actor()), rules)? {
+        return Ok(removed);
+    }
     match change.bare() {
         Change::LinkBlob { repository, digest } => {
             let size = expected(layout, repository, digest)?;
@@ -256,7 +331,7 @@ pub(crate) fn apply(
         }
         Change::PutManifest { repository, digest, manifest } => {
             expected(layout, repository, digest)?;
-            if sizes == SizeCheck::Enforce {
+            if checks.sizes == SizeCheck::Enforce {
                 reject_size_mismatches(layout, digest, manifest)?;
             }
             put_manifest(connection, layout, repository, digest, manifest)?;
@@ -272,29 +347,22 @@ pub(crate) fn apply(
             pushed::count(connection, repository, digest, manifest, pusher)?;
             Ok(Vec::new())
         }
-        Change::DeleteManifest { repository, digest } => {
-            Ok(vec![removal::manifest(connection, repository, digest, actor)?])
+        Change::SetTag { repository, tag, digest } => {
+            set_tag(connection, (repository, tag), digest, change.actor(), rules)
         }
-        Change::DeleteRepository { repository } => removal::repository(connection, repository),
-        Change::DeleteUntagged { repository, planned, before } => {
-            let unkept = reach::unkept(connection, layout, repository, *before)?;
-            removal::manifests(connection, repository, unkept.intersection(planned), actor)
-        }
-        Change::SetTag { repository, tag, digest } => set_tag(connection, repository, tag, digest, actor),
         Change::Hold { repository, tags, digest, manifest, most } => {
             expected(layout, repository, digest)?;
             reject_size_mismatches(layout, digest, manifest)?;
             let waiting = Waiting { repository, tags, digest, manifest, most: *most };
-            inbox::hold(connection, layout, waiting, actor).map(|()| Vec::new())
+            inbox::hold(connection, layout, waiting, change.actor(), rules).map(|()| Vec::new())
         }
         Change::Promote { repository, tag, digest } => {
             inbox::expect(connection, repository, tag, digest)?;
-            set_tag(connection, repository, tag, digest, actor)
+            set_tag(connection, (repository, tag), digest, change.actor(), rules)
         }
         Change::Discard { repository, tag, digest } => {
             inbox::discard(connection, repository, tag, digest).map(|()| Vec::new())
         }
-        Change::DeleteTag { repository, tag } => Ok(vec![removal::tag(connection, repository, tag, actor)?]),
         Change::Lease { holder, digest } => {
             lease(connection, holder, digest, HOLDER_LEASE_SECONDS).map(|()| Vec::new())
         }
@@ -306,8 +374,26 @@ pub(crate) fn apply(
         Change::Want(wanted) => wanted::record(connection, wanted).map(|()| Vec::new()),
         Change::ForgetWanted(name) => wanted::forget(connection, name).map(|()| Vec::new()),
         Change::Health(change) => health::apply(connection, change).map(|()| Vec::new()),
-        // `bare` returns no such change.
-        Change::By { .. } => Ok(Vec::new()),
+        Change::SetRules(rules) => rules::replace(connection, rules).map(|()| Vec::new()),
+        Change::Protect(protection) => protect::add(connection, protection).map(|()| Vec::new()),
+        Change::Unprotect { repository, selector, source } => {
+            protect::remove(connection, repository, selector.as_ref(), source).map(|()| Vec::new())
+        }
+        Change::ReplaceProtected { source, protections } => {
+            protect::replace(connection, source, protections).map(|()| Vec::new())
+        }
+        Change::Pulled { repository, digest, at } => {
+            pulls::record(connection, repository, digest, *at).map(|()| Vec::new())
+        }
+        Change::Upkeep(run) => upkeep::record(connection, run).map(|()| Vec::new()),
+        // `removal` applies the removals, and `bare` returns no wrapper.
+        Change::DeleteTag { .. }
+        | Change::DeleteManifest { .. }
+        | Change::DeleteRepository { .. }
+        | Change::DeleteUntagged { .. }
+        | Change::ExpireTags { .. }
+        | Change::Overriding(_)
+        | Change::By { .. } => Ok(Vec::new()),
     }
 }
 
@@ -369,10 +455,10 @@ pub(crate) fn put_manifest(
 
 fn set_tag(
     connection: &Connection,
-    repository: &RepositoryName,
-    tag: &Tag,
+    (repository, tag): (&RepositoryName, &Tag),
     digest: &Digest,
     actor: Option<&str>,
+    rules: Option<&Rules>,
 ) -> Result<Vec<Record>> {
     let id = repository_id(connection, repository)?;
     let text = digest.to_string();
@@ -384,11 +470,7 @@ fn set_tag(
     }
     let set = Record::Tag { repository: repository.clone(), tag: tag.clone(), digest: digest.clone() };
     let records = inbox::admit(connection, repository, tag, digest)?.into_iter().chain([set]).collect();
-    let before: Option<String> = connection
-        .prepare_cached("SELECT digest FROM tags WHERE repository = ?1 AND tag = ?2")?
-        .query_row(params![id, tag.as_str()], |row| row.get(0))
-        .optional()?;
-    if before.as_deref() == Some(&text) {
+    if !check_movable(connection, (repository, tag), digest, rules)? {
         return Ok(records);
     }
     execute(
@@ -401,8 +483,30 @@ fn set_tag(
     Ok(records)
 }
 
+/// Whether setting a tag changes it. Fails if it is immutable.
+pub(crate) fn check_movable(
+    connection: &Connection,
+    (repository, tag): (&RepositoryName, &Tag),
+    digest: &Digest,
+    rules: Option<&Rules>,
+) -> Result<bool> {
+    let sql = "SELECT digest FROM tags WHERE tag = ?2 AND repository = (SELECT id FROM repositories WHERE name = ?1)";
+    let before: Option<String> = connection
+        .prepare_cached(sql)?
+        .query_row([repository.as_str(), tag.as_str()], |row| row.get(0))
+        .optional()?;
+    if before.as_deref() == Some(&digest.to_string()) {
+        return Ok(false);
+    }
+    if let Some(rules) = rules.filter(|_| before.is_some()) {
+        rules.check_movable(repository, tag)?;
+    }
+    Ok(true)
+}
+
 pub(crate) fn repository_id(connection: &Connection, repository: &RepositoryName) -> Result<i64> {
-    let sql = "INSERT OR IGNORE INTO repositories (name) VALUES (?1)";
+    let sql = "INSERT INTO repositories (name) VALUES (?1)
+               ON CONFLICT (name) DO UPDATE SET removed = 0 WHERE removed";
     execute(connection, sql, params![repository.as_str()])?;
     let sql = "SELECT id FROM repositories WHERE name = ?1";
     Ok(connection.prepare_cached(sql)?.query_row(params![repository.as_str()], |row| row.get(0))?)

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::blob::{BlobFile, hash_rest};
 use crate::layout::Layout;
-use crate::query::{all, parsed, read_manifest, size};
+use crate::query::{all, parsed, present, read_manifest, size};
 use crate::reading::{is_of_the_file, open_blob};
 use crate::unflushed::SMALL;
 use crate::writer::journal_length;
@@ -360,10 +360,10 @@ impl Rows {
                      FROM blobs t JOIN repositories r ON r.id = t.repository";
         let blobs =
             all(connection, blobs, [], |row| Ok((row.get(0)?, parsed(row, 1)?, size(row, 2)?, row.get(3)?)))?;
+        let repositories = format!("SELECT count(*) FROM repositories WHERE true {}", present(connection)?);
         let tags = "SELECT r.name, t.tag, t.digest FROM tags t JOIN repositories r ON r.id = t.repository";
         Ok(Self {
-            repositories: connection
-                .query_row("SELECT count(*) FROM repositories", [], |row| size(row, 0))?,
+            repositories: connection.query_row(&repositories, [], |row| size(row, 0))?,
             manifests,
             blobs,
             tags: all(connection, tags, [], |row| Ok((row.get(0)?, row.get(1)?, parsed(row, 2)?)))?,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use oci::{Digest, RepositoryName, Tag};
 use private::{Holders, Locked};
 
+use crate::protect::Protection;
+
 const READ_ONLY: &str = "use a writable store; only `serve --read-only`, `store list`, `store check` and `pack` work with a read-only one";
 
 /// Every way in which a call to the store can fail.
@@ -146,6 +148,34 @@ pub enum Error {
         /// The unit of the limit.
         what: &'static str,
     },
+    /// A rule of the store forbids to move or remove a tag.
+    #[error("tag `{repository}:{tag}` is immutable, so it cannot be moved or removed")]
+    TagImmutable {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+    },
+    /// A name that is still needed would be removed.
+    #[error("`{0}` is protected by {source}: {reason}", source = .0.source, reason = .0.reason)]
+    Protected(Box<Protection>),
+    /// The content of the repositories of a quota would exceed its limit.
+    #[error("the quota for `{quota}` is {most} {what}: {used} are used, and {added} more would be added")]
+    QuotaExceeded {
+        /// The repositories, as the rule names them.
+        quota: String,
+        /// What is used.
+        used: u64,
+        /// What would be added, at least.
+        added: u64,
+        /// The limit.
+        most: u64,
+        /// The unit of the limit.
+        what: &'static str,
+    },
+    /// The rules in the database cannot be read.
+    #[error("the rules of the store cannot be read")]
+    Rules(#[source] serde_json::Error),
     /// Two requests write to one upload session.
     #[error("upload `{0}` is being written by another request")]
     UploadBusy(String),
@@ -210,6 +240,19 @@ impl Error {
             Self::DescriptorSize { .. } => {
                 Some("the manifest is wrong, and no client can pull it: rebuild the image and push it again")
             }
+            Self::TagImmutable { .. } => Some(
+                "use another tag; the rule is in `immutableTags` of the registry's configuration file (docs/space.md)",
+            ),
+            Self::Protected(_) => Some(
+                "end the protection with `airlock store unprotect`; `airlock store protections` lists all of them",
+            ),
+            Self::QuotaExceeded { .. } => Some(
+                "remove content that is no longer needed, then run `airlock store gc`; or raise the quota in `quotas` of the \
+                 registry's configuration file (docs/space.md)",
+            ),
+            Self::Rules(_) => Some(
+                "restart `airlock serve --file` with a version that is not older than the one that wrote them",
+            ),
             Self::TooManyNaming { .. } => Some("delete referrers that are no longer needed"),
             Self::UploadQuota { .. } => Some("finish or cancel open uploads, or wait an hour"),
             Self::Database(_) => Some(

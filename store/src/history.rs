@@ -5,11 +5,10 @@ use oci::{Digest, RepositoryName, Tag};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
+use crate::Result;
 use crate::change::{execute, now};
-use crate::layout::Layout;
 use crate::query::{Readers, all, parsed, size, to_limit};
-use crate::schema::{has_column, open_reader};
-use crate::{Error, Result};
+use crate::schema::has_column;
 
 /// How many changes of one tag are kept.
 const PER_TAG: i64 = 1000;
@@ -118,27 +117,17 @@ pub(crate) struct HistoryRow {
     actor: Option<String>,
 }
 
-/// The history in a store's database, oldest first; none if it cannot be read.
-pub(crate) fn read_all(layout: &Layout) -> Result<Vec<HistoryRow>> {
-    if !layout.database().exists() {
-        return Ok(Vec::new());
-    }
-    let read = || {
-        let connection = open_reader(layout)?;
-        let actor = if has_column(&connection, "tag_history", "actor")? { "actor" } else { "NULL" };
-        let sql = format!(
-            "SELECT name, tag, digest, at, {actor} FROM tag_history JOIN repositories ON id = repository
-             ORDER BY tag_history.rowid"
-        );
-        all(&connection, &sql, [], |row| {
-            let (repository, tag) = (row.get(0)?, row.get(1)?);
-            Ok(HistoryRow { repository, tag, digest: row.get(2)?, at: row.get(3)?, actor: row.get(4)? })
-        })
-    };
-    match read() {
-        Err(Error::Database(_)) => Ok(Vec::new()),
-        rows => rows,
-    }
+/// The history in a database, oldest first.
+pub(crate) fn read_all(connection: &Connection) -> Result<Vec<HistoryRow>> {
+    let actor = if has_column(connection, "tag_history", "actor")? { "actor" } else { "NULL" };
+    let sql = format!(
+        "SELECT name, tag, digest, at, {actor} FROM tag_history JOIN repositories ON id = repository
+         ORDER BY tag_history.rowid"
+    );
+    all(connection, &sql, [], |row| {
+        let (repository, tag) = (row.get(0)?, row.get(1)?);
+        Ok(HistoryRow { repository, tag, digest: row.get(2)?, at: row.get(3)?, actor: row.get(4)? })
+    })
 }
 
 /// Replaces the history of a rebuilt database with the old one, and adds the differences between its end and the tags.
@@ -150,6 +139,9 @@ pub(crate) fn restore(connection: &Connection, rows: &[HistoryRow], actor: &str)
     let sql = "INSERT INTO tag_history (repository, tag, digest, at, actor)
                SELECT id, ?2, ?3, ?4, ?5 FROM repositories WHERE name = ?1";
     for row in rows {
+        // A repository that was removed has nothing else.
+        let removed = "INSERT OR IGNORE INTO repositories (name, removed) VALUES (?1, 1)";
+        execute(connection, removed, [&row.repository])?;
         execute(connection, sql, params![row.repository, row.tag, row.digest, row.at, row.actor])?;
     }
     let sql = "INSERT INTO tag_history (repository, tag, digest, at, actor)

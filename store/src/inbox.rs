@@ -11,10 +11,11 @@ use oci::{Digest, Manifest, RepositoryName, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
-use crate::change::{execute, now, put_manifest, repository_id, signed};
+use crate::change::{check_movable, execute, now, put_manifest, repository_id, signed};
 use crate::journal::Record;
 use crate::layout::Layout;
 use crate::query::{Readers, all, parsed, size};
+use crate::rules::Rules;
 use crate::{Error, Result, removal};
 
 /// The limits of a repository's part of the inbox.
@@ -71,10 +72,14 @@ pub(crate) fn hold(
     layout: &Layout,
     waiting: Waiting<'_>,
     actor: Option<&str>,
+    rules: Option<&Rules>,
 ) -> Result<()> {
     let Waiting { repository, tags, digest, manifest, most } = waiting;
     let id = repository_id(connection, repository)?;
     let text = digest.to_string();
+    for tag in tags {
+        check_movable(connection, (repository, tag), digest, rules)?;
+    }
     let known = "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2";
     let is_known = connection.prepare_cached(known)?.exists(params![id, text])?;
     let is_held = !is_known || is_held(connection, id, &text)?;

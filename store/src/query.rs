@@ -13,7 +13,7 @@ use crate::blob::BlobFile;
 use crate::damage::{Identity, Inspector, Verdict};
 use crate::layout::Layout;
 use crate::recent::RecentRows;
-use crate::schema::name_holders;
+use crate::schema::{has_column, name_holders};
 use crate::{Error, Result};
 
 /// The maximum total size of the cached manifests.
@@ -121,14 +121,18 @@ impl Readers {
         after: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Vec<RepositoryName>> {
-        let sql = "SELECT name FROM repositories WHERE name > ?1 ORDER BY name LIMIT ?2";
-        self.with(|c| all(c, sql, params![after.unwrap_or(""), to_limit(limit)], |row| parsed(row, 0)))
+        self.with(|c| {
+            let present = present(c)?;
+            let sql =
+                format!("SELECT name FROM repositories WHERE name > ?1 {present} ORDER BY name LIMIT ?2");
+            all(c, &sql, params![after.unwrap_or(""), to_limit(limit)], |row| parsed(row, 0))
+        })
     }
 
     pub(crate) fn repository_exists(&self, repository: &RepositoryName) -> Result<bool> {
         self.with(|c| {
-            Ok(c.prepare_cached("SELECT 1 FROM repositories WHERE name = ?1")?
-                .exists([repository.as_str()])?)
+            let sql = format!("SELECT 1 FROM repositories WHERE name = ?1 {}", present(c)?);
+            Ok(c.prepare_cached(&sql)?.exists([repository.as_str()])?)
         })
     }
 
@@ -281,6 +285,11 @@ impl Readers {
         let parameters = params![repository.as_str(), digest.to_string(), to_limit(Some(limit))];
         self.with(|c| all(c, sql, parameters, |row| parsed(row, 0)))
     }
+}
+
+/// The condition for repositories that were not removed. A store that was last written by an older version has no others.
+pub(crate) fn present(connection: &Connection) -> Result<&'static str> {
+    Ok(if has_column(connection, "repositories", "removed")? { "AND NOT removed" } else { "" })
 }
 
 /// Reads a manifest's bytes from its blob file.

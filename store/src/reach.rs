@@ -1,5 +1,5 @@
-//! What keeps the manifests of a repository: a tag, the inbox, an index that lists one, or the manifest that one is about. Signatures
-//! live and die with their subject, whether they name it in their content or by cosign's tag.
+//! What keeps the manifests of a repository: a tag, the inbox, an index that lists one, a protection, or the manifest that
+//! one is about. Signatures live and die with their subject, whether they name it in their content or by cosign's tag.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,21 +8,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use oci::{Digest, RepositoryName, Tag};
 use rusqlite::{Connection, params};
 
-use crate::Result;
 use crate::change::now;
 use crate::layout::Layout;
 use crate::query::{all, parsed, size};
+use crate::{Result, protect};
 
 /// The manifests that nothing keeps, by repository.
 pub type Untagged = BTreeMap<RepositoryName, BTreeSet<Digest>>;
 
-/// The manifests of all repositories that nothing keeps and that were not pushed, and lost no tag, after `before`.
-pub(crate) fn untagged(connection: &Connection, layout: &Layout, before: SystemTime) -> Result<Untagged> {
+/// The manifests of all repositories that nothing keeps and that were not pushed, and lost no tag, after `before`. The
+/// manifests `keep` stay, with everything that they keep.
+pub(crate) fn untagged(
+    connection: &Connection,
+    layout: &Layout,
+    before: SystemTime,
+    keep: &Untagged,
+) -> Result<Untagged> {
+    let none = BTreeSet::new();
     let names: Vec<RepositoryName> =
         all(connection, "SELECT name FROM repositories", [], |row| parsed(row, 0))?;
     let mut found = Untagged::new();
     for name in names {
-        let unkept = unkept(connection, layout, &name, before)?;
+        let keep = keep.get(&name).unwrap_or(&none);
+        let unkept = unkept(connection, layout, &name, before, keep)?;
         if !unkept.is_empty() {
             found.insert(name, unkept);
         }
@@ -36,9 +44,10 @@ pub(crate) fn unkept(
     layout: &Layout,
     repository: &RepositoryName,
     before: SystemTime,
+    keep: &BTreeSet<Digest>,
 ) -> Result<BTreeSet<Digest>> {
     let graph = Graph::read(connection, repository)?;
-    let loose = graph.unkept(&BTreeSet::new());
+    let loose = graph.unkept(keep);
     if loose.is_empty() {
         return Ok(loose);
     }
@@ -48,8 +57,8 @@ pub(crate) fn unkept(
         pushed.is_ok_and(|pushed| pushed > before)
             || untagged_at.get(*digest).is_some_and(|untagged| *untagged > before)
     };
-    let recent = loose.iter().filter(is_recent).cloned().collect();
-    Ok(graph.unkept(&recent))
+    let roots = loose.iter().filter(is_recent).chain(keep).cloned().collect();
+    Ok(graph.unkept(&roots))
 }
 
 /// When each manifest lost its last tag, as far as the history of tags goes back.
@@ -79,7 +88,7 @@ struct Graph {
     /// Indexes, with the manifests that they list.
     children: Vec<(Digest, Digest)>,
     tags: Vec<(Tag, Digest)>,
-    /// What leases and the inbox keep.
+    /// What leases, protections and the inbox keep.
     leased: BTreeSet<Digest>,
     /// The subjects of tags that only other repositories have: signatures may be in a repository of their own.
     elsewhere: BTreeSet<Digest>,
@@ -111,7 +120,7 @@ impl Graph {
         let mut graph = Self {
             manifests: manifests.into_iter().collect(),
             children,
-            leased: leased.into_iter().collect(),
+            leased: leased.into_iter().chain(protect::roots(connection, repository)?).collect(),
             ..Self::default()
         };
         let mut exists = connection.prepare_cached("SELECT 1 FROM manifests WHERE digest = ?1")?;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde::Serialize;
 
 use crate::blob::BlobFile;
-use crate::change::{Change, SizeCheck, apply};
+use crate::change::{Change, Checks, SizeCheck, apply};
 use crate::check::{Hashed, hash_all, walk};
 use crate::damage::set_aside;
 use crate::durable::Disk;
@@ -19,7 +19,9 @@ use crate::history::{self, HistoryRow};
 use crate::journal::{self, Record};
 use crate::layout::{Layout, Marker};
 use crate::open::make_folders;
+use crate::protect::{self, Protection};
 use crate::query::{all, parsed, read_manifest, size};
+use crate::rules::{self, Rules};
 use crate::schema::{open_reader, open_writer};
 use crate::writer::{journal_length, set_journal_length};
 use crate::{Error, Progress, Result, unflushed};
@@ -106,8 +108,8 @@ pub(crate) fn rebuild(
     report.unreadable_lines = bad;
     let names = Names::replay(records);
     let changes = to_changes(layout, &names, &sound, &mut report)?;
-    let history = history::read_all(layout)?;
-    write_database(layout, disk, &changes, &history)?;
+    let kept = Kept::read(layout)?;
+    write_database(layout, disk, &changes, &kept)?;
     Marker::write(layout, disk, false)?;
     Ok(report)
 }
@@ -237,8 +239,35 @@ fn to_changes(
     Ok(changes)
 }
 
+/// What neither blobs nor the journal contain: it is kept if the old database can be read.
+#[derive(Default)]
+struct Kept {
+    history: Vec<HistoryRow>,
+    rules: Rules,
+    protections: Vec<Protection>,
+}
+
+impl Kept {
+    fn read(layout: &Layout) -> Result<Self> {
+        if !layout.database().exists() {
+            return Ok(Self::default());
+        }
+        let read = || {
+            let connection = open_reader(layout)?;
+            let history = history::read_all(&connection)?;
+            // Rules that cannot be read are written again by `serve`.
+            let rules = rules::read(&connection).unwrap_or_default();
+            Ok(Self { history, rules, protections: protect::read_all(&connection)? })
+        };
+        match read() {
+            Err(Error::Database(_)) => Ok(Self::default()),
+            kept => kept,
+        }
+    }
+}
+
 /// Replaces the database, and replaces the journal with one line.
-fn write_database(layout: &Layout, disk: &Disk, changes: &[Change], history: &[HistoryRow]) -> Result<()> {
+fn write_database(layout: &Layout, disk: &Disk, changes: &[Change], kept: &Kept) -> Result<()> {
     let database = layout.database();
     for suffix in ["", "-wal", "-shm"] {
         let old = format!("{}{suffix}", database.display());
@@ -253,9 +282,14 @@ fn write_database(layout: &Layout, disk: &Disk, changes: &[Change], history: &[H
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut records = Vec::new();
     for change in changes {
-        records.extend(apply(&transaction, layout, change, SizeCheck::Skip)?);
+        let checks = Checks { sizes: SizeCheck::Skip, rules: &rules::NONE };
+        records.extend(apply(&transaction, layout, change, checks)?);
     }
-    history::restore(&transaction, history, REBUILD)?;
+    history::restore(&transaction, &kept.history, REBUILD)?;
+    for protection in &kept.protections {
+        protect::add(&transaction, protection)?;
+    }
+    rules::replace(&transaction, &kept.rules)?;
     let line = if records.is_empty() { Vec::new() } else { journal::encode(&records)? };
     disk.write_file(&layout.journal(), &line)?;
     set_journal_length(&transaction, line.len() as u64)?;

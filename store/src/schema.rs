@@ -9,13 +9,15 @@ use private::{Holders, Locked, PATIENCE};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::layout::Layout;
-use crate::{Error, Result, health};
+use crate::{Error, Result, health, quota};
 
-/// `edges` belongs to a manifest's content, not to a repository: a manifest names the same content everywhere.
+/// `edges` belongs to a manifest's content, not to a repository: a manifest names the same content everywhere. A repository
+/// that was removed keeps its row for the history of its tags.
 pub(crate) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS repositories (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS repositories (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, removed INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE IF NOT EXISTS manifests (
   repository INTEGER NOT NULL REFERENCES repositories, digest TEXT NOT NULL, media_type TEXT NOT NULL,
   size INTEGER NOT NULL, artifact_type TEXT, subject TEXT, PRIMARY KEY (repository, digest)) STRICT, WITHOUT ROWID;
@@ -55,6 +57,17 @@ CREATE TABLE IF NOT EXISTS inbox (
   bytes INTEGER NOT NULL, at INTEGER NOT NULL, expires INTEGER NOT NULL, actor TEXT,
   PRIMARY KEY (repository, tag)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS inbox_by_digest ON inbox (repository, digest);
+CREATE TABLE IF NOT EXISTS rules (
+  id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, text TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS protected (
+  repository TEXT NOT NULL, selector TEXT NOT NULL, source TEXT NOT NULL, reason TEXT NOT NULL,
+  since INTEGER NOT NULL, PRIMARY KEY (repository, selector, source)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pulls (
+  repository INTEGER NOT NULL REFERENCES repositories ON DELETE CASCADE, digest TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (repository, digest)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS upkeep (
+  kind TEXT PRIMARY KEY, succeeded INTEGER NOT NULL, failed INTEGER NOT NULL, removed INTEGER NOT NULL,
+  bytes INTEGER NOT NULL, milliseconds INTEGER NOT NULL, last_success INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 /// Opens the connection for writing.
@@ -83,13 +96,17 @@ fn prepare(layout: &Layout) -> Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {} COMMIT;", health::TABLES))?;
+    let tables = format!("{TABLES} {} {}", health::TABLES, quota::TABLES);
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {tables} COMMIT;"))?;
     // Databases of earlier versions.
     if !has_column(&connection, "pushed", "turn")? {
         connection.execute_batch("ALTER TABLE pushed ADD COLUMN turn INTEGER NOT NULL DEFAULT 0")?;
     }
     if !has_column(&connection, "tag_history", "actor")? {
         connection.execute_batch("ALTER TABLE tag_history ADD COLUMN actor TEXT")?;
+    }
+    if !has_column(&connection, "repositories", "removed")? {
+        connection.execute_batch("ALTER TABLE repositories ADD COLUMN removed INTEGER NOT NULL DEFAULT 0")?;
     }
     Ok(connection)
 }

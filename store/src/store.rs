@@ -1,7 +1,8 @@
 //! The store's public interface: opening, queries and commits; `read_only`: opening without write permission, and notes;
-//! `inbox`: manifests that wait for their tag; `intake`: blobs and uploads; `listing`: referrers and the history of tags;
-//! `upkeep`: check, rebuild, garbage collection; `health`: damage and scrubs.
+//! `governed`: rules, quotas and protections; `health`: damage and scrubs; `inbox`: manifests that wait for their tag;
+//! `intake`: blobs and uploads; `listing`: referrers and the history of tags; `upkeep`: check, rebuild, garbage collection.
 
+mod governed;
 mod health;
 mod inbox;
 mod intake;
@@ -29,6 +30,8 @@ use crate::schema::{open_immutable, open_reader, open_writer};
 use crate::upload::Sessions;
 use crate::writer::Writer;
 use crate::{Error, Result, unflushed};
+
+pub use governed::ExpiredTags;
 
 /// An open store. Clones share it.
 #[derive(Clone)]

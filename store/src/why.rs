@@ -1,14 +1,15 @@
-//! Why a blob or a manifest is kept: the tags, indexes, subjects and leases that lead to it.
+//! Why a blob or a manifest is kept: the tags, indexes, subjects, leases and protections that lead to it.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use oci::{Digest, RepositoryName, Tag};
+use oci::{Digest, RepositoryName, Selector, Tag};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use crate::Result;
 use crate::change::now;
+use crate::protect::Protection;
 use crate::query::{all, parsed, size};
+use crate::{Result, protect};
 
 /// The maximum number of reasons that are listed.
 const MAX_REASONS: usize = 100;
@@ -27,6 +28,8 @@ pub struct Kept {
     pub leases: Vec<LeaseRow>,
     /// The repositories from which a client can download it as a blob.
     pub linked: Vec<RepositoryName>,
+    /// The protections of what the paths lead through.
+    pub protections: Vec<Protection>,
 }
 
 /// A path to the digest.
@@ -81,7 +84,8 @@ pub(crate) fn why(connection: &Connection, digest: &Digest) -> Result<Kept> {
     let linked =
         "SELECT name FROM blobs JOIN repositories ON id = repository WHERE digest = ?1 ORDER BY name";
     let linked = all(connection, linked, [&text], |row| parsed(row, 0))?;
-    let mut kept = Kept { digest: digest.clone(), reasons: Vec::new(), more: false, leases, linked };
+    let (digest_of, reasons, protections) = (digest.clone(), Vec::new(), Vec::new());
+    let mut kept = Kept { digest: digest_of, reasons, more: false, leases, linked, protections };
     let mut search = Search { connection, towards: BTreeMap::new(), open: VecDeque::new() };
     let own =
         "SELECT name FROM manifests JOIN repositories ON id = repository WHERE digest = ?1 ORDER BY name";
@@ -95,16 +99,30 @@ pub(crate) fn why(connection: &Connection, digest: &Digest) -> Result<Kept> {
     {
         search.add((repository, parent), Some((digest.clone(), Relation::Content)));
     }
-    while let Some(place) = search.open.pop_front() {
+    'search: while let Some(place) = search.open.pop_front() {
         for reason in search.reasons(&place, digest)? {
             if kept.reasons.len() >= MAX_REASONS {
                 kept.more = true;
-                return Ok(kept);
+                break 'search;
             }
             kept.reasons.push(reason);
         }
     }
+    kept.protections = protect::read_all(connection)?;
+    let Kept { protections, reasons, .. } = &mut kept;
+    protections.retain(|protection| reasons.iter().any(|reason| reason.is_protected_by(protection)));
     Ok(kept)
+}
+
+impl Reason {
+    fn is_protected_by(&self, protection: &Protection) -> bool {
+        self.repository == protection.repository
+            && match &protection.selector {
+                None => true,
+                Some(Selector::Tag(tag)) => self.tag.as_ref() == Some(tag),
+                Some(Selector::Digest(digest)) => self.path.iter().any(|step| step.digest == *digest),
+            }
+    }
 }
 
 struct Search<'a> {

@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use oci::Digest;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::change::{Change, SizeCheck, apply};
+use crate::change::{Change, Checks, SizeCheck, apply};
 use crate::durable::{Disk, Step};
 use crate::journal::{self, Record};
 use crate::layout::Layout;
+use crate::rules::KnownRules;
 use crate::schema::name_holders;
 use crate::unflushed::{self, Flusher, Kept, Row, SMALL};
-use crate::{Error, Result};
+use crate::{Error, Result, quota};
 
 /// The maximum number of requests that share one commit.
 const GROUP: usize = 256;
@@ -57,7 +58,7 @@ impl Writer {
         let (requests, inbox) = channel();
         let failed = |error| Error::Commit(Arc::new(error) as _);
         let flusher = Flusher::start(layout.clone(), disk.clone()).map_err(failed)?;
-        let mut thread = Committer { layout, disk, connection, flusher };
+        let mut thread = Committer { layout, disk, connection, flusher, rules: KnownRules::default() };
         let thread = std::thread::Builder::new()
             .name("store-commit".to_owned())
             .spawn(move || thread.run(&inbox))
@@ -97,6 +98,7 @@ struct Committer {
     disk: Disk,
     connection: Connection,
     flusher: Flusher,
+    rules: KnownRules,
 }
 
 impl Committer {
@@ -158,10 +160,8 @@ impl Committer {
         for request in group {
             let (known, kept) = (records.len(), rows.len());
             let mut savepoint = transaction.savepoint()?;
-            let applied = request.changes.iter().try_for_each(|change| {
-                records.extend(apply(&savepoint, &self.layout, change, SizeCheck::Enforce)?);
-                Ok(())
-            });
+            let applied = apply_all(&savepoint, &self.layout, &mut self.rules, &request.changes)
+                .map(|applied| records.extend(applied));
             let applied = applied.and_then(|()| {
                 for (digest, content) in &request.content {
                     rows.push(unflushed::insert(&savepoint, Kept::Blob(digest.clone()), content)?);
@@ -199,6 +199,35 @@ impl Committer {
         transaction.commit()?;
         Ok((results, rows))
     }
+}
+
+/// Applies the changes of one request, which must comply with the rules of the store.
+fn apply_all(
+    connection: &Connection,
+    layout: &Layout,
+    rules: &mut KnownRules,
+    changes: &[Change],
+) -> Result<Vec<Record>> {
+    let rules = match rules.current(connection) {
+        // New rules replace those that cannot be read.
+        Err(Error::Rules(_)) if changes.iter().all(|change| matches!(change, Change::SetRules(_))) => {
+            Arc::default()
+        }
+        rules => rules?,
+    };
+    let is_limited = !rules.quotas.is_empty()
+        && !changes.iter().any(|change| change.is_overriding() || matches!(change, Change::SetRules(_)));
+    let before = if is_limited { quota::usage(connection)? } else { Vec::new() };
+    let mut records = Vec::new();
+    for change in changes {
+        let checks = Checks { sizes: SizeCheck::Enforce, rules: &rules };
+        records.extend(apply(connection, layout, change, checks)?);
+    }
+    quota::settle(connection, &rules.quotas)?;
+    if is_limited {
+        quota::check(&rules.quotas, &before, &quota::usage(connection)?)?;
+    }
+    Ok(records)
 }
 
 /// The committed length of the journal.

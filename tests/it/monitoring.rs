@@ -169,7 +169,7 @@ fn the_alert_rules_in_the_documentation_use_metrics_that_a_registry_serves() {
         }
         for found in label.captures_iter(expression) {
             assert!(
-                ["job", "status", "route", "method", "outcome", "decision"].contains(&&found[1]),
+                ["job", "status", "route", "method", "outcome", "decision", "kind"].contains(&&found[1]),
                 "{alert}"
             );
         }

@@ -6,6 +6,7 @@ mod health;
 mod passed;
 mod policies;
 mod reload;
+mod space;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

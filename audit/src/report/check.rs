@@ -292,6 +292,8 @@ fn is_change(kind: EventType) -> bool {
         | EventType::Delete
         | EventType::PolicyWrite
         | EventType::StoreGc
+        | EventType::StoreRetention
+        | EventType::StoreProtect
         | EventType::StoreRemove
         | EventType::TagRollback
         | EventType::InboxPromote

@@ -28,6 +28,8 @@ pub(super) const ACCESS: &[K] = &[
     K::RobotRevoke,
     K::PolicyWrite,
     K::StoreGc,
+    K::StoreRetention,
+    K::StoreProtect,
     K::StoreRemove,
     K::TagRollback,
     K::InboxPromote,
@@ -54,6 +56,8 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::Push,
     K::Delete,
     K::StoreGc,
+    K::StoreRetention,
+    K::StoreProtect,
     K::StoreRemove,
     K::TagRollback,
     K::InboxPromote,
@@ -75,7 +79,8 @@ pub(super) const PRIVILEGED: &[K] = &[
 ];
 
 /// Operations that add content to a registry or remove it.
-pub(super) const CONTENT: &[K] = &[K::Mirror, K::Import, K::Push, K::Delete, K::StoreGc, K::StoreRemove];
+pub(super) const CONTENT: &[K] =
+    &[K::Mirror, K::Import, K::Push, K::Delete, K::StoreGc, K::StoreRetention, K::StoreRemove];
 
 /// Operations that admit content.
 pub(super) const INTAKE: &[K] = &[K::Verify, K::Import, K::Push];

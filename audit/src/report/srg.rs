@@ -9,8 +9,16 @@ use super::framework::{Control, Rows};
 use super::nist::{ACCESS, INTAKE, PRIVILEGED, TRUST};
 use crate::EventType as K;
 
-const CHANGES: &[K] =
-    &[K::Push, K::Delete, K::Import, K::StoreGc, K::StoreRemove, K::TagRollback, K::InboxPromote];
+const CHANGES: &[K] = &[
+    K::Push,
+    K::Delete,
+    K::Import,
+    K::StoreGc,
+    K::StoreRetention,
+    K::StoreRemove,
+    K::TagRollback,
+    K::InboxPromote,
+];
 
 /// Changes of the registry's content, and the starts of the registry, which record its access settings.
 const REGISTRY: &[K] = &[
@@ -18,6 +26,7 @@ const REGISTRY: &[K] = &[
     K::Delete,
     K::Import,
     K::StoreGc,
+    K::StoreRetention,
     K::StoreRemove,
     K::TagRollback,
     K::InboxPromote,

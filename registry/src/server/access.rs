@@ -5,7 +5,7 @@
 //! the scope of a robot account only narrow what the policies allow.
 //!
 //! `check`: the check of a request; `config`: the section of the configuration file; `identity`: users
-//! that are not in the password file; `pattern`: patterns of repository names; `policies`: decisions;
+//! that are not in the password file; `policies`: decisions;
 //! `robots`: robot accounts; `scope`: the scopes of tokens; `rights`: what the caller of one request may do.
 //!
 //! `AccessConfig + Htpasswd + Robots -> Policies -> Rights`
@@ -13,15 +13,15 @@
 mod check;
 mod config;
 mod identity;
-mod pattern;
 mod policies;
 mod rights;
 mod robots;
 mod scope;
 
+pub use oci::RepositoryPattern;
+
 pub use self::config::{AccessConfig, Allow, PolicyConfig};
 pub use self::identity::{CertificateConfig, CertificateName};
-pub use self::pattern::RepositoryPattern;
 pub use self::policies::Policies;
 pub use self::robots::{NewRobot, Robot, RobotScope, RobotState, Robots};
 

@@ -260,7 +260,7 @@ pub(super) async fn delete(
         Ok(Changed {
             operation: Operation::DeleteBlob,
             repository,
-            digest,
+            digest: Some(digest),
             tags: Vec::new(),
             manifest: None,
             visitor,

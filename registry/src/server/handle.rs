@@ -28,7 +28,7 @@ use super::namespace::Namespace;
 use super::observe::{Operation, Refused, Visitor};
 use super::refusal::Refusal;
 use super::route::{Action, Permission, Query, Route};
-use super::{answer, blobs, listing, manifests, metrics, ready, tokens, uploads};
+use super::{answer, blobs, listing, manifests, metrics, ready, repositories, tokens, uploads};
 
 /// The number of bytes of a refused body that are read, so that the client can read the refusal.
 const DRAIN_BYTES: usize = 1024 * 1024;
@@ -284,6 +284,7 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
         Action::DeleteManifest(repository, selector) => {
             manifests::delete(app, call, repository, selector).await
         }
+        Action::DeleteRepository(repository) => repositories::delete(app, call, repository).await,
         Action::StartUpload(repository) => uploads::start(app, call, repository).await,
         Action::AppendUpload(repository, id) => uploads::append(app, call, repository, id).await,
         Action::FinishUpload(repository, id) => uploads::finish(app, call, repository, id).await,

@@ -26,21 +26,21 @@ const SWEEP: Duration = Duration::from_mins(1);
 /// Adds a manifest to the inbox that the gate denies.
 pub(super) fn hold(
     store: &Store,
-    change: &Changed,
+    (change, digest): (&Changed, &Digest),
     manifest: Manifest,
     counted: Option<(String, NamingLimits)>,
     most: InboxLimits,
 ) -> Result<(), Refusal> {
-    let Changed { repository, digest, tags, visitor, .. } = change;
-    let mut changes = check(store, change, &manifest, counted)?;
+    let Changed { repository, tags, visitor, .. } = change;
+    let mut changes = check(store, (change, digest), &manifest, counted)?;
     let (repository, tags, digest) = (repository.clone(), tags.clone(), digest.clone());
     changes.push(Change::Hold { repository, tags, digest, manifest, most });
     Ok(store.commit_as(&visitor.actor(), changes)?)
 }
 
 /// Tells the client that the tag is not set. The specification prescribes this form.
-pub(super) fn warn(response: &mut Response, change: &Changed, most: InboxLimits) {
-    let Changed { repository, digest, tags, .. } = change;
+pub(super) fn warn(response: &mut Response, change: &Changed, digest: &Digest, most: InboxLimits) {
+    let Changed { repository, tags, .. } = change;
     let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
     let (tags, hours) = (tags.join(", "), most.seconds / 3600);
     let text = format!(
@@ -108,7 +108,7 @@ fn promote_in(
         return Err(unknown());
     }
     let operation = Operation::PromoteManifest;
-    Ok(Changed { operation, repository, digest, tags, manifest: None, visitor })
+    Ok(Changed { operation, repository, digest: Some(digest), tags, manifest: None, visitor })
 }
 
 /// Whether a refusal of the gate leads to the inbox.
@@ -134,7 +134,7 @@ pub(super) async fn expire(server: Server) {
 fn expire_once(app: &Arc<App>) -> Result<(), String> {
     for entry in app.store.expire_inbox().map_err(|error| error.to_string())? {
         let (operation, visitor) = (Operation::ExpireManifest, Visitor::default());
-        let (repository, digest, tags) = (entry.repository, entry.digest, vec![entry.tag]);
+        let (repository, digest, tags) = (entry.repository, Some(entry.digest), vec![entry.tag]);
         let change = Changed { operation, repository, digest, tags, manifest: None, visitor };
         if let Some(observer) = &app.observer {
             observer.changed(&change).map_err(|error| error.to_string())?;

@@ -40,6 +40,7 @@ pub(super) async fn pull(
         }
         return Err(Refusal::manifest_unknown(&repository, &selector));
     };
+    app.pulls.note(&found.candidate.repository, &found.row.digest);
     let lasting = match selector {
         Selector::Tag(_) => Lasting::Movable,
         // Other users of a cache may not see it.
@@ -151,8 +152,10 @@ pub(super) async fn push(
     let most = app.limits.inbox;
     let counted = app.limits.naming.map(|most| (call.limit_key(), most));
     let (name, named, visitor) = (repository.clone(), tags.clone(), call.visitor());
+    let pushed = digest.clone();
     let changed = app
         .change(call, move |store| {
+            let digest = pushed;
             let mut hold = None;
             if let Some(gate) = gate {
                 let (digest, manifest) = (&digest, &manifest);
@@ -163,11 +166,17 @@ pub(super) async fn push(
                 }
             }
             let operation = if hold.is_some() { Operation::HoldManifest } else { Operation::PushManifest };
-            let mut change =
-                Changed { operation, repository: name, digest, tags: named, manifest: None, visitor };
+            let mut change = Changed {
+                operation,
+                repository: name,
+                digest: Some(digest.clone()),
+                tags: named,
+                manifest: None,
+                visitor,
+            };
             match hold {
-                Some(most) => inbox::hold(store, &change, manifest.clone(), counted, most)?,
-                None => put(store, &change, manifest.clone(), counted)?,
+                Some(most) => inbox::hold(store, (&change, &digest), manifest.clone(), counted, most)?,
+                None => put(store, (&change, &digest), manifest.clone(), counted)?,
             }
             change.manifest = Some(manifest);
             Ok(change)
@@ -179,9 +188,8 @@ pub(super) async fn push(
     }
     let mut response = answer::done(StatusCode::CREATED);
     if let Some(most) = most.filter(|_| held) {
-        inbox::warn(&mut response, &changed, most);
+        inbox::warn(&mut response, &changed, &digest, most);
     }
-    let digest = changed.digest;
     let headers = response.headers_mut();
     answer::set(headers, LOCATION, answer::manifest_path(&repository, &Selector::Digest(digest.clone())));
     answer::set(headers, answer::CONTENT_DIGEST, digest.to_string());
@@ -234,12 +242,12 @@ fn parsed(
 
 fn put(
     store: &Store,
-    change: &Changed,
+    (change, digest): (&Changed, &Digest),
     manifest: Manifest,
     counted: Option<(String, NamingLimits)>,
 ) -> Result<(), Refusal> {
-    let mut changes = check(store, change, &manifest, counted)?;
-    let Changed { repository, digest, tags, visitor, .. } = change;
+    let mut changes = check(store, (change, digest), &manifest, counted)?;
+    let Changed { repository, tags, visitor, .. } = change;
     let (name, of) = (|| repository.clone(), || digest.clone());
     changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
     changes.extend(tags.iter().map(|tag| Change::SetTag {
@@ -253,11 +261,11 @@ fn put(
 /// Checks a manifest before it is stored, and returns the changes that come before that.
 pub(super) fn check(
     store: &Store,
-    change: &Changed,
+    (change, digest): (&Changed, &Digest),
     manifest: &Manifest,
     counted: Option<(String, NamingLimits)>,
 ) -> Result<Vec<Change>, Refusal> {
-    let Changed { repository, digest, .. } = change;
+    let repository = &change.repository;
     let missing = missing(store, repository, manifest)?;
     if !missing.is_empty() {
         return Err(Refusal::blobs_missing(repository, &missing));
@@ -325,7 +333,7 @@ pub(super) async fn delete(
             }
         };
         store.commit_as(&visitor.actor(), vec![change])?;
-        Ok(Changed { operation, repository, digest: row.digest, tags, manifest: None, visitor })
+        Ok(Changed { operation, repository, digest: Some(row.digest), tags, manifest: None, visitor })
     })
     .await?;
     Ok(answer::done(StatusCode::ACCEPTED))

@@ -4,6 +4,7 @@
 mod counted;
 mod labels;
 mod store_size;
+mod upkeep;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use store::{Health, Totals};
 
 pub(super) use counted::{CountedGate, CountedObserver};
 pub(super) use labels::route;
@@ -27,6 +27,8 @@ pub(super) use store_size::measure;
 use super::guard::fair::FairQueue;
 use super::guard::party::Party;
 use labels::{DecisionLabels, OutcomeLabel, RequestLabels, RouteLabel, TimeLabels, class, method_name};
+use store_size::Measured;
+use upkeep::UpkeepMetrics;
 
 /// From a cached manifest to a push that waits for a slow disk.
 const BUCKETS: [f64; 11] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
@@ -52,6 +54,7 @@ struct Inner {
     damaged: Gauge,
     verified: Gauge,
     certificate: Gauge,
+    upkeep: UpkeepMetrics,
     transfers: OnceLock<FairQueue<Party>>,
 }
 
@@ -74,6 +77,7 @@ impl Default for Metrics {
             damaged: Gauge::default(),
             verified: Gauge::default(),
             certificate: Gauge::default(),
+            upkeep: UpkeepMetrics::default(),
             transfers: OnceLock::new(),
         }))
     }
@@ -117,6 +121,7 @@ impl Metrics {
             let help = "When the server's certificate expires, in seconds since 1970";
             registry.register("certificate_expiry_timestamp_seconds", help, own.certificate.clone());
         }
+        own.upkeep.register(registry);
         registry.register_collector(Box::new(Transfers(self.clone())));
     }
 
@@ -165,12 +170,10 @@ impl Metrics {
         let _ = self.0.transfers.set(transfers.clone());
     }
 
-    fn set_health(&self, health: &Health) {
+    fn set_measured(&self, Measured { totals, health, upkeep, protected }: Measured) {
         self.0.damaged.set(gauge(health.damaged.len() as u64));
         self.0.verified.set(gauge(health.verified.unwrap_or(0)));
-    }
-
-    fn set_totals(&self, totals: Totals) {
+        self.0.upkeep.set(upkeep, protected);
         self.0.blobs.set(gauge(totals.blobs));
         self.0.bytes.set(gauge(totals.bytes));
         self.0.uploads.set(gauge(totals.uploads));

@@ -25,6 +25,8 @@ pub enum Operation {
     DeleteTag,
     /// A blob was removed from the repository.
     DeleteBlob,
+    /// A repository was deleted, with everything in it.
+    DeleteRepository,
     /// A request had wrong credentials.
     LogIn,
 }
@@ -53,8 +55,8 @@ pub struct Changed {
     pub operation: Operation,
     /// The repository.
     pub repository: RepositoryName,
-    /// The digest of the manifest or blob.
-    pub digest: Digest,
+    /// The digest of the manifest or blob; none for a repository.
+    pub digest: Option<Digest>,
     /// The tags that were set, that the manifest waits or waited for, or the tag that was deleted.
     pub tags: Vec<Tag>,
     /// The manifest, if one was pushed.

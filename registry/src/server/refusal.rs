@@ -40,12 +40,14 @@ pub(super) struct Refusal {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What is wrong with the request's token, for the challenge.
     fault: Option<TokenFault>,
+    /// The number of bytes that were received of a body that is too long.
+    too_long: Option<u64>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: ErrorCode, message: &str, detail: Value) -> Self {
         let entry = ErrorEntry { code, message: message.to_owned(), detail };
-        Self { status, entry, more: Vec::new(), headers: Vec::new(), fault: None }
+        Self { status, entry, more: Vec::new(), headers: Vec::new(), fault: None, too_long: None }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -181,7 +183,13 @@ impl Refusal {
     pub(super) fn body_too_long(received: u64) -> Self {
         let message = "the request body is longer than its range";
         let detail = json!({ "received": received });
-        Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
+        let refusal = Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail);
+        Self { too_long: Some(received), ..refusal }
+    }
+
+    /// The number of bytes that were received of a body that is too long.
+    pub(super) fn received_beyond(&self) -> Option<u64> {
+        self.too_long
     }
 
     pub(super) fn blob_mismatch(expected: &Digest, found: &Digest) -> Self {
@@ -297,6 +305,22 @@ impl From<store::Error> for Refusal {
             store::Error::InboxFull { repository, .. } => {
                 let hint = "sign or drop what waits there (`airlock inbox`), or push by digest, sign, and then push the tag";
                 let detail = json!({ "repository": repository.as_str(), "hint": hint });
+                Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &error.to_string(), detail)
+            }
+            store::Error::TagImmutable { repository, tag } => {
+                let hint =
+                    "push another tag: a rule of the registry's operator forbids to move or delete this one";
+                let detail = json!({ "repository": repository.as_str(), "tag": tag.as_str(), "hint": hint });
+                Self::new(StatusCode::PRECONDITION_FAILED, ErrorCode::Denied, &error.to_string(), detail)
+            }
+            store::Error::Protected(protection) => {
+                let hint = "ask the registry's operator to end the protection: it is still needed";
+                let detail = json!({ "name": protection.to_string(), "hint": hint });
+                Self::new(StatusCode::PRECONDITION_FAILED, ErrorCode::Denied, &error.to_string(), detail)
+            }
+            store::Error::QuotaExceeded { quota, used, added, most, what } => {
+                let hint = "delete content that is no longer needed, or ask the registry's operator for a higher quota";
+                let detail = json!({ "quota": quota, "unit": what, "used": used, "added": added, "most": most, "hint": hint });
                 Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &error.to_string(), detail)
             }
             store::Error::DescriptorSize { digest, said, found, .. } => {

@@ -24,7 +24,13 @@ pub(super) enum Route {
     Upload(RepositoryName, UploadId),
     Tags(RepositoryName),
     Referrers(RepositoryName, Digest),
+    /// airlock's extension for a whole repository.
+    Repository(RepositoryName),
 }
+
+/// The end of the path of a whole repository: the distribution specification has none. No name of a repository has such a
+/// part.
+const REPOSITORY: &str = "/_airlock/repository";
 
 /// The action of a request. The comments give the specification's endpoint numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +67,7 @@ pub(super) enum Action {
     DeleteManifest(RepositoryName, Selector),
     /// end-10
     DeleteBlob(RepositoryName, Digest),
+    DeleteRepository(RepositoryName),
 }
 
 /// The permission that an action requires.
@@ -100,6 +107,7 @@ impl Action {
             Route::Manifest(repository, selector) if *method == Method::DELETE => {
                 Self::DeleteManifest(repository, selector)
             }
+            Route::Repository(repository) if *method == Method::DELETE => Self::DeleteRepository(repository),
             Route::Uploads(repository) if *method == Method::POST => Self::StartUpload(repository),
             Route::Upload(repository, id) if read => Self::UploadStatus(repository, id),
             Route::Upload(repository, id) if *method == Method::PATCH => Self::AppendUpload(repository, id),
@@ -125,6 +133,7 @@ impl Action {
             Self::DeleteBlob(repository, digest) => {
                 Some((Operation::DeleteBlob, format!("{repository}@{digest}")))
             }
+            Self::DeleteRepository(repository) => Some((Operation::DeleteRepository, repository.to_string())),
             Self::StartUpload(repository) | Self::FinishUpload(repository, _) => {
                 Some((Operation::PushBlob, repository.to_string()))
             }
@@ -162,7 +171,8 @@ impl Action {
             | Self::CancelUpload(..)
             | Self::PushManifest(..)
             | Self::DeleteManifest(..)
-            | Self::DeleteBlob(..) => Permission::Push,
+            | Self::DeleteBlob(..)
+            | Self::DeleteRepository(_) => Permission::Push,
         }
     }
 }
@@ -182,9 +192,9 @@ impl Action {
             | Self::UploadStatus(repository, _)
             | Self::CancelUpload(repository, _)
             | Self::PushManifest(repository, _) => Some((repository, Allow::Push)),
-            Self::DeleteManifest(repository, _) | Self::DeleteBlob(repository, _) => {
-                Some((repository, Allow::Delete))
-            }
+            Self::DeleteManifest(repository, _)
+            | Self::DeleteBlob(repository, _)
+            | Self::DeleteRepository(repository) => Some((repository, Allow::Delete)),
         }
     }
 
@@ -197,7 +207,9 @@ impl Action {
             | Self::PullManifest(repository, _)
             | Self::ListTags(repository)
             | Self::ListReferrers(repository, _) => (repository, "pull"),
-            Self::DeleteManifest(repository, _) | Self::DeleteBlob(repository, _) => (repository, "delete"),
+            Self::DeleteManifest(repository, _)
+            | Self::DeleteBlob(repository, _)
+            | Self::DeleteRepository(repository) => (repository, "delete"),
             Self::StartUpload(repository)
             | Self::AppendUpload(repository, _)
             | Self::FinishUpload(repository, _)
@@ -240,6 +252,9 @@ impl Route {
         {
             return Some(repository(name).map(Self::Uploads));
         }
+        if let Some(name) = path.strip_suffix(REPOSITORY) {
+            return Some(repository(name).map(Self::Repository));
+        }
         let (before, last) = path.rsplit_once('/')?;
         let (name, kind) = before.rsplit_once('/')?;
         Some(match (kind, last) {
@@ -269,6 +284,7 @@ impl Route {
             | Self::Referrers(..) => "GET, HEAD",
             Self::Blob(..) => "GET, HEAD, DELETE",
             Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
+            Self::Repository(_) => "DELETE",
             Self::Uploads(_) => "POST",
             Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
         }

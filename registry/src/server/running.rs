@@ -12,6 +12,7 @@ use super::guard::{Guard, Record};
 use super::listener::Listener;
 use super::metrics::{CountedGate, measure};
 use super::missing::write_missing;
+use super::pulls::write_pulls;
 use super::serve::{expire_uploads, report_refusals};
 use super::{App, Limits, ServerConfig, access_log, inbox};
 use crate::Error;
@@ -84,19 +85,22 @@ impl Server {
         let reports = tokio::spawn(report_refusals(Arc::clone(&app.refusals)));
         let expiry = tokio::spawn(inbox::expire(self.clone()));
         let writes = tokio::spawn(write_missing(Arc::clone(&app.missing), app.store.clone()));
+        let pulls = tokio::spawn(write_pulls(Arc::clone(&app.pulls), app.store.clone()));
         let measured = app.served_metrics().map(|metrics| tokio::spawn(measure(metrics, app.store.clone())));
         let (sockets, server) = (app.limits.sockets(), self.clone());
-        let record: Record =
-            Box::new(move |request, client, refusal| access_log::refused(&server.app(), request, client, refusal));
+        let record: Record = Box::new(move |request, client, refusal| {
+            access_log::refused(&server.app(), request, client, refusal)
+        });
         let guard = Guard::new(sockets, self.proxies.clone(), Some(record));
         let served = sockets.serve_all(listeners, &guard, self.routes(), shutdown).await;
-        for task in [upkeep, reports, expiry, writes].into_iter().chain(measured) {
+        for task in [upkeep, reports, expiry, writes, pulls].into_iter().chain(measured) {
             task.abort();
         }
         // Report and write the remaining counts.
         let rest = move || {
             app.refusals.report_all();
             app.missing.write(&app.store);
+            app.pulls.write(&app.store);
         };
         let _ = tokio::task::spawn_blocking(rest).await;
         served

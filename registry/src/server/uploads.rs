@@ -39,8 +39,8 @@ pub(super) async fn start(
         let rights = call.rights.clone();
         let found = app.run(move |store| can_mount(store, &rights, from.as_deref(), &wanted)).await?;
         if found {
-            let target = incoming(call, target, digest.clone());
-            app.change(call, move |store| link(store, target)).await?;
+            let (change, linked) = (incoming(call, target, digest.clone()), digest.clone());
+            app.change(call, move |store| link(store, change, linked)).await?;
             return Ok(created(&repository, &digest));
         }
     } else if let Some(digest) = digest_parameter(call, "digest")? {
@@ -75,7 +75,7 @@ fn incoming(call: &Call, repository: RepositoryName, digest: Digest) -> Changed 
     Changed {
         operation: Operation::PushBlob,
         repository,
-        digest,
+        digest: Some(digest),
         tags: Vec::new(),
         manifest: None,
         visitor: call.visitor(),
@@ -83,8 +83,8 @@ fn incoming(call: &Call, repository: RepositoryName, digest: Digest) -> Changed 
 }
 
 /// Links a blob in the store to the repository.
-fn link(store: &Store, change: Changed) -> Result<Changed, Refusal> {
-    let (repository, digest) = (change.repository.clone(), change.digest.clone());
+fn link(store: &Store, change: Changed, digest: Digest) -> Result<Changed, Refusal> {
+    let repository = change.repository.clone();
     store.commit(vec![Change::LinkBlob { repository, digest }])?;
     Ok(change)
 }
@@ -97,14 +97,16 @@ async fn whole(
     digest: Digest,
 ) -> Result<Response, Refusal> {
     let algorithm = digest.algorithm();
+    let room = Room::of(app, call, &repository, 0).await?;
     let permit = app.transfer(call).await?;
     let writer = app.run(move |store| Ok(store.writer(algorithm)?)).await?;
-    let most = Some(app.limits.uploads.repository_bytes);
-    let (writer, _) = intake::receive(writer, call.take_body(), most, (app.limits.pace(), &permit)).await?;
-    let change = incoming(call, repository.clone(), digest.clone());
+    let most = room.most(Some(app.limits.uploads.repository_bytes));
+    let received = intake::receive(writer, call.take_body(), most, (app.limits.pace(), &permit)).await;
+    let (writer, _) = received.map_err(|refusal| room.judge(refusal))?;
+    let (change, linked) = (incoming(call, repository.clone(), digest.clone()), digest.clone());
     app.change(call, move |store| {
-        writer.publish(Some(&change.digest))?;
-        link(store, change)
+        writer.publish(Some(&linked))?;
+        link(store, change, linked)
     })
     .await?;
     Ok(created(&repository, &digest))
@@ -137,10 +139,10 @@ pub(super) async fn finish(
         return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, message, detail));
     };
     let upload = append_body(app, call, &repository, &id).await?;
-    let change = incoming(call, repository.clone(), digest.clone());
+    let (change, linked) = (incoming(call, repository.clone(), digest.clone()), digest.clone());
     app.change(call, move |store| {
-        upload.publish(&change.digest)?;
-        link(store, change)
+        upload.publish(&linked)?;
+        link(store, change, linked)
     })
     .await?;
     Ok(created(&repository, &digest))
@@ -160,9 +162,17 @@ async fn append_body(
         release(upload).await;
         return Err(out_of_order(repository, id, offset));
     }
+    let room = match Room::of(app, call, repository, offset).await {
+        Ok(room) => room,
+        Err(refusal) => {
+            release(upload).await;
+            return Err(refusal);
+        }
+    };
     let body: Body = call.take_body();
-    let most = chunk.map(Chunk::len);
-    let (upload, received) = intake::receive(upload, body, most, (app.limits.pace(), &permit)).await?;
+    let most = room.most(chunk.map(Chunk::len));
+    let received = intake::receive(upload, body, most, (app.limits.pace(), &permit)).await;
+    let (upload, received) = received.map_err(|refusal| room.judge(refusal))?;
     if let Some(chunk) = chunk
         && chunk.len() != received
     {
@@ -170,6 +180,46 @@ async fn append_body(
         return Err(wrong_length(chunk.len(), received));
     }
     Ok(upload)
+}
+
+/// The bytes that the quotas of a repository allow in a request body, and the error for more. The commit decides for good;
+/// this refuses earlier, when the length of the body is known or more bytes arrive than are allowed.
+struct Room(Option<(u64, store::Error)>);
+
+impl Room {
+    /// The room for the body of a request, after `offset` bytes that an upload has already.
+    async fn of(
+        app: &Arc<App>,
+        call: &Call,
+        repository: &RepositoryName,
+        offset: u64,
+    ) -> Result<Self, Refusal> {
+        let name = repository.clone();
+        let found = app.run(move |store| Ok(store.quota_room(&name)?)).await?;
+        let Some((left, error)) = found else { return Ok(Self(None)) };
+        let length = call.header(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        // An upload without more bytes can end: the repository may have the blob already.
+        if length.is_some_and(|length| length > 0 && offset.saturating_add(length) > left) {
+            return Err(error.into());
+        }
+        Ok(Self(Some((left.saturating_sub(offset), error))))
+    }
+
+    /// The maximum length of the body, which is `most` without a quota.
+    fn most(&self, most: Option<u64>) -> Option<u64> {
+        let left = self.0.as_ref().map(|(left, _)| *left);
+        left.into_iter().chain(most).min()
+    }
+
+    /// The reason why a body was refused that was received up to [`Self::most`].
+    fn judge(self, refusal: Refusal) -> Refusal {
+        match self.0 {
+            Some((left, error)) if refusal.received_beyond().is_some_and(|received| received > left) => {
+                error.into()
+            }
+            _ => refusal,
+        }
+    }
 }
 
 /// The chunk's range from its `Content-Range`; without one, the chunk is appended.

@@ -7,8 +7,10 @@
 )]
 
 mod access;
+mod collected;
 mod connections;
 mod files;
+mod governed;
 mod metrics;
 mod namespaces;
 mod observers;
@@ -39,7 +41,7 @@ struct Server {
     store: Store,
     end: Option<oneshot::Sender<()>>,
     task: JoinHandle<registry::Result<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -62,7 +64,14 @@ impl Server {
             let _ = ended.await;
         };
         let task = tokio::spawn(serve(listener, tls, config, shutdown));
-        Self { address, store, end: Some(end), task, _folder: folder }
+        Self { address, store, end: Some(end), task, folder }
+    }
+
+    /// Stops it; returns the folder of its store.
+    async fn stop(mut self) -> tempfile::TempDir {
+        drop(self.end.take());
+        self.task.await.expect("no end").expect("it failed");
+        self.folder
     }
 
     fn url(&self, path: &str) -> String {

@@ -3,7 +3,7 @@
 use bundle_signer::Gate;
 use registry::server::Auth;
 use serde_json::{Value, json};
-use store::Store;
+use store::{Rules, Store};
 
 use super::Serve;
 use super::access::Anonymous;
@@ -71,6 +71,9 @@ fn explained(plan: &Plan, loaded: &Loaded, value: &Value) -> String {
         let rate = scrub.rate.map_or_else(String::new, |rate| format!(", at most {} per second", size(rate)));
         line("scrub", &format!("every {} s{rate}", scrub.every.as_secs()));
     }
+    for line_text in plan.rules.iter().flat_map(|rules| rules_text(&rules.rules)) {
+        line(line_text.0, &line_text.1);
+    }
     for proxy in &plan.proxies {
         line("trusted proxy", &proxy.to_string());
     }
@@ -78,6 +81,29 @@ fn explained(plan: &Plan, loaded: &Loaded, value: &Value) -> String {
         line(&format!("limit {name}"), &limit.to_string());
     }
     text
+}
+
+/// The rules of the store, each with its name.
+fn rules_text(rules: &Rules) -> Vec<(&'static str, String)> {
+    fn listed<T: ToString>(patterns: &[T]) -> String {
+        patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+    let mut lines = Vec::new();
+    for rule in &rules.immutable_tags {
+        let except =
+            if rule.except.is_empty() { String::new() } else { format!(" except {}", listed(&rule.except)) };
+        lines.push((
+            "immutable tags",
+            format!("{} in {}{except}", listed(&rule.tags), listed(&rule.repositories)),
+        ));
+    }
+    for rule in &rules.quotas {
+        let limits = rule.bytes.map(size).into_iter().chain(rule.tags.map(|tags| count(tags, "tag")));
+        let limits = limits.collect::<Vec<_>>().join(", ");
+        lines.push(("quota", format!("{limits} in {}", listed(&rule.repositories))));
+    }
+    lines.extend(rules.retention.rules.iter().map(|rule| ("retention", listed(&rule.repositories))));
+    lines
 }
 
 fn listener_text(plan: &Plan, listener: &Listen) -> String {

@@ -15,6 +15,7 @@ use serde_saphyr::Spanned;
 use super::access::Access;
 use super::inbox::InboxText;
 use super::plan::{At, Authority, Form, GateRules, Listen, Plan, Security, naming};
+use super::rules::{self, ImmutableText, QuotaText, RetentionText};
 use super::scrub::ScrubText;
 use crate::cli::listen;
 use crate::failure::Usage;
@@ -62,6 +63,14 @@ struct Document {
     /// Verify all blobs of the store regularly. Default: never.
     #[schemars(with = "Option<ScrubText>")]
     scrub: Option<Spanned<ScrubText>>,
+    /// Tags that cannot be moved or removed.
+    #[serde(default)]
+    immutable_tags: Vec<ImmutableText>,
+    /// Limits for the content of repositories.
+    #[serde(default)]
+    quotas: Vec<QuotaText>,
+    /// Which tags are retained.
+    retention: Option<RetentionText>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -175,7 +184,8 @@ pub(crate) fn json_schema() -> serde_json::Value {
     schema["properties"]["kind"]["const"] = KIND.into();
     schema["properties"]["listeners"]["minItems"] = 1.into();
     let given = |name: &str| serde_json::json!({ "required": [name] });
-    schema["$defs"]["ListenerText"]["oneOf"] = [given("address"), given("unix"), given("systemd")].into_iter().collect();
+    schema["$defs"]["ListenerText"]["oneOf"] =
+        [given("address"), given("unix"), given("systemd")].into_iter().collect();
     schema
 }
 
@@ -254,7 +264,9 @@ impl Document {
         let scrub = self.scrub.map(|text| {
             text.value.plan().map_err(|message| place(line_of(&text)).error(&format!("`scrub`: {message}")))
         });
+        let rules = rules::parse(self.immutable_tags, self.quotas, self.retention);
         Ok(Plan {
+            rules: Some(rules.map_err(|message| place(None).error(&message))?),
             store: below(folder, self.store),
             listeners,
             authority,
@@ -285,7 +297,9 @@ impl ListenerText {
                 return Err("a listener has no `address`, `unix` or `systemd`, expected one".to_owned());
             }
             _ => {
-                return Err("a listener has several of `address`, `unix` and `systemd`, expected one".to_owned());
+                return Err(
+                    "a listener has several of `address`, `unix` and `systemd`, expected one".to_owned()
+                );
             }
         };
         if matches!(at, At::Unix(_)) && (self.tls.is_some() || self.plain_http) {

@@ -13,8 +13,9 @@ use store::NamingLimits;
 use super::Serve;
 use super::access::{Access, Anonymous};
 use super::inbox;
-use crate::cli::listen;
+use super::rules::{self, StoreRules};
 use super::scrub::ScrubPlan;
+use crate::cli::listen;
 use crate::failure::Usage;
 use crate::gates::name_rule;
 
@@ -37,6 +38,8 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
     /// When the store is scrubbed.
     pub(super) scrub: Option<ScrubPlan>,
+    /// The rules of the store. Flags leave those that the store has.
+    pub(super) rules: Option<StoreRules>,
     /// How the rules name these settings in messages.
     pub(super) form: Form,
 }
@@ -126,6 +129,7 @@ impl Plan {
             proxies: settings.trusted_proxy.clone(),
             limits,
             scrub: None,
+            rules: None,
             form: Form::Flags,
         })
     }
@@ -288,6 +292,7 @@ pub(super) fn described(plan: &Plan) -> Value {
         "openToAll": plan.is_open_to_all(),
         "trust": plan.trust,
         "inbox": plan.limits.inbox.map(inbox::described),
+        "rules": plan.rules.as_ref().map(rules::described),
         "trustedProxies": plan.proxies.iter().map(Cidr::to_string).collect::<Vec<_>>(),
         "scrub": plan.scrub.map(|scrub| json!({ "everySeconds": scrub.every.as_secs(), "bytesPerSecond": scrub.rate })),
         "limits": {
@@ -324,6 +329,7 @@ pub(super) mod tests {
             proxies: Vec::new(),
             limits: Limits::default(),
             scrub: None,
+            rules: None,
             form: Form::File,
         }
     }

@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use super::Serve;
 use super::load::{GateBasis, Loaded, load, plan_of};
 use super::plan::{Plan, Security};
+use super::retain::Retention;
 use super::scrub::Scrubbing;
 use super::sources::{Digests, Sources, Watch};
 use super::start::{certificate_of, issue, note};
@@ -50,6 +51,7 @@ pub(super) struct Running {
     pub(super) journals: Journals,
     pub(super) urls: Vec<String>,
     pub(super) scrubbing: Scrubbing,
+    pub(super) retention: Retention,
 }
 
 /// The gate in use, and what it depends on.
@@ -103,6 +105,8 @@ impl Running {
                 _ = hangups.recv() => Cause::Signal,
                 _ = looks.tick() => Cause::File,
             };
+            let interval = self.plan.rules.as_ref().and_then(|rules| rules.interval);
+            self.retention.look(interval.filter(|_| !self.store.is_read_only()), &self.store, &self.journals);
             // Only this task waits; the server has its own.
             let now = self.watch.look();
             if self.watch.is_due(&now) || cause == Cause::Signal {
@@ -181,6 +185,10 @@ impl Running {
             gate: gate.gate.clone(),
             limits: plan.limits,
         };
+        // Last, because it can fail: nothing has changed before.
+        if let Some(found) = plan.rules.as_ref().filter(|_| !self.store.is_read_only()) {
+            self.store.set_rules(&found.rules)?;
+        }
         Ok(Next { plan, sources: sources.clone(), change, certificates, clients, gate, changed })
     }
 
@@ -215,6 +223,7 @@ impl Running {
             ("read-only mode", plan.read_only != self.plan.read_only),
             ("limits", plan.limits != self.plan.limits),
             ("scrub", plan.scrub != self.plan.scrub),
+            ("rules", plan.rules != self.plan.rules),
         ];
         parts.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
     }

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use super::load::{Loaded, load, plan_of};
 use super::plan::{At, Listen, Plan, Security};
 use super::reload::{GateInUse, Running};
+use super::retain::Retention;
 use super::scrub::Scrubbing;
 use super::sources::{Sources, Watch};
 use super::{Serve, observer, write_address};
@@ -57,6 +58,9 @@ pub(super) async fn open(
     };
     if store.is_read_only() && !plan.read_only {
         return Err(store::Error::ReadOnly(plan.store).into());
+    }
+    if let Some(found) = plan.rules.as_ref().filter(|_| !store.is_read_only()) {
+        store.set_rules(&found.rules)?;
     }
     let Loaded { auth, certificates, clients, trust } = loaded;
     let clients: Vec<_> = clients.into_iter().map(|clients| clients.map(Arc::new)).collect();
@@ -106,7 +110,7 @@ pub(super) async fn open(
     let host = host.and_then(|host| host.parse().ok());
     let mut watch = Watch::default();
     watch.loaded(&sources);
-    let metrics = observability.metrics();
+    let (metrics, retention) = (observability.metrics(), Retention::default());
     let running = Running {
         server,
         store,
@@ -121,6 +125,7 @@ pub(super) async fn open(
         journals,
         urls,
         scrubbing,
+        retention,
     };
     Ok((running, listeners, observability))
 }
@@ -200,7 +205,11 @@ async fn bind(
         match &listen.at {
             At::Address(address) => {
                 let socket = TcpListener::bind(address).await.with_context(failed)?;
-                all.add(listen, At::Address(socket.local_addr()?), Listener::tcp(socket, tls).with_clients(clients.clone()));
+                all.add(
+                    listen,
+                    At::Address(socket.local_addr()?),
+                    Listener::tcp(socket, tls).with_clients(clients.clone()),
+                );
             }
             At::Unix(path) => {
                 all.add(listen, listen.at.clone(), Listener::unix(path).with_context(failed)?);

@@ -1,15 +1,16 @@
 //! `airlock store gc`: removes what nothing needs.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use serde::Serialize;
-use store::{Collected, GarbagePlan, Store, Untagged};
+use store::{Collected, GarbagePlan, Store, Untagged, UpkeepKind};
 
 use crate::cli::{StoreArg, duration};
 use crate::failure::Status;
 use crate::logged::{Work, acting};
 use crate::printer::{Printer, count, size};
+use crate::retention::{brought, record};
 
 #[derive(Debug, Args)]
 #[command(
@@ -20,7 +21,7 @@ use crate::printer::{Printer, count, size};
 pub(crate) struct Collect {
     #[command(flatten)]
     pub(super) store: StoreArg,
-    /// Also delete manifests that no tag, index or subject keeps, with their signatures.
+    /// Also delete manifests that no tag, index, subject, drive or protection keeps, with their signatures.
     #[arg(long)]
     untagged: bool,
     /// With --untagged, keep manifests that were pushed or lost their last tag within this time, such as 90m or 168h.
@@ -34,7 +35,7 @@ pub(crate) struct Collect {
 impl Collect {
     /// The manifests to remove.
     fn manifests(&self, store: &Store) -> anyhow::Result<Untagged> {
-        Ok(if self.untagged { store.untagged(self.before())? } else { Untagged::new() })
+        Ok(if self.untagged { store.untagged(self.before(), &brought(store)?)? } else { Untagged::new() })
     }
 
     fn before(&self) -> SystemTime {
@@ -83,17 +84,13 @@ struct Done {
 pub(super) fn collect(settings: &Collect, work: &mut Work<'_>, printer: &Printer) -> anyhow::Result<Status> {
     let store = Store::open_existing(&settings.store.store)?;
     acting(&store, "store gc");
-    let planned = settings.manifests(&store)?;
-    let manifests = store.delete_untagged(&planned, settings.before())?;
-    if let Some(names) = number_of(&manifests) {
-        work.evidence("manifests", &names);
-    }
-    let plan = store.garbage()?;
-    let removed = manifests.values().flatten().chain(plan.blobs.iter().map(|(digest, _)| digest));
-    work.digests(removed.map(ToString::to_string).collect::<Vec<_>>());
-    let collected = store.collect(&plan)?;
+    let begun = Instant::now();
+    let result = remove(settings, &store, work);
+    let done = result.as_ref().ok().map(|done| (done.collected.blobs, done.collected.bytes));
+    record(&store, UpkeepKind::Gc, begun, done);
+    let done = result?;
     work.done()?;
-    printer.report(&Done { manifests, collected }, |Done { manifests, collected }| {
+    printer.report(&done, |Done { manifests, collected }| {
         let names = number_of(manifests).map_or_else(String::new, |names| format!("{names}, "));
         let recent = match collected.recent {
             0 => String::new(),
@@ -105,4 +102,17 @@ pub(super) fn collect(settings: &Collect, work: &mut Work<'_>, printer: &Printer
         format!("removed {names}{}, {}\n{recent}", count(collected.blobs, "blob"), size(collected.bytes))
     })?;
     Ok(Status::Done)
+}
+
+fn remove(settings: &Collect, store: &Store, work: &mut Work<'_>) -> anyhow::Result<Done> {
+    let planned = settings.manifests(store)?;
+    let manifests = store.delete_untagged(&planned, settings.before(), &brought(store)?)?;
+    if let Some(names) = number_of(&manifests) {
+        work.evidence("manifests", &names);
+    }
+    let plan = store.garbage()?;
+    let removed = manifests.values().flatten().chain(plan.blobs.iter().map(|(digest, _)| digest));
+    work.digests(removed.map(ToString::to_string).collect::<Vec<_>>());
+    let collected = store.collect(&plan)?;
+    Ok(Done { manifests, collected })
 }

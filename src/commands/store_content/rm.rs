@@ -6,7 +6,7 @@ use clap::Args;
 use oci::{Digest, Selector, Tag};
 use packager::witness::Witness;
 use serde::Serialize;
-use store::{Change, Store};
+use store::{Change, Protection, Store};
 
 use crate::cli::{StoreArg, StoredName, stored_name};
 use crate::failure::{Missing, Protected, Status};
@@ -30,7 +30,7 @@ pub(crate) struct Remove {
     /// Print what would be removed, without removing it.
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Remove it even if a drive brought it, or if an index lists it.
+    /// Remove it even if a drive brought it, an index lists it, a rule makes its tag immutable, or it is protected.
     #[arg(long)]
     force: bool,
 }
@@ -46,6 +46,10 @@ struct Removal {
     brought: Vec<String>,
     /// The indexes that list the manifest.
     indexes: Vec<Digest>,
+    /// The tags that a rule makes immutable.
+    immutable: Vec<Tag>,
+    /// The protections of what is removed.
+    protections: Vec<Protection>,
 }
 
 impl Removal {
@@ -71,13 +75,28 @@ impl Removal {
             }
         }
         let brought = brought(store, name, &tags)?;
-        let tags = tags.into_iter().map(|(tag, _)| tag).collect();
-        Ok(Self { name: name.to_string(), tags, manifests, brought, indexes })
+        let rules = store.rules()?;
+        let tags: Vec<Tag> = tags.into_iter().map(|(tag, _)| tag).collect();
+        let immutable = tags.iter().filter(|tag| rules.are_immutable(repository, tag)).cloned().collect();
+        let protections = store.protections_of(repository, name.selector.as_ref())?;
+        Ok(Self { name: name.to_string(), tags, manifests, brought, indexes, immutable, protections })
     }
 
     /// Fails if something speaks against the removal.
     fn check(&self) -> Result<(), Protected> {
         let name = &self.name;
+        if let Some(Protection { source, reason, .. }) = self.protections.first() {
+            let message = format!("`{name}` cannot be removed, because {source} protects it: {reason}");
+            return Err(Protected {
+                message,
+                hint: "end the protection with `airlock store unprotect`, or give --force",
+            });
+        }
+        if let Some(tag) = self.immutable.first() {
+            let message = format!("`{name}` cannot be removed, because the tag `{tag}` is immutable");
+            let hint = "the rule is in the registry's configuration file; to remove the tag nevertheless, give --force";
+            return Err(Protected { message, hint });
+        }
         if let Some(first) = self.indexes.first() {
             let message = format!("`{name}` is listed by the index `{first}`");
             let hint = "remove the index instead; with --force, the index stays and lacks this manifest";
@@ -98,13 +117,20 @@ impl Removal {
         })
     }
 
-    fn changes(&self, name: &StoredName) -> Vec<Change> {
+    /// Whether something speaks against the removal.
+    fn is_disputed(&self) -> bool {
+        let Self { brought, indexes, immutable, protections, .. } = self;
+        !(brought.is_empty() && indexes.is_empty() && immutable.is_empty() && protections.is_empty())
+    }
+
+    fn change(name: &StoredName, force: bool) -> Change {
         let repository = name.repository.clone();
-        match name.selector.clone() {
-            None => vec![Change::DeleteRepository { repository }],
-            Some(Selector::Tag(tag)) => vec![Change::DeleteTag { repository, tag }],
-            Some(Selector::Digest(digest)) => vec![Change::DeleteManifest { repository, digest }],
-        }
+        let change = match name.selector.clone() {
+            None => Change::DeleteRepository { repository },
+            Some(Selector::Tag(tag)) => Change::DeleteTag { repository, tag },
+            Some(Selector::Digest(digest)) => Change::DeleteManifest { repository, digest },
+        };
+        if force { Change::Overriding(Box::new(change)) } else { change }
     }
 
     fn text(&self, verb: &str) -> String {
@@ -142,10 +168,10 @@ pub(super) fn remove(settings: &Remove, work: &mut Work<'_>, printer: &Printer) 
         plan.check()?;
     }
     work.evidence("tags", &plan.tags.len());
-    if !plan.brought.is_empty() || !plan.indexes.is_empty() {
+    if plan.is_disputed() {
         work.evidence("forced", "true");
     }
-    store.commit(plan.changes(&settings.name))?;
+    store.commit(vec![Removal::change(&settings.name, settings.force)])?;
     work.done()?;
     printer.report(&plan, |plan| plan.text("removed"))?;
     Ok(Status::Done)

@@ -3,6 +3,7 @@
 use oci::Digest;
 use store::{Kept, Reason, Relation, Store};
 
+use super::protect::line;
 use crate::clock::rfc3339;
 use crate::failure::{Missing, Status};
 use crate::printer::{Printer, row};
@@ -28,6 +29,7 @@ fn text(kept: &Kept) -> String {
     for lease in &kept.leases {
         text += &row(&format!("leased until {} by {}", rfc3339(lease.expires), lease.holder));
     }
+    text.extend(kept.protections.iter().map(line));
     if text.is_empty() {
         text += "nothing keeps it: `airlock store gc` removes it\n";
     }

@@ -21,8 +21,11 @@ impl Classified for Error {
             Self::NamesGone(_)
             | Self::DigestMismatch { .. }
             | Self::DescriptorSize { .. }
+            | Self::TagImmutable { .. }
+            | Self::Protected(_)
             | Self::TooManyNaming { .. }
             | Self::InboxFull { .. } => Class::Refused,
+            Self::QuotaExceeded { .. } => Class::NoRoom,
             Self::Closed
             | Self::NoDatabase(_)
             | Self::JournalShort { .. }
@@ -40,6 +43,7 @@ impl Classified for Error {
             | Self::Scrubbing(_)
             | Self::DiskFails(_)
             | Self::Invalid(_)
+            | Self::Rules(_)
             | Self::HalvesDiffer { .. }
             | Self::Random => Class::Other,
         }

@@ -70,23 +70,30 @@ impl Store {
         self.0.readers.with(|connection| why::why(connection, digest))
     }
 
-    /// The manifests that no tag, index or subject keeps, and that were not pushed, and lost no tag, after `before`.
+    /// The manifests that no tag, index, subject or protection keeps, and that were not pushed, and lost no tag, after
+    /// `before`. The manifests `keep` stay, with everything that they keep.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn untagged(&self, before: SystemTime) -> Result<Untagged> {
-        self.0.readers.with(|connection| reach::untagged(connection, &self.0.layout, before))
+    pub fn untagged(&self, before: SystemTime, keep: &Untagged) -> Result<Untagged> {
+        self.0.readers.with(|connection| reach::untagged(connection, &self.0.layout, before, keep))
     }
 
     /// Removes those of the planned manifests that still nothing keeps, and returns them.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub fn delete_untagged(&self, planned: &Untagged, before: SystemTime) -> Result<Untagged> {
+    pub fn delete_untagged(
+        &self,
+        planned: &Untagged,
+        before: SystemTime,
+        keep: &Untagged,
+    ) -> Result<Untagged> {
         let mut deleted = Untagged::new();
         for (repository, planned) in planned {
             let (name, listed) = (repository.clone(), planned.clone());
-            self.commit(vec![Change::DeleteUntagged { repository: name, planned: listed, before }])?;
+            let keep = keep.get(repository).cloned().unwrap_or_default();
+            self.commit(vec![Change::DeleteUntagged { repository: name, planned: listed, before, keep }])?;
             let mut gone = planned.clone();
             for row in self.manifests(repository)? {
                 gone.remove(&row.digest);
@@ -123,6 +130,16 @@ impl Store {
         self.collect_older(plan, self.0.grace)
     }
 
+    /// As [`Store::collect`], but recent blobs stay in any case: another thread of this process may be about to name them.
+    ///
+    /// # Errors
+    /// As [`Store::collect`].
+    pub fn collect_old(&self, plan: &GarbagePlan) -> Result<Collected> {
+        let lock = self.0.layout.lock();
+        let now = keep::file_system_time(&lock)?;
+        self.collect_before(plan, now.checked_sub(self.0.grace).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+
     /// As [`Store::collect`], but blobs stay recent for another time.
     ///
     /// # Errors
@@ -135,7 +152,13 @@ impl Store {
     fn collect_older(&self, plan: &GarbagePlan, grace: Duration) -> Result<Collected> {
         let lock = self.0.lock.as_ref().filter(|_| !self.is_read_only());
         let lock = lock.ok_or_else(|| Error::ReadOnly(self.root().to_owned()))?;
-        let cutoff = self.cutoff(lock, grace)?;
+        self.collect_before(plan, self.cutoff(lock, grace)?)
+    }
+
+    fn collect_before(&self, plan: &GarbagePlan, cutoff: SystemTime) -> Result<Collected> {
+        if self.is_read_only() {
+            return Err(Error::ReadOnly(self.root().to_owned()));
+        }
         let (layout, disk) = (&self.0.layout, &self.0.disk);
         // The database does not keep the content of a file that is removed; otherwise a crash could bring it back.
         self.writer_thread()?.flush()?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use oci::{Digest, RepositoryName, Selector};
 use store::durable::{Observer, Step};
-use store::{Change, Error, Store};
+use store::{Change, Error, Store, Untagged};
 
 use crate::rig::{file_of, long, manifest, put, repository, tag};
 
@@ -263,7 +263,11 @@ fn pushes_mounts_deletes_and_collections_of_several_processes_lose_nothing() {
                 rounds += 1;
                 if rounds % 4 == 0 {
                     let now = SystemTime::now();
-                    collector.delete_untagged(&collector.untagged(now)?, now)?;
+                    collector.delete_untagged(
+                        &collector.untagged(now, &Untagged::new())?,
+                        now,
+                        &Untagged::new(),
+                    )?;
                 }
                 collector.collect(&collector.garbage()?)
             };
@@ -290,7 +294,8 @@ fn assert_clean(store: &Store, root: &Path) {
     assert_eq!(store.check(&mut |_| {}).unwrap().faults, []);
     store.commit(vec![Change::ReleaseLeases { holder: "push".to_owned() }]).unwrap();
     let later = SystemTime::now() + Duration::from_mins(1);
-    store.delete_untagged(&store.untagged(later).unwrap(), later).unwrap();
+    let none = Untagged::new();
+    store.delete_untagged(&store.untagged(later, &none).unwrap(), later, &none).unwrap();
     assert_eq!(collect(store).recent, 0);
     assert!(store.garbage().unwrap().blobs.is_empty());
     let mut needed = std::collections::BTreeSet::new();

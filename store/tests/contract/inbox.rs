@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use oci::{Digest, Selector};
-use store::{Change, Error, InboxLimits, Store};
+use store::{Change, Error, InboxLimits, Store, Untagged};
 
 use crate::rig::{dump, manifest, put, repository, tag};
 
@@ -153,13 +153,13 @@ fn a_manifest_waits_until_it_expires_and_garbage_collection_keeps_it_until_then(
     let (_folder, store) = store();
     let one = hold(&store, "one", &["v1"], MOST).unwrap();
     let later = SystemTime::now() + Duration::from_hours(1);
-    assert!(store.untagged(later).unwrap().is_empty());
+    assert!(store.untagged(later, &Untagged::new()).unwrap().is_empty());
     assert!(store.expire_inbox().unwrap().is_empty());
     let old = hold(&store, "old", &["v2"], InboxLimits { seconds: 0, ..MOST }).unwrap();
     assert!(matches!(promote(&store, "v2", &old), Err(Error::NotWaiting { .. })));
     assert!(store.waits_for(&repository(HOME), &old).unwrap().is_empty());
     assert_eq!(held(&store, &old), Some(true), "it is hidden until it is removed");
-    assert_eq!(store.untagged(later).unwrap()[&repository(HOME)], [old.clone()].into());
+    assert_eq!(store.untagged(later, &Untagged::new()).unwrap()[&repository(HOME)], [old.clone()].into());
     let expired = store.expire_inbox().unwrap();
     assert_eq!(expired.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), [&old]);
     assert_eq!((held(&store, &old), held(&store, &one)), (None, Some(true)));

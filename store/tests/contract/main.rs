@@ -5,6 +5,8 @@ mod collect;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod governed;
+#[cfg(test)]
 mod heal;
 #[cfg(test)]
 mod history;
@@ -25,6 +27,7 @@ mod referrers;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod scale;
 mod scrub;
 #[cfg(test)]
 mod sharing;

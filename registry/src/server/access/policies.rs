@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
-use oci::{Digest, RepositoryName};
+use oci::{Digest, RepositoryName, RepositoryPattern};
 use time::OffsetDateTime;
 
 use super::super::auth::{Caller, Htpasswd};
 use super::config::{AccessConfig, Allow, PolicyConfig};
 use super::identity::CertificateConfig;
-use super::pattern::RepositoryPattern;
 use super::robots::{Robot, RobotState, Robots};
 use crate::Error;
 

@@ -9,12 +9,11 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use oci::{Digest, RepositoryName};
+use oci::{Digest, RepositoryName, RepositoryPattern};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::config::Allow;
-use super::pattern::RepositoryPattern;
 use crate::Error;
 
 /// The beginning of every secret, by which scanners for leaked secrets find it.

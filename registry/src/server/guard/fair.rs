@@ -174,8 +174,9 @@ impl<K: QueueKey> Lines<K> {
             };
             let next = (0..starts.len()).filter(|at| starts[*at] == Start::Now).min_by_key(rank);
             let Some(mut line) = next.and_then(|at| inner.lines.remove(at)) else {
-                let next_at =
-                    starts.into_iter().filter_map(|start| if let Start::At(at) = start { Some(at) } else { None });
+                let next_at = starts
+                    .into_iter()
+                    .filter_map(|start| if let Start::At(at) = start { Some(at) } else { None });
                 if let Some(at) = next_at.min() {
                     self.look_at(inner, at);
                 }

@@ -44,6 +44,7 @@ pub(in crate::server) fn route(action: Option<&Action>) -> &'static str {
         Some(Action::Catalog) => "catalog",
         Some(Action::PullBlob(..) | Action::DeleteBlob(..)) => "blob",
         Some(Action::PullManifest(..) | Action::PushManifest(..) | Action::DeleteManifest(..)) => "manifest",
+        Some(Action::DeleteRepository(_)) => "repository",
         Some(Action::ListTags(_)) => "tags",
         Some(Action::ListReferrers(..)) => "referrers",
         Some(

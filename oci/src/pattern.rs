@@ -1,12 +1,12 @@
-//! Patterns of repository names: `*` matches any text within a path segment, `**` any text.
+//! Patterns of repository names: `*` matches any text within a path segment, `**` any text. Patterns of tags: `*` matches any
+//! text.
 
 use std::fmt;
 use std::str::FromStr;
 
-use oci::RepositoryName;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, RepositoryName, Tag};
 
 /// A pattern of repository names, such as `team-a/**`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -41,7 +41,8 @@ impl RepositoryPattern {
     }
 
     /// Whether every name matches.
-    pub(super) fn matches_all(&self) -> bool {
+    #[must_use]
+    pub fn matches_all(&self) -> bool {
         self.text == "**"
     }
 }
@@ -125,6 +126,59 @@ impl fmt::Display for RepositoryPattern {
     }
 }
 
+/// A pattern of tags, such as `v*`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TagPattern {
+    text: String,
+    parts: Vec<Part>,
+}
+
+impl TagPattern {
+    /// Whether the tag matches.
+    #[must_use]
+    pub fn matches(&self, tag: &Tag) -> bool {
+        parts_match(&self.parts, tag.as_str().as_bytes())
+    }
+}
+
+impl FromStr for TagPattern {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let in_tag = |byte: u8| byte.is_ascii_alphanumeric() || b"._-*".contains(&byte);
+        let good = !text.is_empty()
+            && text.len() <= Tag::MAX_LEN
+            && text.bytes().all(in_tag)
+            && !text.contains("**");
+        if !good {
+            return Err(Error::TagPattern(text.to_owned()));
+        }
+        let part = |byte| if byte == b'*' { Part::Any } else { Part::Byte(byte) };
+        Ok(Self { text: text.to_owned(), parts: text.bytes().map(part).collect() })
+    }
+}
+
+impl TryFrom<String> for TagPattern {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<TagPattern> for String {
+    fn from(pattern: TagPattern) -> Self {
+        pattern.text
+    }
+}
+
+impl fmt::Display for TagPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -170,6 +224,30 @@ mod tests {
             );
         }
         assert!("a".repeat(256).parse::<RepositoryPattern>().is_err());
+    }
+
+    #[test]
+    fn a_star_in_a_pattern_of_tags_matches_any_text() {
+        for (pattern, good, bad) in [
+            ("v*", &["v1", "v1.2.3-rc.1", "v"][..], &["1", "xv1"][..]),
+            ("*.*.*", &["1.2.3", "v1.2.3-rc"], &["1.2", "latest"]),
+            ("latest", &["latest"], &["latest2", "Latest"]),
+            ("*", &["a", "1"], &[]),
+        ] {
+            let pattern: TagPattern = pattern.parse().unwrap();
+            for tag in good {
+                assert!(pattern.matches(&tag.parse().unwrap()), "{pattern} {tag}");
+            }
+            for tag in bad {
+                assert!(!pattern.matches(&tag.parse().unwrap()), "{pattern} {tag}");
+            }
+        }
+        for bad in ["", "**", "a/b", "a:b", "v[0-9]", "v?", "!v", &"a".repeat(129)] {
+            assert!(
+                matches!(bad.parse::<TagPattern>(), Err(Error::TagPattern(text)) if text == bad),
+                "{bad}"
+            );
+        }
     }
 
     #[test]
