@@ -14,6 +14,7 @@ use store::{Change, ManifestRow, NamingLimits, SizeMismatch, Store};
 
 use super::App;
 use super::answer::{self, Lasting};
+use super::auth::Caller;
 use super::gate::{Pull, Push};
 use super::guard::memory::BodyError;
 use super::handle::{Call, RepositoryCandidate};
@@ -42,8 +43,8 @@ pub(super) async fn pull(
     };
     let lasting = match selector {
         Selector::Tag(_) => Lasting::Movable,
-        // Other users of a cache may not see it.
-        Selector::Digest(_) if found.row.held => Lasting::Movable,
+        // Not all users of a cache may see it.
+        Selector::Digest(_) if found.signer => Lasting::Movable,
         Selector::Digest(_) => app.lasting(call),
     };
     let mut response = if answer::is_known(&call.head.headers, &found.row.digest) {
@@ -65,13 +66,15 @@ struct FoundManifest {
     candidate: RepositoryCandidate,
     row: ManifestRow,
     bytes: Bytes,
+    /// Whether the caller may only see it because it may sign it.
+    signer: bool,
 }
 
 /// Finds a manifest in memory. Gates decide about every request, and may wait.
 fn recall(app: &App, candidates: &[RepositoryCandidate], selector: &Selector) -> Option<FoundManifest> {
     let candidate = candidates.first().filter(|_| app.gate.is_none())?;
     let (row, bytes) = app.store.recall(&candidate.repository, selector).filter(|(row, _)| !row.held)?;
-    Some(FoundManifest { candidate: candidate.clone(), row, bytes })
+    Some(FoundManifest { candidate: candidate.clone(), row, bytes, signer: false })
 }
 
 async fn look_up(
@@ -83,13 +86,19 @@ async fn look_up(
     let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
     let by_default = app.authenticator.lets_push(&call.caller);
     let rights = call.rights.clone();
+    // Whoever signs has to read. Without log-ins, everyone would be exempt from the gate.
+    let may_sign = app.limits.inbox.is_some() && call.caller != Caller::Anonymous;
+    let by_digest = matches!(selector, Selector::Digest(_));
     app.look(call, move |store| {
         let sees_held = |repository: &RepositoryName| rights.let_push(repository, by_default);
-        let found = find(store, candidates, &selector, sees_held)?;
-        let gated = found.as_ref().filter(|found| !found.row.held);
-        if let (Some((gate, visitor)), Some(found)) = (&gate, gated) {
+        let mut found = find(store, candidates, &selector, sees_held)?;
+        if let (Some((gate, visitor)), Some(found)) = (&gate, &mut found) {
             let (repository, digest) = (&found.candidate.repository, &found.row.digest);
-            gate.pull(&Pull { repository, digest, visitor })?;
+            if by_digest && may_sign && sees_held(repository) {
+                found.signer = true;
+            } else {
+                gate.pull(&Pull { repository, digest, visitor })?;
+            }
         }
         Ok(found)
     })
@@ -111,7 +120,8 @@ fn find(
         }
         match store.manifest(&candidate.repository, &row.digest) {
             Ok(Some(manifest)) => {
-                return Ok(Some(FoundManifest { candidate, row, bytes: manifest.bytes().clone() }));
+                let (bytes, signer) = (manifest.bytes().clone(), row.held);
+                return Ok(Some(FoundManifest { candidate, row, bytes, signer }));
             }
             Ok(None) => tracing::error!(digest = %row.digest, "a manifest's file is damaged or missing"),
             Err(store::Error::Invalid(error)) => {
