@@ -278,18 +278,8 @@ pub(crate) fn apply(
             removal::manifests(connection, repository, unkept.intersection(planned), actor)
         }
         Change::SetTag { repository, tag, digest } => set_tag(connection, repository, tag, digest, actor),
-        Change::Hold { repository, tags, digest, manifest, most } => {
-            expected(layout, repository, digest)?;
-            reject_size_mismatches(layout, digest, manifest)?;
-            let waiting = Waiting { repository, tags, digest, manifest, most: *most };
-            inbox::hold(connection, layout, waiting, actor).map(|()| Vec::new())
-        }
-        Change::Promote { repository, tag, digest } => {
-            inbox::expect(connection, repository, tag, digest)?;
-            set_tag(connection, repository, tag, digest, actor)
-        }
-        Change::Discard { repository, tag, digest } => {
-            inbox::discard(connection, repository, tag, digest).map(|()| Vec::new())
+        waiting @ (Change::Hold { .. } | Change::Promote { .. } | Change::Discard { .. }) => {
+            apply_to_inbox(connection, layout, waiting, actor)
         }
         Change::DeleteTag { repository, tag } => Ok(vec![removal::tag(connection, repository, tag, actor)?]),
         Change::Lease { holder, digest } => {
@@ -304,6 +294,31 @@ pub(crate) fn apply(
         Change::ForgetWanted(name) => wanted::forget(connection, name).map(|()| Vec::new()),
         // `bare` returns no such change.
         Change::By { .. } => Ok(Vec::new()),
+    }
+}
+
+fn apply_to_inbox(
+    connection: &Connection,
+    layout: &Layout,
+    change: &Change,
+    actor: Option<&str>,
+) -> Result<Vec<Record>> {
+    match change {
+        Change::Hold { repository, tags, digest, manifest, most } => {
+            expected(layout, repository, digest)?;
+            reject_size_mismatches(layout, digest, manifest)?;
+            let waiting = Waiting { repository, tags, digest, manifest, most: *most };
+            inbox::hold(connection, layout, waiting, actor).map(|()| Vec::new())
+        }
+        Change::Promote { repository, tag, digest } => {
+            inbox::expect(connection, repository, tag, digest)?;
+            set_tag(connection, repository, tag, digest, actor)
+        }
+        Change::Discard { repository, tag, digest } => {
+            inbox::discard(connection, repository, tag, digest).map(|()| Vec::new())
+        }
+        // `apply` passes no other change.
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -163,15 +163,14 @@ pub(super) async fn push(
     let (name, named, visitor) = (repository.clone(), tags.clone(), call.visitor());
     let changed = app
         .change(call, move |store| {
-            let mut hold = None;
-            if let Some(gate) = gate {
-                let (digest, manifest) = (&digest, &manifest);
-                let push = Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor };
-                match (gate.push(&push), most) {
-                    (Err(error), Some(most)) if inbox::takes(&error) => hold = Some(most),
-                    (decision, _) => decision?,
-                }
-            }
+            let push = Push {
+                repository: &name,
+                digest: &digest,
+                manifest: &manifest,
+                tags: &named,
+                visitor: &visitor,
+            };
+            let hold = inbox::ask(gate.as_deref(), &push, most)?;
             let operation = if hold.is_some() { Operation::HoldManifest } else { Operation::PushManifest };
             let mut change =
                 Changed { operation, repository: name, digest, tags: named, manifest: None, visitor };
@@ -187,22 +186,29 @@ pub(super) async fn push(
     if let Some(about) = about.filter(|_| most.is_some() && !held) {
         inbox::promote(app, call, &repository, about).await;
     }
-    let mut response = answer::done(StatusCode::CREATED);
+    let mut response = created(&changed, &selector, subject.as_ref());
     if let Some(most) = most.filter(|_| held) {
         inbox::warn(&mut response, &changed, most);
     }
-    let digest = changed.digest;
+    Ok(response)
+}
+
+/// The response to a push. A manifest that waits in the inbox has no tag to report.
+fn created(changed: &Changed, selector: &Selector, subject: Option<&Digest>) -> Response {
+    let Changed { operation, repository, digest, tags, .. } = changed;
+    let mut response = answer::done(StatusCode::CREATED);
     let headers = response.headers_mut();
-    answer::set(headers, LOCATION, answer::manifest_path(&repository, &Selector::Digest(digest.clone())));
+    answer::set(headers, LOCATION, answer::manifest_path(repository, &Selector::Digest(digest.clone())));
     answer::set(headers, answer::CONTENT_DIGEST, digest.to_string());
     if let Some(subject) = subject {
         answer::set(headers, answer::OCI_SUBJECT, subject.to_string());
     }
-    if matches!(selector, Selector::Digest(_)) && !tags.is_empty() && !held {
+    let is_tagged = *operation == Operation::PushManifest && !tags.is_empty();
+    if matches!(selector, Selector::Digest(_)) && is_tagged {
         let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         answer::set(headers, answer::OCI_TAG, tags.join(", "));
     }
-    Ok(response)
+    response
 }
 
 /// The tags to set: the tag in the path, or those in the parameters of a push by digest.
