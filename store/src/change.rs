@@ -350,18 +350,8 @@ pub(crate) fn apply(
         Change::SetTag { repository, tag, digest } => {
             set_tag(connection, (repository, tag), digest, change.actor(), rules)
         }
-        Change::Hold { repository, tags, digest, manifest, most } => {
-            expected(layout, repository, digest)?;
-            reject_size_mismatches(layout, digest, manifest)?;
-            let waiting = Waiting { repository, tags, digest, manifest, most: *most };
-            inbox::hold(connection, layout, waiting, change.actor(), rules).map(|()| Vec::new())
-        }
-        Change::Promote { repository, tag, digest } => {
-            inbox::expect(connection, repository, tag, digest)?;
-            set_tag(connection, (repository, tag), digest, change.actor(), rules)
-        }
-        Change::Discard { repository, tag, digest } => {
-            inbox::discard(connection, repository, tag, digest).map(|()| Vec::new())
+        waiting @ (Change::Hold { .. } | Change::Promote { .. } | Change::Discard { .. }) => {
+            apply_to_inbox(connection, layout, waiting, change.actor(), rules)
         }
         Change::Lease { holder, digest } => {
             lease(connection, holder, digest, HOLDER_LEASE_SECONDS).map(|()| Vec::new())
@@ -394,6 +384,32 @@ pub(crate) fn apply(
         | Change::ExpireTags { .. }
         | Change::Overriding(_)
         | Change::By { .. } => Ok(Vec::new()),
+    }
+}
+
+fn apply_to_inbox(
+    connection: &Connection,
+    layout: &Layout,
+    change: &Change,
+    actor: Option<&str>,
+    rules: Option<&Rules>,
+) -> Result<Vec<Record>> {
+    match change {
+        Change::Hold { repository, tags, digest, manifest, most } => {
+            expected(layout, repository, digest)?;
+            reject_size_mismatches(layout, digest, manifest)?;
+            let waiting = Waiting { repository, tags, digest, manifest, most: *most };
+            inbox::hold(connection, layout, waiting, actor, rules).map(|()| Vec::new())
+        }
+        Change::Promote { repository, tag, digest } => {
+            inbox::expect(connection, repository, tag, digest)?;
+            set_tag(connection, (repository, tag), digest, actor, rules)
+        }
+        Change::Discard { repository, tag, digest } => {
+            inbox::discard(connection, repository, tag, digest).map(|()| Vec::new())
+        }
+        // `apply` passes no other change.
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -61,16 +61,25 @@ fn get(served: &Served, user: Option<&str>, reference: &str) -> u16 {
     got.0
 }
 
-/// Pushes an image with a tag as ann; returns its digest, the status and the head of the response.
-fn push(served: &Served, tag: &str, note: &str) -> (String, u16, String) {
+/// The manifest of an image, whose configuration is `{}`.
+fn image(note: &str) -> String {
     let blob = oci::Digest::sha256(b"{}");
-    let upload = format!("POST blobs/uploads/?digest={blob}");
-    assert_eq!(ask(served, USERS[0], &upload, ("application/octet-stream", "{}")).0, 201);
-    let image = format!(
+    format!(
         r#"{{"schemaVersion":2,"mediaType":"{KIND}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{blob}","size":2}},"layers":[],"annotations":{{"note":"{note}"}}}}"#
-    );
-    let (status, head, _) = ask(served, USERS[0], &format!("PUT manifests/{tag}"), (KIND, &image));
+    )
+}
+
+/// Pushes an image with a tag; returns its digest, the status and the head of the response.
+fn push_as(served: &Served, user: Option<&str>, tag: &str, note: &str) -> (String, u16, String) {
+    let image = image(note);
+    let upload = format!("POST blobs/uploads/?digest={}", oci::Digest::sha256(b"{}"));
+    assert_eq!(ask(served, user, &upload, ("application/octet-stream", "{}")).0, 201);
+    let (status, head, _) = ask(served, user, &format!("PUT manifests/{tag}"), (KIND, &image));
     (oci::Digest::sha256(image.as_bytes()).to_string(), status, head)
+}
+
+fn push(served: &Served, tag: &str, note: &str) -> (String, u16, String) {
+    push_as(served, USERS[0], tag, note)
 }
 
 /// Signs in the store, which the registry does not notice, and pushes the same signature to the registry.
@@ -176,6 +185,20 @@ fn a_tag_keeps_its_image_while_another_one_waits_and_the_last_push_counts() {
     let statuses = ["v2", "v3", "v4", "v3"].map(|tag| push(&served, tag, &format!("{tag} again")).1);
     assert_eq!(statuses, [201, 201, 403, 201]);
     assert_eq!(listed(path).len(), 2);
+}
+
+/// Without log-ins, everyone may push: the gate `pull` must still protect everyone.
+#[test]
+fn in_an_open_registry_the_gate_pull_applies_to_what_waits() {
+    let folder = site();
+    let path = folder.path();
+    drop(registry(path));
+    let config = CONFIG.split("access:").next().unwrap();
+    std::fs::write(path.join("registry.yaml"), config).unwrap();
+    let served = Served::with(path, &["--file", "registry.yaml"]);
+    let (digest, status, _) = push_as(&served, None, "v1", "one");
+    assert_eq!((status, get(&served, None, &digest)), (201, 403));
+    assert_eq!(listed(path).len(), 1);
 }
 
 #[test]

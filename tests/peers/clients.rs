@@ -1,5 +1,8 @@
 //! What each client can do with a registry that requires a log-in over TLS: log in, push, pull and delete as the policies
-//! allow, and nothing else. The table lists the clients; every client goes through the same steps.
+//! allow, and nothing else. The table lists the clients; every client goes through the same steps. `inbox`: clients that
+//! push by tag only, through a gate.
+
+mod inbox;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -187,6 +190,21 @@ const REFUSED: [&str; 3] = ["denied", "unauthorized", "invalid username/password
 /// What users see if something does not exist.
 const ABSENT: [&str; 3] = ["not found", "unknown", "no signatures found"];
 
+/// Creates a layer, a chart and the configuration of crictl.
+const FILES: &str = "
+    mkdir seed helm && echo hello >seed/hello && tar -cf seed/layer.tar -C seed hello
+    printf 'apiVersion: v2\\nname: helm\\nversion: %s\\n' $TAG >helm/Chart.yaml
+    printf 'runtime-endpoint: unix://%s\\nimage-endpoint: unix://%s\\n' $CONTAINERD $CONTAINERD >crictl.yaml";
+/// Pushes the images, and creates the key of the signatures.
+const IMAGES: &str = "
+    podman import --quiet seed/layer.tar base
+    for name in base cosign2 cosign3; do
+      podman push --quiet --creds \"alice:$PASSWORD\" base $HOST/team/$name:$TAG
+    done
+    for cosign in cosign2 cosign3; do
+      if command -v $cosign; then $cosign generate-key-pair; break; fi
+    done";
+
 /// A registry with policies and a robot account, and the daemons of the clients that have one.
 struct Rig {
     registry: Process,
@@ -207,11 +225,11 @@ struct Session<'a> {
 }
 
 impl Rig {
-    fn start() -> Self {
-        let site = Site::quickstart();
+    /// Serves the store of a site with a configuration.
+    fn start(site: Site, config: &str) -> Self {
         let users = ["alice", "carol"].map(|name| format!("{name}:{HASH}\n"));
         fs::write(site.path("users"), users.concat()).unwrap();
-        fs::write(site.path("registry.yaml"), CONFIG).unwrap();
+        fs::write(site.path("registry.yaml"), config).unwrap();
         let robot = ["robot", "create", "reader", "--file", "robots.json", "--output", "json"];
         let robot: Value = serde_json::from_str(&site.airlock(&robot)).unwrap();
         let secret = robot["secret"].as_str().unwrap().to_owned();
@@ -219,26 +237,14 @@ impl Rig {
         let containerd = containerd(&site, &registry.address);
         let dockerd = containerd.as_ref().and_then(|_| dockerd(&site));
         let rig = Self { registry, secret, _dockerd: dockerd, _containerd: containerd, site };
-        rig.seed();
+        rig.alice().works(FILES, BASE);
         rig
     }
 
-    /// Creates the images, the chart, and the key of the signatures.
-    fn seed(&self) {
-        let script = "
-            mkdir seed helm && cd seed && echo hello >hello && tar -cf layer.tar hello
-            podman import --quiet layer.tar base
-            for name in base cosign2 cosign3; do
-              podman push --quiet --creds \"alice:$PASSWORD\" base $HOST/team/$name:$TAG
-            done
-            cd .. && printf 'apiVersion: v2\\nname: helm\\nversion: %s\\n' $TAG >helm/Chart.yaml
-            for cosign in cosign2 cosign3; do
-              if command -v $cosign; then $cosign generate-key-pair; break; fi
-            done
-            printf 'runtime-endpoint: unix://%s\\nimage-endpoint: unix://%s\\n' $CONTAINERD $CONTAINERD >crictl.yaml";
+    /// A session in the site's folder.
+    fn alice(&self) -> Session<'_> {
         let home = self.site.path("");
-        let session = Session { rig: self, client: &CLIENTS[1], user: "alice", password: PASSWORD, home };
-        session.works(script, BASE);
+        Session { rig: self, client: &CLIENTS[1], user: "alice", password: PASSWORD, home }
     }
 
     fn session<'a>(&'a self, client: &'a Client, user: &'a str, password: &'a str) -> Session<'a> {
@@ -396,7 +402,8 @@ fn every_client_logs_in_over_tls_and_does_what_the_policies_allow_and_nothing_el
     if !require(&["skopeo", "podman"]) {
         return;
     }
-    let rig = Rig::start();
+    let rig = Rig::start(Site::quickstart(), CONFIG);
+    rig.alice().works(IMAGES, BASE);
     let mut checked = 0;
     for client in &CLIENTS {
         if require(client.programs) {

@@ -23,6 +23,19 @@ const WARNING: HeaderName = HeaderName::from_static("warning");
 /// The interval at which expired manifests are removed.
 const SWEEP: Duration = Duration::from_mins(1);
 
+/// Asks the gate about a push. Returns the limits of the inbox if the manifest has to wait there.
+pub(super) fn ask(
+    gate: Option<&dyn Gate>,
+    push: &Push<'_>,
+    inbox: Option<InboxLimits>,
+) -> Result<Option<InboxLimits>, Refusal> {
+    let Some(gate) = gate else { return Ok(None) };
+    match (gate.push(push), inbox) {
+        (Err(GateError::Denied { .. }), Some(most)) => Ok(Some(most)),
+        (decision, _) => Ok(decision.map(|()| None)?),
+    }
+}
+
 /// Adds a manifest to the inbox that the gate denies.
 pub(super) fn hold(
     store: &Store,
@@ -109,11 +122,6 @@ fn promote_in(
     }
     let operation = Operation::PromoteManifest;
     Ok(Changed { operation, repository, digest: Some(digest), tags, manifest: None, visitor })
-}
-
-/// Whether a refusal of the gate leads to the inbox.
-pub(super) fn takes(error: &GateError) -> bool {
-    matches!(error, GateError::Denied { .. })
 }
 
 /// Removes expired manifests, as long as the server runs.

@@ -14,6 +14,7 @@ use store::{Change, ManifestRow, NamingLimits, SizeMismatch, Store};
 
 use super::App;
 use super::answer::{self, Lasting};
+use super::auth::Caller;
 use super::gate::{Pull, Push};
 use super::guard::memory::BodyError;
 use super::handle::{Call, RepositoryCandidate};
@@ -43,8 +44,8 @@ pub(super) async fn pull(
     app.pulls.note(&found.candidate.repository, &found.row.digest);
     let lasting = match selector {
         Selector::Tag(_) => Lasting::Movable,
-        // Other users of a cache may not see it.
-        Selector::Digest(_) if found.row.held => Lasting::Movable,
+        // Not all users of a cache may see it.
+        Selector::Digest(_) if found.signer => Lasting::Movable,
         Selector::Digest(_) => app.lasting(call),
     };
     let mut response = if answer::is_known(&call.head.headers, &found.row.digest) {
@@ -66,13 +67,15 @@ struct FoundManifest {
     candidate: RepositoryCandidate,
     row: ManifestRow,
     bytes: Bytes,
+    /// Whether the caller may only see it because it may sign it.
+    signer: bool,
 }
 
 /// Finds a manifest in memory. Gates decide about every request, and may wait.
 fn recall(app: &App, candidates: &[RepositoryCandidate], selector: &Selector) -> Option<FoundManifest> {
     let candidate = candidates.first().filter(|_| app.gate.is_none())?;
     let (row, bytes) = app.store.recall(&candidate.repository, selector).filter(|(row, _)| !row.held)?;
-    Some(FoundManifest { candidate: candidate.clone(), row, bytes })
+    Some(FoundManifest { candidate: candidate.clone(), row, bytes, signer: false })
 }
 
 async fn look_up(
@@ -84,13 +87,19 @@ async fn look_up(
     let gate = app.gate.clone().map(|gate| (gate, call.visitor()));
     let by_default = app.authenticator.lets_push(&call.caller);
     let rights = call.rights.clone();
+    // Whoever signs has to read. Without log-ins, everyone would be exempt from the gate.
+    let may_sign = app.limits.inbox.is_some() && call.caller != Caller::Anonymous;
+    let by_digest = matches!(selector, Selector::Digest(_));
     app.look(call, move |store| {
         let sees_held = |repository: &RepositoryName| rights.let_push(repository, by_default);
-        let found = find(store, candidates, &selector, sees_held)?;
-        let gated = found.as_ref().filter(|found| !found.row.held);
-        if let (Some((gate, visitor)), Some(found)) = (&gate, gated) {
+        let mut found = find(store, candidates, &selector, sees_held)?;
+        if let (Some((gate, visitor)), Some(found)) = (&gate, &mut found) {
             let (repository, digest) = (&found.candidate.repository, &found.row.digest);
-            gate.pull(&Pull { repository, digest, visitor })?;
+            if by_digest && may_sign && sees_held(repository) {
+                found.signer = true;
+            } else {
+                gate.pull(&Pull { repository, digest, visitor })?;
+            }
         }
         Ok(found)
     })
@@ -112,7 +121,8 @@ fn find(
         }
         match store.manifest(&candidate.repository, &row.digest) {
             Ok(Some(manifest)) => {
-                return Ok(Some(FoundManifest { candidate, row, bytes: manifest.bytes().clone() }));
+                let (bytes, signer) = (manifest.bytes().clone(), row.held);
+                return Ok(Some(FoundManifest { candidate, row, bytes, signer }));
             }
             Ok(None) => tracing::error!(digest = %row.digest, "a manifest's file is damaged or missing"),
             Err(store::Error::Invalid(error)) => {
@@ -156,15 +166,14 @@ pub(super) async fn push(
     let changed = app
         .change(call, move |store| {
             let digest = pushed;
-            let mut hold = None;
-            if let Some(gate) = gate {
-                let (digest, manifest) = (&digest, &manifest);
-                let push = Push { repository: &name, digest, manifest, tags: &named, visitor: &visitor };
-                match (gate.push(&push), most) {
-                    (Err(error), Some(most)) if inbox::takes(&error) => hold = Some(most),
-                    (decision, _) => decision?,
-                }
-            }
+            let push = Push {
+                repository: &name,
+                digest: &digest,
+                manifest: &manifest,
+                tags: &named,
+                visitor: &visitor,
+            };
+            let hold = inbox::ask(gate.as_deref(), &push, most)?;
             let operation = if hold.is_some() { Operation::HoldManifest } else { Operation::PushManifest };
             let mut change = Changed {
                 operation,
@@ -186,21 +195,33 @@ pub(super) async fn push(
     if let Some(about) = about.filter(|_| most.is_some() && !held) {
         inbox::promote(app, call, &repository, about).await;
     }
-    let mut response = answer::done(StatusCode::CREATED);
+    let mut response = created((&changed, &digest), &selector, subject.as_ref());
     if let Some(most) = most.filter(|_| held) {
         inbox::warn(&mut response, &changed, &digest, most);
     }
+    Ok(response)
+}
+
+/// The response to a push. A manifest that waits in the inbox has no tag to report.
+fn created(
+    (changed, digest): (&Changed, &Digest),
+    selector: &Selector,
+    subject: Option<&Digest>,
+) -> Response {
+    let Changed { operation, repository, tags, .. } = changed;
+    let mut response = answer::done(StatusCode::CREATED);
     let headers = response.headers_mut();
-    answer::set(headers, LOCATION, answer::manifest_path(&repository, &Selector::Digest(digest.clone())));
+    answer::set(headers, LOCATION, answer::manifest_path(repository, &Selector::Digest(digest.clone())));
     answer::set(headers, answer::CONTENT_DIGEST, digest.to_string());
     if let Some(subject) = subject {
         answer::set(headers, answer::OCI_SUBJECT, subject.to_string());
     }
-    if matches!(selector, Selector::Digest(_)) && !tags.is_empty() && !held {
+    let is_tagged = *operation == Operation::PushManifest && !tags.is_empty();
+    if matches!(selector, Selector::Digest(_)) && is_tagged {
         let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         answer::set(headers, answer::OCI_TAG, tags.join(", "));
     }
-    Ok(response)
+    response
 }
 
 /// The tags to set: the tag in the path, or those in the parameters of a push by digest.

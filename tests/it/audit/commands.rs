@@ -25,16 +25,18 @@ const SILENT: &[&str] = &[
     "chart-images",
     "chart-lint",
     "chart-show",
-    "chart-verify",
-    "controller",
     "chart-template",
+    "chart-verify",
     "completions",
     "config",
+    "controller",
     "describe-packages",
     "generate-package",
     "get-packagebundlecontrollers",
     "get-packagebundles",
     "get-packages",
+    "inbox",
+    "inbox-list",
     "inspect",
     "keys-show",
     "list-packages",
@@ -155,6 +157,8 @@ fn in_stores(rig: &mut Rig<'_>) {
     rig.event("store-check", "", "store.check success");
     rig.event("store-gc", "", "store.gc success");
     rig.event("store-rm", "none/app --store store", "store.remove failed");
+    rig.event("inbox-promote", "none/app:v1 --store store --trust release.yaml", "inbox.promote failed");
+    rig.event("inbox-drop", "none/app:v1 --store store", "inbox.drop failed");
     rig.event("tags-rollback", "none/app:v1 --store store", "tag.rollback failed");
     rig.event("store-rebuild", "", "store.rebuild success");
 }
