@@ -107,7 +107,8 @@ struct Healthy {
 impl Healthy {
     async fn connect(registry: &Registry, number: usize) -> Result<Self, String> {
         let own = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 1, 1).to_bits() + u32::try_from(number).unwrap());
-        let stream = connect(own, registry.address).await.map_err(|error| format!("no connection: {error}"))?;
+        let stream =
+            connect(own, registry.address).await.map_err(|error| format!("no connection: {error}"))?;
         stream.set_nodelay(true).unwrap();
         Ok(Self { stream, number, times: Vec::new() })
     }
@@ -131,7 +132,8 @@ impl Healthy {
             }
         };
         let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
         while answer.len() < end + length.unwrap_or(0) {
             if self.stream.read_buf(&mut answer).await.map_err(&failed)? == 0 {
                 return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
@@ -184,7 +186,8 @@ async fn round(registry: &Registry, clients: usize, round: usize) -> Vec<Duratio
     }
     let mut times = Vec::new();
     while let Some(done) = working.join_next().await {
-        times.extend(done.unwrap().unwrap_or_else(|error| panic!("a healthy client was not served: {error}")));
+        times
+            .extend(done.unwrap().unwrap_or_else(|error| panic!("a healthy client was not served: {error}")));
     }
     times.sort_unstable();
     times
@@ -196,7 +199,9 @@ async fn crawl(from: Ipv4Addr, registry: SocketAddr, large: Digest, number: usiz
     let request = if number.is_multiple_of(2) {
         format!("GET /v2/a/blobs/{large} HTTP/1.1\r\nHost: a\r\n\r\n")
     } else {
-        format!("POST /v2/a/blobs/uploads/?digest={large} HTTP/1.1\r\nHost: a\r\n{EVE}Content-Length: {LARGE}\r\n\r\n")
+        format!(
+            "POST /v2/a/blobs/uploads/?digest={large} HTTP/1.1\r\nHost: a\r\n{EVE}Content-Length: {LARGE}\r\n\r\n"
+        )
     };
     let mut bytes = vec![7; piece];
     loop {
@@ -239,7 +244,8 @@ async fn beside_a_crowd(limits: &str, crowd: usize, addresses: usize, healthy: u
         times.len()
     );
     assert!(now <= (median * 3).max(FLOOR), "the median is {now:?}, without the crowd {median:?}");
-    assert!(slowest <= (median * 3).max(FLOOR), "a request took {slowest:?}, the median without the crowd is {median:?}");
+    let most = (median * 3).max(worst * 3).max(FLOOR);
+    assert!(slowest <= most, "a request took {slowest:?}, without the crowd at most {worst:?}");
     assert!(peak < MOST_MEMORY, "{peak} MiB");
 }
 

@@ -105,10 +105,8 @@ pub(super) async fn respond(app: Arc<App>, request: Request) -> Response {
 
 /// Records a request that is refused before it has a route.
 pub(super) fn refused(app: &App, request: &Request<Incoming>, client: Client, refusal: Response) -> Response {
-    let handled = Handled {
-        route: metrics::route(None),
-        visitor: Visitor { user: None, address: client.address },
-    };
+    let handled =
+        Handled { route: metrics::route(None), visitor: Visitor { user: None, address: client.address } };
     Recording::begin(app, request).answered(refusal, handled)
 }
 

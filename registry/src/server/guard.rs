@@ -59,7 +59,8 @@ pub(super) struct Guard {
 }
 
 /// Records the refusal of a request, and returns it.
-pub(super) type Record = Box<dyn Fn(&Request<Incoming>, Client, Response<Body>) -> Response<Body> + Send + Sync>;
+pub(super) type Record =
+    Box<dyn Fn(&Request<Incoming>, Client, Response<Body>) -> Response<Body> + Send + Sync>;
 
 #[derive(Default)]
 struct Table {

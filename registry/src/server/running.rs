@@ -85,8 +85,9 @@ impl Server {
         let writes = tokio::spawn(write_missing(Arc::clone(&app.missing), app.store.clone()));
         let measured = app.served_metrics().map(|metrics| tokio::spawn(measure(metrics, app.store.clone())));
         let (sockets, server) = (app.limits.sockets(), self.clone());
-        let record: Record =
-            Box::new(move |request, client, refusal| access_log::refused(&server.app(), request, client, refusal));
+        let record: Record = Box::new(move |request, client, refusal| {
+            access_log::refused(&server.app(), request, client, refusal)
+        });
         let guard = Guard::new(sockets, self.proxies.clone(), Some(record));
         let served = sockets.serve_all(listeners, &guard, self.routes(), shutdown).await;
         for task in [upkeep, reports, writes].into_iter().chain(measured) {

@@ -153,7 +153,10 @@ async fn refusals_before_any_work_are_in_the_metrics_and_in_the_access_log() {
     busy.write_all(head.as_bytes()).await.expect("not written");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let answer = client().get(server.url("/v2/a/tags/list")).send().await.expect("no answer");
-    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"5".parse().expect("no value")));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["retry-after"]),
+        (429, &"5".parse().expect("no value"))
+    );
     let id = answer.headers()["x-request-id"].to_str().expect("no text").to_owned();
     answer.bytes().await.expect("no body");
     let refused = &lines.wait_for(1).await[0];

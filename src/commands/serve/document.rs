@@ -164,7 +164,8 @@ pub(crate) fn json_schema() -> serde_json::Value {
     schema["properties"]["kind"]["const"] = KIND.into();
     schema["properties"]["listeners"]["minItems"] = 1.into();
     let given = |name: &str| serde_json::json!({ "required": [name] });
-    schema["$defs"]["ListenerText"]["oneOf"] = [given("address"), given("unix"), given("systemd")].into_iter().collect();
+    schema["$defs"]["ListenerText"]["oneOf"] =
+        [given("address"), given("unix"), given("systemd")].into_iter().collect();
     schema
 }
 
@@ -265,7 +266,9 @@ impl ListenerText {
                 return Err("a listener has no `address`, `unix` or `systemd`, expected one".to_owned());
             }
             _ => {
-                return Err("a listener has several of `address`, `unix` and `systemd`, expected one".to_owned());
+                return Err(
+                    "a listener has several of `address`, `unix` and `systemd`, expected one".to_owned()
+                );
             }
         };
         if matches!(at, At::Unix(_)) && (self.tls.is_some() || self.plain_http) {

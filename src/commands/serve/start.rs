@@ -165,7 +165,10 @@ impl Bound {
 }
 
 /// Binds the sockets, or takes those that systemd passes.
-async fn bind(listeners: &[Listen], certificates: &[Option<Arc<CurrentCertificate>>]) -> anyhow::Result<Bound> {
+async fn bind(
+    listeners: &[Listen],
+    certificates: &[Option<Arc<CurrentCertificate>>],
+) -> anyhow::Result<Bound> {
     let mut all = Bound::default();
     for (listen, certificate) in listeners.iter().zip(certificates) {
         let failed = || format!("cannot listen on `{}`", listen.at);

@@ -72,8 +72,7 @@ fn a_flag_takes_all_sockets_or_those_with_a_name() {
     for (listen, expected) in [("systemd", 2), ("systemd:web", 1)] {
         let (web, local) = sockets(path);
         let address = web.local_addr().unwrap();
-        let arguments =
-            ["--store", "store", "--listen", listen, "--allow-plain-http", "--read-only"];
+        let arguments = ["--store", "store", "--listen", listen, "--allow-plain-http", "--read-only"];
         let registry = start(path, (web.into(), local.into()), &arguments);
         assert_eq!(registry.urls.len(), expected, "{:?}", registry.urls);
         assert_eq!(registry.urls[0], format!("http://{address}"));
