@@ -244,10 +244,8 @@ async fn beside_a_crowd(limits: &str, crowd: usize, addresses: usize, healthy: u
         times.len()
     );
     assert!(now <= (median * 3).max(FLOOR), "the median is {now:?}, without the crowd {median:?}");
-    assert!(
-        slowest <= (median * 3).max(FLOOR),
-        "a request took {slowest:?}, the median without the crowd is {median:?}"
-    );
+    let most = (median * 3).max(worst * 3).max(FLOOR);
+    assert!(slowest <= most, "a request took {slowest:?}, without the crowd at most {worst:?}");
     assert!(peak < MOST_MEMORY, "{peak} MiB");
 }
 

@@ -262,8 +262,8 @@ async fn act(app: &Arc<App>, call: &mut Call) -> Result<Response, Refusal> {
     }
     call.query = Query::parse(call.head.uri.query())?;
     access::check(call, &action)?;
-    if let Some(client) = call.parties().first().filter(|_| action.permission() != Permission::None) {
-        app.activity.note(client, Instant::now());
+    if action.permission() != Permission::None {
+        app.activity.note(&call.parties(), Instant::now());
     }
     match action {
         Action::Live => Ok(answer::done(StatusCode::OK)),

@@ -116,7 +116,6 @@ impl Refusal {
 
     pub(super) fn too_many(message: &str) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message, Value::Null)
-            .header(RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
     pub(super) fn waiting() -> Self {
@@ -264,6 +263,9 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.extend(self.headers);
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            headers.entry(RETRY_AFTER).or_insert(HeaderValue::from_static("5"));
+        }
         response
     }
 }

@@ -11,8 +11,6 @@ const WINDOW: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(1);
 /// The maximum number of keys; above it, those that spent least are forgotten.
 const MOST_KEYS: usize = 8192;
-/// A group has the limits of this number of keys.
-pub(super) const GROUP: u32 = 4;
 
 /// The activity of all keys. The first of a request's keys is its own; the others are groups that it belongs to.
 pub(in crate::server) struct Activity<K> {
@@ -28,18 +26,23 @@ pub(in crate::server) struct Budget {
 }
 
 struct Inner<K> {
-    /// The last request of all.
-    last: Option<(K, Instant)>,
-    /// The last request of another key.
-    other: Option<Instant>,
+    /// The last requests, by the positions of their keys.
+    recent: Vec<Recent<K>>,
     /// When the time that a key spent no longer counts.
     until: HashMap<K, Instant>,
+}
+
+/// The last request, and the last one of another key. A request may have no key at a position.
+struct Recent<K> {
+    key: Option<K>,
+    at: Instant,
+    other: Option<Instant>,
 }
 
 impl<K: Clone + Eq + Hash> Activity<K> {
     /// Without a budget, a key may use any time.
     pub(in crate::server) fn new(budget: Option<Budget>) -> Self {
-        Self { budget, inner: Mutex::new(Inner { last: None, other: None, until: HashMap::new() }) }
+        Self { budget, inner: Mutex::new(Inner { recent: Vec::new(), until: HashMap::new() }) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner<K>> {
@@ -47,47 +50,47 @@ impl<K: Clone + Eq + Hash> Activity<K> {
     }
 
     /// Records a request.
-    pub(in crate::server) fn note(&self, key: &K, now: Instant) {
+    pub(in crate::server) fn note(&self, keys: &[K], now: Instant) {
         let mut inner = self.inner();
-        match &mut inner.last {
-            Some((last, at)) if last == key => *at = now,
-            _ => inner.other = inner.last.replace((key.clone(), now)).map(|(_, at)| at),
-        }
-    }
-
-    /// Until when a key is not alone, as far as is known now; `None` if it is.
-    pub(super) fn beside_others_until(&self, key: &K, now: Instant) -> Option<Instant> {
-        let inner = self.inner();
-        let of_others = match &inner.last {
-            Some((last, _)) if last == key => inner.other,
-            last => last.as_ref().map(|(_, at)| *at),
-        };
-        of_others.map(|at| at + WINDOW).filter(|until| *until > now)
-    }
-
-    /// Counts the time that a request took.
-    pub(super) fn spend(&self, keys: &[K], took: Duration, now: Instant) {
-        let Some(Budget { burst, parts }) = self.budget else { return };
-        let is_alone = keys.first().is_some_and(|key| self.beside_others_until(key, now).is_none());
-        let mut inner = self.inner();
-        for (at, key) in keys.iter().enumerate() {
-            let cost = took.min(LONGEST) * parts / if at == 0 { 1 } else { GROUP };
-            inner.make_room(now);
-            let until = inner.until.entry(key.clone()).or_insert(now);
-            *until = (*until).max(now) + cost;
-            if is_alone {
-                // No debt remains for the time when others come.
-                *until = (*until).min(now + burst * parts);
+        for position in 0..keys.len().max(inner.recent.len()) {
+            let key = keys.get(position);
+            match inner.recent.get_mut(position) {
+                Some(recent) if recent.key.as_ref() == key => recent.at = now,
+                Some(recent) => {
+                    *recent = Recent { key: key.cloned(), at: now, other: Some(recent.at) };
+                }
+                None => inner.recent.push(Recent { key: key.cloned(), at: now, other: None }),
             }
         }
     }
 
-    /// When the next request may start beside others; `None` for immediately.
-    pub(super) fn due(&self, keys: &[K], now: Instant) -> Option<Instant> {
-        let Budget { burst, parts } = self.budget?;
+    /// Until when the key at a position is not alone, as far as is known now; `None` if it is.
+    pub(super) fn beside_others_until(&self, key: &K, position: usize, now: Instant) -> Option<Instant> {
         let inner = self.inner();
-        let due = keys.iter().filter_map(|key| inner.until.get(key)?.checked_sub(burst * parts));
-        due.max().filter(|due| *due > now)
+        let recent = inner.recent.get(position)?;
+        let of_others = if recent.key.as_ref() == Some(key) { recent.other } else { Some(recent.at) };
+        of_others.map(|at| at + WINDOW).filter(|until| *until > now)
+    }
+
+    /// Counts the time that a request took.
+    pub(super) fn spend(&self, key: &K, took: Duration, now: Instant) {
+        let Some(Budget { burst, parts }) = self.budget else { return };
+        let is_alone = self.beside_others_until(key, 0, now).is_none();
+        let mut inner = self.inner();
+        inner.make_room(now);
+        let until = inner.until.entry(key.clone()).or_insert(now);
+        *until = (*until).max(now) + took.min(LONGEST) * parts;
+        if is_alone {
+            // No debt remains for the time when others come.
+            *until = (*until).min(now + burst * parts);
+        }
+    }
+
+    /// When the next request of a key may start beside others; `None` for immediately.
+    pub(super) fn due(&self, key: &K, now: Instant) -> Option<Instant> {
+        let Budget { burst, parts } = self.budget?;
+        let due = self.inner().until.get(key)?.checked_sub(burst * parts)?;
+        (due > now).then_some(due)
     }
 
     /// The time that a key spent recently, for comparison with others.
@@ -121,17 +124,20 @@ mod tests {
     fn a_key_is_alone_if_no_other_one_was_active_for_a_second() {
         let (activity, start) = (Activity::new(None), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
-        assert_eq!(activity.beside_others_until(&'a', start), None);
-        activity.note(&'a', at(0));
-        assert_eq!(activity.beside_others_until(&'a', at(10)), None);
-        assert_eq!(activity.beside_others_until(&'b', at(10)), Some(at(1000)));
-        activity.note(&'b', at(500));
+        assert_eq!(activity.beside_others_until(&'a', 0, start), None);
+        activity.note(&['a', 'g'], at(0));
+        assert_eq!(activity.beside_others_until(&'a', 0, at(10)), None);
+        assert_eq!(activity.beside_others_until(&'b', 0, at(10)), Some(at(1000)));
+        activity.note(&['b', 'g'], at(500));
         for step in 0..10 {
-            activity.note(&'a', at(600 + step));
+            activity.note(&['a', 'g'], at(600 + step));
         }
-        assert_eq!(activity.beside_others_until(&'a', at(700)), Some(at(1500)));
-        assert_eq!(activity.beside_others_until(&'b', at(700)), Some(at(1609)));
-        assert_eq!(activity.beside_others_until(&'a', at(1500)), None);
+        assert_eq!(activity.beside_others_until(&'a', 0, at(700)), Some(at(1500)));
+        assert_eq!(activity.beside_others_until(&'b', 0, at(700)), Some(at(1609)));
+        assert_eq!(activity.beside_others_until(&'a', 0, at(1500)), None);
+        assert_eq!(activity.beside_others_until(&'g', 1, at(700)), None, "both are of this group");
+        activity.note(&['c'], at(800));
+        assert_eq!(activity.beside_others_until(&'g', 1, at(900)), Some(at(1800)));
     }
 
     #[test]
@@ -139,42 +145,36 @@ mod tests {
         let (activity, start) = (Activity::new(Some(BUDGET)), Instant::now());
         let (mut now, mut worked) = (start, Duration::ZERO);
         while now < start + Duration::from_secs(22) {
-            activity.note(&'b', now);
-            now = activity.due(&['a'], now).unwrap_or(now) + WORK;
-            activity.spend(&['a'], WORK, now);
+            activity.note(&['b'], now);
+            now = activity.due(&'a', now).unwrap_or(now) + WORK;
+            activity.spend(&'a', WORK, now);
             worked += WORK;
         }
         assert!((6.5..=7.6).contains(&worked.as_secs_f64()), "{worked:?} in 22 s");
-        assert_eq!(activity.due(&['c'], now), None);
+        assert_eq!(activity.due(&'c', now), None);
         assert!(activity.spent(&'a', now) > activity.spent(&'c', now));
     }
 
     #[test]
-    fn alone_a_key_has_no_debt_and_a_group_has_the_budget_of_four_keys() {
-        let (activity, start) = (Activity::new(Some(BUDGET)), Instant::now());
-        let mut now = start;
+    fn alone_a_key_has_no_debt() {
+        let (activity, mut now) = (Activity::new(Some(BUDGET)), Instant::now());
         for _ in 0..1000 {
             now += WORK;
-            activity.note(&'a', now);
-            activity.spend(&['a'], WORK, now);
+            activity.note(&['a'], now);
+            activity.spend(&'a', WORK, now);
         }
-        assert_eq!(activity.due(&['a'], now), None, "when others come, it waits only for what it does then");
-        for turn in 0..10 {
-            activity.note(&'x', now);
-            for key in ['b', 'c', 'd', 'e'] {
-                activity.spend(&[key, 'g'], WORK, now);
-            }
-            assert_eq!(activity.due(&['f', 'g'], now), None, "{turn}");
-            assert_eq!(activity.spent(&'b', now), activity.spent(&'g', now));
-        }
+        assert_eq!(activity.due(&'a', now), None, "when others come, it waits only for what it does then");
+        activity.note(&['b'], now);
+        activity.spend(&'a', WORK, now);
+        assert_eq!(activity.due(&'a', now), Some(now + WORK * BUDGET.parts));
     }
 
     #[test]
     fn the_number_of_keys_is_bounded() {
         let (activity, now) = (Activity::new(Some(BUDGET)), Instant::now());
         for key in 0..3 * MOST_KEYS {
-            activity.spend(&[key], WORK, now);
-            activity.spend(&[usize::MAX], WORK, now);
+            activity.spend(&key, WORK, now);
+            activity.spend(&usize::MAX, WORK, now);
         }
         let inner = activity.inner();
         assert!(inner.until.len() <= MOST_KEYS && inner.until.contains_key(&usize::MAX));

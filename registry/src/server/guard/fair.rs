@@ -8,7 +8,10 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::activity::{Activity, GROUP};
+use super::activity::Activity;
+
+/// A group may have as many tickets as this number of keys.
+const GROUP: usize = 4;
 
 /// A queue for limited concurrent work. A key with many requests delays only itself, not other keys. It is used within a
 /// Tokio runtime.
@@ -99,10 +102,10 @@ impl<K: QueueKey> FairQueue<K> {
     }
 
     /// Waits for a ticket; returns `None` immediately if the key's line is full. The first key is the request's own; the
-    /// others are groups, each with the limits of four keys. Dropping the future leaves the line.
+    /// others are groups, each with as many tickets as four keys. Dropping the future leaves the line.
     pub async fn acquire(&self, keys: &[K]) -> Option<QueueTicket<K>> {
-        let (own, now) = (keys.first()?, Instant::now());
-        self.0.activity.note(own, now);
+        let now = Instant::now();
+        self.0.activity.note(keys, now);
         let (sender, receiver) = oneshot::channel();
         {
             let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,23 +144,26 @@ impl<K: QueueKey> Lines<K> {
 
     /// When a request with these keys may start, if a ticket is free.
     fn start(&self, inner: &Inner<K>, keys: &[K], now: Instant) -> Start {
-        let Some(own) = keys.first() else { return Start::Later };
-        let fits = |share: usize| {
-            let group = share.saturating_mul(GROUP as usize);
-            keys.iter().enumerate().all(|(at, key)| inner.count(key) < if at == 0 { share } else { group })
-        };
-        if !fits(self.limits.share) {
-            return Start::Later;
+        let (mut wait, share) = (None, self.limits.share);
+        for (position, key) in keys.iter().enumerate() {
+            let (used, factor) = (inner.count(key), if position == 0 { 1 } else { GROUP });
+            let fits = |share: usize| used < share.saturating_mul(factor);
+            if !fits(share) {
+                return Start::Later;
+            }
+            let others_work = self.limits.at_once - inner.free > used;
+            let others_until = self.activity.beside_others_until(key, position, now);
+            if !others_work && others_until.is_none() {
+                continue;
+            }
+            if !fits(share.div_ceil(4)) {
+                let Some(until) = others_until.filter(|_| !others_work) else { return Start::Later };
+                wait = wait.max(Some(until));
+            } else if position == 0 {
+                wait = wait.max(self.activity.due(key, now));
+            }
         }
-        let others_work = self.limits.at_once - inner.free > inner.count(own);
-        let others_until = self.activity.beside_others_until(own, now);
-        if !others_work && others_until.is_none() {
-            return Start::Now;
-        }
-        if !fits(self.limits.share.div_ceil(4)) {
-            return others_until.filter(|_| !others_work).map_or(Start::Later, Start::At);
-        }
-        self.activity.due(keys, now).map_or(Start::Now, Start::At)
+        wait.map_or(Start::Now, Start::At)
     }
 
     /// Starts all requests that may start now, those of the keys with the fewest tickets first, and then those of the keys
@@ -256,7 +262,9 @@ impl<K: QueueKey> Inner<K> {
 impl<K: QueueKey> Drop for QueueTicket<K> {
     fn drop(&mut self) {
         let Some(Held { lines, keys, begun }) = self.0.take() else { return };
-        lines.activity.spend(&keys, begun.elapsed(), Instant::now());
+        if let Some(own) = keys.first() {
+            lines.activity.spend(own, begun.elapsed(), Instant::now());
+        }
         let started = {
             let mut inner = lines.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.give_back(&keys);
@@ -387,6 +395,17 @@ mod tests {
         held.pop();
         assert!(fair.acquire(&['e', 'g']).await.is_some());
         assert_eq!(fair.in_use(), (3, 99));
+    }
+
+    #[tokio::test]
+    async fn a_group_whose_keys_alone_are_active_has_its_whole_share() {
+        let fair = FairQueue::new(limits(99, 4));
+        let mut held = Vec::new();
+        for key in 'a'..='p' {
+            held.push(fair.acquire(&[key, 'g']).await.unwrap());
+        }
+        let more = tokio::time::timeout(Duration::from_millis(50), fair.acquire(&['q', 'g'])).await;
+        assert!(more.is_err(), "it has sixteen");
     }
 
     #[tokio::test]
