@@ -205,7 +205,9 @@ impl Store {
         }
         self.flush_named(&changes)?;
         for change in &changes {
-            if let Change::PutManifest { digest, manifest, .. } = change.bare() {
+            if let Change::PutManifest { digest, manifest, .. }
+            | Change::PushManifest { digest, manifest, .. } = change.bare()
+            {
                 let mut writer = self.writer(digest.algorithm())?;
                 writer.write(manifest.bytes())?;
                 writer.publish(Some(digest))?;

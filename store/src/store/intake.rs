@@ -102,7 +102,7 @@ impl Store {
                 Change::LinkBlob { digest, .. } => {
                     named.insert(digest);
                 }
-                Change::PutManifest { manifest, .. } => {
+                Change::PutManifest { manifest, .. } | Change::PushManifest { manifest, .. } => {
                     let described = manifest.blobs().chain(manifest.children());
                     named.extend(described.map(|descriptor| &descriptor.digest));
                 }
