@@ -2,8 +2,11 @@
 
 mod certificates;
 mod check;
+mod oidc;
 mod policies;
 mod reload;
+#[path = "../../registry/tests/support/tokens.rs"]
+mod tokens;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
