@@ -20,14 +20,57 @@ pub enum Error {
     /// There is no CA of client certificates.
     #[error("there is no CA of client certificates")]
     NoClientAuthority,
+    /// A field of an issuer of tokens is empty.
+    #[error("the issuer `{0}`: `issuer`, `audience` or `usernameClaim` is empty")]
+    OidcEmpty(String),
+    /// An issuer has neither a file of keys nor a URL, or both.
+    #[error("the issuer `{0}` needs either `keys`, or `jwksURL` and possibly `jwksCA`")]
+    OidcKeys(String),
+    /// The URL of an issuer's keys cannot be used.
+    #[error("the issuer `{issuer}`: `{url}` is not an `https` URL")]
+    OidcUrl {
+        /// The issuer.
+        issuer: String,
+        /// The URL.
+        url: String,
+    },
+    /// The keys of an issuer are malformed.
+    #[error("the keys of the issuer `{issuer}` are not a JSON Web Key Set")]
+    OidcKeySet {
+        /// The issuer.
+        issuer: String,
+        /// What is wrong with them.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The keys of an issuer have a private part.
+    #[error("the keys of the issuer `{0}` include a private key")]
+    OidcPrivateKey(String),
+    /// None of the keys of an issuer can be used.
+    #[error("the keys of the issuer `{0}` include none that can be used")]
+    OidcNoKey(String),
+    /// The keys of an issuer cannot be fetched.
+    #[error("the keys of the issuer `{issuer}` cannot be fetched")]
+    OidcClient {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        #[source]
+        source: Box<crate::client::Error>,
+    },
+    /// The keys of an issuer did not arrive in time.
+    #[error("the keys of the issuer `{0}` did not arrive in time")]
+    OidcSlow(String),
     /// A line of a password file is not `user:hash`.
     #[error("line {line} of the password file is not `user:hash`")]
     PasswordLine {
         /// The line's number, from 1.
         line: usize,
     },
-    /// A line of a password file has a hash of another kind than bcrypt.
-    #[error("line {line} of the password file: the hash of `{user}` is not bcrypt")]
+    /// A line of a password file has a hash of another kind, or one that needs too much memory or time.
+    #[error(
+        "line {line} of the password file: the hash of `{user}` is neither bcrypt nor Argon2id within the limits"
+    )]
     PasswordHash {
         /// The line's number, from 1.
         line: usize,
@@ -114,6 +157,13 @@ impl Error {
             Self::ClientAuthorityPem(_) | Self::ClientAuthority(_) | Self::NoClientAuthority => {
                 Some("give the certificates of the CAs, PEM")
             }
+            Self::OidcEmpty(_) => Some("give each a value, or leave out `usernameClaim`"),
+            Self::OidcKeys(_) => Some("give one of them"),
+            Self::OidcUrl { .. } => Some("give the URL of the keys, which begins with `https://`"),
+            Self::OidcKeySet { .. } | Self::OidcNoKey(_) => Some(
+                "save what the issuer publishes as `jwks_uri`; a cluster's: `kubectl get --raw /openid/v1/jwks`",
+            ),
+            Self::OidcPrivateKey(_) => Some("give the public keys alone, and replace the private key"),
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
             Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),
             Self::PolicyEmpty { .. } => Some("list at least one value, or remove the policy"),
@@ -135,7 +185,7 @@ impl Error {
             }
             Self::RobotUnknown(_) => Some("`airlock robot list` shows the names"),
             Self::RobotExpired(_) => Some("give a time in the future"),
-            Self::RobotRevoked(_) | Self::Accept(_) => None,
+            Self::OidcClient { .. } | Self::OidcSlow(_) | Self::RobotRevoked(_) | Self::Accept(_) => None,
         }
     }
 }
@@ -146,6 +196,12 @@ impl Classified for Error {
             Self::ClientAuthorityPem(_)
             | Self::ClientAuthority(_)
             | Self::NoClientAuthority
+            | Self::OidcEmpty(_)
+            | Self::OidcKeys(_)
+            | Self::OidcUrl { .. }
+            | Self::OidcKeySet { .. }
+            | Self::OidcPrivateKey(_)
+            | Self::OidcNoKey(_)
             | Self::PasswordLine { .. }
             | Self::PasswordHash { .. }
             | Self::PasswordTwice { .. }
@@ -163,6 +219,8 @@ impl Classified for Error {
             | Self::Cidr(_) => Class::Usage,
             Self::RobotUnknown(_) => Class::Missing,
             Self::Accept(source) => source.class(),
+            Self::OidcClient { source, .. } => source.class(),
+            Self::OidcSlow(_) => Class::Network,
         }
     }
 }

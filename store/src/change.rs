@@ -57,6 +57,16 @@ pub enum Change {
         /// The manifest.
         manifest: Manifest,
     },
+    /// Adds a manifest that a client pushed. It links no blobs: the client could name content of other repositories. What other
+    /// repositories have makes no difference. Fails if the repository lacks one of its blobs, except for foreign layers.
+    PushManifest {
+        /// The repository.
+        repository: RepositoryName,
+        /// The digest to store it under, of either algorithm.
+        digest: Digest,
+        /// The manifest.
+        manifest: Manifest,
+    },
     /// Counts the manifest of the next change as pushed by a user, and rejects it if too many manifests of that user name
     /// the same manifest.
     CountPushed {
@@ -220,10 +230,9 @@ pub enum Change {
 impl Change {
     /// Changes that expect the blobs of a manifest, apart from layers that are stored elsewhere.
     pub fn expect_blobs(repository: &RepositoryName, manifest: &Manifest) -> Vec<Self> {
-        let blobs = manifest.blobs().filter(|blob| !blob.media_type.is_foreign() || blob.urls.is_empty());
         let expect =
             |blob: &Descriptor| Self::Expect { repository: repository.clone(), digest: blob.digest.clone() };
-        blobs.map(expect).collect()
+        own_blobs(manifest).map(expect).collect()
     }
 
     /// The change itself, without its actor.
@@ -334,13 +343,15 @@ pub(crate) fn apply(
             if checks.sizes == SizeCheck::Enforce {
                 reject_size_mismatches(layout, digest, manifest)?;
             }
-            put_manifest(connection, layout, repository, digest, manifest)?;
+            link_blobs(connection, layout, repository, manifest)?;
             inbox::release(connection, repository_id(connection, repository)?, digest)?;
-            Ok(vec![Record::Manifest {
-                repository: repository.clone(),
-                digest: digest.clone(),
-                media_type: manifest.media_type().clone(),
-            }])
+            put_manifest(connection, repository, digest, manifest).map(|record| vec![record])
+        }
+        Change::PushManifest { repository, digest, manifest } => {
+            expected(layout, repository, digest)?;
+            check_pushed(connection, layout, repository, digest, manifest)?;
+            inbox::release(connection, repository_id(connection, repository)?, digest)?;
+            put_manifest(connection, repository, digest, manifest).map(|record| vec![record])
         }
         Change::CountPushed { repository, digest, manifest, pusher, most } => {
             let pusher = Pusher { name: pusher, most: *most };
@@ -397,9 +408,9 @@ fn apply_to_inbox(
     match change {
         Change::Hold { repository, tags, digest, manifest, most } => {
             expected(layout, repository, digest)?;
-            reject_size_mismatches(layout, digest, manifest)?;
+            check_pushed(connection, layout, repository, digest, manifest)?;
             let waiting = Waiting { repository, tags, digest, manifest, most: *most };
-            inbox::hold(connection, layout, waiting, actor, rules).map(|()| Vec::new())
+            inbox::hold(connection, waiting, actor, rules).map(|()| Vec::new())
         }
         Change::Promote { repository, tag, digest } => {
             inbox::expect(connection, repository, tag, digest)?;
@@ -411,6 +422,39 @@ fn apply_to_inbox(
         // `apply` passes no other change.
         _ => Ok(Vec::new()),
     }
+}
+
+/// Checks a pushed manifest against the content of its own repository.
+fn check_pushed(
+    connection: &Connection,
+    layout: &Layout,
+    repository: &RepositoryName,
+    digest: &Digest,
+    manifest: &Manifest,
+) -> Result<()> {
+    let id = repository_id(connection, repository)?;
+    let has = |sql: &str, digest: &Digest| -> Result<bool> {
+        Ok(connection.prepare_cached(sql)?.exists(params![id, digest.to_string()])?)
+    };
+    let has_blob = |digest: &Digest| has("SELECT 1 FROM blobs WHERE repository = ?1 AND digest = ?2", digest);
+    let has_manifest =
+        |digest: &Digest| has("SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?2", digest);
+    for blob in own_blobs(manifest) {
+        if !has_blob(&blob.digest)? {
+            return Err(Error::BlobMissing { repository: repository.clone(), digest: blob.digest.clone() });
+        }
+    }
+    for SizeMismatch { digest: content, said, found } in size_mismatches(layout, manifest) {
+        if has_blob(&content)? || has_manifest(&content)? {
+            return Err(Error::DescriptorSize { manifest: digest.clone(), digest: content, said, found });
+        }
+    }
+    Ok(())
+}
+
+/// The blobs of a manifest except for foreign layers, which are stored elsewhere.
+fn own_blobs(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
+    manifest.blobs().filter(|blob| !blob.media_type.is_foreign() || blob.urls.is_empty())
 }
 
 fn reject_size_mismatches(layout: &Layout, manifest: &Digest, content: &Manifest) -> Result<()> {
@@ -434,11 +478,10 @@ fn note(connection: &Connection, name: &str, value: Option<u64>) -> Result<Recor
 
 pub(crate) fn put_manifest(
     connection: &Connection,
-    layout: &Layout,
     repository: &RepositoryName,
     digest: &Digest,
     manifest: &Manifest,
-) -> Result<()> {
+) -> Result<Record> {
     let id = repository_id(connection, repository)?;
     execute(
         connection,
@@ -458,6 +501,18 @@ pub(crate) fn put_manifest(
     for named in manifest.blobs().chain(manifest.children()) {
         execute(connection, edges, params![digest.to_string(), named.digest.to_string()])?;
     }
+    let (repository, digest) = (repository.clone(), digest.clone());
+    Ok(Record::Manifest { repository, digest, media_type: manifest.media_type().clone() })
+}
+
+/// Links the blobs of a manifest that are on disk.
+fn link_blobs(
+    connection: &Connection,
+    layout: &Layout,
+    repository: &RepositoryName,
+    manifest: &Manifest,
+) -> Result<()> {
+    let id = repository_id(connection, repository)?;
     // An index may also list blobs, as build caches do; its manifests are linked as manifests.
     let blobs =
         manifest.blobs().chain(manifest.children().iter().filter(|child| !child.media_type.is_manifest()));

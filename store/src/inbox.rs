@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use crate::change::{check_movable, execute, now, put_manifest, repository_id, signed};
 use crate::journal::Record;
-use crate::layout::Layout;
 use crate::query::{Readers, all, parsed, size};
 use crate::rules::Rules;
 use crate::{Error, Result, removal};
@@ -69,7 +68,6 @@ pub(crate) struct Waiting<'a> {
 /// Adds a manifest to the inbox. Its bytes are on disk.
 pub(crate) fn hold(
     connection: &Connection,
-    layout: &Layout,
     waiting: Waiting<'_>,
     actor: Option<&str>,
     rules: Option<&Rules>,
@@ -84,7 +82,7 @@ pub(crate) fn hold(
     let is_known = connection.prepare_cached(known)?.exists(params![id, text])?;
     let is_held = !is_known || is_held(connection, id, &text)?;
     if !is_known {
-        put_manifest(connection, layout, repository, digest, manifest)?;
+        put_manifest(connection, repository, digest, manifest)?;
     }
     let bytes = weigh(connection, id, manifest)?;
     let at = now();

@@ -214,8 +214,9 @@ impl Store {
             changes = changes.into_iter().map(|change| change.by(actor)).collect();
         }
         for change in &changes {
-            if let Change::PutManifest { digest, manifest, .. } | Change::Hold { digest, manifest, .. } =
-                change.bare()
+            if let Change::PutManifest { digest, manifest, .. }
+            | Change::PushManifest { digest, manifest, .. }
+            | Change::Hold { digest, manifest, .. } = change.bare()
             {
                 let mut writer = self.writer_over(digest)?;
                 writer.write(manifest.bytes())?;

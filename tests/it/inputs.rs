@@ -185,7 +185,7 @@ fn o14_a_missing_file_is_exit_code_4_and_a_malformed_one_2() {
     let serve = ["serve", "--store", "store", "--listen", "127.0.0.1:0", "--htpasswd", "htpasswd"];
     fails(path, &serve, 2, "line 1 of the password file is not `user:hash`");
     fs::write(path.join("htpasswd"), "user:{SHA}c2hh\n").unwrap();
-    fails(path, &serve, 2, "is not bcrypt");
+    fails(path, &serve, 2, "is neither bcrypt nor Argon2id");
 }
 
 #[test]

@@ -3,10 +3,13 @@
 mod certificates;
 mod check;
 mod health;
+mod oidc;
 mod passed;
 mod policies;
 mod reload;
 mod space;
+#[path = "../../registry/tests/support/tokens.rs"]
+mod tokens;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@
 //! refusal tells nothing about the repository. Each request is decided by the current policies. The scope of a token and
 //! the scope of a robot account only narrow what the policies allow.
 //!
-//! `check`: the check of a request; `config`: the section of the configuration file; `identity`: users
+//! `check`: the check of a request; `config`: the section of the configuration file; `external`: users
 //! that are not in the password file; `policies`: decisions;
 //! `robots`: robot accounts; `scope`: the scopes of tokens; `rights`: what the caller of one request may do.
 //!
@@ -12,7 +12,7 @@
 
 mod check;
 mod config;
-mod identity;
+mod external;
 mod policies;
 mod rights;
 mod robots;
@@ -21,12 +21,12 @@ mod scope;
 pub use oci::RepositoryPattern;
 
 pub use self::config::{AccessConfig, Allow, PolicyConfig};
-pub use self::identity::{CertificateConfig, CertificateName};
+pub use self::external::{CertificateConfig, CertificateName};
 pub use self::policies::Policies;
 pub use self::robots::{NewRobot, Robot, RobotScope, RobotState, Robots};
 
 pub(super) use self::check::check;
-pub(super) use self::identity::Identity;
+pub(super) use self::external::{ExternalUser, user_name};
 pub(super) use self::rights::{Rights, Verdict};
 pub(super) use self::robots::Login;
 pub(super) use self::scope::Scopes;

@@ -17,7 +17,7 @@ use self::credentials::{Credentials, credentials};
 pub(super) use self::credentials::{Presented, claimed, has_token};
 use self::htpasswd::Check;
 pub use self::htpasswd::Htpasswd;
-use super::access::{Identity, Policies, Rights, Robots};
+use super::access::{ExternalUser, Policies, Rights, Robots};
 use super::guard::address::Network;
 use super::guard::fair::{FairQueue, QueueLimits};
 use super::guard::rates::Rates;
@@ -69,7 +69,7 @@ pub(super) enum Caller {
     /// A robot account with the right secret.
     Robot(String),
     /// A user that another source than the password file identified.
-    Identified(Arc<Identity>),
+    External(Arc<ExternalUser>),
 }
 
 impl Caller {
@@ -79,7 +79,7 @@ impl Caller {
             Self::Anonymous => None,
             Self::User(name) => Some(name.clone()),
             Self::Robot(name) => Some(format!("{}{name}", Robots::PREFIX)),
-            Self::Identified(identity) => Some(identity.name.clone()),
+            Self::External(user) => Some(user.name.clone()),
         }
     }
 }

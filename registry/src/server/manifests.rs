@@ -270,7 +270,7 @@ fn put(
     let mut changes = check(store, (change, digest), &manifest, counted)?;
     let Changed { repository, tags, visitor, .. } = change;
     let (name, of) = (|| repository.clone(), || digest.clone());
-    changes.push(Change::PutManifest { repository: name(), digest: of(), manifest });
+    changes.push(Change::PushManifest { repository: name(), digest: of(), manifest });
     changes.extend(tags.iter().map(|tag| Change::SetTag {
         repository: name(),
         tag: tag.clone(),
@@ -316,13 +316,22 @@ fn missing(store: &Store, repository: &RepositoryName, manifest: &Manifest) -> R
     Ok(missing)
 }
 
-/// Checks that sizes in descriptors match, because no client can pull content with a wrong size.
+/// Checks that sizes in descriptors match, because no client can pull content with a wrong size. Content that the repository
+/// lacks counts for nothing, so that no one learns what other repositories have.
 fn refuse_wrong_sizes(
     store: &Store,
     repository: &RepositoryName,
     manifest: &Manifest,
 ) -> Result<(), Refusal> {
-    let mut wrong = store.size_mismatches(manifest);
+    let mut wrong = Vec::new();
+    for mismatch in store.size_mismatches(manifest) {
+        let selector = Selector::Digest(mismatch.digest.clone());
+        if store.blob_in(repository, &mismatch.digest)?.is_some()
+            || store.resolve(repository, &selector)?.is_some()
+        {
+            wrong.push(mismatch);
+        }
+    }
     if let Some(subject) = manifest.subject()
         && let Some(row) = store.resolve(repository, &Selector::Digest(subject.digest.clone()))?
         && row.size != subject.size

@@ -122,6 +122,12 @@ impl Refusal {
         Self::too_many("too many requests of this client are waiting")
     }
 
+    /// A source of users does not answer, so that no one can be identified.
+    pub(super) fn unidentified(message: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown, message, Value::Null)
+            .header(RETRY_AFTER, HeaderValue::from_static("30"))
+    }
+
     pub(super) fn blob_unknown(repository: &RepositoryName, digest: &Digest) -> Self {
         let detail = json!({ "repository": repository.as_str(), "digest": digest.to_string() });
         let message = "the repository has no such blob";

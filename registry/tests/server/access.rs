@@ -1,15 +1,23 @@
 //! Policies: who may do what, over the real server.
 
 mod catalog;
+
 mod clients;
+mod isolation;
 mod matrix;
+mod oidc;
 mod tokens;
 
 use std::sync::Arc;
 
-use registry::server::access::{AccessConfig, Allow, NewRobot, Policies, PolicyConfig, RobotScope, Robots};
-use registry::server::{Auth, Htpasswd};
+use registry::server::access::{
+    AccessConfig, Allow, CertificateConfig, CertificateName, NewRobot, Policies, PolicyConfig, RobotScope,
+    Robots,
+};
+use registry::server::{Auth, Htpasswd, OidcConfig, OidcIssuer};
 use time::{Duration, OffsetDateTime};
+
+use crate::tokens::Issuer;
 
 const PULL: &[Allow] = &[Allow::Pull];
 const PUSH: &[Allow] = &[Allow::Push];
@@ -25,6 +33,22 @@ struct Site {
     auth: Auth,
     /// The secrets of the robot accounts, by name.
     secrets: Vec<(String, String)>,
+    issuer: Issuer,
+}
+
+/// An issuer of tokens for `registry.site`.
+fn oidc_config() -> OidcConfig {
+    let config = serde_json::json!({ "issuer": "https://cluster", "audience": "registry.site" });
+    serde_json::from_value(config).expect("no configuration")
+}
+
+/// A token of a service account in `team-b`.
+fn pod_token(issuer: &Issuer, audience: &str) -> String {
+    let expires = (OffsetDateTime::now_utc() + Duration::hours(1)).unix_timestamp();
+    let user = "system:serviceaccount:team-b:app";
+    let claims =
+        serde_json::json!({ "iss": "https://cluster", "aud": [audience], "sub": user, "exp": expires });
+    issuer.token("ES256", &claims)
 }
 
 impl Site {
@@ -58,17 +82,27 @@ impl Site {
             to: words(to),
             allow: allow.to_vec(),
         };
+        let group = |name: &str, member: &str| (name.to_owned(), vec![member.to_owned()]);
         let config = AccessConfig {
-            groups: [("writers".to_owned(), vec!["writer".to_owned()])].into(),
+            groups: [group("writers", "writer"), group("pods", "group:system:serviceaccounts:team-b")].into(),
+            certificates: Some(CertificateConfig {
+                username_from: CertificateName::CommonName,
+                username_prefix: "cert:".to_owned(),
+            }),
             policies: policies.iter().map(policy).collect(),
             ..AccessConfig::default()
         };
         let policies = Policies::new(config, users, robots).expect("no policies");
-        Self { auth: Auth::Policies(Arc::new(policies)), secrets }
+        let issuer = Issuer::p256("one");
+        let oidc = OidcIssuer::new(oidc_config(), Some(&issuer.keys()), None).expect("no issuer");
+        Self { auth: Auth::Policies(Arc::new(policies.with_oidc(vec![oidc]))), secrets, issuer }
     }
 
     /// The user name and password of a caller.
     fn password(&self, name: &str) -> (String, String) {
+        if let Some(audience) = name.strip_prefix("pod for ") {
+            return ("<token>".to_owned(), pod_token(&self.issuer, audience));
+        }
         match name.strip_prefix("robot$") {
             None => (name.to_owned(), format!("secret of {name}")),
             Some(robot) => {

@@ -20,15 +20,19 @@ mod passwords;
 mod programs;
 mod reads;
 mod running;
+mod secure;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tokens.rs"]
+mod tokens;
 mod writes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use oci::Digest;
-use registry::server::{Auth, Htpasswd, ServerConfig, serve};
+use registry::server::{Auth, Htpasswd, Listener, ServerConfig};
+use secure::Secure;
 use store::{Change, Store};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +42,7 @@ use tokio::task::JoinHandle;
 /// A server that ends with the test.
 struct Server {
     address: SocketAddr,
+    scheme: &'static str,
     store: Store,
     end: Option<oneshot::Sender<()>>,
     task: JoinHandle<registry::Result<()>>,
@@ -53,6 +58,19 @@ impl Server {
         tls: Option<Arc<rustls::ServerConfig>>,
         adjust: impl FnOnce(&mut ServerConfig),
     ) -> Self {
+        Self::start_at(|socket| Listener::tcp(socket, tls), "http", adjust).await
+    }
+
+    /// A server with TLS and client certificates.
+    async fn start_secure(secure: &Secure, adjust: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::start_at(|socket| secure.listener(socket), "https", adjust).await
+    }
+
+    async fn start_at(
+        listen: impl FnOnce(TcpListener) -> Listener,
+        scheme: &'static str,
+        adjust: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("no folder");
         let store = Store::open(folder.path()).expect("no store");
         let mut config = ServerConfig::new(store.clone());
@@ -63,8 +81,10 @@ impl Server {
         let shutdown = async {
             let _ = ended.await;
         };
-        let task = tokio::spawn(serve(listener, tls, config, shutdown));
-        Self { address, store, end: Some(end), task, folder }
+        let listener = listen(listener);
+        let server = registry::server::Server::new(config);
+        let task = tokio::spawn(async move { server.serve(vec![listener], shutdown).await });
+        Self { address, scheme, store, end: Some(end), task, folder }
     }
 
     /// Stops it; returns the folder of its store.
@@ -75,7 +95,7 @@ impl Server {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     async fn connect(&self) -> TcpStream {

@@ -20,7 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::{self};
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tower_service::Service;
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -53,20 +53,25 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new() -> Self {
-        Self::with(None, None)
+        Self::with(None, None, None)
     }
 
     /// Connects from this address.
     pub(crate) fn from(address: IpAddr) -> Self {
-        Self::with(Some(address), None)
+        Self::with(Some(address), None, None)
     }
 
     /// Accepts this certificate alone.
     pub(crate) fn trusting(root: CertificateDer<'static>) -> Self {
-        Self::with(None, Some(root))
+        Self::with(None, Some(root), None)
     }
 
-    fn with(from: Option<IpAddr>, root: Option<CertificateDer<'static>>) -> Self {
+    /// Connects from this address, accepts this certificate alone, and shows its own.
+    pub(crate) fn with(
+        from: Option<IpAddr>,
+        root: Option<CertificateDer<'static>>,
+        own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> Self {
         // A second installation fails and changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut tcp = HttpConnector::new_with_resolver(Loopback);
@@ -75,7 +80,11 @@ impl Client {
         tcp.set_local_address(from);
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(root);
-        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots);
+        let tls = match own {
+            Some((certificate, key)) => tls.with_client_auth_cert(vec![certificate], key).expect("not a key"),
+            None => tls.with_no_client_auth(),
+        };
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = builder.enable_all_versions().wrap_connector(tcp);
         let http = legacy::Client::builder(TokioExecutor::new()).build(connector);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use registry::server::access::{AccessConfig, CertificateConfig, Policies, PolicyConfig, Robots};
-use registry::server::{Auth, Htpasswd};
+use registry::server::{Auth, Htpasswd, OidcConfig, OidcIssuer};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,7 +28,9 @@ pub(super) struct Access {
     pub(super) robots: Option<PathBuf>,
     /// With policies, for listeners with `tls.clientCA`: how client certificates identify users.
     pub(super) certificates: Option<CertificateConfig>,
-    /// With policies: groups of users, for `group:NAME`.
+    /// With policies: issuers of tokens (OIDC), such as clusters, which identify further users.
+    pub(super) oidc: Vec<OidcConfig>,
+    /// With policies: groups of users, for `group:NAME`. A member `group:NAME` is a group that an issuer reports.
     pub(super) groups: BTreeMap<String, Vec<String>>,
     /// Who may do what. What no policy allows is denied.
     pub(super) policies: Option<Vec<PolicyConfig>>,
@@ -51,6 +53,10 @@ impl Access {
     pub(super) fn below(mut self, folder: &Path) -> Self {
         self.htpasswd = self.htpasswd.map(|path| below(folder, path));
         self.robots = self.robots.map(|path| below(folder, path));
+        for issuer in &mut self.oidc {
+            issuer.keys = issuer.keys.take().map(|path| below(folder, path));
+            issuer.jwks_ca = issuer.jwks_ca.take().map(|path| below(folder, path));
+        }
         self
     }
 
@@ -64,6 +70,7 @@ impl Access {
             ("robots", self.robots.is_some()),
             ("groups", !self.groups.is_empty()),
             ("certificates", self.certificates.is_some()),
+            ("oidc", !self.oidc.is_empty()),
         ];
         let unused = need_policies.iter().find(|(_, given)| *given && self.policies.is_none());
         if let Some((name, _)) = unused {
@@ -140,13 +147,30 @@ impl Access {
         let certificates = self.certificates.clone();
         let config = AccessConfig { certificates, groups, policies, ..AccessConfig::default() };
         let failed = "the policies cannot be used".to_owned();
-        Policies::new(config, users.unwrap_or_default(), robots).map_err(unusable(failed))
+        let policies = Policies::new(config, users.unwrap_or_default(), robots).map_err(unusable(failed))?;
+        Ok(policies.with_oidc(self.issuers(sources)?))
+    }
+
+    fn issuers(&self, sources: &mut Sources) -> anyhow::Result<Vec<OidcIssuer>> {
+        let issuer = |config: &OidcConfig| {
+            let mut text =
+                |path: &Option<PathBuf>| path.as_deref().map(|path| sources.read(path)).transpose();
+            let (keys, ca) = (text(&config.keys)?, text(&config.jwks_ca)?);
+            let failed = "an issuer of `access.oidc` cannot be used".to_owned();
+            OidcIssuer::new(config.clone(), keys.as_deref(), ca.as_deref()).map_err(unusable(failed))
+        };
+        self.oidc.iter().map(issuer).collect()
+    }
+
+    /// The files with passwords, accounts and keys.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let issuers = self.oidc.iter().flat_map(|issuer| [&issuer.keys, &issuer.jwks_ca]);
+        [&self.htpasswd, &self.robots].into_iter().chain(issuers).flatten().map(PathBuf::as_path)
     }
 
     /// Whether both, with these files, give the same users the same permissions.
     pub(super) fn is_same(&self, sources: &Sources, (other, others): (&Self, &Sources)) -> bool {
-        let same = |path: Option<&Path>| sources.has_same(others, path);
-        self == other && same(self.htpasswd.as_deref()) && same(self.robots.as_deref())
+        self == other && self.files().all(|path| sources.has_same(others, Some(path)))
     }
 
     /// As `--check` prints it.
@@ -156,6 +180,7 @@ impl Access {
                 "htpasswd": self.htpasswd,
                 "robots": self.robots,
                 "certificates": self.certificates,
+                "oidc": self.oidc,
                 "policies": policies.len(),
             });
         }

@@ -107,7 +107,9 @@ impl Store {
                 Change::LinkBlob { digest, .. } => {
                     named.insert(digest);
                 }
-                Change::PutManifest { digest, manifest, .. } | Change::Hold { digest, manifest, .. } => {
+                Change::PutManifest { digest, manifest, .. }
+                | Change::PushManifest { digest, manifest, .. }
+                | Change::Hold { digest, manifest, .. } => {
                     named.insert(digest);
                     let described = manifest.blobs().chain(manifest.children());
                     named.extend(described.map(|descriptor| &descriptor.digest));

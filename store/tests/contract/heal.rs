@@ -179,6 +179,29 @@ fn d20_a_manifest_with_wrong_sizes_is_rejected_and_reported() {
     assert!(store.size_mismatches(&manifest(&blob, 4, "right", None)).is_empty());
 }
 
+#[test]
+fn a_pushed_manifest_links_nothing_and_is_compared_with_its_own_repository_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let blob = put(&store, b"four").unwrap();
+    let link = |name: &str| {
+        store.commit(vec![Change::LinkBlob { repository: repository(name), digest: blob.clone() }]).unwrap();
+    };
+    let push = |size| {
+        let manifest = manifest(&blob, size, "pushed", None);
+        let digest = manifest.digest();
+        store.commit(vec![Change::PushManifest { repository: repository("a/b"), digest, manifest }])
+    };
+    link("other");
+    for size in [4, 5] {
+        assert!(matches!(push(size), Err(Error::BlobMissing { .. })), "{size}");
+        assert_eq!(store.blob_in(&repository("a/b"), &blob).unwrap(), None);
+    }
+    link("a/b");
+    assert!(matches!(push(5), Err(Error::DescriptorSize { found: 4, .. })));
+    push(4).unwrap();
+}
+
 /// A check finds manifests that were pushed before their content, and those that an older version accepted.
 #[test]
 fn d20_a_check_reports_wrong_sizes() {

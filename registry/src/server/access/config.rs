@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::identity::CertificateConfig;
+use super::external::CertificateConfig;
 
 /// Who may do what. What no policy allows is denied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -23,7 +23,7 @@ pub struct AccessConfig {
     /// How client certificates identify users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<CertificateConfig>,
-    /// Groups of users, for `group:NAME` in policies.
+    /// Groups of users, for `group:NAME` in policies. A member `group:NAME` is a group that an issuer of tokens reports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, Vec<String>>,
     /// The policies. An action is allowed if one of them allows it; their order does not matter.

@@ -7,18 +7,31 @@ use oci::{Digest, RepositoryName, RepositoryPattern};
 use time::OffsetDateTime;
 
 use super::super::auth::{Caller, Htpasswd};
+use super::super::oidc::OidcIssuer;
 use super::config::{AccessConfig, Allow, PolicyConfig};
-use super::identity::CertificateConfig;
+use super::external::CertificateConfig;
 use super::robots::{Robot, RobotState, Robots};
 use crate::Error;
+
+/// What a member of a group begins with if it is a group that a source of users reports.
+const GROUP: &str = "group:";
 
 /// Who may do what.
 pub struct Policies {
     policies: Vec<Policy>,
-    groups: BTreeMap<String, HashSet<String>>,
+    groups: BTreeMap<String, Members>,
     htpasswd: Htpasswd,
     robots: Robots,
     certificates: Option<CertificateConfig>,
+    oidc: Vec<OidcIssuer>,
+}
+
+/// The members of a group.
+#[derive(Default)]
+struct Members {
+    users: HashSet<String>,
+    /// Groups that a source of users reports.
+    groups: HashSet<String>,
 }
 
 struct Policy {
@@ -52,19 +65,25 @@ impl Policies {
         let policies =
             (1..).zip(&config.policies).map(|(number, policy)| Policy::new(number, policy, &defined));
         let policies = policies.collect::<Result<_, _>>()?;
-        let groups =
-            config.groups.into_iter().map(|(name, users)| (name, users.into_iter().collect())).collect();
-        Ok(Self { policies, groups, htpasswd, robots, certificates: config.certificates })
+        let groups = config.groups.into_iter().map(|(name, members)| (name, Members::new(members))).collect();
+        Ok(Self { policies, groups, htpasswd, robots, certificates: config.certificates, oidc: Vec::new() })
+    }
+
+    /// These policies with issuers of tokens, which identify further users.
+    #[must_use]
+    pub fn with_oidc(self, oidc: Vec<OidcIssuer>) -> Self {
+        Self { oidc, ..self }
     }
 
     /// The users and robot accounts that the policies and groups name, but that do not exist: `user:ann`, `robot:ci`.
     #[must_use]
     pub fn unknown(&self) -> BTreeSet<String> {
         let subjects = self.policies.iter().flat_map(|policy| &policy.to).cloned();
-        let members = self.groups.values().flatten().cloned().map(Subject::User);
+        let members = self.groups.values().flat_map(|group| &group.users).cloned().map(Subject::User);
+        // Whom other sources identify is not known in advance.
+        let are_all_known = self.certificates.is_none() && self.oidc.is_empty();
         let is_unknown = |subject: &Subject| match subject {
-            // Whom other sources identify is not known in advance.
-            Subject::User(name) => self.certificates.is_none() && !self.htpasswd.has(name),
+            Subject::User(name) => are_all_known && !self.htpasswd.has(name),
             Subject::Robot(name) => self.robots.robot(name).is_none(),
             Subject::Anonymous | Subject::Authenticated | Subject::Group(_) => false,
         };
@@ -84,6 +103,10 @@ impl Policies {
 
     pub(in crate::server) fn certificates(&self) -> Option<&CertificateConfig> {
         self.certificates.as_ref()
+    }
+
+    pub(in crate::server) fn oidc(&self) -> &[OidcIssuer] {
+        &self.oidc
     }
 
     pub(in crate::server) fn robots(&self) -> &Robots {
@@ -107,7 +130,7 @@ impl Policies {
                 && policy.repositories.iter().any(|pattern| pattern.matches(repository))
         };
         let within = || match caller {
-            Caller::Anonymous | Caller::User(_) | Caller::Identified(_) => true,
+            Caller::Anonymous | Caller::User(_) | Caller::External(_) => true,
             Caller::Robot(name) => {
                 self.robots.robot(name).is_some_and(|robot| robot.is_within_scope(repository, action))
             }
@@ -121,7 +144,7 @@ impl Policies {
             Allow::Pull.is_in(&policy.allow) && policy.repositories.iter().any(RepositoryPattern::matches_all)
         };
         let within = || match caller {
-            Caller::Anonymous | Caller::User(_) | Caller::Identified(_) => true,
+            Caller::Anonymous | Caller::User(_) | Caller::External(_) => true,
             Caller::Robot(name) => self.robots.robot(name).is_some_and(|robot| robot.scope.is_empty()),
         };
         self.policies.iter().filter(matches).any(|policy| self.is_for(policy, caller, &within))
@@ -131,19 +154,25 @@ impl Policies {
     /// leave out its secret.
     fn is_for(&self, policy: &Policy, caller: &Caller, within: &impl Fn() -> bool) -> bool {
         let named = |subject: &Subject| match (subject, caller) {
-            (Subject::Authenticated, Caller::User(_) | Caller::Robot(_) | Caller::Identified(_)) => true,
+            (Subject::Authenticated, Caller::User(_) | Caller::Robot(_) | Caller::External(_)) => true,
             (Subject::User(name), Caller::User(user)) => name == user,
-            (Subject::User(name), Caller::Identified(identity)) => *name == identity.name,
-            (Subject::Group(group), Caller::User(user)) => self.has_member(group, user),
-            (Subject::Group(group), Caller::Identified(identity)) => self.has_member(group, &identity.name),
+            (Subject::User(name), Caller::External(user)) => *name == user.name,
+            (Subject::Group(group), Caller::User(user)) => self.has_member(group, user, None),
+            (Subject::Group(group), Caller::External(user)) => {
+                self.has_member(group, &user.name, Some(&user.groups))
+            }
             (Subject::Robot(name), Caller::Robot(robot)) => name == robot,
             _ => false,
         };
         policy.to.contains(&Subject::Anonymous) || (policy.to.iter().any(named) && within())
     }
 
-    fn has_member(&self, group: &str, user: &str) -> bool {
-        self.groups.get(group).is_some_and(|users| users.contains(user))
+    /// Whether a user is in a group, by name or by the groups that its source reports.
+    fn has_member(&self, group: &str, user: &str, reported: Option<&BTreeSet<String>>) -> bool {
+        self.groups.get(group).is_some_and(|members| {
+            members.users.contains(user)
+                || reported.into_iter().flatten().any(|group| members.groups.contains(group))
+        })
     }
 
     /// What identifies the caller's current password or secret, if the caller may still log in.
@@ -155,10 +184,12 @@ impl Policies {
                 let robot = self.robots.robot(name).filter(|robot| robot.state(now) == RobotState::Active);
                 robot.map(Robot::fingerprint)
             }
-            Caller::Identified(identity) => {
-                let known = self.certificates.iter().any(|config| config.digest() == identity.source);
-                let ended = identity.until.is_some_and(|until| until <= now);
-                (known && !ended).then(|| identity.source.clone())
+            Caller::External(user) => {
+                let by_certificate = self.certificates.as_ref().map(CertificateConfig::digest);
+                let known = by_certificate.as_ref() == Some(&user.source)
+                    || self.oidc.iter().any(|issuer| *issuer.digest() == user.source);
+                let ended = user.until.is_some_and(|until| until <= now);
+                (known && !ended).then(|| user.source.clone())
             }
         }
     }
@@ -167,6 +198,19 @@ impl Policies {
 impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Policies({} policies)", self.policies.len())
+    }
+}
+
+impl Members {
+    fn new(members: Vec<String>) -> Self {
+        let mut sorted = Self::default();
+        for member in members {
+            match member.strip_prefix(GROUP) {
+                Some(group) => sorted.groups.insert(group.to_owned()),
+                None => sorted.users.insert(member),
+            };
+        }
+        sorted
     }
 }
 

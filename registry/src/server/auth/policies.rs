@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use axum::response::Response;
 use time::OffsetDateTime;
 
-use super::super::access::{Identity, Login, Policies, Rights, Robots, Scopes};
+use super::super::access::{ExternalUser, Login, Policies, Rights, Robots, Scopes};
 use super::super::guard::address::Network;
+use super::super::oidc::{self, Fault};
 use super::super::refusal::{Refusal, TokenFault};
 use super::super::route::Permission;
 use super::super::tokens::Holder;
@@ -40,6 +41,10 @@ impl Authenticator {
         let (caller, scopes) = match (credentials(presented.headers), permission) {
             (_, Permission::None) => return Ok((Caller::Anonymous, Rights::Nothing)),
             (Credentials::None, _) => (unnamed(policies, permission, presented)?, None),
+            (Credentials::Token(token), _) if is_issued(policies, &token) => (
+                of_token(policies, &token).await.map_err(|refusal| refusal.fault(TokenFault::Invalid))?,
+                None,
+            ),
             (Credentials::Token(_), Permission::Token) | (Credentials::Unknown, _) => {
                 return Err(Refusal::unauthorized("only a user name and a password are supported"));
             }
@@ -64,7 +69,7 @@ impl Authenticator {
         let holder = self.tokens.holder(token, Instant::now()).ok_or_else(invalid)?;
         let valid = match &holder.caller {
             Caller::Anonymous => policies.allow_anonymous(),
-            caller @ (Caller::User(_) | Caller::Robot(_) | Caller::Identified(_)) => {
+            caller @ (Caller::User(_) | Caller::Robot(_) | Caller::External(_)) => {
                 holder.credential.is_some()
                     && policies.credential(caller, OffsetDateTime::now_utc()) == holder.credential
                     && shows_certificate(policies, caller, presented)
@@ -82,6 +87,10 @@ impl Authenticator {
     ) -> Result<Caller, Refusal> {
         let wrong = "the user name or the password is wrong";
         let Some(robot) = user.strip_prefix(Robots::PREFIX) else {
+            // Programs that can only send passwords send a token with any user name.
+            if let Some(token) = str::from_utf8(&password).ok().filter(|text| is_issued(policies, text)) {
+                return of_token(policies, token).await;
+            }
             let right = self.matches(policies.htpasswd(), user, password, network).await?;
             return if right { Ok(Caller::User(user.to_owned())) } else { Err(Refusal::unauthorized(wrong)) };
         };
@@ -127,7 +136,7 @@ impl Authenticator {
 /// The caller of a request without a password and a token: the user of the client certificate, or else anonymous.
 fn unnamed(policies: &Policies, permission: Permission, presented: Presented<'_>) -> Result<Caller, Refusal> {
     if let Some(identity) = of_certificate(policies, presented) {
-        return Ok(Caller::Identified(Arc::new(identity)));
+        return Ok(Caller::External(Arc::new(identity)));
     }
     match permission {
         // Docker asks for a password only if `/v2/` is refused.
@@ -144,15 +153,29 @@ fn unnamed(policies: &Policies, permission: Permission, presented: Presented<'_>
     })
 }
 
+/// Whether a text is a token of an issuer, and not of this registry.
+fn is_issued(policies: &Policies, text: &str) -> bool {
+    !policies.oidc().is_empty() && oidc::is_token(text)
+}
+
+/// The user of a token of an issuer.
+async fn of_token(policies: &Policies, token: &str) -> Result<Caller, Refusal> {
+    match oidc::identify(policies.oidc(), token, OffsetDateTime::now_utc()).await {
+        Ok(identity) => Ok(Caller::External(Arc::new(identity))),
+        Err(fault @ Fault::Unavailable) => Err(Refusal::unidentified(fault.reason())),
+        Err(fault) => Err(Refusal::unauthorized(fault.reason())),
+    }
+}
+
 /// The user that the client certificate identifies.
-fn of_certificate(policies: &Policies, presented: Presented<'_>) -> Option<Identity> {
+fn of_certificate(policies: &Policies, presented: Presented<'_>) -> Option<ExternalUser> {
     policies.certificates()?.identify(presented.certificate?, OffsetDateTime::now_utc())
 }
 
 /// Whether the caller shows the certificate that its token was issued for, if there is one.
 fn shows_certificate(policies: &Policies, caller: &Caller, presented: Presented<'_>) -> bool {
     match caller {
-        Caller::Identified(identity) if identity.certificate.is_some() => {
+        Caller::External(identity) if identity.certificate.is_some() => {
             of_certificate(policies, presented).is_some_and(|shown| shown == **identity)
         }
         _ => true,

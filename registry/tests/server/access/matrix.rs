@@ -8,6 +8,7 @@ use oci::Digest;
 use registry::server::access::Allow::{self, Delete, Pull, Push};
 
 use super::{ADMIN, DELETE, PULL, PUSH, Site, WRITE};
+use crate::secure::Secure;
 use crate::support::{Client, Response};
 use crate::{Server, parameter};
 
@@ -19,6 +20,8 @@ const POLICIES: &[(&str, &str, &[Allow])] = &[
     ("team-a/** team-b/app", "user:deleter", DELETE),
     ("**", "user:admin", ADMIN),
     ("**", "robot:ci robot:expired robot:revoked", WRITE),
+    ("team-b/**", "group:pods", PULL),
+    ("team-b/app", "user:cert:machine", WRITE),
     ("shared", "authenticated", PULL),
 ];
 
@@ -34,9 +37,11 @@ enum Who {
     /// An account that has ended, with the right secret.
     Ended(&'static str),
     Known(&'static str),
+    /// By a client certificate for this name.
+    Certified(&'static str),
 }
 
-const CALLERS: [Who; 12] = [
+const CALLERS: [Who; 16] = [
     Who::Anonymous,
     Who::Wrong("admin"),
     Who::Wrong("nobody"),
@@ -49,6 +54,11 @@ const CALLERS: [Who; 12] = [
     Who::Known("deleter"),
     Who::Known("admin"),
     Who::Known("robot$ci"),
+    // A token of a service account, for this registry and for another one.
+    Who::Known("pod for registry.site"),
+    Who::Ended("pod for other.site"),
+    Who::Certified("machine"),
+    Who::Certified("admin"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,6 +83,11 @@ fn may(who: Who, repository: &str, action: Allow) -> bool {
         Who::Known("admin") => true,
         // Its scope is team-a/**, so it may not even pull what all users may pull.
         Who::Known("robot$ci") => team_a && action != Delete,
+        Who::Known("pod for registry.site") => (repository == "team-b/app" || shared) && action == Pull,
+        Who::Certified("machine") => {
+            (repository == "team-b/app" && action != Delete) || (shared && action == Pull)
+        }
+        Who::Certified(_) => shared && action == Pull,
         Who::Known(other) => unreachable!("{other}"),
     };
     own || (public && action == Pull)
@@ -81,6 +96,7 @@ fn may(who: Who, repository: &str, action: Allow) -> bool {
 /// The state that the test expects the store to have.
 struct Rig {
     server: Server,
+    secure: Secure,
     site: Site,
     /// The blobs of each repository: one for reading, one to mount by name, one to mount from anywhere.
     blobs: BTreeMap<(&'static str, usize), Digest>,
@@ -97,7 +113,8 @@ impl Rig {
     async fn new() -> Self {
         let site = Site::new(POLICIES);
         let auth = site.auth.clone();
-        let server = Server::start(|config| config.auth = auth).await;
+        let secure = Secure::new();
+        let server = Server::start_secure(&secure, |config| config.auth = auth).await;
         let (mut blobs, mut manifests, mut holders) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for repository in &REPOSITORIES[..5] {
             for number in 0..3 {
@@ -110,13 +127,15 @@ impl Rig {
             manifests.insert(*repository, server.add_image(repository, "v1", repository.as_bytes()));
         }
         let tokens = BTreeMap::new();
-        Self { server, site, blobs, manifests, holders, tokens, requests: 0, allowed: 0 }
+        Self { server, secure, site, blobs, manifests, holders, tokens, requests: 0, allowed: 0 }
     }
 
     /// A client with its own address, so that no limit on refusals delays the test.
-    fn client(&self) -> Client {
+    fn client(&self, who: Who) -> Client {
         let [_, b, c, d] = u32::try_from(self.requests + 1).expect("too many").to_be_bytes();
-        Client::from(IpAddr::V4(Ipv4Addr::new(127, 100 + b, c, d)))
+        let own = if let Who::Certified(name) = who { Some(self.secure.client(name)) } else { None };
+        let address = IpAddr::V4(Ipv4Addr::new(127, 100 + b, c, d));
+        Client::with(Some(address), Some(self.secure.root.clone()), own)
     }
 
     async fn token(&mut self, who: Who, scopes: &str) -> Option<String> {
@@ -125,7 +144,7 @@ impl Rig {
         if let Some(token) = self.tokens.get(&key) {
             return token.clone();
         }
-        let client = self.client();
+        let client = self.client(who);
         let mut request = client.get(self.server.url(&format!("/token?service=airlock&{scopes}")));
         if let Some((user, password)) = self.password(who) {
             request = request.basic_auth(user, Some(&password));
@@ -141,7 +160,7 @@ impl Rig {
 
     fn password(&self, who: Who) -> Option<(String, String)> {
         match who {
-            Who::Anonymous => None,
+            Who::Anonymous | Who::Certified(_) => None,
             Who::Wrong(name) => Some((name.to_owned(), "wrong".to_owned())),
             Who::Ended(name) | Who::Known(name) => Some(self.site.password(name)),
         }
@@ -154,7 +173,7 @@ impl Rig {
         scoped: &[&str],
         (method, path, body): (Method, &str, &[u8]),
     ) -> Response {
-        let client = self.client();
+        let client = self.client(who);
         let mut request = client.request(method, self.server.url(path)).body(body.to_vec());
         match by {
             By::Basic => {
@@ -198,7 +217,8 @@ impl Rig {
 
     async fn assert_refused(&self, (who, by): (Who, By), answer: Response, what: &str, is_head: bool) {
         let status = answer.status().as_u16();
-        let (expected, code) = if let Who::Known(_) = who { (403, "DENIED") } else { (401, "UNAUTHORIZED") };
+        let (expected, code) =
+            if let Who::Known(_) | Who::Certified(_) = who { (403, "DENIED") } else { (401, "UNAUTHORIZED") };
         assert_eq!(status, expected, "{what}");
         if status == 401 {
             let challenge = answer.headers()["www-authenticate"].to_str().expect("no text");
@@ -331,11 +351,11 @@ impl Rig {
         }
         let status = match (who, by) {
             (Who::Anonymous, By::Basic) | (Who::Wrong(_) | Who::Ended(_), _) => 401,
-            (Who::Anonymous, By::Bearer) | (Who::Known(_), _) => 200,
+            (Who::Anonymous, By::Bearer) | (Who::Known(_) | Who::Certified(_), _) => 200,
         };
         let answer = self.send(caller, &[], (Method::GET, "/v2/", b"")).await;
         assert_eq!(answer.status(), status, "{caller:?}");
-        let client = self.client();
+        let client = self.client(who);
         let mut request = client.get(self.server.url("/v2/_catalog"));
         if by == By::Bearer {
             let token = self.token(who, "scope=registry:catalog:*").await.unwrap_or_default();
@@ -378,5 +398,5 @@ async fn every_route_decides_as_the_policies_say() {
     }
     let (requests, allowed) = (rig.requests, rig.allowed);
     println!("{requests} requests, {allowed} of them allowed, as expected");
-    assert!(requests > 3000 && allowed > 900 && allowed < requests / 2, "{requests} {allowed}");
+    assert!(requests > 4000 && allowed > 900 && allowed < requests / 2, "{requests} {allowed}");
 }

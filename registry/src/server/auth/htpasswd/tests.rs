@@ -24,17 +24,67 @@ fn password_files_are_read_strictly() {
     assert!(!format!("{file:?}").contains("$2"));
 }
 
+/// A hash of `secret` by the reference implementation: `printf secret | argon2 somesalt -id -t 2 -k 1024 -p 2 -e`.
+const ARGON: &str = "$argon2id$v=19$m=1024,t=2,p=2$c29tZXNhbHQ$U6LnibNwFyFIc1qpY0NRjCMFtXBvZi4DNCbrCLIWDYQ";
+
 #[test]
-fn the_dummy_hash_is_valid() {
-    let check = Htpasswd::parse("").unwrap().check("bob");
-    assert!(bcrypt::HashParts::from_str(&check.hash).is_ok() && !check.known && check.padding.is_empty());
+fn argon2id_hashes_of_other_programs_are_checked() {
+    let file = users(&format!("ann:{ARGON}\n"));
+    let check = file.check("ann");
+    assert!(check.run(b"secret") && !check.run(b"Secret") && !check.run(b""));
+    assert!(!file.check("bob").run(b"secret"));
+}
+
+#[test]
+fn a10_argon2id_hashes_that_need_much_memory_or_time_are_refused() {
+    let parse = |text: &str| Htpasswd::parse(&format!("ann:{text}")).is_ok();
+    assert!(parse(ARGON));
+    for (part, other) in [
+        ("m=1024", "m=65537"),
+        ("m=1024", "m=4294967295"),
+        ("m=1024", "m=7"),
+        ("t=2", "t=11"),
+        ("t=2", "t=0"),
+        ("p=2", "p=17"),
+        ("p=2", "p=2,keyid=a"),
+        ("m=1024,t=2", "t=2,m=1024"),
+        ("v=19", "v=16"),
+        ("argon2id", "argon2i"),
+        ("argon2id", "argon2d"),
+        ("c29tZXNhbHQ", "c29t"),
+        ("$c29tZXNhbHQ", ""),
+    ] {
+        assert!(ARGON.contains(part) && !parse(&ARGON.replacen(part, other, 1)), "{part} {other}");
+    }
+    assert!(!parse(&format!("{ARGON}$")) && !parse(&format!("{ARGON}=")));
+    assert!(!parse(ARGON.rsplit_once('$').unwrap().0));
 }
 
 /// The cost of a wrong password, in powers of two.
 fn cost(users: &Htpasswd, user: &str) -> u64 {
     let check = users.check(user);
-    let own = bcrypt::HashParts::from_str(&check.hash).unwrap().get_cost();
-    (1 << own) + check.padding.map(|cost| 1_u64 << cost).sum::<u64>()
+    let own = check.own.as_ref().and_then(Hash::bcrypt);
+    own.into_iter().chain(check.bcrypt).map(|cost| 1_u64 << cost).sum()
+}
+
+/// The work of a wrong password by Argon2id.
+fn argon(users: &Htpasswd, user: &str) -> u32 {
+    let check = users.check(user);
+    check.own.as_ref().map(Hash::argon).unwrap_or_default() + check.argon
+}
+
+#[test]
+fn a20_a_wrong_password_costs_the_same_with_hashes_of_both_kinds() {
+    let hash = bcrypt::hash("secret", 5).unwrap();
+    let more = ARGON.replace("t=2", "t=3");
+    let both = users(&format!("ann:{hash}\nbob:{ARGON}\neve:{more}\n"));
+    for user in ["ann", "bob", "eve", "nobody"] {
+        assert_eq!((cost(&both, user), argon(&both, user)), (1 << 5, 3072), "{user}");
+        assert!(!both.check(user).run(b"wrong"), "{user}");
+    }
+    let one = users(&format!("bob:{ARGON}\n"));
+    assert_eq!([argon(&one, "bob"), argon(&one, "nobody")], [2048, 2048]);
+    assert_eq!([cost(&one, "bob"), cost(&one, "nobody")], [0, 0]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ const LONGEST: usize = 512;
 
 /// A user, as its source identified it.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::server) struct Identity {
+pub(in crate::server) struct ExternalUser {
     pub(in crate::server) name: String,
     /// The groups that the source reports.
     pub(in crate::server) groups: BTreeSet<String>,
@@ -24,7 +24,7 @@ pub(in crate::server) struct Identity {
     pub(in crate::server) source: Digest,
     /// The certificate that the client must show, with its tokens, too.
     pub(in crate::server) certificate: Option<Digest>,
-    /// When the identity ends.
+    /// When this ends.
     pub(in crate::server) until: Option<OffsetDateTime>,
 }
 
@@ -76,12 +76,12 @@ impl CertificateConfig {
         &self,
         certificate: &ClientCertificate,
         now: OffsetDateTime,
-    ) -> Option<Identity> {
+    ) -> Option<ExternalUser> {
         let seconds = u64::try_from(now.unix_timestamp()).ok()?;
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
         let name = self.name(&certificate.names).filter(|_| certificate.is_valid(now))?;
         let fingerprint = certificate.fingerprint.clone();
-        Some(Identity {
+        Some(ExternalUser {
             name,
             groups: BTreeSet::new(),
             source: self.digest(),
