@@ -1,7 +1,12 @@
 //! `airlock serve`: a registry in another process, its configuration file, and its reloads.
 
+mod backup;
 mod check;
+#[cfg(feature = "slow-tests")]
+mod full_disk;
 mod health;
+#[cfg(feature = "slow-tests")]
+mod kills;
 mod policies;
 mod reload;
 
