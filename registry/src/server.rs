@@ -343,7 +343,7 @@ impl App {
         self.queued(&self.changes, call, move |store| {
             let change = work(store)?;
             if let Some(observer) = observer {
-                observer.changed(&change).map_err(|error| Refusal::internal(&*error))?;
+                observer.changed(&change).map_err(|error| Refusal::unrecorded(&*error))?;
             }
             Ok(change)
         })

@@ -1,5 +1,6 @@
 //! `airlock store`. `list` and `get` do not need write access.
 
+mod backup;
 mod gc;
 mod get;
 mod heal;
@@ -19,6 +20,7 @@ use mirror::reporter::Reporter as _;
 use oci::Digest;
 use store::Store;
 
+use self::backup::{BackupArgs, RestoreArgs};
 use self::gc::Collect;
 use self::get::{GetRequest, get};
 use self::heal::HealArgs;
@@ -58,6 +60,10 @@ pub(crate) enum StoreCommand {
     Scrub(ScrubArgs),
     /// Replace damaged and missing blobs with those of a drive.
     Heal(HealArgs),
+    /// Back up a store while it is used.
+    Backup(BackupArgs),
+    /// Restore a store from a backup, in a new folder.
+    Restore(RestoreArgs),
     /// Rebuild the database from the blobs and the journal of names.
     Rebuild {
         #[command(flatten)]
@@ -110,11 +116,19 @@ pub(crate) fn run(settings: &StoreCommand, logs: &Logs, printer: &Printer) -> an
         StoreCommand::Unprotect(settings) if settings.dry_run => {
             return protect::preview_end(settings, printer);
         }
+        StoreCommand::Backup(settings) if settings.dry_run => {
+            return backup::preview_backup(settings, printer);
+        }
+        StoreCommand::Restore(settings) if settings.dry_run => {
+            return backup::preview_restore(settings, printer);
+        }
         StoreCommand::Rm(settings) if settings.dry_run => return rm::preview(settings, printer),
         StoreCommand::Gc(settings) if settings.dry_run => return gc::preview(settings, printer),
         StoreCommand::Rm(settings) => (EventType::StoreRemove, &settings.store.store),
         StoreCommand::Check(arg) => (EventType::StoreCheck, &arg.store),
         StoreCommand::Scrub(settings) => (EventType::StoreScrub, &settings.store.store),
+        StoreCommand::Backup(settings) => (EventType::StoreBackup, &settings.store.store),
+        StoreCommand::Restore(settings) => (EventType::StoreRestore, &settings.store.store),
         StoreCommand::Heal(settings) => (settings.event(), &settings.store.store),
         StoreCommand::Rebuild { store, .. } => (EventType::StoreRebuild, &store.store),
         StoreCommand::Gc(settings) => (EventType::StoreGc, &settings.store.store),
@@ -136,6 +150,8 @@ fn maintain(settings: &StoreCommand, work: &mut Work<'_>, printer: &Printer) -> 
         }
         StoreCommand::Check(arg) => check(&Store::open_existing(&arg.store)?, work, printer),
         StoreCommand::Scrub(settings) => scrub::scrub(settings, work, printer),
+        StoreCommand::Backup(settings) => backup::backup(settings, work, printer),
+        StoreCommand::Restore(settings) => backup::restore(settings, work, printer),
         StoreCommand::Heal(settings) => heal::heal_store(settings, work, printer),
         StoreCommand::Rebuild { store, without_names } => {
             let rebuild = if *without_names { Store::rebuild_without_names } else { Store::rebuild };

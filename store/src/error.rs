@@ -204,6 +204,15 @@ pub enum Error {
     /// Many blobs in a row cannot be read.
     #[error("{0} blobs in a row cannot be read, so the scrub stopped")]
     DiskFails(usize),
+    /// The folder contains something else than a backup, or is in the store.
+    #[error("`{0}` cannot hold a backup of this store, or is not one")]
+    NotABackup(PathBuf),
+    /// The folder for a restored store contains files.
+    #[error("`{0}` is not empty")]
+    NotEmpty(PathBuf),
+    /// Blobs were removed faster than they were copied.
+    #[error("the store changed too quickly to be backed up")]
+    ChangesTooQuickly,
     /// A value in the database cannot be parsed.
     #[error("the store holds a value that is not valid")]
     Invalid(#[from] oci::Error),
@@ -278,6 +287,13 @@ impl Error {
                 Some("run airlock as the user who owns the store")
             }
             Self::NotWaiting { .. } => Some("`airlock inbox list` lists what waits"),
+            Self::NotABackup(_) => {
+                Some("name an empty folder, or a folder that `airlock store backup` wrote")
+            }
+            Self::NotEmpty(_) => {
+                Some("restore into a new folder, and compare it before you replace anything")
+            }
+            Self::ChangesTooQuickly => Some("run the backup again when `airlock store gc` does not run"),
             Self::Scrubbing(_) => Some("wait for it to end, or end that process"),
             Self::DiskFails(_) => Some("check the disk and its file system, and who owns the files"),
             Self::PartialBusy { .. } => Some("wait for the other airlock command to finish"),

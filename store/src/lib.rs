@@ -27,6 +27,7 @@
 //!
 //! `bytes -> BlobWriter -> blobs/ -> Change* -> commit -> rows`
 
+mod backup;
 mod blob;
 mod change;
 mod check;
@@ -67,6 +68,7 @@ mod why;
 mod write_behind;
 mod writer;
 
+pub use backup::{Backup, BackupMark, BackupReport, BlobCount, RestoreReport, copy_folder, restore};
 pub use blob::{BlobFile, BlobHasher, BlobWriter, PartialBlob, UnhashedBlob};
 pub use change::{Change, SizeMismatch};
 pub use check::{CheckFault, CheckReport};

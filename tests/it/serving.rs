@@ -1,8 +1,13 @@
 //! `airlock serve`: a registry in another process, its configuration file, and its reloads.
 
+mod backup;
 mod certificates;
 mod check;
+#[cfg(feature = "slow-tests")]
+mod full_disk;
 mod health;
+#[cfg(feature = "slow-tests")]
+mod kills;
 mod oidc;
 mod passed;
 mod policies;

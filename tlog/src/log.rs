@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use error_class::{Class, Classified as _};
 use private::{Hold, PATIENCE};
 
 use self::files::{LOCK, lock, publish, remove_narrower, write};
@@ -255,9 +256,14 @@ impl Log {
             // A killed process may have left them unflushed.
             tail::flush(&self.path)?;
         }
-        self.repair(&state)?;
-        if is_restored {
-            publish(&self.path.join(CHECKPOINT), note.to_string().as_bytes())?;
+        let checkpoint = self.path.join(CHECKPOINT);
+        let restore =
+            |()| if is_restored { publish(&checkpoint, note.to_string().as_bytes()) } else { Ok(()) };
+        let restored = self.repair(&state).and_then(restore);
+        match restored {
+            // Readers use `tail` instead. On a full disk, a command that frees space must be able to begin.
+            Err(error) if error.class() == Class::NoRoom => {}
+            restored => restored?,
         }
         if !left_out.is_empty() {
             self.grow(&mut state, left_out)?;

@@ -250,6 +250,26 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown, message, Value::Null)
     }
 
+    /// The disk of the store or of a log is full.
+    fn disk_full(what: &str) -> Self {
+        tracing::error!("the file system of {what} is full");
+        let detail = json!({ "hint": "free space on the registry's disk, then push again" });
+        let message = "the registry's disk is full";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unknown, message, detail)
+    }
+
+    /// A change that could not be recorded.
+    pub(super) fn unrecorded(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        let is_full = |cause: &std::io::Error| {
+            matches!(cause.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        };
+        if causes.any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(is_full)) {
+            return Self::disk_full("the audit log");
+        }
+        Self::internal(error)
+    }
+
     /// An internal error. The cause goes to the log only.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = causes(error), "a request failed with an internal error");
@@ -340,12 +360,7 @@ impl From<store::Error> for Refusal {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unknown, message, Value::Null)
                     .header(RETRY_AFTER, HeaderValue::from_static("5"))
             }
-            full if full.is_out_of_space() => {
-                tracing::error!("the store's file system is full");
-                let detail = json!({ "hint": "free space on the registry's disk, then push again" });
-                let message = "the registry's disk is full";
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unknown, message, detail)
-            }
+            full if full.is_out_of_space() => Self::disk_full("the store"),
             other => Self::internal(other),
         }
     }

@@ -46,13 +46,13 @@ async fn r11_the_observer_learns_the_address_that_a_trusted_proxy_tells() {
 #[derive(Default)]
 struct Notes {
     lines: Mutex<Vec<String>>,
-    full: bool,
+    fails: Option<std::io::ErrorKind>,
 }
 
 impl Notes {
     fn take(&self, line: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        if self.full {
-            return Err("no room".into());
+        if let Some(kind) = self.fails {
+            return Err(Box::new(std::io::Error::from(kind)));
         }
         self.lines.lock().expect("no lines").push(line);
         Ok(())
@@ -122,11 +122,15 @@ async fn an_observer_is_told_of_every_change_and_who_made_it_before_the_client_i
 
 #[tokio::test]
 async fn a_change_that_the_observer_cannot_note_is_not_reported_as_done() {
-    let server = Server::start(|config| {
-        config.observer = Some(Arc::new(Notes { full: true, ..Notes::default() }));
-    })
-    .await;
-    let digest = server.add_image("a", "v1", b"{}");
-    let delete = client().delete(server.url(&format!("/v2/a/manifests/{digest}")));
-    assert_eq!(status(delete).await, 500);
+    for (kind, expected) in
+        [(std::io::ErrorKind::PermissionDenied, 500), (std::io::ErrorKind::StorageFull, 507)]
+    {
+        let server = Server::start(|config| {
+            config.observer = Some(Arc::new(Notes { fails: Some(kind), ..Notes::default() }));
+        })
+        .await;
+        let digest = server.add_image("a", "v1", b"{}");
+        let delete = client().delete(server.url(&format!("/v2/a/manifests/{digest}")));
+        assert_eq!(status(delete).await, expected);
+    }
 }

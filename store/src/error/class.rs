@@ -17,7 +17,7 @@ impl Classified for Error {
             }
             Self::Commit(source) => source.downcast_ref::<Self>().map_or(Class::Other, Classified::class),
             Self::Absent(_) | Self::NotWaiting { .. } => Class::Missing,
-            Self::NotAStore(_) => Class::Usage,
+            Self::NotAStore(_) | Self::NotABackup(_) | Self::NotEmpty(_) => Class::Usage,
             Self::NamesGone(_)
             | Self::DigestMismatch { .. }
             | Self::DescriptorSize { .. }
@@ -42,6 +42,7 @@ impl Classified for Error {
             | Self::PartialBusy { .. }
             | Self::Scrubbing(_)
             | Self::DiskFails(_)
+            | Self::ChangesTooQuickly
             | Self::Invalid(_)
             | Self::Rules(_)
             | Self::HalvesDiffer { .. }

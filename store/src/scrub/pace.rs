@@ -29,7 +29,9 @@ impl Pace {
             }
             let rate = control.rate();
             let elapsed = self.since.elapsed();
-            if rate != self.rate || rate.is_none_or(|rate| elapsed > due(self.done, rate) + SLACK) {
+            if rate != self.rate
+                || rate.is_none_or(|rate| elapsed > due(self.done, rate).saturating_add(SLACK))
+            {
                 *self = Self { since: Instant::now(), done: 0, rate };
             }
             let Some(rate) = rate else { return true };
@@ -43,9 +45,10 @@ impl Pace {
     }
 }
 
-/// How long reading may take at this rate.
+/// How long reading takes at this rate.
 fn due(bytes: u64, rate: u64) -> Duration {
-    Duration::try_from_secs_f64(bytes as f64 / rate as f64).unwrap_or(Duration::MAX / 2)
+    let nanoseconds = u128::from(bytes % rate) * 1_000_000_000 / u128::from(rate);
+    Duration::from_secs(bytes / rate) + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use oci::Digest;
 use private::{Hold, Holders, PATIENCE};
 
 use super::Store;
+use crate::backup::{self, Backup, BackupReport};
 use crate::change::Change;
 use crate::durable::Disk;
 use crate::garbage::{self, Collected, GarbagePlan};
@@ -60,6 +61,23 @@ impl Store {
             return Err(in_use(&layout));
         }
         rebuild::rebuild(&layout, disk, without_names, progress)
+    }
+
+    /// What a backup into `folder` would copy.
+    ///
+    /// # Errors
+    /// As [`Store::backup`].
+    pub fn backup_plan(&self, folder: &Path) -> Result<BackupReport> {
+        backup::plan(&self.0.layout, folder)
+    }
+
+    /// Copies names and blobs into a backup in `folder`, while other processes use the store. An earlier backup there is
+    /// reused.
+    ///
+    /// # Errors
+    /// [`Error::NotABackup`] for a folder with other content, [`Error::ChangesTooQuickly`], or when the disk is full or fails.
+    pub fn backup(&self, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Backup> {
+        backup::begin(&self.0.layout, folder, progress)
     }
 
     /// What keeps a blob or a manifest.

@@ -1,6 +1,8 @@
 //! Tests of the store's guarantees: the order of its steps, what a failure at any step leaves, and that it can be rebuilt.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod collect;
 #[cfg(test)]
 mod crash;

@@ -29,7 +29,7 @@ fn contents() -> Vec<Vec<u8>> {
 }
 
 /// A drive with the image, a site that imported it, and the blobs of the image by digest.
-fn site_with_drive() -> (tempfile::TempDir, BTreeMap<Digest, Vec<u8>>) {
+pub(super) fn site_with_drive() -> (tempfile::TempDir, BTreeMap<Digest, Vec<u8>>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let contents = contents();
@@ -95,18 +95,35 @@ fn damage_all(path: &Path, blobs: &BTreeMap<Digest, Vec<u8>>) {
     }
 }
 
-/// A request; returns the status and the body.
-fn ask(registry: &Registry, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, Vec<u8>, String) {
-    let mut stream = TcpStream::connect(registry.address(0)).unwrap();
+/// A request; returns the status, the body and the head.
+pub(super) fn ask(
+    registry: &Registry,
+    method: &str,
+    path: &str,
+    kind: &str,
+    body: &[u8],
+) -> (u16, Vec<u8>, String) {
+    ask_at(registry.address(0), method, path, kind, body)
+}
+
+pub(super) fn ask_at(
+    address: &str,
+    method: &str,
+    path: &str,
+    kind: &str,
+    body: &[u8],
+) -> (u16, Vec<u8>, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
+    // The registry may refuse before it has read the body.
+    let _ = stream.write_all(body);
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+    let _ = stream.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("no response");
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
     (head[9..12].parse().unwrap(), answer[end + 4..].to_vec(), head)
 }
