@@ -171,6 +171,7 @@ fn held_referrers_are_not_listed_and_old_databases_can_be_read() {
     let (folder, store) = store();
     let image = crate::rig::push(&store, HOME, "v1").unwrap();
     let blob = put(&store, b"x").unwrap();
+    store.commit(vec![Change::LinkBlob { repository: repository(HOME), digest: blob.clone() }]).unwrap();
     let manifest = manifest(&blob, 1, "about", Some(&image));
     let (digest, tags) = (manifest.digest(), vec![tag("about")]);
     let change =
