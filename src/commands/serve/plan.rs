@@ -335,6 +335,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn sockets_of_systemd_are_told_from_hosts() {
+        for (text, expected) in [
+            ("systemd", At::Systemd(None)),
+            ("systemd:web.socket", At::Systemd(Some("web.socket".to_owned()))),
+            (":5000", At::Address("0.0.0.0:5000".parse().unwrap())),
+        ] {
+            assert_eq!(At::parse(text), Ok(expected.clone()));
+            assert_eq!(At::parse(&expected.to_string()), Ok(expected));
+        }
+        for wrong in ["systemd:", "systemd-host", "unix:a"] {
+            assert!(At::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn plain_http_that_others_can_reach_must_be_allowed() {
         let mut open = Plan { read_only: true, ..plan("0.0.0.0:5000") };
         open.check().unwrap();

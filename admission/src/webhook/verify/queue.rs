@@ -66,7 +66,7 @@ impl QueryQueue {
                     requester.0, requester.1
                 )
             };
-            fair.acquire(&[requester.clone()]).await.ok_or_else(full)
+            fair.acquire(std::slice::from_ref(&requester)).await.ok_or_else(full)
         }
     }
 

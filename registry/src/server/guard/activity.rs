@@ -12,6 +12,9 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// The maximum number of keys; above it, those that spent least are forgotten.
 const MOST_KEYS: usize = 8192;
 
+/// The maximum number of keys of a request.
+const POSITIONS: usize = 3;
+
 /// The activity of all keys. The first of a request's keys is its own; the others are groups that it belongs to.
 pub(in crate::server) struct Activity<K> {
     budget: Option<Budget>,
@@ -52,7 +55,7 @@ impl<K: Clone + Eq + Hash> Activity<K> {
     /// Records a request.
     pub(in crate::server) fn note(&self, keys: &[K], now: Instant) {
         let mut inner = self.inner();
-        for position in 0..keys.len().max(inner.recent.len()) {
+        for position in 0..POSITIONS {
             let key = keys.get(position);
             match inner.recent.get_mut(position) {
                 Some(recent) if recent.key.as_ref() == key => recent.at = now,

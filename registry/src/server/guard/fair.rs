@@ -402,9 +402,9 @@ mod tests {
         let fair = FairQueue::new(limits(99, 4));
         let mut held = Vec::new();
         for key in 'a'..='p' {
-            held.push(fair.acquire(&[key, 'g']).await.unwrap());
+            held.push(fair.acquire(&[key, 'G']).await.unwrap());
         }
-        let more = tokio::time::timeout(Duration::from_millis(50), fair.acquire(&['q', 'g'])).await;
+        let more = tokio::time::timeout(Duration::from_millis(50), fair.acquire(&['q', 'G'])).await;
         assert!(more.is_err(), "it has sixteen");
     }
 

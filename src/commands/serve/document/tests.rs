@@ -60,8 +60,11 @@ fn an_error_names_the_line_and_the_field() {
         ("store: s\nstores: t\n", "line 4: unknown field `stores`"),
         ("readOnly: false\n", "`store` is missing"),
         ("store: s\nreadOnly: yes\n", "line 4: expected `true` or `false`"),
-        (&format!("{listeners}  - {{address: '127.0.0.1:1'}}\n  - {{}}\n"), "line 6: a listener has neither"),
-        (&format!("{listeners}  - {{address: '127.0.0.1:1', unix: a}}\n"), "line 5: a listener has both"),
+        (
+            &format!("{listeners}  - {{address: '127.0.0.1:1'}}\n  - {{}}\n"),
+            "line 6: a listener has no `address`",
+        ),
+        (&format!("{listeners}  - {{address: '127.0.0.1:1', unix: a}}\n"), "line 5: a listener has several"),
         (&format!("{listeners}  - {{address: '127.0.0.1'}}\n"), "line 5: `address`: expected ADDRESS:PORT"),
         (
             &format!("{listeners}  - {{unix: a, tls: {{selfSigned: true}}}}\n"),
@@ -107,7 +110,7 @@ fn the_schema_names_every_field() {
             "/properties",
             &["store", "listeners", "readOnly", "trust", "trustedProxies", "access", "limits"][..],
         ),
-        ("/$defs/ListenerText/properties", &["address", "unix", "tls", "plainHTTP"]),
+        ("/$defs/ListenerText/properties", &["address", "unix", "systemd", "tls", "plainHTTP"]),
         ("/$defs/LimitsText/properties", &["memoryMiB", "freeMiB", "connectionsPerClient", "drainSeconds"]),
     ] {
         let found = schema.pointer(of).unwrap();
