@@ -157,7 +157,9 @@ fn check_target(layout: &Layout, root: &Path) -> Result<()> {
     }
     read_mark(root)?;
     let store = fs::canonicalize(layout.root()).map_err(Error::io("read", layout.root()))?;
-    let above = root.ancestors().find_map(|above| fs::canonicalize(above).ok());
+    // The folder itself may not exist yet.
+    let whole = std::path::absolute(root).map_err(Error::io("read", root))?;
+    let above = whole.ancestors().find_map(|above| fs::canonicalize(above).ok());
     if above.is_some_and(|above| above.starts_with(&store)) {
         return Err(Error::NotABackup(root.to_owned()));
     }
@@ -166,8 +168,8 @@ fn check_target(layout: &Layout, root: &Path) -> Result<()> {
 
 /// Copies the content of a store that may be in use.
 pub(crate) fn begin(layout: &Layout, root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Backup> {
-    private::create_folders(root).map_err(Error::io("create", root))?;
     check_target(layout, root)?;
+    private::create_folders(root).map_err(Error::io("create", root))?;
     let folder = File::open(root).map_err(Error::io("open", root))?;
     let lock = private::hold(folder, root, Hold::Alone, PATIENCE)?;
     let target = content(root);

@@ -153,7 +153,7 @@ struct Running<'a> {
     unreadable: usize,
 }
 
-impl<'a> Scrub<'a> {
+impl Scrub<'_> {
     /// Verifies the blobs that were not verified within `older_than`; without it, all blobs, or the rest of those of a pass
     /// that was interrupted.
     pub(crate) fn run(self, older_than: Option<Duration>) -> Result<ScrubReport> {
@@ -189,7 +189,7 @@ impl<'a> Scrub<'a> {
             scrub: self,
         };
         let walked = due.into_iter().try_fold(true, |goes_on, (folder, state)| {
-            if goes_on { running.folder(folder, state, cutoff) } else { Ok(false) }
+            if goes_on { running.folder(folder, &state, cutoff) } else { Ok(false) }
         });
         running.save()?;
         running.report.stopped = !walked?;
@@ -202,9 +202,9 @@ impl<'a> Scrub<'a> {
 
 impl Running<'_> {
     /// Verifies the blobs of a folder; returns whether to go on.
-    fn folder(&mut self, folder: Folder, state: FolderHealth, cutoff: u64) -> Result<bool> {
+    fn folder(&mut self, folder: Folder, state: &FolderHealth, cutoff: u64) -> Result<bool> {
         let now = milliseconds();
-        let resumed = resumed(&state, cutoff);
+        let resumed = resumed(state, cutoff);
         let (after, began) =
             resumed.map_or((None, now), |(position, began)| (Some(position.clone()), *began));
         let needed = |connection: &_| health::needed_in(connection, folder.algorithm, folder.byte);

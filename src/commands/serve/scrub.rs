@@ -55,6 +55,8 @@ impl ScrubText {
 pub(super) struct Scrubbing {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// Whether damage can be recorded.
+    can_write: bool,
 }
 
 #[derive(Default)]
@@ -93,19 +95,21 @@ impl Shared {
 }
 
 impl Scrubbing {
-    /// Scrubs by this plan, which can change.
+    /// Scrubs by this plan, which can change. A read-only store is not scrubbed.
     pub(super) fn start(store: Store, journals: Journals, plan: Option<ScrubPlan>) -> anyhow::Result<Self> {
         let shared = Arc::<Shared>::default();
-        shared.state().plan = plan;
+        let can_write = !store.is_read_only();
+        shared.state().plan = plan.filter(|_| can_write);
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("scrub".to_owned())
             .spawn(move || scrub_when_due(&of_thread, &store, &journals))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread), can_write })
     }
 
     /// Changes the plan. Without one, a running scrub stops.
     pub(super) fn change(&self, plan: Option<ScrubPlan>) {
+        let plan = plan.filter(|_| self.can_write);
         let mut state = self.shared.state();
         match plan {
             Some(plan) => state.control.limit(plan.rate),

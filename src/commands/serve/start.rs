@@ -13,7 +13,7 @@ use serde_json::json;
 use store::Store;
 use tokio::net::TcpListener;
 
-use super::load::{Loaded, load, plan_of};
+use super::load::{Loaded, Trusted, load, plan_of};
 use super::plan::{At, Listen, Plan, Security};
 use super::reload::{GateInUse, Running};
 use super::retain::Retention;
@@ -51,17 +51,7 @@ pub(super) async fn open(
     let Configured { plan, mut sources } = configured;
     plan.check()?;
     let loaded = load(&plan, &mut sources, printer)?;
-    let store = if settings.create {
-        open_or_make(&plan.store, printer)?
-    } else {
-        Store::open_existing(&plan.store)?
-    };
-    if store.is_read_only() && !plan.read_only {
-        return Err(store::Error::ReadOnly(plan.store).into());
-    }
-    if let Some(found) = plan.rules.as_ref().filter(|_| !store.is_read_only()) {
-        store.set_rules(&found.rules)?;
-    }
+    let store = open_store(settings, &plan, printer)?;
     let Loaded { auth, certificates, clients, trust } = loaded;
     let clients: Vec<_> = clients.into_iter().map(|clients| clients.map(Arc::new)).collect();
     let issued = issue(&plan)?;
@@ -76,22 +66,10 @@ pub(super) async fn open(
     let host = addresses.iter().find_map(|at| client_host(at, &plan.authority.names));
     work.evidence("url", &urls.join(" "));
     note(&plan, &sources, settings, work);
-    let mut gate = GateInUse::default();
-    if let Some(trust) = trust {
-        note_policy(&store, Purpose::Content, trust.file.sequence())?;
-        work.policy(&trust.path, &trust.text);
-        note_roots(&trust.file, work);
-        gate.basis = Some(trust.basis(&plan));
-        let host: Option<RegistryHost> = host.as_deref().and_then(|host| host.parse().ok());
-        gate.gate = trust.gate(&plan, &store, host.as_ref(), work.journals()?);
-    }
+    let gate = gate_of(trust, &plan, &store, host.as_deref(), work)?;
     let journals = work.journals()?;
     log_damage(&store, journals.clone());
-    let scrub = plan.scrub.filter(|_| !store.is_read_only());
-    if scrub != plan.scrub {
-        printer.say("warning: the store is read-only, so it is not scrubbed");
-    }
-    let scrubbing = Scrubbing::start(store.clone(), journals.clone(), scrub)?;
+    let scrubbing = Scrubbing::start(store.clone(), journals.clone(), plan.scrub)?;
     work.done()?;
     announce(&plan, &urls, host.as_deref(), printer)?;
     write_address(settings.address_file.as_deref(), &urls.join("\n"))?;
@@ -128,6 +106,42 @@ pub(super) async fn open(
         retention,
     };
     Ok((running, listeners, observability))
+}
+
+/// Opens the store, which must be writable unless the registry is read-only.
+fn open_store(settings: &Serve, plan: &Plan, printer: &Printer) -> anyhow::Result<Store> {
+    let store = if settings.create {
+        open_or_make(&plan.store, printer)?
+    } else {
+        Store::open_existing(&plan.store)?
+    };
+    if store.is_read_only() && !plan.read_only {
+        return Err(store::Error::ReadOnly(plan.store.clone()).into());
+    }
+    if store.is_read_only() && plan.scrub.is_some() {
+        printer.say("warning: the store is read-only, so it is not scrubbed");
+    }
+    if let Some(found) = plan.rules.as_ref().filter(|_| !store.is_read_only()) {
+        store.set_rules(&found.rules)?;
+    }
+    Ok(store)
+}
+
+/// The gate of the trust file, if there is one.
+fn gate_of(
+    trust: Option<Trusted>,
+    plan: &Plan,
+    store: &Store,
+    host: Option<&str>,
+    work: &mut Work<'_>,
+) -> anyhow::Result<GateInUse> {
+    let Some(trust) = trust else { return Ok(GateInUse::default()) };
+    note_policy(store, Purpose::Content, trust.file.sequence())?;
+    work.policy(&trust.path, &trust.text);
+    note_roots(&trust.file, work);
+    let basis = Some(trust.basis(plan));
+    let host: Option<RegistryHost> = host.and_then(|host| host.parse().ok());
+    Ok(GateInUse { basis, gate: trust.gate(plan, store, host.as_ref(), work.journals()?) })
 }
 
 /// Issues the certificate of the self-signed listeners, if there are any.

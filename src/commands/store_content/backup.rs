@@ -88,7 +88,8 @@ fn copy_records(store: &Path, state: &Path) -> anyhow::Result<Option<String>> {
 /// Whether a file of a log is a tile or bundle with all its hashes or entries.
 fn is_full_tile(path: &Path) -> bool {
     let has = |is: &dyn Fn(&str) -> bool| path.iter().any(|part| part.to_str().is_some_and(is));
-    has(&|part| part == "tile") && !has(&|part| part.ends_with(".p")) && path.is_file()
+    let is_partial = |part: &str| Path::new(part).extension().is_some_and(|extension| extension == "p");
+    has(&|part| part == "tile") && !has(&is_partial) && path.is_file()
 }
 
 /// Whether a file is a lock, unfinished, or a part of a search index, which is created again.

@@ -43,7 +43,9 @@ pub fn restore(
     let named = named(&state.join("airlock.db"))?;
     let mut report = RestoreReport { backup: mark, restored: BlobCount::default(), damaged: BTreeSet::new() };
     let Some(progress) = progress else {
-        named.values().for_each(|size| report.restored.add(*size));
+        for size in named.values() {
+            report.restored.add(*size);
+        }
         return Ok(report);
     };
     let (layout, disk, source) = (Layout::new(root), Disk::default(), content(backup));

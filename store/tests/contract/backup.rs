@@ -77,4 +77,5 @@ fn an_interrupted_backup_leaves_the_one_before_it() {
     assert_eq!((report.copied.blobs, report.removed), (0, 4));
     let refused = store.backup(&root.join("inside"), &mut |_| {}).err();
     assert!(matches!(refused, Some(Error::NotABackup(_))), "{refused:?}");
+    assert!(!root.join("inside").exists());
 }

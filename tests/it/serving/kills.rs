@@ -52,6 +52,16 @@ struct Tally {
     refused: u64,
 }
 
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.pushed += other.pushed;
+        self.mounted += other.mounted;
+        self.deleted += other.deleted;
+        self.moved += other.moved;
+        self.refused += other.refused;
+    }
+}
+
 struct Worker<'a> {
     address: &'a str,
     repository: String,
@@ -237,6 +247,50 @@ fn assert_complete(store: &Store) -> BTreeSet<String> {
     needed
 }
 
+/// Serves, changes and collects until the registry is killed; returns the number of collections.
+fn round(path: &Path, seed: &mut Random, workers: &mut Vec<(String, Known)>, total: &mut Tally) -> usize {
+    let arguments = ["--store", "store", "--listen", "127.0.0.1:0", "--connections-per-client", "0"];
+    let mut registry = Registry::start(path, &arguments);
+    let address = registry.address(0).to_owned();
+    let (stop, wait) = (AtomicBool::new(false), Duration::from_millis(200 + seed.below(1200)));
+    std::thread::scope(|scope| {
+        let mut running = Vec::new();
+        for (repository, known) in std::mem::take(workers) {
+            let random = Random(seed.below(u64::MAX >> 12) | 1);
+            let mut worker = Worker { address: &address, repository, known, random, tally: Tally::default() };
+            let stop = &stop;
+            running.push(scope.spawn(move || {
+                worker.run(stop);
+                (worker.repository, worker.known, worker.tally)
+            }));
+        }
+        let collecting = scope.spawn(|| collect_until(path, &stop));
+        std::thread::sleep(wait);
+        registry.child.kill().unwrap();
+        registry.child.wait().unwrap();
+        stop.store(true, Ordering::SeqCst);
+        for worker in running {
+            let (repository, known, tally) = worker.join().unwrap();
+            total.add(&tally);
+            workers.push((repository, known));
+        }
+        collecting.join().unwrap()
+    })
+}
+
+fn collect_until(path: &Path, stop: &AtomicBool) -> usize {
+    let mut count = 0;
+    while !stop.load(Ordering::SeqCst) {
+        let store = Store::open(&path.join("store")).unwrap();
+        store.commit(vec![Change::ReleaseLeases { holder: "push".into() }]).unwrap();
+        drop(store);
+        let collected = airlock(path, &["store", "gc", "--store", "store"]);
+        assert!(collected.status.success(), "{}", String::from_utf8_lossy(&collected.stderr));
+        count += 1;
+    }
+    count
+}
+
 #[test]
 fn f_no_acknowledged_manifest_lacks_a_blob_after_the_registry_is_killed_and_nothing_is_left_over() {
     let long = std::env::var_os("AIRLOCK_TEST_LONG").is_some_and(|value| value == "1");
@@ -245,60 +299,13 @@ fn f_no_acknowledged_manifest_lacks_a_blob_after_the_registry_is_killed_and_noth
     let path = folder.path();
     drop(Store::open(&path.join("store")).unwrap());
     let mut seed = Random(0x9e37_79b9_7f4a_7c15);
-    let mut states: Vec<(String, Known)> =
+    let mut workers: Vec<(String, Known)> =
         (0..WORKERS).map(|number| (format!("w/{number}"), Known::default())).collect();
-    let mut total = Tally::default();
-    let mut collections = 0;
-    for round in 0..rounds {
-        let mut registry = Registry::start(
-            path,
-            &["--store", "store", "--listen", "127.0.0.1:0", "--connections-per-client", "0"],
-        );
-        let address = registry.address(0).to_owned();
-        let (stop, wait) = (AtomicBool::new(false), Duration::from_millis(200 + seed.below(1200)));
-        let done: Vec<(String, Known, Tally)> = std::thread::scope(|scope| {
-            let workers: Vec<_> = std::mem::take(&mut states)
-                .into_iter()
-                .map(|(repository, known)| {
-                    let random = Random(seed.below(u64::MAX >> 12) | 1);
-                    let mut worker =
-                        Worker { address: &address, repository, known, random, tally: Tally::default() };
-                    let stop = &stop;
-                    scope.spawn(move || {
-                        worker.run(stop);
-                        (worker.repository, worker.known, worker.tally)
-                    })
-                })
-                .collect();
-            let collecting = scope.spawn(|| {
-                let mut count = 0;
-                while !stop.load(Ordering::SeqCst) {
-                    let store = Store::open(&path.join("store")).unwrap();
-                    store.commit(vec![Change::ReleaseLeases { holder: "push".into() }]).unwrap();
-                    drop(store);
-                    let collected = airlock(path, &["store", "gc", "--store", "store"]);
-                    assert!(collected.status.success(), "{}", String::from_utf8_lossy(&collected.stderr));
-                    count += 1;
-                }
-                count
-            });
-            std::thread::sleep(wait);
-            registry.child.kill().unwrap();
-            registry.child.wait().unwrap();
-            stop.store(true, Ordering::SeqCst);
-            collections += collecting.join().unwrap();
-            workers.into_iter().map(|worker| worker.join().unwrap()).collect()
-        });
-        for (repository, known, tally) in done {
-            total.pushed += tally.pushed;
-            total.mounted += tally.mounted;
-            total.deleted += tally.deleted;
-            total.moved += tally.moved;
-            total.refused += tally.refused;
-            states.push((repository, known));
-        }
-        check(path, &states);
-        if round % 20 == 0 || round + 1 == rounds {
+    let (mut total, mut collections) = (Tally::default(), 0);
+    for number in 0..rounds {
+        collections += round(path, &mut seed, &mut workers, &mut total);
+        check(path, &workers);
+        if number % 20 == 0 || number + 1 == rounds {
             works(path, &["audit", "verify", "--store", "store"]);
         }
     }
