@@ -18,6 +18,8 @@ mod egress;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod install;
