@@ -32,7 +32,6 @@ mod programs;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
-#[expect(dead_code, reason = "not every suite uses everything")]
 mod rig;
 
 #[cfg(test)]

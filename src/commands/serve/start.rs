@@ -13,7 +13,7 @@ use serde_json::json;
 use store::Store;
 use tokio::net::TcpListener;
 
-use super::load::{Loaded, load, plan_of};
+use super::load::{Loaded, Trusted, load, plan_of};
 use super::plan::{At, Listen, Plan, Security};
 use super::reload::{GateInUse, Running};
 use super::sources::{Sources, Watch};
@@ -47,7 +47,7 @@ pub(super) async fn open(
 ) -> anyhow::Result<(Running, Vec<Listener>, Observability)> {
     let Configured { plan, mut sources } = configured;
     plan.check()?;
-    let loaded = load(&plan, &mut sources, printer)?;
+    let Loaded { auth, certificates, clients, trust } = load(&plan, &mut sources, printer)?;
     let store = if settings.create {
         open_or_make(&plan.store, printer)?
     } else {
@@ -56,14 +56,11 @@ pub(super) async fn open(
     if store.is_read_only() && !plan.read_only {
         return Err(store::Error::ReadOnly(plan.store).into());
     }
-    let Loaded { auth, certificates, clients, trust } = loaded;
     let clients: Vec<_> = clients.into_iter().map(|clients| clients.map(Arc::new)).collect();
     let issued = issue(&plan)?;
-    let certificates: Vec<_> = certificates
-        .into_iter()
-        .zip(&plan.listeners)
-        .map(|(own, listener)| current(own, listener, issued.as_ref()))
-        .collect();
+    let certificates = certificates.into_iter().zip(&plan.listeners);
+    let certificates = certificates.map(|(own, listener)| current(own, listener, issued.as_ref()));
+    let certificates: Vec<_> = certificates.collect();
     let expiry = tls::first_expiry(certificates.iter().flatten().map(|certificate| certificate.get()));
     let observability = Observability::open(&settings.observability, expiry, printer).await?;
     let (listeners, bound) = bind(&plan.listeners, &certificates, &clients).await?;
@@ -72,26 +69,17 @@ pub(super) async fn open(
     let host = bound.iter().find_map(|at| client_host(at, &plan.authority.names));
     work.evidence("url", &urls.join(" "));
     note(&plan, &sources, settings, work);
-    let mut gate = GateInUse::default();
-    if let Some(trust) = trust {
-        note_policy(&store, Purpose::Content, trust.file.sequence())?;
-        work.policy(&trust.path, &trust.text);
-        note_roots(&trust.file, work);
-        gate.basis = Some(trust.basis(&plan));
-        let host: Option<RegistryHost> = host.as_deref().and_then(|host| host.parse().ok());
-        gate.gate = trust.gate(&plan, &store, host.as_ref(), work.journals()?);
-    }
+    let gate = gate_of(trust, &plan, &store, host.as_deref(), work)?;
     let journals = work.journals()?;
     work.done()?;
     announce(&plan, &urls, host.as_deref(), printer)?;
     write_address(settings.address_file.as_deref(), &urls.join("\n"))?;
-    let observer = observer(journals.clone(), &store);
     let server = Server::new(ServerConfig {
         store: store.clone(),
         auth,
         read_only: plan.read_only,
         limits: plan.limits,
-        observer,
+        observer: observer(journals.clone(), &store),
         gate: gate.gate.clone(),
         proxies: plan.proxies.iter().copied().collect(),
         metrics: observability.metrics(),
@@ -100,7 +88,6 @@ pub(super) async fn open(
     let host = host.and_then(|host| host.parse().ok());
     let mut watch = Watch::default();
     watch.loaded(&sources);
-    let metrics = observability.metrics();
     let running = Running {
         server,
         store,
@@ -109,13 +96,31 @@ pub(super) async fn open(
         watch,
         certificates,
         clients,
-        metrics,
+        metrics: observability.metrics(),
         gate,
         host,
         journals,
         urls,
     };
     Ok((running, listeners, observability))
+}
+
+/// The gate of the trust file, which is noted as used, if there is one.
+fn gate_of(
+    trust: Option<Trusted>,
+    plan: &Plan,
+    store: &Store,
+    host: Option<&str>,
+    work: &mut Work<'_>,
+) -> anyhow::Result<GateInUse> {
+    let Some(trust) = trust else { return Ok(GateInUse::default()) };
+    note_policy(store, Purpose::Content, trust.file.sequence())?;
+    work.policy(&trust.path, &trust.text);
+    note_roots(&trust.file, work);
+    let basis = Some(trust.basis(plan));
+    let host: Option<RegistryHost> = host.and_then(|host| host.parse().ok());
+    let gate = trust.gate(plan, store, host.as_ref(), work.journals()?);
+    Ok(GateInUse { basis, gate })
 }
 
 /// Issues the certificate of the self-signed listeners, if there are any.
@@ -176,7 +181,7 @@ async fn bind(
             At::Address(address) => {
                 let socket = TcpListener::bind(address).await.with_context(failed)?;
                 bound.push(At::Address(socket.local_addr()?));
-                let secure = |current| tls::config(Arc::clone(current), clients.clone());
+                let secure = |current| tls::config(Arc::clone(current), clients.as_ref());
                 let tls = certificate.as_ref().map(secure).transpose()?;
                 sockets.push(Listener::tcp(socket, tls).with_clients(clients.clone()));
             }
