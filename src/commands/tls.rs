@@ -64,11 +64,11 @@ pub(crate) struct Tls {
 /// The TLS configuration of a listener, which also accepts certificates of clients if it has CAs for them.
 pub(crate) fn config(
     current: Arc<CurrentCertificate>,
-    clients: Option<Arc<ClientAuthorities>>,
+    clients: Option<&Arc<ClientAuthorities>>,
 ) -> anyhow::Result<Arc<ServerConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = match &clients {
+    let mut config = match clients {
         Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as _),
         None => builder.with_no_client_auth(),
     }

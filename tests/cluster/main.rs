@@ -18,6 +18,8 @@ mod egress;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod install;
@@ -30,7 +32,6 @@ mod programs;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
-#[expect(dead_code, reason = "not every suite uses everything")]
 mod rig;
 
 #[cfg(test)]

@@ -50,16 +50,13 @@ pub(super) async fn open(
 ) -> anyhow::Result<(Running, Vec<Listener>, Observability)> {
     let Configured { plan, mut sources } = configured;
     plan.check()?;
-    let loaded = load(&plan, &mut sources, printer)?;
+    let Loaded { auth, certificates, clients, trust } = load(&plan, &mut sources, printer)?;
     let store = open_store(settings, &plan, printer)?;
-    let Loaded { auth, certificates, clients, trust } = loaded;
     let clients: Vec<_> = clients.into_iter().map(|clients| clients.map(Arc::new)).collect();
     let issued = issue(&plan)?;
-    let certificates: Vec<_> = certificates
-        .into_iter()
-        .zip(&plan.listeners)
-        .map(|(own, listener)| current(own, listener, issued.as_ref()))
-        .collect();
+    let certificates = certificates.into_iter().zip(&plan.listeners);
+    let certificates = certificates.map(|(own, listener)| current(own, listener, issued.as_ref()));
+    let certificates: Vec<_> = certificates.collect();
     let expiry = tls::first_expiry(certificates.iter().flatten().map(|certificate| certificate.get()));
     let observability = Observability::open(&settings.observability, expiry, printer).await?;
     let Bound { listeners, addresses, urls } = bind(&plan.listeners, &certificates, &clients).await?;
@@ -73,13 +70,12 @@ pub(super) async fn open(
     work.done()?;
     announce(&plan, &urls, host.as_deref(), printer)?;
     write_address(settings.address_file.as_deref(), &urls.join("\n"))?;
-    let observer = observer(journals.clone(), &store);
     let server = Server::new(ServerConfig {
         store: store.clone(),
         auth,
         read_only: plan.read_only,
         limits: plan.limits,
-        observer,
+        observer: observer(journals.clone(), &store),
         gate: gate.gate.clone(),
         proxies: plan.proxies.iter().copied().collect(),
         metrics: observability.metrics(),
@@ -88,7 +84,6 @@ pub(super) async fn open(
     let host = host.and_then(|host| host.parse().ok());
     let mut watch = Watch::default();
     watch.loaded(&sources);
-    let (metrics, retention) = (observability.metrics(), Retention::default());
     let running = Running {
         server,
         store,
@@ -97,13 +92,13 @@ pub(super) async fn open(
         watch,
         certificates,
         clients,
-        metrics,
+        metrics: observability.metrics(),
         gate,
         host,
         journals,
         urls,
         scrubbing,
-        retention,
+        retention: Retention::default(),
     };
     Ok((running, listeners, observability))
 }
@@ -127,7 +122,7 @@ fn open_store(settings: &Serve, plan: &Plan, printer: &Printer) -> anyhow::Resul
     Ok(store)
 }
 
-/// The gate of the trust file, if there is one.
+/// The gate of the trust file, which is noted as used, if there is one.
 fn gate_of(
     trust: Option<Trusted>,
     plan: &Plan,
@@ -141,7 +136,8 @@ fn gate_of(
     note_roots(&trust.file, work);
     let basis = Some(trust.basis(plan));
     let host: Option<RegistryHost> = host.and_then(|host| host.parse().ok());
-    Ok(GateInUse { basis, gate: trust.gate(plan, store, host.as_ref(), work.journals()?) })
+    let gate = trust.gate(plan, store, host.as_ref(), work.journals()?);
+    Ok(GateInUse { basis, gate })
 }
 
 /// Issues the certificate of the self-signed listeners, if there are any.
@@ -214,7 +210,7 @@ async fn bind(
     let mut all = Bound::default();
     for ((listen, certificate), clients) in listeners.iter().zip(certificates).zip(clients) {
         let failed = || format!("cannot listen on `{}`", listen.at);
-        let secure = |current| tls::config(Arc::clone(current), clients.clone());
+        let secure = |current| tls::config(Arc::clone(current), clients.as_ref());
         let tls = certificate.as_ref().map(secure).transpose()?;
         match &listen.at {
             At::Address(address) => {
