@@ -315,8 +315,7 @@ impl Rows {
         let repositories = format!("SELECT count(*) FROM repositories WHERE true {}", present(connection)?);
         let tags = "SELECT r.name, t.tag, t.digest FROM tags t JOIN repositories r ON r.id = t.repository";
         Ok(Self {
-            repositories: connection
-                .query_row(&repositories, [], |row| size(row, 0))?,
+            repositories: connection.query_row(&repositories, [], |row| size(row, 0))?,
             manifests,
             blobs,
             tags: all(connection, tags, [], |row| Ok((row.get(0)?, row.get(1)?, parsed(row, 2)?)))?,

@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 use super::load::{Loaded, load, plan_of};
 use super::plan::{At, Listen, Plan, Security};
 use super::reload::{GateInUse, Running};
-use super::retain::Retention;
 use super::sources::{Sources, Watch};
 use super::{Serve, observer, write_address};
 use crate::commands::tls::{self, CurrentCertificate};
@@ -49,17 +48,7 @@ pub(super) async fn open(
     let Configured { plan, mut sources } = configured;
     plan.check()?;
     let loaded = load(&plan, &mut sources, printer)?;
-    let store = if settings.create {
-        open_or_make(&plan.store, printer)?
-    } else {
-        Store::open_existing(&plan.store)?
-    };
-    if store.is_read_only() && !plan.read_only {
-        return Err(store::Error::ReadOnly(plan.store).into());
-    }
-    if let Some(found) = plan.rules.as_ref().filter(|_| !store.is_read_only()) {
-        store.set_rules(&found.rules)?;
-    }
+    let store = open_store(settings, &plan, printer)?;
     let Loaded { auth, certificates, trust } = loaded;
     let issued = issue(&plan)?;
     let certificates: Vec<_> = certificates
@@ -103,22 +92,26 @@ pub(super) async fn open(
     let host = host.and_then(|host| host.parse().ok());
     let mut watch = Watch::default();
     watch.loaded(&sources);
-    let (metrics, retention) = (observability.metrics(), Retention::default());
-    let running = Running {
-        server,
-        store,
-        plan,
-        sources,
-        watch,
-        certificates,
-        metrics,
-        gate,
-        host,
-        journals,
-        urls,
-        retention,
-    };
+    let metrics = observability.metrics();
+    let running =
+        Running { server, store, plan, sources, watch, certificates, metrics, gate, host, journals, urls };
     Ok((running, listeners, observability))
+}
+
+/// Opens the store, and applies the rules of the configuration to it.
+fn open_store(settings: &Serve, plan: &Plan, printer: &Printer) -> anyhow::Result<Store> {
+    let store = if settings.create {
+        open_or_make(&plan.store, printer)?
+    } else {
+        Store::open_existing(&plan.store)?
+    };
+    if store.is_read_only() && !plan.read_only {
+        return Err(store::Error::ReadOnly(plan.store.clone()).into());
+    }
+    if let Some(found) = plan.rules.as_ref().filter(|_| !store.is_read_only()) {
+        store.set_rules(&found.rules)?;
+    }
+    Ok(store)
 }
 
 /// Issues the certificate of the self-signed listeners, if there are any.

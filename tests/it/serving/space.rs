@@ -200,7 +200,8 @@ fn an_import_obeys_the_rules_and_what_it_brought_is_spared() {
     let far = Store::open(&path.join("far")).unwrap();
     let (name, repositories) = ("disk.example/team/app", vec!["disk.example/**".parse().unwrap()]);
     push(&far, name, "v1", "other");
-    let immutable = TagRule { repositories: repositories.clone(), tags: vec!["v*".parse().unwrap()], except: Vec::new() };
+    let immutable =
+        TagRule { repositories: repositories.clone(), tags: vec!["v*".parse().unwrap()], except: Vec::new() };
     far.set_rules(&Rules { immutable_tags: vec![immutable], ..Rules::default() }).unwrap();
     let import = ["import", "drive", "--trust", "release.yaml", "--store", "far"];
     fails(path, &[&import[..], &["--dry-run"]].concat(), 3, "`disk.example/team/app:v1` is immutable");
@@ -227,7 +228,10 @@ fn an_import_obeys_the_rules_and_what_it_brought_is_spared() {
     rules.retention.rules.push(newest);
     far.set_rules(&rules).unwrap();
     let retained = works(path, &["store", "retention", "--store", "far"]);
-    assert!(retained.starts_with("untagged") && retained.contains("removed 0 tags, 1 untagged"), "{retained}");
+    assert!(
+        retained.starts_with("untagged") && retained.contains("removed 0 tags, 1 untagged"),
+        "{retained}"
+    );
     push(&far, name, "v1", "moved");
     let untagged = ["store", "gc", "--untagged", "--older-than", "0s", "--dry-run", "--store", "far"];
     assert!(!works(path, &untagged).contains(&brought.to_string()));
