@@ -372,29 +372,26 @@ pub(crate) fn apply(
             Ok(Vec::new())
         }
         Change::Note { name, value } => Ok(vec![note(connection, name, *value)?]),
-        Change::Want(wanted) => wanted::record(connection, wanted).map(|()| Vec::new()),
-        Change::ForgetWanted(name) => wanted::forget(connection, name).map(|()| Vec::new()),
-        Change::Health(change) => health::apply(connection, change).map(|()| Vec::new()),
-        Change::SetRules(rules) => rules::replace(connection, rules).map(|()| Vec::new()),
-        Change::Protect(protection) => protect::add(connection, protection).map(|()| Vec::new()),
+        other => record(connection, other).map(|()| Vec::new()),
+    }
+}
+
+/// Applies a change that the journal does not record.
+fn record(connection: &Connection, change: &Change) -> Result<()> {
+    match change {
+        Change::Want(wanted) => wanted::record(connection, wanted),
+        Change::ForgetWanted(name) => wanted::forget(connection, name),
+        Change::Health(change) => health::apply(connection, change),
+        Change::SetRules(rules) => rules::replace(connection, rules),
+        Change::Protect(protection) => protect::add(connection, protection),
         Change::Unprotect { repository, selector, source } => {
-            protect::remove(connection, repository, selector.as_ref(), source).map(|()| Vec::new())
+            protect::remove(connection, repository, selector.as_ref(), source)
         }
-        Change::ReplaceProtected { source, protections } => {
-            protect::replace(connection, source, protections).map(|()| Vec::new())
-        }
-        Change::Pulled { repository, digest, at } => {
-            pulls::record(connection, repository, digest, *at).map(|()| Vec::new())
-        }
-        Change::Upkeep(run) => upkeep::record(connection, run).map(|()| Vec::new()),
-        // `removal` applies the removals, and `bare` returns no wrapper.
-        Change::DeleteTag { .. }
-        | Change::DeleteManifest { .. }
-        | Change::DeleteRepository { .. }
-        | Change::DeleteUntagged { .. }
-        | Change::ExpireTags { .. }
-        | Change::Overriding(_)
-        | Change::By { .. } => Ok(Vec::new()),
+        Change::ReplaceProtected { source, protections } => protect::replace(connection, source, protections),
+        Change::Pulled { repository, digest, at } => pulls::record(connection, repository, digest, *at),
+        Change::Upkeep(run) => upkeep::record(connection, run),
+        // `apply` and `removal` apply all others, and `bare` returns no wrapper.
+        _ => Ok(()),
     }
 }
 

@@ -198,7 +198,8 @@ async fn said(wire: &Wire, response: Response, at: At) -> (String, Option<String
     if is_html(response.headers()) {
         return ("an HTML page".to_owned(), None);
     }
-    let is_forbidden = response.status() == StatusCode::FORBIDDEN;
+    let denials = [StatusCode::FORBIDDEN, StatusCode::PRECONDITION_FAILED];
+    let is_denied = denials.contains(&response.status());
     let bytes = whole(response, wire.bounds(at, MOST_REFUSAL)).await.unwrap_or_default();
     let shown = |text: &str| text.replace(char::is_control, " ");
     let body = serde_json::from_slice::<ErrorBody>(&bytes).ok();
@@ -206,7 +207,7 @@ async fn said(wire: &Wire, response: Response, at: At) -> (String, Option<String
         return ("the server gave no reason".to_owned(), None);
     };
     let advice = entry.detail.get("hint").and_then(serde_json::Value::as_str);
-    let advice = advice.filter(|_| is_forbidden && entry.code == ErrorCode::Denied);
+    let advice = advice.filter(|_| is_denied && entry.code == ErrorCode::Denied);
     let advice = advice.map(|advice| {
         let advice: String = advice.chars().take(MOST_ADVICE).collect();
         format!("the registry advises: {}", shown(&advice))

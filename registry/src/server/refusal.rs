@@ -40,14 +40,12 @@ pub(super) struct Refusal {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What is wrong with the request's token, for the challenge.
     fault: Option<TokenFault>,
-    /// The number of bytes that were received of a body that is too long.
-    too_long: Option<u64>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: ErrorCode, message: &str, detail: Value) -> Self {
         let entry = ErrorEntry { code, message: message.to_owned(), detail };
-        Self { status, entry, more: Vec::new(), headers: Vec::new(), fault: None, too_long: None }
+        Self { status, entry, more: Vec::new(), headers: Vec::new(), fault: None }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -188,13 +186,12 @@ impl Refusal {
     pub(super) fn body_too_long(received: u64) -> Self {
         let message = "the request body is longer than its range";
         let detail = json!({ "received": received });
-        let refusal = Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail);
-        Self { too_long: Some(received), ..refusal }
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, message, detail)
     }
 
-    /// The number of bytes that were received of a body that is too long.
-    pub(super) fn received_beyond(&self) -> Option<u64> {
-        self.too_long
+    /// The number of bytes that were received of a body that was not received completely.
+    pub(super) fn received(&self) -> Option<u64> {
+        self.entry.detail.get("received").and_then(Value::as_u64)
     }
 
     pub(super) fn blob_mismatch(expected: &Digest, found: &Digest) -> Self {

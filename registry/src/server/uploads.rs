@@ -214,9 +214,7 @@ impl Room {
     /// The reason why a body was refused that was received up to [`Self::most`].
     fn judge(self, refusal: Refusal) -> Refusal {
         match self.0 {
-            Some((left, error)) if refusal.received_beyond().is_some_and(|received| received > left) => {
-                error.into()
-            }
+            Some((left, error)) if refusal.received().is_some_and(|received| received > left) => error.into(),
             _ => refusal,
         }
     }

@@ -97,6 +97,7 @@ impl Running {
         hangups: &mut Signal,
         (settings, logs, printer): (&Serve, &Logs, &Printer),
     ) -> anyhow::Result<()> {
+        let mut retention = Retention::default();
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -106,7 +107,7 @@ impl Running {
                 _ = looks.tick() => Cause::File,
             };
             let interval = self.plan.rules.as_ref().and_then(|rules| rules.interval);
-            self.retention.look(interval.filter(|_| !self.store.is_read_only()), &self.store, &self.journals);
+            retention.look(interval.filter(|_| !self.store.is_read_only()), &self.store, &self.journals);
             // Only this task waits; the server has its own.
             let now = self.watch.look();
             if self.watch.is_due(&now) || cause == Cause::Signal {

@@ -103,7 +103,7 @@ pub(super) async fn open(
     Ok((running, listeners, observability))
 }
 
-/// Opens the store, which must be writable unless the registry is read-only.
+/// Opens the store, which must be writable unless the registry is read-only, and applies the rules of the configuration to it.
 fn open_store(settings: &Serve, plan: &Plan, printer: &Printer) -> anyhow::Result<Store> {
     let store = if settings.create {
         open_or_make(&plan.store, printer)?

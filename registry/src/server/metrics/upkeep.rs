@@ -61,7 +61,9 @@ impl UpkeepMetrics {
     /// Sets what the store records.
     pub(super) fn set(&self, runs: Vec<Upkeep>, protected: usize) {
         self.protected.set(gauge(protected as u64));
-        runs.into_iter().for_each(|run| self.set_run(run));
+        for run in runs {
+            self.set_run(run);
+        }
     }
 
     fn set_run(&self, run: Upkeep) {
