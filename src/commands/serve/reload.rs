@@ -51,7 +51,6 @@ pub(super) struct Running {
     pub(super) journals: Journals,
     pub(super) urls: Vec<String>,
     pub(super) scrubbing: Scrubbing,
-    pub(super) retention: Retention,
 }
 
 /// The gate in use, and what it depends on.

@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 use super::load::{Loaded, Trusted, load, plan_of};
 use super::plan::{At, Listen, Plan, Security};
 use super::reload::{GateInUse, Running};
-use super::retain::Retention;
 use super::scrub::Scrubbing;
 use super::sources::{Sources, Watch};
 use super::{Serve, observer, write_address};
@@ -98,7 +97,6 @@ pub(super) async fn open(
         journals,
         urls,
         scrubbing,
-        retention: Retention::default(),
     };
     Ok((running, listeners, observability))
 }
