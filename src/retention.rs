@@ -14,9 +14,16 @@ use store::{Change, ExpiredTags, Rules, Store, Untagged, UpkeepKind, UpkeepRun};
 use crate::logged::{Journals, outcome};
 use crate::printer::count;
 
-/// The manifests that drives set tags to. Retention and the collection of untagged manifests spare them.
+/// What an import calls itself in the history of tags, before the set.
+pub(crate) const IMPORT: &str = "import of set ";
+
+/// The manifests that drives set tags to. Retention and the collection of untagged manifests spare them. Drives without a
+/// trusted log are known from the history of tags only.
 pub(crate) fn brought(store: &Store) -> anyhow::Result<Untagged> {
     let mut found: Untagged = BTreeMap::new();
+    for (repository, digest) in store.manifests_tagged_by(&format!(": {IMPORT}"))? {
+        found.entry(repository).or_default().insert(digest);
+    }
     for (name, digest) in Witness::of(store).drive_tags()? {
         let Some((repository, _)) = name.rsplit_once(':') else { continue };
         let Ok(repository) = repository.parse::<RepositoryName>() else { continue };

@@ -16,6 +16,7 @@ use crate::failure::Status;
 use crate::logged::{Logs, Work, acting, item_digests};
 use crate::printer::{Printer, count, size};
 use crate::progress::Progress;
+use crate::retention::IMPORT;
 use crate::stores::{open_or_make, open_or_temporary};
 use crate::trust_input::trust;
 
@@ -73,7 +74,7 @@ fn import_drive(settings: &Import, work: &mut Work<'_>, printer: &Printer) -> an
         plan(&admitted, &media, &store)?
     } else {
         let store = open_or_make(&settings.store.store, printer)?;
-        acting(&store, &format!("import of set {}", media.set()));
+        acting(&store, &format!("{IMPORT}{}", media.set()));
         let admitted = admit(&store, Some(now()?))?;
         log_evidence(admitted.log(), work);
         let progress = Progress::new(printer);

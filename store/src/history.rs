@@ -90,6 +90,22 @@ impl Readers {
         })
     }
 
+    /// The manifests that actors whose names contain `marker` set tags to, each tag's newest one.
+    pub(crate) fn manifests_tagged_by(&self, marker: &str) -> Result<Vec<(RepositoryName, Digest)>> {
+        // With `max`, SQLite takes the other columns from the row that has the maximum.
+        let sql = "SELECT DISTINCT name, digest FROM (
+                     SELECT repository, digest, max(rowid) FROM tag_history
+                     WHERE instr(actor, ?1) > 0 AND digest IS NOT NULL GROUP BY repository, tag)
+                   JOIN repositories ON id = repository";
+        self.with(|c| {
+            // A store that was last written by an older version lacks the column.
+            if !has_column(c, "tag_history", "actor")? {
+                return Ok(Vec::new());
+            }
+            all(c, sql, [marker], |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))
+        })
+    }
+
     /// The tags of a repository at a time, given in seconds since 1970. A tag without any recorded change counts as
     /// unchanged.
     pub(crate) fn tags_at(&self, repository: &RepositoryName, at: i64) -> Result<Vec<(Tag, Digest)>> {

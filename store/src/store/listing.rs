@@ -79,6 +79,15 @@ impl Store {
         self.0.readers.tag_history(repository, tag, limit)
     }
 
+    /// The manifests that actors whose names contain `marker` set tags to, each tag's newest one, as far as the history goes
+    /// back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn manifests_tagged_by(&self, marker: &str) -> Result<Vec<(RepositoryName, Digest)>> {
+        self.0.readers.manifests_tagged_by(marker)
+    }
+
     /// The tags of a repository at a time, given in seconds since 1970, as far as the history goes back. A tag without any
     /// recorded change counts as unchanged.
     ///
