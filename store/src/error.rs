@@ -249,21 +249,6 @@ impl Error {
             Self::DescriptorSize { .. } => {
                 Some("the manifest is wrong, and no client can pull it: rebuild the image and push it again")
             }
-            Self::TagImmutable { .. } => Some(
-                "use another tag; the rule is in `immutableTags` of the registry's configuration file (docs/space.md)",
-            ),
-            Self::Protected(_) => Some(
-                "end the protection with `airlock store unprotect`; `airlock store protections` lists all of them",
-            ),
-            Self::QuotaExceeded { .. } => Some(
-                "remove content that is no longer needed, then run `airlock store gc`; or raise the quota in `quotas` of the \
-                 registry's configuration file (docs/space.md)",
-            ),
-            Self::Rules(_) => Some(
-                "restart `airlock serve --file` with a version that is not older than the one that wrote them",
-            ),
-            Self::TooManyNaming { .. } => Some("delete referrers that are no longer needed"),
-            Self::UploadQuota { .. } => Some("finish or cancel open uploads, or wait an hour"),
             Self::Database(_) => Some(
                 "run `airlock store check` to see what is wrong, and `airlock store rebuild` to repair it",
             ),
@@ -286,7 +271,6 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run airlock as the user who owns the store")
             }
-            Self::NotWaiting { .. } => Some("`airlock inbox list` lists what waits"),
             Self::NotABackup(_) => {
                 Some("name an empty folder, or a folder that `airlock store backup` wrote")
             }
@@ -297,6 +281,29 @@ impl Error {
             Self::Scrubbing(_) => Some("wait for it to end, or end that process"),
             Self::DiskFails(_) => Some("check the disk and its file system, and who owns the files"),
             Self::PartialBusy { .. } => Some("wait for the other airlock command to finish"),
+            _ => self.hint_of_limit(),
+        }
+    }
+
+    /// What the user can do about a rule or a limit.
+    fn hint_of_limit(&self) -> Option<&'static str> {
+        match self {
+            Self::TagImmutable { .. } => Some(
+                "use another tag; the rule is in `immutableTags` of the registry's configuration file (docs/space.md)",
+            ),
+            Self::Protected(_) => Some(
+                "end the protection with `airlock store unprotect`; `airlock store protections` lists all of them",
+            ),
+            Self::QuotaExceeded { .. } => Some(
+                "remove content that is no longer needed, then run `airlock store gc`; or raise the quota in `quotas` of the \
+                 registry's configuration file (docs/space.md)",
+            ),
+            Self::Rules(_) => Some(
+                "restart `airlock serve --file` with a version that is not older than the one that wrote them",
+            ),
+            Self::TooManyNaming { .. } => Some("delete referrers that are no longer needed"),
+            Self::UploadQuota { .. } => Some("finish or cancel open uploads, or wait an hour"),
+            Self::NotWaiting { .. } => Some("`airlock inbox list` lists what waits"),
             _ => None,
         }
     }

@@ -264,13 +264,13 @@ fn flushes(layers: [&[u8]; 2]) -> Option<Vec<PathBuf>> {
 
 #[test]
 fn c8_a_push_of_two_small_blobs_flushes_at_most_6_times() {
-    let Some(flushed) = flushes([b"small", &[7; 100_000]]) else { return };
+    let Some(flushed) = flushes([b"small", &vec![7; 100_000]]) else { return };
     assert!((3..=6).contains(&flushed.len()), "{flushed:#?}");
 }
 
 #[test]
 fn c8_a_push_of_two_large_blobs_flushes_at_most_10_times() {
-    let Some(flushed) = flushes([&[1; 200_000], &[2; 1_000_000]]) else { return };
+    let Some(flushed) = flushes([&vec![1; 200_000], &vec![2; 1_000_000]]) else { return };
     assert!((7..=10).contains(&flushed.len()), "{flushed:#?}");
 }
 

@@ -30,6 +30,7 @@ mod referrers;
 mod rig;
 #[cfg(test)]
 mod scale;
+#[cfg(test)]
 mod scrub;
 #[cfg(test)]
 mod sharing;
