@@ -19,8 +19,8 @@ use private::{Hold, PATIENCE};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
+use crate::apply::now;
 use crate::blob::temporary_path;
-use crate::change::now;
 use crate::check::walk;
 use crate::durable::{Disk, Step};
 use crate::keep::changed;

@@ -12,7 +12,7 @@ use oci::{Algorithm, Digest, RepositoryName};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
-use crate::change::{execute, now, signed};
+use crate::apply::{execute, now, signed};
 use crate::damage::Identity;
 use crate::layout::Layout;
 use crate::query::{all, parsed, size};

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use crate::Result;
-use crate::change::{execute, now};
+use crate::apply::{execute, now};
 use crate::query::{Readers, all, parsed, size, to_limit};
 use crate::schema::has_column;
 

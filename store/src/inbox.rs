@@ -11,7 +11,7 @@ use oci::{Digest, Manifest, RepositoryName, Tag};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
-use crate::change::{check_movable, execute, now, put_manifest, repository_id, signed};
+use crate::apply::{check_movable, execute, now, put_manifest, repository_id, signed};
 use crate::journal::Record;
 use crate::query::{Readers, all, parsed, size};
 use crate::rules::Rules;

@@ -27,6 +27,7 @@
 //!
 //! `bytes -> BlobWriter -> blobs/ -> Change* -> commit -> rows`
 
+mod apply;
 mod backup;
 mod blob;
 mod change;
@@ -68,9 +69,10 @@ mod why;
 mod write_behind;
 mod writer;
 
+pub use apply::SizeMismatch;
 pub use backup::{Backup, BackupMark, BackupReport, BlobCount, RestoreReport, copy_folder, restore};
 pub use blob::{BlobFile, BlobHasher, BlobWriter, PartialBlob, UnhashedBlob};
-pub use change::{Change, SizeMismatch};
+pub use change::Change;
 pub use check::{CheckFault, CheckReport};
 pub use damage::Identity;
 pub use error::Error;

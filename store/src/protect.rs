@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use crate::change::{execute, now, signed};
+use crate::apply::{execute, now, signed};
 use crate::query::{Readers, all, parsed, size};
 use crate::{Error, Result};
 

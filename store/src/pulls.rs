@@ -5,7 +5,7 @@ use oci::{Digest, RepositoryName};
 use rusqlite::{Connection, params};
 
 use crate::Result;
-use crate::change::{execute, signed};
+use crate::apply::{execute, signed};
 
 /// The seconds of a day.
 const DAY: u64 = 24 * 3600;

@@ -6,7 +6,7 @@
 use oci::{Digest, Manifest, RepositoryName};
 use rusqlite::{Connection, params};
 
-use crate::change::{repository_id, signed};
+use crate::apply::{repository_id, signed};
 use crate::referrers::is_statement;
 use crate::{Error, Result};
 

@@ -9,7 +9,7 @@ use oci::{RepositoryName, RepositoryPattern};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use crate::change::{execute, signed};
+use crate::apply::{execute, signed};
 use crate::query::{Readers, all, parsed, size};
 use crate::rules::{QuotaRule, is_among, read};
 use crate::{Error, Result};

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use oci::{Digest, RepositoryName, Tag};
 use rusqlite::{Connection, params};
 
-use crate::change::now;
+use crate::apply::now;
 use crate::layout::Layout;
 use crate::query::{all, parsed, size};
 use crate::{Result, protect};

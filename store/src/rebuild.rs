@@ -10,8 +10,9 @@ use oci::{Digest, MediaType, RepositoryName, Tag};
 use rusqlite::{Connection, TransactionBehavior};
 use serde::Serialize;
 
+use crate::apply::{Checks, SizeCheck, apply};
 use crate::blob::BlobFile;
-use crate::change::{Change, Checks, SizeCheck, apply};
+use crate::change::Change;
 use crate::check::{Hashed, hash_all, walk};
 use crate::damage::set_aside;
 use crate::durable::Disk;

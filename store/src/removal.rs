@@ -4,7 +4,8 @@
 use oci::{Digest, RepositoryName, Selector, Tag};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::change::{Change, execute, repository_id};
+use crate::apply::{execute, repository_id};
+use crate::change::Change;
 use crate::journal::Record;
 use crate::layout::Layout;
 use crate::query::{all, parsed};

@@ -11,7 +11,7 @@ use oci::{Digest, RepositoryName, RepositoryPattern, Tag, TagPattern};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use crate::change::now;
+use crate::apply::now;
 use crate::layout::Layout;
 use crate::query::{all, parsed};
 use crate::reach::subject_of;

@@ -8,7 +8,7 @@ use oci::{RepositoryName, RepositoryPattern, Tag, TagPattern};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
-use crate::change::execute;
+use crate::apply::execute;
 use crate::query::Readers;
 use crate::reach::subject_of;
 use crate::retention::RetentionRules;

@@ -58,7 +58,7 @@ pub(crate) struct Row {
 pub(crate) fn insert(connection: &Connection, kept: Kept, content: &[u8]) -> Result<Row> {
     let (digest, at) = match &kept {
         Kept::Blob(digest) => (Some(digest.to_string()), None),
-        Kept::Line(at) => (None, Some(crate::change::signed(*at))),
+        Kept::Line(at) => (None, Some(crate::apply::signed(*at))),
     };
     let sql = "INSERT INTO unflushed (digest, at, content) VALUES (?1, ?2, ?3)";
     connection.prepare_cached(sql)?.execute(params![digest, at, content])?;

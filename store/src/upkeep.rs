@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use crate::Result;
-use crate::change::{execute, now, signed};
+use crate::apply::{execute, now, signed};
 use crate::query::{Readers, all, size};
 
 /// A kind of maintenance.

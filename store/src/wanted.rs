@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Serialize, Serializer};
 
 use crate::Result;
-use crate::change::signed;
+use crate::apply::signed;
 use crate::query::{Readers, all, parsed, size};
 
 /// The maximum number of rows.

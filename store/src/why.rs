@@ -6,7 +6,7 @@ use oci::{Digest, RepositoryName, Selector, Tag};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use crate::change::now;
+use crate::apply::now;
 use crate::protect::Protection;
 use crate::query::{all, parsed, size};
 use crate::{Result, protect};

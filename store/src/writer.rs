@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use oci::Digest;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::change::{Change, Checks, SizeCheck, apply};
+use crate::apply::{Checks, SizeCheck, apply};
+use crate::change::Change;
 use crate::durable::{Disk, Step};
 use crate::journal::{self, Record};
 use crate::layout::Layout;
@@ -239,6 +240,6 @@ pub(crate) fn journal_length(connection: &Connection) -> Result<u64> {
 
 pub(crate) fn set_journal_length(connection: &Connection, length: u64) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES ('journal', ?1)";
-    connection.execute(sql, params![crate::change::signed(length)])?;
+    connection.execute(sql, params![crate::apply::signed(length)])?;
     Ok(())
 }

@@ -8,8 +8,9 @@ use std::time::SystemTime;
 use oci::{Algorithm, Digest, Manifest, RepositoryName};
 
 use super::Store;
+use crate::apply::{SizeMismatch, size_mismatches};
 use crate::blob::{BlobFile, BlobWriter, PartialBlob};
-use crate::change::{Change, SizeMismatch, size_mismatches};
+use crate::change::Change;
 use crate::damage::Identity;
 use crate::unflushed::{SMALL, SMALL_TOTAL};
 use crate::upload::{self, Upload, UploadId, UploadLimits};
