@@ -122,7 +122,8 @@ pub(crate) fn collect(
         shards.entry(layout.shard(digest)).or_default().insert(digest);
     }
     let Cutoff { time, is_alone } = cutoff;
-    let mut collection = Collection { layout, disk, connection, cutoff: time, collected: Collected::default() };
+    let mut collection =
+        Collection { layout, disk, connection, cutoff: time, collected: Collected::default() };
     for (shard, digests) in shards {
         let digests: Vec<&Digest> = digests.into_iter().collect();
         for batch in digests.chunks(BATCH) {
