@@ -228,9 +228,9 @@ fn what_waits_is_promoted_or_dropped_by_commands() {
     assert_eq!(get(&served, USERS[0], &other), 200);
     assert!(works(path, &drop).contains(&other));
     assert_eq!(get(&served, USERS[0], &other), 404);
-    fails(path, &drop, 4, "no manifest waits");
+    fails(path, &drop, 4, "the inbox has no manifest");
     assert_eq!(done(path, "inbox.drop"), 1);
-    assert!(works(path, &["inbox", "list", "--store", "store"]).contains("no manifests wait"));
+    assert!(works(path, &["inbox", "list", "--store", "store"]).contains("no manifests in the inbox"));
 }
 
 #[test]
