@@ -114,7 +114,7 @@ impl Removal {
         let message = format!("`{name}` cannot be removed, because a drive brought {}", names.join(", "));
         Err(Protected {
             message,
-            hint: "to remove it nevertheless, give --force; `airlock import` of the drive restores it",
+            hint: "to remove it anyway, use --force; `airlock import` of the drive restores it",
         })
     }
 
