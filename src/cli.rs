@@ -126,7 +126,7 @@ pub(crate) enum Command {
     /// Create, list and revoke the registry's accounts for programs.
     #[command(subcommand)]
     Robot(RobotCommand),
-    /// List the manifests that wait for their signatures in a registry with a gate, and promote or drop them.
+    /// Maintain the inbox of a registry: manifests that are held until they are signed.
     #[command(subcommand)]
     Inbox(Inbox),
     /// List what clients of the registry asked for in vain, and write it as a mirror file.

@@ -9,7 +9,7 @@
 //! - `admission`: checks a drive's log; `carried`: the log that `pack` writes to a drive
 //! - `past`: the newest checkpoints that packs signed; `passed`: sockets that systemd passes
 //! - `files`, `stores`, `trust_input`: what the user names: files, stores, trust files and keys
-//! - `retention`: retention of tags, and what it spares
+//! - `retention`: retention of tags, and what it keeps
 //! - `observability`: a registry's metrics and access log
 //! - `printer`: data on standard output, messages on standard error; `output_format`: which command supports which
 //!   format; `progress`: progress bars; `failure`: exit codes

@@ -50,7 +50,7 @@ pub(crate) fn take(name: Option<&str>) -> anyhow::Result<Vec<PassedSocket>> {
             Some(name) => format!("systemd passed no socket with the name `{name}`"),
             None => "systemd passed no socket".to_owned(),
         };
-        let hint = "start airlock by a .socket unit: docs/serve.md describes one";
+        let hint = "start airlock with a .socket unit, as described in docs/serve.md";
         return Err(Usage { message, hint }.into());
     }
     Ok(taken)

@@ -1,4 +1,4 @@
-//! Retention and what it spares, for the command and for a registry that serves.
+//! Retention and what it keeps, for the command and for a registry that serves.
 //!
 //! `rules of the store + what drives brought -> Planned -> Retained`
 
@@ -17,7 +17,7 @@ use crate::printer::count;
 /// What an import calls itself in the history of tags, before the set.
 pub(crate) const IMPORT: &str = "import of set ";
 
-/// The manifests that drives set tags to. Retention and the collection of untagged manifests spare them. Drives without a
+/// The manifests that drives set tags to. Retention and the collection of untagged manifests keep them. Drives without a
 /// trusted log are known from the history of tags only.
 pub(crate) fn brought(store: &Store) -> anyhow::Result<Untagged> {
     let mut found: Untagged = BTreeMap::new();
@@ -90,7 +90,7 @@ pub(crate) fn record(store: &Store, kind: UpkeepKind, begun: Instant, result: Op
     let (removed, bytes) = result.unwrap_or_default();
     let run = UpkeepRun { kind, succeeded: result.is_some(), removed, bytes, took: begun.elapsed() };
     if let Err(error) = store.commit(vec![Change::Upkeep(run)]) {
-        tracing::warn!(%error, "cannot record that the store was maintained");
+        tracing::warn!(%error, "cannot record a maintenance run");
     }
 }
 

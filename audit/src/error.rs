@@ -176,7 +176,7 @@ impl Classified for Error {
             | Self::NoEvent { .. }
             | Self::Missing { .. } => Class::Refused,
             Self::Unknown { .. } => Class::Missing,
-            // A full disk is told as such; everything else about a log is a failure of airlock.
+            // A full disk is reported as such; everything else about a log is a failure of airlock.
             Self::Unlogged { source, .. } if source.class() == Class::NoRoom => Class::NoRoom,
             Self::Unlogged { .. }
             | Self::Index { .. }

@@ -12,13 +12,13 @@ pub enum Error {
     #[error("cannot accept connections")]
     Accept(#[source] io::Error),
     /// The CAs of client certificates are not PEM.
-    #[error("the CAs of client certificates are malformed")]
+    #[error("the client CA certificates are malformed")]
     ClientAuthorityPem(#[source] rustls::pki_types::pem::Error),
     /// A CA of client certificates is malformed.
-    #[error("a CA of client certificates is malformed")]
+    #[error("a client CA certificate is malformed")]
     ClientAuthority(#[source] rustls::Error),
     /// There is no CA of client certificates.
-    #[error("there is no CA of client certificates")]
+    #[error("the file contains no client CA certificate")]
     NoClientAuthority,
     /// A field of an issuer of tokens is empty.
     #[error("the issuer `{0}`: `issuer`, `audience` or `usernameClaim` is empty")]
@@ -47,7 +47,7 @@ pub enum Error {
     #[error("the keys of the issuer `{0}` include a private key")]
     OidcPrivateKey(String),
     /// None of the keys of an issuer can be used.
-    #[error("the keys of the issuer `{0}` include none that can be used")]
+    #[error("the keys of the issuer `{0}` include no usable key")]
     OidcNoKey(String),
     /// The keys of an issuer cannot be fetched.
     #[error("the keys of the issuer `{issuer}` cannot be fetched")]
@@ -59,7 +59,7 @@ pub enum Error {
         source: Box<crate::client::Error>,
     },
     /// The keys of an issuer did not arrive in time.
-    #[error("the keys of the issuer `{0}` did not arrive in time")]
+    #[error("timed out while fetching the keys of the issuer `{0}`")]
     OidcSlow(String),
     /// A line of a password file is not `user:hash`.
     #[error("line {line} of the password file is not `user:hash`")]
@@ -155,15 +155,15 @@ impl Error {
                 Some("create the line again with `htpasswd -nB USER`")
             }
             Self::ClientAuthorityPem(_) | Self::ClientAuthority(_) | Self::NoClientAuthority => {
-                Some("give the certificates of the CAs, PEM")
+                Some("provide the CA certificates in PEM format")
             }
-            Self::OidcEmpty(_) => Some("give each a value, or leave out `usernameClaim`"),
+            Self::OidcEmpty(_) => Some("give each field a value, or omit `usernameClaim`"),
             Self::OidcKeys(_) => Some("give one of them"),
             Self::OidcUrl { .. } => Some("give the URL of the keys, which begins with `https://`"),
             Self::OidcKeySet { .. } | Self::OidcNoKey(_) => Some(
-                "save what the issuer publishes as `jwks_uri`; a cluster's: `kubectl get --raw /openid/v1/jwks`",
+                "save the document at the issuer's `jwks_uri`; for a cluster: `kubectl get --raw /openid/v1/jwks`",
             ),
-            Self::OidcPrivateKey(_) => Some("give the public keys alone, and replace the private key"),
+            Self::OidcPrivateKey(_) => Some("provide only the public keys, and rotate the private key"),
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
             Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),
             Self::PolicyEmpty { .. } => Some("list at least one value, or remove the policy"),

@@ -20,16 +20,16 @@ use crate::trust_input::{parse_trust, trust};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Inbox {
-    /// List the manifests that wait, the tags that they wait for, who pushed them, and when they expire.
+    /// List the manifests in the inbox, with their tags, who pushed them, and when they expire.
     #[command(after_help = "Example: airlock inbox list --store store")]
     List {
-        /// Only this repository.
+        /// List only this repository.
         repository: Option<RepositoryName>,
         #[command(flatten)]
         store: StoreArg,
     },
-    /// Set a tag to the manifest that waits for it, if its signatures satisfy the gate `push` of the trust file. A registry
-    /// does this itself when it receives a signature; use this after signing in the store, or after a change of the trust file.
+    /// Set a tag to its manifest in the inbox, if the signatures satisfy the gate `push` of the trust file. The registry
+    /// does this itself when it receives a signature. Use this command after signing in the store or changing the trust file.
     #[command(after_help = "Example: airlock inbox promote team/app:v1 --store store --trust trust.yaml")]
     Promote {
         /// The tag.
@@ -45,7 +45,7 @@ pub(crate) enum Inbox {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Remove a manifest from the inbox. The tag stays as it is.
+    /// Remove a manifest from the inbox. The tag does not change.
     #[command(after_help = "Example: airlock inbox drop team/app:v1 --dry-run --store store")]
     Drop {
         /// The tag.
@@ -130,7 +130,7 @@ impl Line {
 fn list(store: &Store, repository: Option<&RepositoryName>, printer: &Printer) -> anyhow::Result<Status> {
     let lines: Vec<_> = store.inbox(repository)?.into_iter().map(Line::of).collect();
     printer.result(&lines, |lines| match &lines[..] {
-        [] => "no manifests wait in the inbox\n".to_owned(),
+        [] => "no manifests in the inbox\n".to_owned(),
         lines => lines.iter().map(Line::text).collect(),
     })?;
     Ok(Status::Done)
@@ -140,8 +140,8 @@ fn find(store: &Store, name: &StoredName) -> anyhow::Result<InboxEntry> {
     let entries = store.inbox(Some(&name.repository))?;
     let found = entries.into_iter().find(|entry| Some(&entry.tag) == name.tag());
     found.ok_or_else(|| {
-        let message = format!("no manifest waits in the inbox for `{name}`");
-        Missing { message, hint: Some("`airlock inbox list` lists what waits") }.into()
+        let message = format!("the inbox has no manifest for `{name}`");
+        Missing { message, hint: Some("`airlock inbox list` shows the manifests in the inbox") }.into()
     })
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct Serve {
     #[arg(long, conflicts_with = "read_only")]
     pub(crate) create: bool,
     /// The address and port, host and port, or `:PORT` for all addresses. Port 0 selects a free port. `systemd` or
-    /// `systemd:NAME` takes the sockets that systemd passes.
+    /// `systemd:NAME` uses the sockets that systemd passes.
     #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDRESS", value_parser = At::parse)]
     pub(crate) listen: At,
     #[command(flatten)]

@@ -56,13 +56,13 @@ pub(crate) enum StoreCommand {
     },
     /// Hash every blob, and compare files, database and journal.
     Check(StoreArg),
-    /// Verify every blob slowly, while the store is used; move damaged ones aside, so that clients push them again.
+    /// Verify every blob slowly while the store is in use, and quarantine damaged ones.
     Scrub(ScrubArgs),
-    /// Replace damaged and missing blobs with those of a drive.
+    /// Replace damaged and missing blobs from a drive.
     Heal(HealArgs),
-    /// Back up a store while it is used.
+    /// Back up a store while it is in use.
     Backup(BackupArgs),
-    /// Restore a store from a backup, in a new folder.
+    /// Restore a backup to a new folder.
     Restore(RestoreArgs),
     /// Rebuild the database from the blobs and the journal of names.
     Rebuild {
@@ -76,15 +76,15 @@ pub(crate) enum StoreCommand {
     Rm(Remove),
     /// Delete blobs that nothing references.
     Gc(Collect),
-    /// Remove the tags that no rule for retention keeps.
+    /// Remove the tags that no retention rule keeps.
     Retention(Retain),
-    /// Protect names from retention and from removal.
+    /// Protect names from retention and removal.
     Protect(Protect),
     /// End the protection of a name.
     Unprotect(Unprotect),
     /// List the protected names.
     Protections(StoreArg),
-    /// Show what counts towards the quotas.
+    /// Show the quotas and their usage.
     Quotas(StoreArg),
     /// Show what keeps a blob or a manifest: tags, indexes, subjects, leases and protections.
     #[command(after_help = "Example: airlock store why sha256:… --store store")]

@@ -188,8 +188,7 @@ impl Rollback {
             return Ok(());
         }
         let message = format!("`{repository}:{tag}` is immutable, so it cannot be moved");
-        let hint =
-            "the rule is in the registry's configuration file; to move the tag nevertheless, give --force";
+        let hint = "the rule is in the registry's configuration file; to move the tag anyway, use --force";
         Err(Protected { message, hint }.into())
     }
 

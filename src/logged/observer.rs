@@ -107,7 +107,7 @@ pub(crate) fn log_damage(store: &Store, journals: Journals) {
         draft.digests([digest]);
         let outcome = Outcome::because(Ending::Failed, damage.kind.name(), damage.kind.text());
         if let Err(error) = journals.record(&draft, &outcome) {
-            tracing::error!(%error, "damage of a blob cannot be logged");
+            tracing::error!(%error, "cannot record a damaged blob in the audit log");
         }
     });
 }

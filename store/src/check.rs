@@ -132,7 +132,7 @@ impl fmt::Display for CheckFault {
                 write!(f, "blob {digest} hashes to {found}: push, mirror or import it again")
             }
             Self::NotAFile { digest } => {
-                write!(f, "something else is in the place of blob {digest}: push, mirror or import it again")
+                write!(f, "the path of blob {digest} is not a regular file: push, mirror or import it again")
             }
             Self::CannotRead { digest, cause } => {
                 write!(f, "blob {digest} cannot be read: {cause}; push, mirror or import it again")

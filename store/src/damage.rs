@@ -174,7 +174,7 @@ impl Inspector {
                 }
             }
         } else {
-            tracing::error!(%digest, "something else is in the place of a blob");
+            tracing::error!(%digest, "the path of a blob is not a regular file");
             DamageKind::NotAFile
         };
         Ok(self.condemn(digest, identity, kind))
@@ -191,7 +191,7 @@ impl Inspector {
         if kind == DamageKind::Unreadable {
             let was = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
             self.cache(digest, identity, verdict);
-            // It is read again from time to time, and told once.
+            // It is read again from time to time, and reported once.
             if !was.is_some_and(|(seen, was, _)| (seen, was) == (identity, verdict)) {
                 self.report(Damage::now(digest, kind, Some(identity.text())));
             }
@@ -207,7 +207,7 @@ impl Inspector {
         verdict
     }
 
-    /// Records damage, and tells the observer.
+    /// Records damage, and notifies the observer.
     pub(crate) fn report(&self, damage: Damage) {
         let Some(queue) = &self.queue else { return };
         if let Some(observer) = self.observer.get() {

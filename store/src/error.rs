@@ -68,7 +68,7 @@ pub enum Error {
         known: u32,
     },
     /// The part of the inbox for a repository has reached a limit.
-    #[error("the inbox of `{repository}` already has the allowed number of {what} ({most})")]
+    #[error("the inbox of `{repository}` is full: at most {most} {what} are allowed")]
     InboxFull {
         /// The repository.
         repository: RepositoryName,
@@ -78,7 +78,7 @@ pub enum Error {
         what: &'static str,
     },
     /// No manifest, or another one, waits in the inbox for a tag.
-    #[error("no such manifest waits in the inbox for `{repository}:{tag}`")]
+    #[error("the inbox has no such manifest for `{repository}:{tag}`")]
     NotWaiting {
         /// The repository.
         repository: RepositoryName,
@@ -205,7 +205,7 @@ pub enum Error {
     #[error("{0} blobs in a row cannot be read, so the scrub stopped")]
     DiskFails(usize),
     /// The folder contains something else than a backup, or is in the store.
-    #[error("`{0}` cannot hold a backup of this store, or is not one")]
+    #[error("`{0}` is not a backup folder, and cannot be used as one")]
     NotABackup(PathBuf),
     /// The folder for a restored store contains files.
     #[error("`{0}` is not empty")]
@@ -277,9 +277,9 @@ impl Error {
             Self::NotEmpty(_) => {
                 Some("restore into a new folder, and compare it before you replace anything")
             }
-            Self::ChangesTooQuickly => Some("run the backup again when `airlock store gc` does not run"),
-            Self::Scrubbing(_) => Some("wait for it to end, or end that process"),
-            Self::DiskFails(_) => Some("check the disk and its file system, and who owns the files"),
+            Self::ChangesTooQuickly => Some("run the backup again when `airlock store gc` is not running"),
+            Self::Scrubbing(_) => Some("wait for it to finish, or stop that process"),
+            Self::DiskFails(_) => Some("check the disk, its file system, and the owner of the files"),
             Self::PartialBusy { .. } => Some("wait for the other airlock command to finish"),
             _ => self.hint_of_limit(),
         }
@@ -303,7 +303,7 @@ impl Error {
             ),
             Self::TooManyNaming { .. } => Some("delete referrers that are no longer needed"),
             Self::UploadQuota { .. } => Some("finish or cancel open uploads, or wait an hour"),
-            Self::NotWaiting { .. } => Some("`airlock inbox list` lists what waits"),
+            Self::NotWaiting { .. } => Some("`airlock inbox list` shows the manifests in the inbox"),
             _ => None,
         }
     }

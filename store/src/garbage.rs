@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use oci::{Digest, RepositoryName};
 use private::{Hold, PATIENCE};
@@ -31,7 +31,11 @@ use crate::schema::name_holders;
 use crate::{Error, Result};
 
 /// The maximum number of files that are removed under one hold of the locks.
-const BATCH: usize = 64;
+const BATCH: usize = 16;
+/// While others use the store, the collector rests this many times as long as it works: removing files delays reads.
+const REST: u32 = 4;
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// Whether nothing needs the blob `?1` at the time `?2`, apart from links.
 const UNNEEDED: &str = "NOT EXISTS (SELECT 1 FROM manifests WHERE digest = ?1)
@@ -54,6 +58,15 @@ impl GarbagePlan {
     pub fn bytes(&self) -> u64 {
         self.blobs.iter().map(|(_, size)| size).sum()
     }
+}
+
+/// Which files may be removed.
+#[derive(Clone, Copy)]
+pub(crate) struct Cutoff {
+    /// Files that changed after this time stay.
+    pub(crate) time: SystemTime,
+    /// Whether no other process has the store open.
+    pub(crate) is_alone: bool,
 }
 
 /// What garbage collection removed.
@@ -96,24 +109,30 @@ fn kept(connection: &Connection, without: &Untagged) -> Result<BTreeSet<Digest>>
     Ok(kept)
 }
 
-/// Removes what the plan lists and is still garbage. Files that changed after `cutoff` stay.
+/// Removes what the plan lists and is still garbage.
 pub(crate) fn collect(
     layout: &Layout,
     disk: &Disk,
     connection: &mut Connection,
     plan: &GarbagePlan,
-    cutoff: SystemTime,
+    cutoff: Cutoff,
 ) -> Result<Collected> {
     let mut shards: BTreeMap<PathBuf, BTreeSet<&Digest>> = BTreeMap::new();
     for digest in plan.blobs.iter().map(|(digest, _)| digest).chain(&plan.linked) {
         shards.entry(layout.shard(digest)).or_default().insert(digest);
     }
-    let mut collection = Collection { layout, disk, connection, cutoff, collected: Collected::default() };
+    let Cutoff { time, is_alone } = cutoff;
+    let mut collection =
+        Collection { layout, disk, connection, cutoff: time, collected: Collected::default() };
     for (shard, digests) in shards {
         let digests: Vec<&Digest> = digests.into_iter().collect();
         for batch in digests.chunks(BATCH) {
             let links = batch.iter().any(|digest| plan.linked.contains(digest));
+            let begun = Instant::now();
             collection.remove(&shard, batch, links)?;
+            if !is_alone {
+                std::thread::sleep((begun.elapsed() * REST).min(LONGEST_REST));
+            }
         }
     }
     Ok(collection.collected)

@@ -1,5 +1,5 @@
 //! Protected names: what operators and clusters still need. Retention, the collection of untagged manifests, and removals
-//! spare them.
+//! leave them in place.
 //!
 //! The rows are only in the database; a rebuild keeps them if it can read the old database.
 

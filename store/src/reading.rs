@@ -53,7 +53,7 @@ pub(crate) fn read_blob(
             Ok(Some(found)) if found == *digest => return Ok(Reading::Sound),
             Ok(Some(found)) if is_second => return Ok(Reading::Wrong(found)),
             Ok(Some(found)) => {
-                tracing::warn!(%digest, %found, "a blob hashes to another digest; it is read again");
+                tracing::warn!(%digest, %found, "a blob does not match its digest; reading it again");
                 is_second = true;
                 // From the disk, if the system can drop the pages.
                 let _ = fadvise(file, 0, None, Advice::DontNeed);

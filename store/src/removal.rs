@@ -12,7 +12,7 @@ use crate::query::{all, parsed};
 use crate::rules::Rules;
 use crate::{Result, history, protect, pushed, reach, retention};
 
-/// Applies a removal, and returns its records for the journal; none if the change is none. Without rules, nothing is spared.
+/// Applies a removal, and returns its records for the journal; none if the change is none. Without rules, nothing is exempt.
 pub(crate) fn apply(
     connection: &Connection,
     layout: &Layout,

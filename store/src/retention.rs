@@ -18,7 +18,7 @@ use crate::reach::subject_of;
 use crate::rules::{Rules, is_among};
 use crate::{Result, protect, pulls};
 
-/// Which tags are retained.
+/// Which tags are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RetentionRules {

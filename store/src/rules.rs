@@ -1,5 +1,5 @@
 //! The rules of a store: which tags are immutable, quotas, and which tags are retained. `serve` writes them from its
-//! configuration file. They are in the database, so that every process that changes the store obeys them, and each commit
+//! configuration file. They are in the database, so that they apply to every process that changes the store, and each commit
 //! reads them in its transaction.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct Rules {
     pub immutable_tags: Vec<TagRule>,
     /// Limits for the content of repositories.
     pub quotas: Vec<QuotaRule>,
-    /// Which tags are retained.
+    /// Which tags are kept.
     pub retention: RetentionRules,
 }
 
@@ -111,7 +111,7 @@ impl KnownRules {
     }
 }
 
-/// The rules in the database. Rules that cannot be read are an error: to go on without them would not protect anything.
+/// The rules in the database. Rules that cannot be read are an error: continuing without them would leave the store unprotected.
 pub(crate) fn read(connection: &Connection) -> Result<Rules> {
     // A store that was last written by an older version lacks the table.
     if !connection.table_exists(None, "rules")? {

@@ -27,6 +27,7 @@ use crate::health::{self, Damage, DamageKind, FolderHealth, HealthRows};
 use crate::layout::Layout;
 use crate::query::Readers;
 use crate::reading::{is_of_the_file, open_blob};
+use crate::unflushed::SMALL;
 use crate::{Error, Progress, Result};
 
 /// The interval between two commits of the position.
@@ -251,6 +252,9 @@ impl Running<'_> {
                 }
                 opened => opened.map_err(Error::io("open", &path))?,
             };
+            if self.is_unfinished(digest, &file)? {
+                return Ok(true);
+            }
             let was_cached =
                 preadv2(&file, &mut [std::io::IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT).is_ok();
             let (control, pace, progress) = (self.scrub.control, &mut self.pace, &mut self.progress);
@@ -281,6 +285,13 @@ impl Running<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Whether a small file has no name yet: it may not be flushed, and a crash during a push may have damaged it. The next
+    /// push of that blob replaces it.
+    fn is_unfinished(&self, digest: &Digest, file: &fs::File) -> Result<bool> {
+        let size = file.metadata().map_err(Error::io("read", &self.scrub.layout.blob(digest)))?.len();
+        Ok(size <= SMALL && !self.scrub.readers.is_named(digest)?)
     }
 
     fn found(&mut self, digest: &Digest, kind: DamageKind) -> Result<()> {

@@ -166,7 +166,7 @@ fn flush(layout: &Layout, disk: &Disk, rows: &[Row]) -> Vec<i64> {
 }
 
 fn report(error: &Error) {
-    tracing::error!(%error, "a small file is not flushed to the disk");
+    tracing::error!(%error, "cannot flush a small file to disk");
 }
 
 fn flush_file(layout: &Layout, disk: &Disk, digest: &Digest) -> Result<()> {

@@ -123,7 +123,7 @@ impl Committer {
         if !flushed.is_empty()
             && let Err(error) = { remove }()
         {
-            tracing::warn!(%error, "the next open of the store flushes files again");
+            tracing::warn!(%error, "cannot remove records of flushed files; the next open flushes these files again");
         }
     }
 

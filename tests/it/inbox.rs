@@ -220,7 +220,7 @@ fn what_waits_is_promoted_or_dropped_by_commands() {
     assert_eq!((get(&served, None, "v1"), done(path, "inbox.promote")), (404, 0));
     assert!(works(path, &with("gate.yaml", &[])).contains(&format!("set team/app:v1  {digest}")));
     assert_eq!((get(&served, None, "v1"), done(path, "inbox.promote")), (200, 1));
-    fails(path, &with("gate.yaml", &[]), 4, "no manifest waits in the inbox for `team/app:v1`");
+    fails(path, &with("gate.yaml", &[]), 4, "the inbox has no manifest for `team/app:v1`");
 
     let (other, ..) = push(&served, "v2", "two");
     let drop = ["inbox", "drop", "team/app:v2", "--store", "store"];
@@ -228,9 +228,9 @@ fn what_waits_is_promoted_or_dropped_by_commands() {
     assert_eq!(get(&served, USERS[0], &other), 200);
     assert!(works(path, &drop).contains(&other));
     assert_eq!(get(&served, USERS[0], &other), 404);
-    fails(path, &drop, 4, "no manifest waits");
+    fails(path, &drop, 4, "the inbox has no manifest");
     assert_eq!(done(path, "inbox.drop"), 1);
-    assert!(works(path, &["inbox", "list", "--store", "store"]).contains("no manifests wait"));
+    assert!(works(path, &["inbox", "list", "--store", "store"]).contains("no manifests in the inbox"));
 }
 
 #[test]

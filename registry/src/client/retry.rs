@@ -40,7 +40,7 @@ impl Wire {
             tries += 1;
             let wait = wait.unwrap_or_else(|| self.backoff(tries)).min(LONGEST);
             let url = shown(&call.url);
-            tracing::info!(url, tries, wait_ms = wait.as_millis(), "the request is made again");
+            tracing::info!(url, tries, wait_ms = wait.as_millis(), "retrying the request");
             drop(outcome);
             tokio::time::sleep(wait).await;
         }

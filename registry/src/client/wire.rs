@@ -57,7 +57,7 @@ pub(super) struct Reply {
 }
 
 impl Call {
-    /// A reading request. User and password in the URL become its authorization, so that they obey its rule.
+    /// A reading request. User and password in the URL become its authorization, so that its rule applies to them.
     pub(super) fn get(mut url: Url) -> Self {
         let authorization = basic_of(&url);
         let _ = url.set_username("");

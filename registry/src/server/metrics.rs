@@ -114,7 +114,7 @@ impl Metrics {
         registry.register("uploads", "Unfinished uploads", own.uploads.clone());
         let help = "Blobs and manifests that are damaged or missing";
         registry.register("store_damaged_blobs", help, own.damaged.clone());
-        let help = "Since when every blob was verified by a scrub, in seconds since 1970; 0 if never";
+        let help = "The time since which scrubs have verified every blob, in seconds since 1970; 0 if never";
         registry.register("store_verified_timestamp_seconds", help, own.verified.clone());
         if let Some(expiry) = certificate_expiry {
             self.certificate_expires(expiry);

@@ -36,12 +36,12 @@ pub(super) use self::token::is_token;
 pub struct OidcConfig {
     /// The issuer, exactly as tokens name it (`iss`).
     pub issuer: String,
-    /// The audience that tokens must be for (`aud`).
+    /// The audience that tokens must have (`aud`).
     pub audience: String,
     /// The file of the issuer's public keys (JWKS), relative to this file. Either this or `jwksURL` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<PathBuf>,
-    /// The `https` URL of the issuer's public keys. Without it, the registry calls no one.
+    /// The `https` URL of the issuer's public keys. The registry contacts another server only if this is set.
     #[serde(default, rename = "jwksURL", skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
     /// With `jwksURL`: CA certificates to trust in addition to those of the system, PEM, relative to this file.
@@ -53,10 +53,10 @@ pub struct OidcConfig {
     /// The claim with the user's groups, a text or a list of texts. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups_claim: Option<String>,
-    /// A text before the names of users.
+    /// A prefix for the names of users.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub username_prefix: String,
-    /// A text before the names of groups.
+    /// A prefix for the names of groups.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub groups_prefix: String,
 }
@@ -94,14 +94,14 @@ impl Fault {
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Malformed => "the token is malformed",
-            Self::Issuer => "the token is of an issuer that this registry does not accept",
-            Self::Algorithm => "the token is signed by an algorithm that this registry does not accept",
-            Self::Key => "the token is signed with a key that the issuer's keys do not include",
-            Self::Signature => "the signature of the token is wrong",
+            Self::Issuer => "this registry does not accept tokens from this issuer",
+            Self::Algorithm => "this registry does not accept the token's signature algorithm",
+            Self::Key => "the token is signed with a key that is not among the issuer's keys",
+            Self::Signature => "the token's signature is invalid",
             Self::Audience => "the token is for another audience",
             Self::Expired => "the token has expired",
             Self::Early => "the token is not valid yet",
-            Self::Username => "the token names no user",
+            Self::Username => "the token does not contain a valid user name",
             Self::Unavailable => "the keys of the token's issuer cannot be fetched",
         }
     }

@@ -18,7 +18,11 @@ const INTERVAL: Duration = Duration::from_mins(1);
 
 /// Notes pulls.
 #[derive(Default)]
-pub(super) struct Pulls(Mutex<Notes>);
+pub(super) struct Pulls {
+    notes: Mutex<Notes>,
+    /// Held while notes are written, so that the last write waits for the one before.
+    writing: Mutex<()>,
+}
 
 #[derive(Default)]
 struct Notes {
@@ -33,7 +37,7 @@ impl Pulls {
     /// Notes a pull.
     pub(super) fn note(&self, repository: &RepositoryName, digest: &Digest) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        match self.0.try_lock() {
+        match self.notes.try_lock() {
             Ok(mut notes) => notes.add(repository, digest, now),
             Err(TryLockError::Poisoned(error)) => error.into_inner().add(repository, digest, now),
             Err(TryLockError::WouldBlock) => {}
@@ -45,8 +49,9 @@ impl Pulls {
         if store.is_read_only() {
             return;
         }
+        let _one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let new = {
-            let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             if notes.seen.len() >= MOST / 2 {
                 notes.seen.clear();
             }
@@ -60,7 +65,7 @@ impl Pulls {
             };
             if let Err(error) = store.commit(batch.iter().map(change).collect()) {
                 tracing::warn!(%error, "cannot record when manifests were pulled");
-                let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
                 let room = MOST.saturating_sub(notes.new.len());
                 notes.new.extend(batch.iter().take(room).cloned());
             }
@@ -129,8 +134,8 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let pulls = Pulls::default();
         pulls.note(&"a".parse().unwrap(), &Digest::sha256(b"none"));
-        assert_eq!(pulls.0.lock().unwrap().new.len(), 1);
+        assert_eq!(pulls.notes.lock().unwrap().new.len(), 1);
         pulls.write(&store);
-        assert!(pulls.0.lock().unwrap().new.is_empty());
+        assert!(pulls.notes.lock().unwrap().new.is_empty());
     }
 }

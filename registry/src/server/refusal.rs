@@ -328,18 +328,17 @@ impl From<store::Error> for Refusal {
                 Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &error.to_string(), detail)
             }
             store::Error::InboxFull { repository, .. } => {
-                let hint = "sign or drop what waits there (`airlock inbox`), or push by digest, sign, and then push the tag";
+                let hint = "sign or drop manifests in the inbox (`airlock inbox`), or push by digest, sign, and then push the tag";
                 let detail = json!({ "repository": repository.as_str(), "hint": hint });
                 Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, &error.to_string(), detail)
             }
             store::Error::TagImmutable { repository, tag } => {
-                let hint =
-                    "push another tag: a rule of the registry's operator forbids to move or delete this one";
+                let hint = "push a different tag: this one is immutable, so it cannot be moved or deleted";
                 let detail = json!({ "repository": repository.as_str(), "tag": tag.as_str(), "hint": hint });
                 Self::new(StatusCode::PRECONDITION_FAILED, ErrorCode::Denied, &error.to_string(), detail)
             }
             store::Error::Protected(protection) => {
-                let hint = "ask the registry's operator to end the protection: it is still needed";
+                let hint = "it is still needed; ask the registry's operator to end the protection";
                 let detail = json!({ "name": protection.to_string(), "hint": hint });
                 Self::new(StatusCode::PRECONDITION_FAILED, ErrorCode::Denied, &error.to_string(), detail)
             }

@@ -113,7 +113,7 @@ impl Access {
             ),
             (false, true) => (
                 "`access.certificates` has no effect, because no listener has `tls.clientCA`",
-                "give a listener `tls.clientCA`, or remove `access.certificates`",
+                "set `tls.clientCA` on a listener, or remove `access.certificates`",
             ),
             (true, true) | (false, false) => return Ok(()),
         };

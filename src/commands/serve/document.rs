@@ -69,7 +69,7 @@ struct Document {
     /// Limits for the content of repositories.
     #[serde(default)]
     quotas: Vec<QuotaText>,
-    /// Which tags are retained.
+    /// Which tags are kept.
     retention: Option<RetentionText>,
 }
 
@@ -112,7 +112,7 @@ struct TlsText {
     names: Vec<String>,
     /// With `selfSigned`: the folder of the CA. Default: `tls` in the store's folder.
     folder: Option<PathBuf>,
-    /// The CAs of client certificates, PEM. Clients may show a certificate, and need none.
+    /// The CAs of client certificates, PEM. Client certificates are optional.
     #[serde(rename = "clientCA")]
     client_ca: Option<PathBuf>,
 }
@@ -126,7 +126,7 @@ struct GatesText {
     /// This registry's name, `HOST[:PORT]`, in signatures of images that have no upstream registry.
     #[schemars(with = "Option<String>")]
     registry_name: Option<Spanned<String>>,
-    /// Where manifests wait that the gate `push` refuses under a tag. Without it, they are refused.
+    /// The inbox, which holds manifests that the gate `push` refuses under a tag. Without it, they are refused.
     #[schemars(with = "Option<InboxText>")]
     inbox: Option<Spanned<InboxText>>,
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use store::InboxLimits;
 
-/// Where manifests wait that the gate `push` refuses under a tag. The numbers apply to each repository.
+/// The inbox, which holds manifests that the gate `push` refuses under a tag. The limits apply to each repository.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "InboxText")]
@@ -13,10 +13,10 @@ pub(super) struct InboxText {
     /// How long a manifest waits for its signatures.
     #[schemars(range(min = 1))]
     hours: u32,
-    /// The number of tags for which manifests wait.
+    /// The maximum number of tags with manifests in the inbox.
     #[schemars(range(min = 1))]
     manifests: u32,
-    /// The size of these manifests and of their content, in MiB.
+    /// The maximum size of these manifests and their content, in MiB.
     #[serde(rename = "sizeMiB")]
     #[schemars(range(min = 1))]
     size: u32,

@@ -81,7 +81,7 @@ pub(super) fn load(plan: &Plan, sources: &mut Sources, printer: &Printer) -> any
 }
 
 fn client_authorities(path: &Path, sources: &mut Sources) -> anyhow::Result<ClientAuthorities> {
-    let failed = format!("the CAs of client certificates `{}` cannot be used", path.display());
+    let failed = format!("the client CA file `{}` cannot be used", path.display());
     ClientAuthorities::parse(&sources.read(path)?).map_err(unusable(failed))
 }
 

@@ -47,7 +47,7 @@ pub(super) struct QuotaText {
     tags: Option<u64>,
 }
 
-/// Which tags are retained.
+/// Which tags are kept.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Retention")]
@@ -76,7 +76,7 @@ struct RetentionRuleText {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Keep")]
 struct KeepText {
-    /// This many of the tags that were set last.
+    /// This many of the most recently set tags.
     #[schemars(range(min = 1))]
     newest: Option<u64>,
     /// Tags that were set within this time, such as `720h`.

@@ -147,7 +147,7 @@ fn scrub_when_due(shared: &Shared, store: &Store, journals: &Journals) {
             },
             Ok(wait) => wait.min(LOOK),
             Err(error) => {
-                tracing::error!(%error, "cannot tell when the store was scrubbed");
+                tracing::error!(%error, "cannot read when the store was last scrubbed");
                 LOOK
             }
         };

@@ -20,7 +20,7 @@ use crate::printer::{Printer, count, size};
 const RECORDS: [&str; 3] = ["witness", "tls", "pack"];
 
 #[derive(Debug, Args)]
-#[command(after_help = "Other commands, `serve` included, can use the store meanwhile.\n\
+#[command(after_help = "Other commands, including `serve`, can use the store meanwhile.\n\
                   Example: airlock store backup /backup/site --store store")]
 pub(crate) struct BackupArgs {
     /// The folder of the backup. A second backup into the same folder copies only what is new, and replaces the first one.
@@ -39,7 +39,7 @@ pub(crate) struct RestoreArgs {
     /// The folder of the backup.
     #[arg(value_name = "DIR")]
     from: PathBuf,
-    /// The folder of the new store, which must not exist or be empty.
+    /// The folder of the new store. It must be empty or not exist.
     #[command(flatten)]
     pub(super) store: StoreArg,
     /// Print how much would be restored, without restoring it.

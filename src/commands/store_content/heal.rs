@@ -17,10 +17,8 @@ use crate::progress::Progress;
 use crate::trust_input::trust;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "No name in the store changes, so the drive may be older than those imported since.\n\
-                  Example: airlock store heal /media/usb --trust trust.yaml --store store"
-)]
+#[command(after_help = "No tag changes, so the drive can be older than others that were imported since.\n\
+                  Example: airlock store heal /media/usb --trust trust.yaml --store store")]
 pub(crate) struct HealArgs {
     #[command(flatten)]
     media: MediaArg,

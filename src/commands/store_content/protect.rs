@@ -15,15 +15,15 @@ const OPERATOR: &str = "operator";
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A protected name is spared by retention and by `store gc --untagged`, and cannot be deleted through the \
-                        registry. A tag protects the manifest that it points to, with everything that it lists.\n\
+    after_help = "Retention and `store gc --untagged` keep a protected name, and it cannot be deleted through the \
+                        registry. A tag protects the manifest that it points to, and everything that the manifest lists.\n\
                         Example: airlock store protect team/app:v1 --reason cluster-one --store store"
 )]
 pub(crate) struct Protect {
     /// A tag, a manifest, or a whole repository.
     #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", value_parser = stored_name, required = true)]
     pub(super) names: Vec<StoredName>,
-    /// Why it is still needed.
+    /// Why the name is still needed.
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// Who needs it, such as the name of a cluster. Each has its own list.
@@ -116,7 +116,9 @@ fn existing(settings: &Unprotect, store: &Store) -> anyhow::Result<Protected> {
     });
     if found.is_empty() {
         let message = format!("`{name}` is not protected by `{by}`");
-        return Err(Missing { message, hint: Some("`airlock store protections` shows what is") }.into());
+        return Err(
+            Missing { message, hint: Some("`airlock store protections` lists the protected names") }.into()
+        );
     }
     Ok(Protected { protections: found })
 }

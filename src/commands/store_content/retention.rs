@@ -88,7 +88,7 @@ fn text(retained: &Retained, verb: &str) -> String {
 fn reason(expired: &ExpiredTag) -> String {
     let pulled = match expired.pulled_seconds_ago {
         Some(seconds) => format!("pulled {} ago", age(seconds)),
-        None => "no pull is recorded".to_owned(),
+        None => "no recorded pull".to_owned(),
     };
     format!("number {} by age, set {} ago, {pulled}", expired.position, age(expired.age_seconds))
 }
@@ -115,7 +115,7 @@ mod tests {
             age_seconds: 90 * 86_400,
             pulled_seconds_ago: None,
         };
-        assert_eq!(reason(&expired), "number 11 by age, set 90 days ago, no pull is recorded");
+        assert_eq!(reason(&expired), "number 11 by age, set 90 days ago, no recorded pull");
         (expired.age_seconds, expired.pulled_seconds_ago) = (7200, Some(60));
         assert_eq!(reason(&expired), "number 11 by age, set 2 hours ago, pulled 1 minute ago");
     }

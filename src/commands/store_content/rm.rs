@@ -89,12 +89,13 @@ impl Removal {
             let message = format!("`{name}` cannot be removed, because {source} protects it: {reason}");
             return Err(Protected {
                 message,
-                hint: "end the protection with `airlock store unprotect`, or give --force",
+                hint: "end the protection with `airlock store unprotect`, or use --force",
             });
         }
         if let Some(tag) = self.immutable.first() {
             let message = format!("`{name}` cannot be removed, because the tag `{tag}` is immutable");
-            let hint = "the rule is in the registry's configuration file; to remove the tag nevertheless, give --force";
+            let hint =
+                "the rule is in the registry's configuration file; to remove the tag anyway, use --force";
             return Err(Protected { message, hint });
         }
         if let Some(first) = self.indexes.first() {
@@ -113,7 +114,7 @@ impl Removal {
         let message = format!("`{name}` cannot be removed, because a drive brought {}", names.join(", "));
         Err(Protected {
             message,
-            hint: "to remove it nevertheless, give --force; `airlock import` of the drive restores it",
+            hint: "to remove it anyway, use --force; `airlock import` of the drive restores it",
         })
     }
 

@@ -15,7 +15,7 @@ use crate::logged::{Work, log_damage};
 use crate::printer::{Printer, count, size};
 
 #[derive(Debug, Args)]
-#[command(after_help = "A scrub that was interrupted goes on where it stopped.\n\
+#[command(after_help = "An interrupted scrub resumes where it stopped.\n\
                   Example: airlock store scrub --rate 20MiB --older-than 168h --store store")]
 pub(crate) struct ScrubArgs {
     #[command(flatten)]
@@ -89,8 +89,8 @@ fn health_text(health: &Health) -> String {
         "to replace them, push the images again, or run `airlock store heal DRIVE`, `airlock import` or `airlock mirror`\n"
     };
     let verified = match health.verified {
-        Some(at) => format!("every blob was verified since {}\n", rfc3339(at)),
-        None => "some blobs were never verified\n".to_owned(),
+        Some(at) => format!("every blob has been verified since {}\n", rfc3339(at)),
+        None => "some blobs have never been verified\n".to_owned(),
     };
     let unfinished =
         health.unfinished.map(|at| format!("a scrub that began {} is not finished\n", rfc3339(at)));

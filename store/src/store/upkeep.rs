@@ -11,7 +11,7 @@ use super::Store;
 use crate::backup::{self, Backup, BackupReport};
 use crate::change::Change;
 use crate::durable::Disk;
-use crate::garbage::{self, Collected, GarbagePlan};
+use crate::garbage::{self, Collected, Cutoff, GarbagePlan};
 use crate::layout::Layout;
 use crate::open::open_lock;
 use crate::reach::{self, Untagged};
@@ -155,7 +155,8 @@ impl Store {
     pub fn collect_old(&self, plan: &GarbagePlan) -> Result<Collected> {
         let lock = self.0.layout.lock();
         let now = keep::file_system_time(&lock)?;
-        self.collect_before(plan, now.checked_sub(self.0.grace).unwrap_or(SystemTime::UNIX_EPOCH))
+        let time = now.checked_sub(self.0.grace).unwrap_or(SystemTime::UNIX_EPOCH);
+        self.collect_before(plan, Cutoff { time, is_alone: false })
     }
 
     /// As [`Store::collect`], but blobs stay recent for another time.
@@ -173,7 +174,7 @@ impl Store {
         self.collect_before(plan, self.cutoff(lock, grace)?)
     }
 
-    fn collect_before(&self, plan: &GarbagePlan, cutoff: SystemTime) -> Result<Collected> {
+    fn collect_before(&self, plan: &GarbagePlan, cutoff: Cutoff) -> Result<Collected> {
         if self.is_read_only() {
             return Err(Error::ReadOnly(self.root().to_owned()));
         }
@@ -183,15 +184,17 @@ impl Store {
         garbage::collect(layout, disk, &mut open_writer(layout)?, plan, cutoff)
     }
 
-    /// The time after which changed files stay: now, if no other process has the store open at this moment, so that no file
-    /// from before can be about to be named.
-    fn cutoff(&self, lock: &File, grace: Duration) -> Result<SystemTime> {
+    /// The time is now if no other process has the store open at this moment, so that no file from before can be about to be
+    /// named.
+    fn cutoff(&self, lock: &File, grace: Duration) -> Result<Cutoff> {
         let path = self.0.layout.lock();
         let alone = private::try_hold(lock, &path, Hold::Alone);
         let cutoff = match alone {
-            Ok(true) => keep::end_of_tick(&path),
-            Ok(false) => keep::file_system_time(&path)
-                .map(|now| now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH)),
+            Ok(true) => keep::end_of_tick(&path).map(|time| Cutoff { time, is_alone: true }),
+            Ok(false) => keep::file_system_time(&path).map(|now| {
+                let time = now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH);
+                Cutoff { time, is_alone: false }
+            }),
             Err(error) => Err(error.into()),
         };
         // Trying to upgrade the lock releases the shared one, whether it succeeds or not.

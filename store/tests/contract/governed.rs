@@ -42,7 +42,7 @@ fn an_immutable_tag_is_neither_moved_nor_removed_in_any_way() {
     let (one, two) = (push(&store, "a/b", "v1").unwrap(), push(&store, "a/b", "other").unwrap());
     store.set_rules(&immutable("a/**")).unwrap();
     assert_eq!(store.rules().unwrap(), immutable("a/**"));
-    // Another process that has the store open since before obeys the rules, too.
+    // Another process that already had the store open also enforces the rules.
     let other = Store::open(folder.path()).unwrap();
     for store in [&store, &other] {
         let name = repository("a/b");

@@ -68,7 +68,7 @@ fn damaged_files_are_moved_away_and_reported_once_to_the_observer() {
     assert_eq!(recorded, expected);
     assert!(health.damaged.iter().all(|blob| blob.repositories == [repository("a/b")]));
     assert!(health.verified.is_some() && health.unfinished.is_none());
-    // The same damage is not told again.
+    // The same damage is not reported again.
     assert_eq!(scrub(&store).found, []);
     assert_eq!(told.lock().unwrap().len(), 4);
     // `store check` finds the same blobs.

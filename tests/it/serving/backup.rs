@@ -134,10 +134,10 @@ fn a_second_backup_copies_what_is_new_and_a_restoration_refuses_what_it_would_ov
     assert!(works(path, &["store", "check", "--store", "partial"]).contains("0 faults"));
 
     fails(path, &["store", "restore", "backup", "--store", "far"], 2, "is not empty");
-    fails(path, &["store", "restore", "drive", "--store", "new"], 2, "is not one");
+    fails(path, &["store", "restore", "drive", "--store", "new"], 2, "is not a backup folder");
     assert!(!path.join("new").exists());
-    fails(path, &["store", "backup", "drive", "--store", "far"], 2, "cannot hold a backup");
-    fails(path, &["store", "backup", "far/backup", "--store", "far"], 2, "cannot hold a backup");
+    fails(path, &["store", "backup", "drive", "--store", "far"], 2, "is not a backup folder");
+    fails(path, &["store", "backup", "far/backup", "--store", "far"], 2, "is not a backup folder");
     fails(path, &["store", "check", "--store", "backup"], 4, "no store exists");
 }
 

@@ -205,7 +205,7 @@ fn replaced_cas_apply_to_open_connections_and_resumed_sessions() {
     registry.says_after("the configuration was not reloaded; the one in use stays", || {
         std::fs::write(path.join("clients.crt"), "no certificate").unwrap();
     });
-    assert!(registry.said().contains("there is no CA of client certificates"), "{}", registry.said());
+    assert!(registry.said().contains("the file contains no client CA certificate"), "{}", registry.said());
     assert_eq!((again(&mut open), ann.status(address, ("GET", PULL), "")), (200, 200));
     registry.says_after("reloaded the configuration; changed: CAs of clients", || {
         std::fs::write(path.join("clients.crt"), &other.pem).unwrap();
@@ -237,5 +237,5 @@ fn a_configuration_in_which_certificates_have_no_effect_is_refused() {
     refused(ca, rule, 2, "`access.certificates` has no effect without `access.policies`");
     refused(ca, &access("ann").replace("email", "serial"), 2, "line 7: unknown value `serial`");
     refused(", clientCA: none.crt", &access("ann"), 4, "none.crt");
-    refused(", clientCA: users", &access("ann"), 2, "there is no CA of client certificates");
+    refused(", clientCA: users", &access("ann"), 2, "the file contains no client CA certificate");
 }

@@ -73,9 +73,9 @@ fn immutable_tags_of_the_file_bind_clients_and_commands_and_end_with_a_reload() 
     assert_eq!(registry.status("DELETE", tag, None), 412);
     assert_eq!(registry.status("DELETE", "/v2/team/app/_airlock/repository", None), 412);
     assert_eq!(registry.status("DELETE", "/v2/team/app/manifests/latest", None), 202);
-    // The commands obey the rules of the store, whether or not the registry serves it.
+    // The commands enforce the rules of the store, whether or not the registry serves it.
     refused(path, "store rm team/app:v1", 3, "the tag `v1` is immutable");
-    refused(path, "store rm team/app", 3, "give --force");
+    refused(path, "store rm team/app", 3, "use --force");
     refused(path, "tags rollback team/app:v1", 3, "`team/app:v1` is immutable");
     assert_eq!(newest_event(path)["outcome"]["reason"], "protected");
     run(path, "tags rollback team/app:v1 --force");

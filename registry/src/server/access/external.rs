@@ -46,7 +46,7 @@ pub(in crate::server) fn user_name(prefix: &str, name: &str) -> Option<String> {
 pub struct CertificateConfig {
     /// The name that is the user name. A certificate that has none of this kind, or several, identifies no user.
     pub username_from: CertificateName,
-    /// A text before the names of users.
+    /// A prefix for the names of users.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub username_prefix: String,
 }

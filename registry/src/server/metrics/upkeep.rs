@@ -47,12 +47,12 @@ impl UpkeepMetrics {
                 last_success: 0,
             });
         }
-        let help = "Runs of maintenance: succeeded or failed";
+        let help = "Maintenance runs that succeeded or failed";
         registry.register("upkeep_runs", help, self.runs.clone());
-        let help = "What maintenance removed: blobs (gc), tags (retention)";
+        let help = "Blobs (gc) and tags (retention) that maintenance removed";
         registry.register("upkeep_removed", help, self.removed.clone());
         registry.register("upkeep_freed_bytes", "Bytes that maintenance freed", self.freed.clone());
-        registry.register("upkeep_duration_seconds", "How long the last run took", self.seconds.clone());
+        registry.register("upkeep_duration_seconds", "The duration of the last run", self.seconds.clone());
         let help = "When maintenance succeeded last, in seconds since 1970; 0 if it never did";
         registry.register("upkeep_last_success_timestamp_seconds", help, self.last.clone());
         registry.register("protected_names", "Names that are protected from removal", self.protected.clone());
