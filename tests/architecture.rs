@@ -177,6 +177,7 @@ mod tests {
         ("hyper-rustls", &["registry"]),
         ("hyper-util", &["registry"]),
         ("reqwest", &[]),
+        ("ldap3", &["registry"]),
         ("axum", &["admission", "registry", "telemetry"]),
         ("k8s-openapi", &["admission", "airlock", "installer", "package-api", "package-controller"]),
         ("kube", &["admission", "airlock", "error-text", "installer", "package-api", "package-controller"]),

@@ -49,6 +49,7 @@ pub use self::proxy::ProxySettings;
 pub use self::push::{Open, Pushed};
 pub use self::shown::shown_url;
 pub use self::tls::check_certificates;
+pub(crate) use self::tls::tls_config;
 use self::token::is_html;
 use self::transport::{Ask, EndpointState, Transport};
 use self::wire::{Reply, Wire};

@@ -61,6 +61,20 @@ pub enum Error {
     /// The keys of an issuer did not arrive in time.
     #[error("timed out while fetching the keys of the issuer `{0}`")]
     OidcSlow(String),
+    /// The configuration of a directory contradicts itself, or is not safe.
+    #[error("`access.ldap`: {problem}")]
+    Ldap {
+        /// What is wrong.
+        problem: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The CA certificates of a directory cannot be used.
+    #[error("the CA certificates of `access.ldap` cannot be used")]
+    LdapTls(#[source] Box<crate::client::Error>),
+    /// The system has no random bytes.
+    #[error("no random bytes are available")]
+    LdapRandom,
     /// A line of a password file is not `user:hash`.
     #[error("line {line} of the password file is not `user:hash`")]
     PasswordLine {
@@ -163,6 +177,8 @@ impl Error {
             Self::OidcKeySet { .. } | Self::OidcNoKey(_) => Some(
                 "save the document at the issuer's `jwks_uri`; for a cluster: `kubectl get --raw /openid/v1/jwks`",
             ),
+            Self::Ldap { hint, .. } => Some(hint),
+            Self::LdapTls(_) => Some("provide the certificates of the server's CA, PEM"),
             Self::OidcPrivateKey(_) => Some("provide only the public keys, and rotate the private key"),
             Self::PasswordTwice { .. } => Some("remove one of the two lines"),
             Self::Cidr(_) => Some("write it as 10.0.0.0/8 or as a single address"),
@@ -185,7 +201,11 @@ impl Error {
             }
             Self::RobotUnknown(_) => Some("`airlock robot list` shows the names"),
             Self::RobotExpired(_) => Some("give a time in the future"),
-            Self::OidcClient { .. } | Self::OidcSlow(_) | Self::RobotRevoked(_) | Self::Accept(_) => None,
+            Self::OidcClient { .. }
+            | Self::OidcSlow(_)
+            | Self::LdapRandom
+            | Self::RobotRevoked(_)
+            | Self::Accept(_) => None,
         }
     }
 }
@@ -202,6 +222,7 @@ impl Classified for Error {
             | Self::OidcKeySet { .. }
             | Self::OidcPrivateKey(_)
             | Self::OidcNoKey(_)
+            | Self::Ldap { .. }
             | Self::PasswordLine { .. }
             | Self::PasswordHash { .. }
             | Self::PasswordTwice { .. }
@@ -219,8 +240,9 @@ impl Classified for Error {
             | Self::Cidr(_) => Class::Usage,
             Self::RobotUnknown(_) => Class::Missing,
             Self::Accept(source) => source.class(),
-            Self::OidcClient { source, .. } => source.class(),
+            Self::OidcClient { source, .. } | Self::LdapTls(source) => source.class(),
             Self::OidcSlow(_) => Class::Network,
+            Self::LdapRandom => Class::Other,
         }
     }
 }

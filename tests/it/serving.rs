@@ -8,6 +8,7 @@ mod full_disk;
 mod health;
 #[cfg(feature = "slow-tests")]
 mod kills;
+mod ldap;
 mod oidc;
 mod passed;
 mod policies;

@@ -40,6 +40,15 @@ pub fn check_certificates(host: &str, pem: &[u8]) -> Result<(), Error> {
     certificates(host, pem).map(drop)
 }
 
+/// The configuration for connections to one server, which may have CA certificates of its own.
+pub(crate) fn tls_config(host: &str, ca: Option<&[u8]>) -> Result<rustls::ClientConfig, Error> {
+    let mut trust = Trust::default();
+    if let Some(pem) = ca {
+        trust.add(host, BTreeSet::from([name(host)]), pem)?;
+    }
+    trust.config(&Arc::new(rustls::crypto::ring::default_provider())).map_err(Error::Tls)
+}
+
 impl Trust {
     pub(super) fn new(rules: &[HostRule]) -> Result<Self, Error> {
         let mut trust = Self::default();
@@ -47,14 +56,19 @@ impl Trust {
             let Some(pem) = &rule.ca_pem else { continue };
             let hosts: BTreeSet<_> =
                 [&rule.host, &rule.endpoint].into_iter().map(|host| name(host.as_str())).collect();
-            for certificate in certificates(rule.host.as_str(), pem)? {
-                if is_ca(&certificate) {
-                    trust.cas.push(certificate.clone());
-                }
-                trust.pins.push(Pin { certificate, hosts: hosts.clone() });
-            }
+            trust.add(rule.host.as_str(), hosts, pem)?;
         }
         Ok(trust)
+    }
+
+    fn add(&mut self, host: &str, hosts: BTreeSet<String>, pem: &[u8]) -> Result<(), Error> {
+        for certificate in certificates(host, pem)? {
+            if is_ca(&certificate) {
+                self.cas.push(certificate.clone());
+            }
+            self.pins.push(Pin { certificate, hosts: hosts.clone() });
+        }
+        Ok(())
     }
 
     /// The configuration of a client. Reading the system's CA certificates takes a while.

@@ -4,6 +4,7 @@ mod catalog;
 
 mod clients;
 mod isolation;
+mod ldap;
 mod matrix;
 mod oidc;
 mod tokens;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use registry::server::access::{AccessConfig, CertificateConfig, Policies, PolicyConfig, Robots};
-use registry::server::{Auth, Htpasswd, OidcConfig, OidcIssuer};
+use registry::server::{Auth, Htpasswd, LdapConfig, LdapDirectory, OidcConfig, OidcIssuer};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,7 +30,9 @@ pub(super) struct Access {
     pub(super) certificates: Option<CertificateConfig>,
     /// With policies: issuers of tokens (OIDC), such as clusters, which identify further users.
     pub(super) oidc: Vec<OidcConfig>,
-    /// With policies: groups of users, for `group:NAME`. A member `group:NAME` is a group that an issuer reports.
+    /// With policies: a directory (LDAP), which identifies further users by their passwords.
+    pub(super) ldap: Option<LdapConfig>,
+    /// With policies: groups of users, for `group:NAME`. A member `group:NAME` is a group that an issuer or a directory reports.
     pub(super) groups: BTreeMap<String, Vec<String>>,
     /// Who may do what. What no policy allows is denied.
     pub(super) policies: Option<Vec<PolicyConfig>>,
@@ -57,6 +59,10 @@ impl Access {
             issuer.keys = issuer.keys.take().map(|path| below(folder, path));
             issuer.jwks_ca = issuer.jwks_ca.take().map(|path| below(folder, path));
         }
+        if let Some(ldap) = &mut self.ldap {
+            ldap.ca = ldap.ca.take().map(|path| below(folder, path));
+            ldap.bind_password_file = ldap.bind_password_file.take().map(|path| below(folder, path));
+        }
         self
     }
 
@@ -71,6 +77,7 @@ impl Access {
             ("groups", !self.groups.is_empty()),
             ("certificates", self.certificates.is_some()),
             ("oidc", !self.oidc.is_empty()),
+            ("ldap", self.ldap.is_some()),
         ];
         let unused = need_policies.iter().find(|(_, given)| *given && self.policies.is_none());
         if let Some((name, _)) = unused {
@@ -148,7 +155,15 @@ impl Access {
         let config = AccessConfig { certificates, groups, policies, ..AccessConfig::default() };
         let failed = "the policies cannot be used".to_owned();
         let policies = Policies::new(config, users.unwrap_or_default(), robots).map_err(unusable(failed))?;
-        Ok(policies.with_oidc(self.issuers(sources)?))
+        Ok(policies.with_oidc(self.issuers(sources)?).with_ldap(self.directory(sources)?))
+    }
+
+    fn directory(&self, sources: &mut Sources) -> anyhow::Result<Option<LdapDirectory>> {
+        let Some(config) = &self.ldap else { return Ok(None) };
+        let mut text = |path: &Option<PathBuf>| path.as_deref().map(|path| sources.read(path)).transpose();
+        let (password, ca) = (text(&config.bind_password_file)?, text(&config.ca)?);
+        let directory = LdapDirectory::new(config.clone(), password.as_deref(), ca.as_deref());
+        directory.map(Some).map_err(unusable("`access.ldap` cannot be used".to_owned()))
     }
 
     fn issuers(&self, sources: &mut Sources) -> anyhow::Result<Vec<OidcIssuer>> {
@@ -165,7 +180,9 @@ impl Access {
     /// The files with passwords, accounts and keys.
     fn files(&self) -> impl Iterator<Item = &Path> {
         let issuers = self.oidc.iter().flat_map(|issuer| [&issuer.keys, &issuer.jwks_ca]);
-        [&self.htpasswd, &self.robots].into_iter().chain(issuers).flatten().map(PathBuf::as_path)
+        let directory = self.ldap.iter().flat_map(|ldap| [&ldap.ca, &ldap.bind_password_file]);
+        let own = [&self.htpasswd, &self.robots].into_iter();
+        own.chain(issuers).chain(directory).flatten().map(PathBuf::as_path)
     }
 
     /// Whether both, with these files, give the same users the same permissions.
@@ -181,6 +198,7 @@ impl Access {
                 "robots": self.robots,
                 "certificates": self.certificates,
                 "oidc": self.oidc,
+                "ldap": self.ldap,
                 "policies": policies.len(),
             });
         }

@@ -23,7 +23,8 @@ pub struct AccessConfig {
     /// How client certificates identify users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<CertificateConfig>,
-    /// Groups of users, for `group:NAME` in policies. A member `group:NAME` is a group that an issuer of tokens reports.
+    /// Groups of users, for `group:NAME` in policies. A member `group:NAME` is a group that an issuer of tokens or a
+    /// directory reports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, Vec<String>>,
     /// The policies. An action is allowed if one of them allows it; their order does not matter.

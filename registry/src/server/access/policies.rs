@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use oci::{Digest, RepositoryName, RepositoryPattern};
 use time::OffsetDateTime;
 
 use super::super::auth::{Caller, Htpasswd};
+use super::super::ldap::LdapDirectory;
 use super::super::oidc::OidcIssuer;
 use super::config::{AccessConfig, Allow, PolicyConfig};
 use super::external::CertificateConfig;
@@ -24,6 +26,7 @@ pub struct Policies {
     robots: Robots,
     certificates: Option<CertificateConfig>,
     oidc: Vec<OidcIssuer>,
+    ldap: Option<Arc<LdapDirectory>>,
 }
 
 /// The members of a group.
@@ -66,7 +69,8 @@ impl Policies {
             (1..).zip(&config.policies).map(|(number, policy)| Policy::new(number, policy, &defined));
         let policies = policies.collect::<Result<_, _>>()?;
         let groups = config.groups.into_iter().map(|(name, members)| (name, Members::new(members))).collect();
-        Ok(Self { policies, groups, htpasswd, robots, certificates: config.certificates, oidc: Vec::new() })
+        let (certificates, oidc, ldap) = (config.certificates, Vec::new(), None);
+        Ok(Self { policies, groups, htpasswd, robots, certificates, oidc, ldap })
     }
 
     /// These policies with issuers of tokens, which identify further users.
@@ -75,13 +79,19 @@ impl Policies {
         Self { oidc, ..self }
     }
 
+    /// These policies with a directory, which identifies further users.
+    #[must_use]
+    pub fn with_ldap(self, ldap: Option<LdapDirectory>) -> Self {
+        Self { ldap: ldap.map(Arc::new), ..self }
+    }
+
     /// The users and robot accounts that the policies and groups name, but that do not exist: `user:ann`, `robot:ci`.
     #[must_use]
     pub fn unknown(&self) -> BTreeSet<String> {
         let subjects = self.policies.iter().flat_map(|policy| &policy.to).cloned();
         let members = self.groups.values().flat_map(|group| &group.users).cloned().map(Subject::User);
         // Whom other sources identify is not known in advance.
-        let are_all_known = self.certificates.is_none() && self.oidc.is_empty();
+        let are_all_known = self.certificates.is_none() && self.oidc.is_empty() && self.ldap.is_none();
         let is_unknown = |subject: &Subject| match subject {
             Subject::User(name) => are_all_known && !self.htpasswd.has(name),
             Subject::Robot(name) => self.robots.robot(name).is_none(),
@@ -107,6 +117,10 @@ impl Policies {
 
     pub(in crate::server) fn oidc(&self) -> &[OidcIssuer] {
         &self.oidc
+    }
+
+    pub(in crate::server) fn ldap(&self) -> Option<&Arc<LdapDirectory>> {
+        self.ldap.as_ref()
     }
 
     pub(in crate::server) fn robots(&self) -> &Robots {
@@ -187,7 +201,8 @@ impl Policies {
             Caller::External(user) => {
                 let by_certificate = self.certificates.as_ref().map(CertificateConfig::digest);
                 let known = by_certificate.as_ref() == Some(&user.source)
-                    || self.oidc.iter().any(|issuer| *issuer.digest() == user.source);
+                    || self.oidc.iter().any(|issuer| *issuer.digest() == user.source)
+                    || self.ldap.as_ref().is_some_and(|directory| *directory.digest() == user.source);
                 let ended = user.until.is_some_and(|until| until <= now);
                 (known && !ended).then(|| user.source.clone())
             }

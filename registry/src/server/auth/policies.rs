@@ -8,14 +8,17 @@ use time::OffsetDateTime;
 
 use super::super::access::{ExternalUser, Login, Policies, Rights, Robots, Scopes};
 use super::super::guard::address::Network;
+use super::super::ldap::{self, LdapDirectory};
 use super::super::oidc::{self, Fault};
 use super::super::refusal::{Refusal, TokenFault};
 use super::super::route::Permission;
 use super::super::tokens::Holder;
-use super::{Auth, Authenticator, Caller, Credentials, Presented, credentials};
+use super::{Auth, Authenticator, Caller, Credentials, FULL, Presented, credentials};
 
 /// The delay of the refusal of a wrong secret. A wrong password takes its time anyway.
 const WRONG: Duration = Duration::from_millis(100);
+
+const MISMATCH: &str = "the user name or the password is wrong";
 
 impl Authenticator {
     /// This authenticator with another configuration. Limits on guesses continue. With policies before and after, tokens stay
@@ -85,24 +88,65 @@ impl Authenticator {
         password: Vec<u8>,
         network: Network,
     ) -> Result<Caller, Refusal> {
-        let wrong = "the user name or the password is wrong";
         let Some(robot) = user.strip_prefix(Robots::PREFIX) else {
             // Programs that can only send passwords send a token with any user name.
             if let Some(token) = str::from_utf8(&password).ok().filter(|text| is_issued(policies, text)) {
                 return of_token(policies, token).await;
             }
+            if let Some(directory) = policies.ldap().filter(|_| !policies.htpasswd().has(user)) {
+                return self.of_directory(directory, user, password, network).await;
+            }
             let right = self.matches(policies.htpasswd(), user, password, network).await?;
-            return if right { Ok(Caller::User(user.to_owned())) } else { Err(Refusal::unauthorized(wrong)) };
+            return if right {
+                Ok(Caller::User(user.to_owned()))
+            } else {
+                Err(Refusal::unauthorized(MISMATCH))
+            };
         };
         let reason = match policies.robots().log_in(robot, &password, OffsetDateTime::now_utc()) {
             Login::Accepted => return Ok(Caller::Robot(robot.to_owned())),
-            Login::Wrong => wrong,
+            Login::Wrong => MISMATCH,
             Login::Expired => "the robot account has expired",
             Login::Revoked => "the robot account was revoked",
         };
         // This is no limit on guesses, because no one can guess a secret.
         tokio::time::sleep(WRONG).await;
         Err(Refusal::unauthorized(reason))
+    }
+
+    /// The user of the directory with this name and password. A wrong password counts as a guess.
+    async fn of_directory(
+        &self,
+        directory: &Arc<LdapDirectory>,
+        user: &str,
+        password: Vec<u8>,
+        network: Network,
+    ) -> Result<Caller, Refusal> {
+        if let Some(known) = directory.known(user, &password) {
+            return Ok(Caller::External(known));
+        }
+        let result = if self.guesses.count(network, Instant::now()) {
+            directory.identify(user, password, network).await
+        } else {
+            Err(ldap::Fault::Busy)
+        };
+        match result {
+            Ok(known) => {
+                self.guesses.give_back(network);
+                Ok(Caller::External(known))
+            }
+            Err(ldap::Fault::Wrong) => Err(Refusal::unauthorized(MISMATCH)),
+            Err(ldap::Fault::Busy) => {
+                tokio::time::sleep(FULL).await;
+                Err(Refusal::too_many(
+                    "too many passwords of this client were wrong or are waiting to be checked",
+                ))
+            }
+            Err(ldap::Fault::Unavailable) => {
+                self.guesses.give_back(network);
+                Err(Refusal::unidentified("the LDAP server cannot check the password"))
+            }
+        }
     }
 
     /// Checks the user name and password of a form, or else the headers; returns who may get a token.
