@@ -44,7 +44,7 @@ pub fn check_certificates(host: &str, pem: &[u8]) -> Result<(), Error> {
 pub(crate) fn tls_config(host: &str, ca: Option<&[u8]>) -> Result<rustls::ClientConfig, Error> {
     let mut trust = Trust::default();
     if let Some(pem) = ca {
-        trust.add(host, BTreeSet::from([name(host)]), pem)?;
+        trust.add(host, &BTreeSet::from([name(host)]), pem)?;
     }
     trust.config(&Arc::new(rustls::crypto::ring::default_provider())).map_err(Error::Tls)
 }
@@ -56,12 +56,12 @@ impl Trust {
             let Some(pem) = &rule.ca_pem else { continue };
             let hosts: BTreeSet<_> =
                 [&rule.host, &rule.endpoint].into_iter().map(|host| name(host.as_str())).collect();
-            trust.add(rule.host.as_str(), hosts, pem)?;
+            trust.add(rule.host.as_str(), &hosts, pem)?;
         }
         Ok(trust)
     }
 
-    fn add(&mut self, host: &str, hosts: BTreeSet<String>, pem: &[u8]) -> Result<(), Error> {
+    fn add(&mut self, host: &str, hosts: &BTreeSet<String>, pem: &[u8]) -> Result<(), Error> {
         for certificate in certificates(host, pem)? {
             if is_ca(&certificate) {
                 self.cas.push(certificate.clone());

@@ -9,7 +9,7 @@ use oci::Digest;
 use super::super::access::ExternalUser;
 
 /// How long a login is kept.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 /// The maximum number of logins.
 const MOST: usize = 1024;
 
