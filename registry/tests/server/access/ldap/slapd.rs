@@ -1,4 +1,4 @@
-//! OpenLDAP's server in a folder of its own.
+//! `OpenLDAP`'s server in a folder of its own.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
