@@ -294,7 +294,8 @@ mod tests {
                 text.match_indices("thiserror::Error)]").map(|(at, found)| text.split_at(at + found.len()))
             {
                 let Some(line) = after.lines().find(|line| line.starts_with("pub")) else { continue };
-                let inner = line.starts_with("pub(crate)") && krate(path) != "src";
+                let is_restricted = line.starts_with("pub(crate)") && krate(path) != "src";
+                let inner = is_restricted || line.starts_with("pub(super)");
                 let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).collect();
                 let at = words.iter().position(|word| ["enum", "struct"].contains(word)).unwrap();
                 if inner {

@@ -156,9 +156,10 @@ async fn r12_head_and_get_of_what_is_damaged_are_404_until_it_is_pushed_again() 
     let digest = digest_of(&manifest);
     assert_eq!(server.put("a", "v1", &manifest).await.status(), 201);
     for (file, damage) in [(&blob, "content of a b1ob"), (&blob, "content"), (&digest, "{}"), (&digest, "")] {
-        std::fs::write(server.file(file), damage).expect("not written");
-        // Another server meets the files for the first time; the first one has the manifest in memory.
+        // Another server meets the files for the first time; the first one has the manifest in memory. It is started before
+        // the damage, because a start restores files that are not flushed yet.
         let second = Server::over(root, |_| ()).await;
+        std::fs::write(server.file(file), damage).expect("not written");
         let path = if *file == blob { format!("blobs/{blob}") } else { "manifests/v1".to_owned() };
         for method in [Method::HEAD, Method::GET, Method::HEAD] {
             let found = second.status(method.clone(), &format!("/v2/a/{path}")).await;

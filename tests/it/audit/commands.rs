@@ -49,6 +49,8 @@ const SILENT: &[&str] = &[
     "schema",
     "store-get",
     "store-list",
+    "store-protections",
+    "store-quotas",
     "store-why",
     "tags-history",
     "tags-list",
@@ -157,6 +159,14 @@ fn in_stores(rig: &mut Rig<'_>) {
     rig.event("store-check", "", "store.check success");
     rig.event("store-gc", "", "store.gc success");
     rig.event("store-rm", "none/app --store store", "store.remove failed");
+    rig.event("store-scrub", "", "store.scrub success");
+    rig.event("store-heal", "drive --trust release.yaml", "store.heal success");
+    rig.event("store-backup", "copy", "store.backup success");
+    rig.event("store-restore", "copy --store restored --audit-log store/log", "store.restore success");
+    let image = "disk.example/team/app:v1";
+    rig.event("store-protect", &format!("{image} --reason needed"), "store.protect success");
+    rig.event("store-unprotect", image, "store.protect success");
+    rig.event("store-retention", "", "store.retention failed");
     rig.event("inbox-promote", "none/app:v1 --store store --trust release.yaml", "inbox.promote failed");
     rig.event("inbox-drop", "none/app:v1 --store store", "inbox.drop failed");
     rig.event("tags-rollback", "none/app:v1 --store store", "tag.rollback failed");
