@@ -4,7 +4,7 @@
 //! flush fails is removed: the system reports a lost page only once, and a second flush would succeed without it.
 //!
 //! A small file may get its name without a flush: then the transaction that names it also holds its bytes
-//! ([`crate::unflushed`]).
+//! (`unflushed`).
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! `names.log`: what blobs do not contain. One line, with a checksum, for each committed transaction that changed a
 //! name, appended inside the write transaction, before its commit. A long line is also flushed; a short one is kept in the
-//! database until it is ([`crate::unflushed`]).
+//! database until it is (`unflushed`).
 //!
 //! The database records the committed length of the journal; anything beyond it is truncated before the next
 //! append. A reader without the database accepts every line with a valid checksum.

@@ -65,6 +65,8 @@ pub(super) const PRIVILEGED: &[K] = &[
     K::InboxPromote,
     K::InboxDrop,
     K::StoreRebuild,
+    K::StoreHeal,
+    K::StoreBackup,
     K::StoreRestore,
     K::ServeStart,
     K::ServeReload,
